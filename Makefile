@@ -1,0 +1,70 @@
+# make demo      everything that is needed, then: generate, build, run in QEMU, verify
+# make test      everything that is needed, then the checks and the test suite
+# make check     formatting, lint and types
+# make test-all  the test suite with its full matrices (slow)
+# make setup     only what is needed: Debian packages, and a virtual environment in .venv
+#
+# A second run installs nothing. PYTHON names another interpreter, PIP_FLAGS goes to every `pip install`.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+PIP_FLAGS ?=
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := build/demo
+TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
+
+.PHONY: demo test test-all check setup system
+
+demo: setup
+	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
+	$(BIN)/mcu-sdk build $(DEMO)
+	$(BIN)/mcu-sdk run $(DEMO) --prompt "ROMEO:" --tokens 100
+	$(BIN)/mcu-sdk verify $(DEMO)
+
+# The checks come first, so that pytest's summary is the last line.
+test: check
+	$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+test-all: check
+	$(BIN)/pytest -n $(JOBS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/check_firmware.py
+
+setup: system $(READY)
+
+# torch comes first and by itself: where an index offers several builds, the pin decides before anything else asks.
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) "$(TORCH)"
+	$(BIN)/pip install $(PIP_FLAGS) -e ".[dev]"
+	touch $@
+
+# Looks each time, which takes no time, and installs only what is missing.
+system:
+	@missing=""; \
+	need() { missing="$$missing $$1"; }; \
+	command -v arm-none-eabi-g++ >/dev/null || need gcc-arm-none-eabi; \
+	[[ "$$(arm-none-eabi-gcc -print-file-name=nano.specs 2>/dev/null)" == */* ]] || need libnewlib-arm-none-eabi; \
+	echo '#include <cstdint>' | arm-none-eabi-g++ -x c++ -E - >/dev/null 2>&1 || need libstdc++-arm-none-eabi-newlib; \
+	command -v qemu-system-arm >/dev/null || need qemu-system-arm; \
+	command -v g++ >/dev/null || need g++; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need python3-venv; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as_root=env; \
+	elif command -v sudo >/dev/null; then as_root="sudo env"; \
+	else \
+		echo "error: these Debian packages are missing, and there is neither root nor sudo to install them:$$missing"; \
+		echo "Ask an administrator for: apt-get install$$missing"; \
+		exit 4; \
+	fi >&2; \
+	echo "Installing$$missing"; \
+	$$as_root apt-get update -qq && \
+	$$as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing

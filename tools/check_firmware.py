@@ -1,0 +1,127 @@
+"""Format and lint of firmware/: clang-format in check mode, then clang-tidy with each file's own compiler flags.
+
+Files for boards are read as the cross compiler reads them, the others as the host's. What generated projects add
+(model/model.h) is rendered from its template with the numbers of a small model.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRMWARE = ROOT / "firmware"
+COMMON = (
+    "-std=c++17",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-DMCU_HAS_TOKENIZER=1",
+)
+BOARD = (
+    "--target=arm-none-eabi",
+    "-mcpu=cortex-m55",
+    "-mfloat-abi=hard",
+    "-DMCU_SEMIHOSTING_EXIT=1",
+    "-DMCU_UART_BASE=0x49303000u",
+    "-DMCU_UART_CLOCK_HZ=25000000u",
+    "-DMCU_UART_BAUD=115200u",
+    "-DMCU_COUNTER_CONTROL=0x58100000u",
+    "-DMCU_COUNTER_STATUS=0x48101000u",
+    "-DMCU_COUNTER_HZ=32000000u",
+    "-DMCU_COUNTER_INSTRUCTION_NS=32u",
+)
+
+
+def tool(name: str) -> str:
+    """From the virtual environment, whose version is pinned; else from the PATH."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        sys.exit(f"error: {name} is not installed. Install it: pip install {name} (or: make setup).")
+    return found
+
+
+def compiler_headers(compiler: str) -> list[str]:
+    """The folders in which a GCC looks for system headers: the clang-tidy package has none of its own."""
+    result = subprocess.run(
+        [compiler, "-x", "c++", "-E", "-v", os.devnull], capture_output=True, text=True, check=True
+    ).stderr
+    listing = result.split("#include <...> search starts here:")[1].split("End of search list")[0]
+    return [flag for folder in listing.split() for flag in ("-isystem", folder)]
+
+
+def write_model_header(folder: Path) -> None:
+    """model/model.h for a language model that does not exist."""
+    environment = Environment(
+        loader=FileSystemLoader(ROOT / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"c_string": lambda text: f'"{text}"', "c_bool": lambda value: str(value).lower()}
+    text = environment.get_template("model/model.h.j2").render(
+        project={"title": "lint"},
+        board={"name": "lint"},
+        plan={"arena_bytes": 4096, "kv_cache_bytes": 4096, "inputs": [0, 0], "outputs": [0]},
+        model={
+            "hash": "0" * 64,
+            "is_language_model": True,
+            "vocab_size": 512,
+            "max_sequence_length": 128,
+            "bos_id": 1,
+            "eos_ids": [2],
+        },
+    )
+    (folder / "model").mkdir()
+    (folder / "model" / "model.h").write_text(text, encoding="utf-8")
+
+
+def write_intrinsics(folder: Path) -> None:
+    """GCC's xmmintrin.h cannot be read by clang; these are the two functions that the host's platform uses."""
+    (folder / "xmmintrin.h").write_text(
+        'extern "C" unsigned _mm_getcsr();\nextern "C" void _mm_setcsr(unsigned);\n', encoding="utf-8"
+    )
+
+
+def main() -> None:
+    sources = sorted(path for path in FIRMWARE.rglob("*") if path.suffix in (".cpp", ".h"))
+    subprocess.run([tool("clang-format"), "--dry-run", "-Werror", *map(str, sources)], check=True)
+    host, board = compiler_headers("c++"), compiler_headers("arm-none-eabi-g++")
+    with tempfile.TemporaryDirectory() as folder:
+        write_model_header(Path(folder))
+        write_intrinsics(Path(folder))
+
+        def lint(path: Path) -> subprocess.CompletedProcess[str]:
+            flags = [*BOARD, *board] if "cortex_m" in path.parts else host
+            command = [
+                tool("clang-tidy"),
+                "--quiet",
+                str(path),
+                "--",
+                *COMMON,
+                *flags,
+                f"-I{FIRMWARE}",
+                f"-I{folder}",
+            ]
+            return subprocess.run(command, capture_output=True, text=True, check=False)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = list(pool.map(lint, [path for path in sources if path.suffix == ".cpp"]))
+    complaints = [result.stdout for result in results if result.returncode != 0]
+    if complaints:
+        sys.exit("".join(complaints) + f"error: clang-tidy complains about {len(complaints)} files.")
+    print(f"clang-format: {len(sources)} files; clang-tidy: {len(results)} files; no complaints")
+
+
+if __name__ == "__main__":
+    main()
