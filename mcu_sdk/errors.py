@@ -1,0 +1,97 @@
+"""The one exception hierarchy. Each class carries its exit code; `mcu_sdk.cli` catches them once."""
+
+from __future__ import annotations
+
+
+class McuSdkError(Exception):
+    """Anything a user can act upon.
+
+    `message` says what was expected and what was found; `hint` says what to try. Together they make one
+    paragraph on stderr; a traceback appears only with `--debug`.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(McuSdkError):
+    """A wrong combination or value of command-line options."""
+
+    exit_code = 2
+
+
+class BoardError(McuSdkError):
+    """A board that does not exist, or a board.toml that does not describe one."""
+
+    exit_code = 3
+
+
+class ModelError(McuSdkError):
+    """A checkpoint that cannot be read, exported or quantized."""
+
+    exit_code = 3
+
+
+class PteError(McuSdkError):
+    """A .pte that is truncated, corrupt, or says something impossible."""
+
+    exit_code = 3
+
+
+class UnsupportedOperatorError(PteError):
+    """A .pte whose plan needs an operator, type or shape for which there is no kernel."""
+
+
+class TextError(McuSdkError):
+    """Text that the model's tokenizer cannot encode."""
+
+    exit_code = 3
+
+
+class ToolMissingError(McuSdkError):
+    """A compiler, simulator or build tool that is not installed; the hint is the line that installs it."""
+
+    exit_code = 4
+
+
+class DoesNotFitError(McuSdkError):
+    """A model that is too large for the board."""
+
+    exit_code = 5
+
+
+class BuildError(McuSdkError):
+    """CMake or the compiler failed."""
+
+    exit_code = 6
+
+
+class RunError(McuSdkError):
+    """A simulator or device that died, or ended without a verdict."""
+
+    exit_code = 7
+
+
+class OutputDiffersError(McuSdkError):
+    """Two runs that must agree do not."""
+
+    exit_code = 7
+
+
+class TargetTimeoutError(McuSdkError):
+    """A target that did not answer in time."""
+
+    exit_code = 124
+
+
+class InterruptedRunError(McuSdkError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
