@@ -1,0 +1,15 @@
+"""The `mcu::` operators: importing this package registers them with torch. Each reference is the specification of
+the C++ kernel of the same name."""
+
+from __future__ import annotations
+
+from mcu_sdk.compiler.ops import activations, attention, linear, norms, rope
+
+IN_PLACE = {
+    "cache_write": "cache_write_",
+    "cache_write_dynamic": "cache_write_dynamic_",
+    "cache_scale_write": "cache_scale_write_",
+}
+"""Functional updates and the in-place operators that ExecuTorch's reinplace pass replaces them with."""
+
+__all__ = ["IN_PLACE", "activations", "attention", "linear", "norms", "rope"]

@@ -1,0 +1,36 @@
+"""Random-weight checkpoints from the configurations in tests/models/, made on first use."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+MODELS = Path(__file__).parent / "models"
+FAMILIES = tuple(sorted(path.stem for path in MODELS.glob("*.json")))
+LLAMAS = tuple(name for name in FAMILIES if name.startswith("llama"))
+
+
+def make_checkpoint(name: str, folder: Path, seed: int = 0) -> Path:
+    """Save the model that tests/models/<name>.json describes, with seeded random weights, to `folder`/<name>."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    destination = folder / name
+    if (destination / "model.safetensors").exists():
+        return destination
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = json.loads((MODELS / f"{name}.json").read_text())
+    config = AutoConfig.for_model(**settings)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for parameter in model.parameters():
+        if parameter.dim() == 1:  # norms and biases that are not all alike
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    beside = Path(tempfile.mkdtemp(dir=folder))
+    model.save_pretrained(beside, safe_serialization=True)
+    with contextlib.suppress(OSError):  # another worker may have been first
+        os.rename(beside, destination)
+    return destination

@@ -1,0 +1,33 @@
+"""Fixtures for all tests: a cache of their own, and checkpoints with random weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints import make_checkpoint
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all pytest-xdist workers of one run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(shared_folder: Path) -> None:
+    """Keep compiled models of the tests out of the user's cache."""
+    os.environ["MCU_SDK_CACHE"] = str(shared_folder / "cache")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def checkpoint(shared_folder: Path) -> Callable[[str], Path]:
+    """`checkpoint("gpt2")` is the folder of the random-weight model that tests/models/gpt2.json describes."""
+    return lambda name: make_checkpoint(name, shared_folder / "checkpoints")
