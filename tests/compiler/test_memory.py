@@ -1,0 +1,71 @@
+"""The memory planner: no overlaps, never below the bound, near it on the plans that occur."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcu_sdk.compiler.memory import Block, lower_bound, place
+from mcu_sdk.compiler.plan import compile_plan
+from mcu_sdk.compiler.pte import read_pte
+from mcu_sdk.model.load import find_checkpoint
+from mcu_sdk.pipeline import CompileOptions, compile_checkpoint
+
+blocks = st.lists(
+    st.builds(
+        lambda size, first, length: Block(16 * size, first, first + length),
+        st.integers(0, 40),
+        st.integers(0, 30),
+        st.integers(0, 12),
+    ),
+    max_size=30,
+)
+
+
+@given(blocks)
+@settings(max_examples=150, deadline=None)
+def test_blocks_that_meet_do_not_overlap(given_blocks: list[Block]) -> None:
+    offsets, size = place(given_blocks)
+    for i, (a, at) in enumerate(zip(given_blocks, offsets, strict=True)):
+        assert at >= 0 and at % 16 == 0 and at + a.size <= size
+        for b, bt in zip(given_blocks[:i], offsets, strict=False):
+            assert not a.meets(b) or at + a.size <= bt or bt + b.size <= at
+    assert size >= lower_bound(given_blocks)
+
+
+def test_a_plan_that_one_order_misses_is_found() -> None:
+    """By size alone this takes 112 bytes; the bound of 96 can be reached."""
+    given_blocks = [Block(48, 0, 1), Block(32, 1, 3), Block(48, 3, 4), Block(16, 0, 3), Block(32, 4, 5), Block(32, 2, 3)]
+    assert place(given_blocks)[1] == lower_bound(given_blocks)
+
+
+@pytest.mark.parametrize("family", ["llama-odd", "gpt2"])
+def test_the_arena_is_near_its_bound_and_the_cache_apart(
+    family: str, checkpoint: Callable[[str], Path]
+) -> None:
+    """The bar is 1.05 x the largest sum of live bytes; alignment to 16 is part of what is live."""
+    compiled = compile_checkpoint(find_checkpoint(str(checkpoint(family))), CompileOptions(112))
+    pte = read_pte(compiled.pte, compiled.names)
+    plan = compile_plan(pte)
+    assert plan.arena_bytes <= 1.05 * plan.peak_live_bytes
+    caches = [b for b in pte.mutable_buffers if "cache" in b.name]
+    assert len(caches) == 4 and plan.kv_cache_bytes == sum(b.tensor.nbytes for b in caches)
+
+
+def test_no_step_copies_the_cache(checkpoint: Callable[[str], Path]) -> None:
+    """Nothing but the in-place updates writes into the KV cache's memory, and each writes one position."""
+    from mcu_sdk.compiler.instruction import Space
+
+    compiled = compile_checkpoint(find_checkpoint(str(checkpoint("llama-odd"))), CompileOptions(112))
+    pte = read_pte(compiled.pte, compiled.names)
+    writers = [
+        instruction.operator
+        for instruction, written in zip(pte.instructions, pte.writes, strict=True)
+        if any(tensor.space is Space.KV_CACHE for tensor in written)
+    ]
+    assert writers == ["mcu::cache_write_"] * 4
+    assert {b.tensor.dtype.name for b in pte.mutable_buffers} == {"S8"}
