@@ -1,0 +1,356 @@
+"""Emitters of the `mcu::` operators. Schemas: mcu_sdk/compiler/ops/; kernels: firmware/kernels/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcu_sdk.compiler.instruction import DType, Instruction, KernelCall, Tensor
+from mcu_sdk.compiler.kernels.checks import (
+    apart,
+    boolean,
+    call,
+    count_is,
+    integer,
+    number,
+    optional_tensor,
+    out_tensor,
+    rows_of,
+    same_elements,
+    same_or_apart,
+    shape_is,
+    tensor,
+)
+from mcu_sdk.compiler.registry import emits, unsupported
+
+S8, S32, S64, F16, F32, U8 = DType.S8, DType.S32, DType.S64, DType.F16, DType.F32, DType.U8
+LONGEST_SUM = 1 << 16
+"""int8 products that an int32 accumulator holds: 2^16 * 2^14 < 2^31."""
+
+
+@emits("mcu::rms_norm")
+def rms_norm(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 4)
+    x, weight, out = tensor(instruction, 0, F32), tensor(instruction, 1, F32), out_tensor(instruction, 3, F32)
+    rows, n = rows_of(instruction, x)
+    shape_is(instruction, weight, "the weight", n)
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, weight)
+    return call("rms_norm", x, weight, out, rows, n, number(instruction, 2))
+
+
+@emits("mcu::layer_norm")
+def layer_norm(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 5)
+    x, weight, bias = (tensor(instruction, i, F32) for i in range(3))
+    out = out_tensor(instruction, 4, F32)
+    rows, n = rows_of(instruction, x)
+    shape_is(instruction, weight, "the weight", n)
+    shape_is(instruction, bias, "the bias", n)
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, weight, bias)
+    return call("layer_norm", x, weight, bias, out, rows, n, number(instruction, 3))
+
+
+@emits("mcu::quantize_rows")
+def quantize_rows(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 3)
+    x, q, scale = tensor(instruction, 0, F32), out_tensor(instruction, 1, S8), out_tensor(instruction, 2, F32)
+    rows, n = rows_of(instruction, x)
+    same_elements(instruction, x, q)
+    if scale.elements != rows:
+        unsupported(instruction, f"there are {scale.elements} scales for {rows} rows")
+    apart(instruction, q, x, scale)
+    apart(instruction, scale, x)
+    return call("quantize_rows", x, q, scale, rows, n)
+
+
+@emits("mcu::quantize")
+def quantize(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 4)
+    x, out = tensor(instruction, 0, F32), out_tensor(instruction, 3, S8)
+    count = same_elements(instruction, x, out)
+    apart(instruction, out, x)
+    inverse, zero_point = inverse_scale(instruction, 1), zero_point_of(instruction, 2)
+    return call("quantize", x, out, count, inverse, zero_point, -128, 127)
+
+
+def inverse_scale(instruction: Instruction, index: int) -> float:
+    """1 / scale as one float32 division."""
+    import numpy as np
+
+    scale = np.float32(number(instruction, index))
+    if not np.isfinite(scale) or scale <= 0:
+        unsupported(instruction, f"its scale is {scale}, not a positive number")
+    with np.errstate(over="ignore"):
+        inverse = float(np.float32(1) / scale)
+    if inverse == float("inf"):
+        unsupported(instruction, f"its scale {scale} is too small to divide by")
+    return inverse
+
+
+def zero_point_of(instruction: Instruction, index: int) -> int:
+    value = integer(instruction, index)
+    if not -128 <= value <= 127:
+        unsupported(instruction, f"its zero point is {value}, not within int8")
+    return value
+
+
+@emits("mcu::embedding_s8")
+def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 4)
+    weight, scale, ids = tensor(instruction, 0, S8), tensor(instruction, 1, F32), tensor(instruction, 2, S64)
+    out = out_tensor(instruction, 3, F32)
+    if len(weight.shape) != 2:
+        unsupported(instruction, "the table has to have two axes")
+    vocabulary, n = weight.shape
+    shape_is(instruction, scale, "the scale", vocabulary)
+    if out.elements != ids.elements * n:
+        unsupported(instruction, "the output does not have one row for each id")
+    apart(instruction, out, weight, scale, ids)
+    return call("embedding_s8", weight, scale, ids, out, ids.elements, vocabulary, n)
+
+
+def _linear_shape(instruction: Instruction, x: Tensor, weight: Tensor, out: Tensor) -> tuple[int, int, int]:
+    """(rows, k, n) of x[..., k], weight[n, k], out[..., n]."""
+    rows, k = rows_of(instruction, x)
+    if len(weight.shape) != 2 or weight.shape[1] != k:
+        unsupported(instruction, f"the weight's shape does not match rows of {k}")
+    n = weight.shape[0]
+    if out.elements != rows * n:
+        unsupported(instruction, "the output's size does not match")
+    if k >= LONGEST_SUM:
+        unsupported(instruction, f"rows of {k} elements can overflow a 32-bit sum")
+    return rows, k, n
+
+
+@emits("mcu::linear_s8")
+def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 6)
+    x, x_scale = tensor(instruction, 0, S8), tensor(instruction, 1, F32)
+    weight, weight_scale = tensor(instruction, 2, S8), tensor(instruction, 3, F32)
+    bias, out = optional_tensor(instruction, 4, F32), out_tensor(instruction, 5, F32)
+    rows, k, n = _linear_shape(instruction, x, weight, out)
+    if x_scale.elements != rows:
+        unsupported(instruction, f"there are {x_scale.elements} input scales for {rows} rows")
+    shape_is(instruction, weight_scale, "the weight's scale", n)
+    if bias is not None:
+        shape_is(instruction, bias, "the bias", n)
+    apart(instruction, out, x, x_scale, weight, weight_scale, bias)
+    return call("linear_s8", x, x_scale, weight, weight_scale, bias, out, rows, k, n)
+
+
+@emits("mcu::linear_s8_static")
+def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 6)
+    x, weight = tensor(instruction, 0, S8), tensor(instruction, 1, S8)
+    offset, scale = tensor(instruction, 2, S32), tensor(instruction, 3, F32)
+    bias, out = optional_tensor(instruction, 4, F32), out_tensor(instruction, 5, F32)
+    rows, k, n = _linear_shape(instruction, x, weight, out)
+    shape_is(instruction, offset, "the offset", n)
+    shape_is(instruction, scale, "the scale", n)
+    if bias is not None:
+        shape_is(instruction, bias, "the bias", n)
+    apart(instruction, out, x, weight, offset, scale, bias)
+    return call("linear_s8_static", x, weight, offset, scale, bias, out, rows, k, n)
+
+
+@emits("mcu::linear_s8_requantize")
+def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 9)
+    x, weight = tensor(instruction, 0, S8), tensor(instruction, 1, S8)
+    bias, multiplier, shift = (tensor(instruction, i, S32) for i in (2, 3, 4))
+    zero_point, low, high = (zero_point_of(instruction, i) for i in (5, 6, 7))
+    out = out_tensor(instruction, 8, S8)
+    rows, k, n = _linear_shape(instruction, x, weight, out)
+    for what, value in (("the bias", bias), ("the multiplier", multiplier), ("the shift", shift)):
+        shape_is(instruction, value, what, n)
+    check_requantization(instruction, multiplier, shift)
+    apart(instruction, out, x, weight, bias, multiplier, shift)
+    return call(
+        "linear_s8_requantize", x, weight, bias, multiplier, shift, out, rows, k, n, zero_point, low, high
+    )
+
+
+def check_requantization(instruction: Instruction, multiplier: Tensor, shift: Tensor) -> None:
+    """Multipliers and shifts have to be known and within what the kernel computes with."""
+    import numpy as np
+
+    if multiplier.data is None or shift.data is None:
+        unsupported(instruction, "its multipliers and shifts have to be constants")
+    if (np.frombuffer(multiplier.data, "<i4", multiplier.elements) < 0).any():
+        unsupported(instruction, "a multiplier is negative")
+    shifts = np.frombuffer(shift.data, "<i4", shift.elements)
+    if ((shifts < -31) | (shifts > 31)).any():
+        unsupported(instruction, "a shift is not within -31 .. 31")
+
+
+@emits("mcu::rope")
+def rope(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 5)
+    x, cosine, sine = (tensor(instruction, i, F32) for i in range(3))
+    position, out = tensor(instruction, 3, S64), out_tensor(instruction, 4, F32)
+    rows, n = rows_of(instruction, x)
+    if len(cosine.shape) != 2 or cosine.shape != sine.shape or cosine.shape[0] < 1 or 2 * cosine.shape[1] > n:
+        unsupported(instruction, "its tables do not match")
+    positions, half = cosine.shape
+    _one_position(instruction, position)
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, cosine, sine, position)
+    return call("rope", x, cosine, sine, position, out, rows, n, half, positions)
+
+
+def _one_position(instruction: Instruction, position: Tensor) -> None:
+    if position.elements != 1:
+        unsupported(instruction, "one position is wanted")
+
+
+def _cache_shape(instruction: Instruction, cache: Tensor, x: Tensor) -> tuple[int, int, int]:
+    """(heads, positions, n) of cache[1, heads, positions, n] and x[1, heads, 1, n]."""
+    if len(cache.shape) != 4 or cache.shape[0] != 1 or min(cache.shape) < 1:
+        unsupported(instruction, "a cache of shape [1, heads, positions, channels] is wanted")
+    _, heads, positions, n = cache.shape
+    if x.elements != heads * n:
+        unsupported(instruction, "its rows do not match the cache")
+    return heads, positions, n
+
+
+def _updated(instruction: Instruction, dtype: DType, *others: Tensor) -> tuple[Tensor, Sequence[KernelCall]]:
+    """What an update writes into, and the copy that comes first unless it is in place.
+
+    In place (`cache_write_`) that is argument 0; else the last argument, the out tensor, of the same shape.
+    """
+    cache = tensor(instruction, 0, dtype)
+    if instruction.operator.endswith("_"):
+        written, copies = out_tensor(instruction, 0, dtype), []
+    else:
+        written = out_tensor(instruction, len(instruction.arguments) - 1, dtype)
+        shape_is(instruction, written, "the output", *cache.shape)
+        same_or_apart(instruction, written, cache)
+        copies = [] if written.same_memory(cache) else call("copy", cache, written, cache.nbytes)
+    apart(instruction, written, *others)
+    return written, copies
+
+
+def _argument_count(instruction: Instruction, count: int) -> None:
+    """`count` arguments, and an out tensor unless the operator is in place."""
+    count_is(instruction, count if instruction.operator.endswith("_") else count + 1)
+
+
+@emits("mcu::cache_write", "mcu::cache_write_")
+def cache_write(instruction: Instruction) -> Sequence[KernelCall]:
+    _argument_count(instruction, 4)
+    x, inverse, position = (
+        tensor(instruction, 1, F32),
+        tensor(instruction, 2, F32),
+        tensor(instruction, 3, S64),
+    )
+    cache, copies = _updated(instruction, S8, x, inverse, position)
+    heads, positions, n = _cache_shape(instruction, cache, x)
+    shape_is(instruction, inverse, "the inverse scale", heads, n)
+    _one_position(instruction, position)
+    return [*copies, *call("cache_write", cache, x, inverse, position, heads, positions, n)]
+
+
+@emits("mcu::cache_write_dynamic", "mcu::cache_write_dynamic_")
+def cache_write_dynamic(instruction: Instruction) -> Sequence[KernelCall]:
+    _argument_count(instruction, 3)
+    x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
+    cache, copies = _updated(instruction, S8, x, position)
+    heads, positions, n = _cache_shape(instruction, cache, x)
+    _one_position(instruction, position)
+    return [*copies, *call("cache_write_dynamic", cache, x, position, heads, positions, n)]
+
+
+@emits("mcu::cache_scale_write", "mcu::cache_scale_write_")
+def cache_scale_write(instruction: Instruction) -> Sequence[KernelCall]:
+    _argument_count(instruction, 3)
+    x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
+    scales, copies = _updated(instruction, F16, x, position)
+    if len(scales.shape) != 3 or scales.shape[0] != 1 or min(scales.shape) < 1:
+        unsupported(instruction, "scales of shape [1, heads, positions] are wanted")
+    _, heads, positions = scales.shape
+    if x.elements % heads or x.elements == 0:
+        unsupported(instruction, "its rows do not match the scales")
+    _one_position(instruction, position)
+    return [*copies, *call("cache_scale_write", scales, x, position, heads, positions, x.elements // heads)]
+
+
+def _attention(instruction: Instruction, dynamic: bool) -> Sequence[KernelCall]:
+    count_is(instruction, 9)
+    q, position = tensor(instruction, 0, F32), tensor(instruction, 5, S64)
+    k_cache, v_cache = tensor(instruction, 1, S8), tensor(instruction, 2, S8)
+    kind = F16 if dynamic else F32
+    k_scale, v_scale = tensor(instruction, 3, kind), tensor(instruction, 4, kind)
+    out, scratch = out_tensor(instruction, 7, F32), out_tensor(instruction, 8, U8)
+    if len(q.shape) != 4 or q.shape[0] != 1 or q.shape[2] != 1 or min(q.shape) < 1:
+        unsupported(instruction, "a query of shape [1, heads, 1, channels] is wanted")
+    heads, n = q.shape[1], q.shape[3]
+    if len(k_cache.shape) != 4 or k_cache.shape != v_cache.shape or min(k_cache.shape) < 1:
+        unsupported(instruction, "two caches of one shape are wanted")
+    batch, groups, positions, channels = k_cache.shape
+    if batch != 1 or channels != n or heads % groups:
+        unsupported(instruction, "the query does not match the caches")
+    scale_shape = (1, groups, positions) if dynamic else (groups, n)
+    shape_is(instruction, k_scale, "the keys' scale", *scale_shape)
+    shape_is(instruction, v_scale, "the values' scale", *scale_shape)
+    _one_position(instruction, position)
+    same_elements(instruction, q, out)
+    needed = sum((size + 15) // 16 * 16 for size in (4 * positions, positions, n))
+    if scratch.elements < needed or scratch.offset % 16:
+        unsupported(
+            instruction, f"its scratch has {scratch.elements} bytes where {needed}, 16-aligned, are wanted"
+        )
+    inputs = (q, k_cache, v_cache, k_scale, v_scale, position)
+    apart(instruction, out, *inputs, scratch)
+    apart(instruction, scratch, *inputs)
+    if max(positions, n) >= LONGEST_SUM:
+        unsupported(instruction, f"{positions} positions of {n} channels can overflow a 32-bit sum")
+    name = "attention_s8_dynamic" if dynamic else "attention_s8"
+    sizes = (heads, groups, positions, n, number(instruction, 6))
+    return call(name, q, k_cache, v_cache, k_scale, v_scale, position, out, scratch, *sizes)
+
+
+@emits("mcu::attention_s8")
+def attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    return _attention(instruction, dynamic=False)
+
+
+@emits("mcu::attention_s8_dynamic")
+def attention_s8_dynamic(instruction: Instruction) -> Sequence[KernelCall]:
+    return _attention(instruction, dynamic=True)
+
+
+def _elementwise(instruction: Instruction, name: str, inputs: int, out_index: int) -> Sequence[KernelCall]:
+    values = [tensor(instruction, i, F32) for i in range(inputs)]
+    out = out_tensor(instruction, out_index, F32)
+    count = same_elements(instruction, *values, out)
+    same_or_apart(instruction, out, *values)
+    return call(name, *values, out, count)
+
+
+@emits("mcu::silu")
+def silu(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 2)
+    return _elementwise(instruction, "silu", 1, 1)
+
+
+@emits("mcu::gated_silu")
+def gated_silu(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 3)
+    return _elementwise(instruction, "gated_silu", 2, 2)
+
+
+@emits("mcu::gelu")
+def gelu(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 3)
+    return _elementwise(instruction, "gelu_tanh" if boolean(instruction, 1) else "gelu_erf", 1, 2)
+
+
+@emits("mcu::gated_gelu")
+def gated_gelu(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 4)
+    name = "gated_gelu_tanh" if boolean(instruction, 2) else "gated_gelu_erf"
+    return _elementwise(instruction, name, 2, 3)
