@@ -1,0 +1,9 @@
+// mcu::cache_write_: quantize one step's keys or values x[heads][n] by inverse_scale[heads][n] and put them into
+// cache[heads][positions][n] at *position; a position outside the cache writes nothing.
+// Specification: mcu_sdk/compiler/ops/attention.py.
+#pragma once
+
+#include <stdint.h>
+
+extern "C" void mcu_cache_write(int8_t* cache, const float* x, const float* inverse_scale, const int64_t* position,
+                                int32_t heads, int32_t positions, int32_t n);

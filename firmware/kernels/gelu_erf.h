@@ -1,0 +1,7 @@
+// mcu::gelu, exact form: out[i] = (0.5 x) (1 + erf(x / sqrt 2)). out may be x.
+// Specification: mcu_sdk/compiler/ops/activations.py.
+#pragma once
+
+#include <stdint.h>
+
+extern "C" void mcu_gelu_erf(const float* x, float* out, int32_t n);

@@ -1,0 +1,7 @@
+// mcu::silu: out[i] = x[i] / (1 + e^-x[i]). out may be x.
+// Specification: mcu_sdk/compiler/ops/activations.py.
+#pragma once
+
+#include <stdint.h>
+
+extern "C" void mcu_silu(const float* x, float* out, int32_t n);
