@@ -1,0 +1,314 @@
+"""Compiles a tokenizer.json of Hugging Face's `tokenizers` library into tables for the device.
+
+What is supported is byte-level BPE (docs/tokenizers.md lists the parts). Whatever could make the device's ids differ
+from the library's is refused here with a reason; firmware is then generated with token ids only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.errors import ModelError
+from mcu_sdk.model.device_tokenizer import (
+    CL100K,
+    DIGITS,
+    GPT2,
+    PREFIX_SPACE,
+    AddedToken,
+    DeviceTokenizer,
+    Merge,
+)
+from mcu_sdk.model.text import one_line, shown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_SPACES = r"|\s+(?!\S)|\s+"
+_CL100K_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+" + _SPACES
+_CONTRACTIONS = ("'s|'t|'re|'ve|'m|'ll|'d", "(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)")
+
+# Regular expressions of Split pre-tokenizers that have a hand-written matcher, with the matcher and its argument.
+KNOWN_PATTERNS: dict[str, tuple[str, int]] = {
+    _CONTRACTIONS[0] + r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+" + _SPACES: (GPT2, 0),
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+" + _SPACES: (GPT2, 0),
+} | {
+    contractions + r"|[^\r\n\p{L}\p{N}]?" + possessive + r"\p{L}+|" + numbers + _CL100K_REST: (CL100K, most)
+    for contractions in _CONTRACTIONS[1:]
+    for possessive in ("", "+")
+    for numbers, most in ((r"\p{N}{1,3}", 3), (r"\p{N}", 1))
+}
+
+
+class _Unsupported(Exception):
+    """Why a tokenizer cannot run on the device; becomes `DeviceTokenizer.reason`."""
+
+
+def compile_tokenizer(source: Mapping[str, Any] | str | Path | PreTrainedTokenizerBase) -> DeviceTokenizer:
+    """Tables for the device from a tokenizer.json (its parsed content or its path) or from a loaded tokenizer.
+
+    A loaded tokenizer is the better source: what tokenizer_config.json changes (a BOS token, say) is in it.
+    Raises ModelError if the file is no tokenizer.json; a tokenizer of another kind gives `supported=False`.
+    """
+    try:
+        content = _content(source)
+    except _Unsupported as reason:
+        return DeviceTokenizer(supported=False, reason=str(reason))
+    try:
+        return _compile(content)
+    except _Unsupported as reason:
+        return DeviceTokenizer(supported=False, reason=str(reason))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ModelError(
+            f"Expected a tokenizer.json of the Hugging Face tokenizers library, found one that is not consistent: "
+            f"{type(error).__name__}: {one_line(str(error))}",
+            hint="Save it again with `tokenizer.save_pretrained(folder)`.",
+        ) from error
+
+
+def _content(source: Any) -> Mapping[str, Any]:
+    if isinstance(source, Mapping):
+        return source
+    if isinstance(source, (str, Path)):
+        try:
+            parsed = json.loads(Path(source).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ModelError(
+                f"Expected a tokenizer.json at {str(source)!r}: {one_line(str(error))}"
+            ) from error
+        if not isinstance(parsed, dict):
+            raise ModelError(f"Expected a JSON object in {str(source)!r}, found a {type(parsed).__name__}.")
+        return parsed
+    backend = getattr(source, "backend_tokenizer", None)
+    if backend is None:
+        raise _Unsupported(f"{type(source).__name__} has no tokenizer.json; only fast tokenizers have one")
+    content: dict[str, Any] = json.loads(backend.to_str())
+    return content
+
+
+def _compile(content: Mapping[str, Any]) -> DeviceTokenizer:
+    model = content["model"]
+    kind = model.get("type") or ("BPE" if "merges" in model else "unnamed")
+    if kind != "BPE":
+        raise _Unsupported(f"its model is {kind}, not byte-level BPE")
+    if model.get("dropout"):
+        raise _Unsupported("its BPE uses dropout, which is random")
+    if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+        raise _Unsupported("its BPE marks the insides or ends of words")
+    stages = _stages(content.get("pre_tokenizer"))
+    _check_decoder(content.get("decoder"))
+    requires_nfc = _normalizer(content.get("normalizer"))
+
+    vocabulary: dict[str, int] = model["vocab"]
+    added = _added_tokens(content.get("added_tokens") or [])
+    special = {token["id"] for token in content.get("added_tokens") or [] if token.get("special")}
+    names = {index: token for token, index in vocabulary.items()}
+    names.update({token["id"]: token["content"] for token in content.get("added_tokens") or []})
+    size = max(names, default=-1) + 1
+    if not 0 < size <= 2**21 or min(names) < 0:
+        raise ValueError(f"token ids reach from {min(names, default=0)} to {size - 1}")
+
+    unknown = model.get("unk_token")
+    unknown_id = vocabulary.get(unknown, -1) if unknown is not None else -1
+    byte_ids = tuple(vocabulary.get(character, unknown_id) for character in BYTE_CHARACTERS)
+    if model.get("byte_fallback") and any(character not in vocabulary for character in BYTE_CHARACTERS):
+        raise _Unsupported("its BPE falls back to byte tokens")
+    merges = _merges(model["merges"], vocabulary)
+    whole_words: tuple[int, ...] = ()
+    if model.get("ignore_merges"):
+        whole_words = _whole_words(vocabulary, byte_ids, merges, skipped={token.id for token in added})
+    prefix_ids, suffix_ids = _specials_around(content.get("post_processor"))
+    return DeviceTokenizer(
+        supported=True,
+        token_bytes=tuple(
+            b"" if i in special or i not in names else _bytes_of(names[i]) for i in range(size)
+        ),
+        byte_ids=byte_ids,
+        unknown_id=unknown_id,
+        fuse_unknown=bool(model.get("fuse_unk")),
+        merges=merges,
+        whole_words=whole_words,
+        added=added,
+        prefix_ids=prefix_ids,
+        suffix_ids=suffix_ids,
+        stages=stages,
+        requires_nfc=requires_nfc,
+    )
+
+
+def _byte_characters() -> tuple[str, ...]:
+    """The character that stands for each byte in byte-level vocabularies, by byte (fixed by GPT-2).
+
+    Printable characters of Latin-1 stand for themselves; the others are numbered from U+0100 on.
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
+
+
+BYTE_CHARACTERS = _byte_characters()
+_BYTE_OF_CHARACTER = {character: byte for byte, character in enumerate(BYTE_CHARACTERS)}
+
+
+def _bytes_of(token: str) -> bytes:
+    """What the ByteLevel decoder makes of a token: bytes, or its own UTF-8 if a character stands for no byte."""
+    if all(character in _BYTE_OF_CHARACTER for character in token):
+        return bytes(_BYTE_OF_CHARACTER[character] for character in token)
+    return token.encode("utf-8")
+
+
+def _flatten(part: Any, key: str) -> list[Mapping[str, Any]]:
+    """The members of a (nested) Sequence; a part alone is a sequence of one, null is none."""
+    if part is None:
+        return []
+    if part["type"] != "Sequence":
+        return [part]
+    return [member for inner in part[key] for member in _flatten(inner, key)]
+
+
+def _stages(pre_tokenizer: Any) -> tuple[tuple[str, int], ...]:
+    """Split stages for the device. Only the last pre-tokenizer may be ByteLevel, and it must be."""
+    parts = _flatten(pre_tokenizer, "pretokenizers")
+    names = [part["type"] for part in parts]
+    if not names or names[-1] != "ByteLevel" or "ByteLevel" in names[:-1]:
+        found = ", ".join(names) or "none"
+        raise _Unsupported(
+            f"its pre-tokenizer is not byte-level (expected ByteLevel as the last one, found {found})"
+        )
+    stages: list[tuple[str, int]] = []
+    for part in parts:
+        if part["type"] == "Split":
+            stages.append(_split_stage(part))
+        elif part["type"] == "Digits":
+            stages.append((DIGITS, int(bool(part.get("individual_digits")))))
+        elif part["type"] == "ByteLevel":
+            if part.get("add_prefix_space", True):
+                stages.append((PREFIX_SPACE, 0))
+            if part.get("use_regex", True):
+                stages.append((GPT2, 0))
+        else:
+            raise _Unsupported(f"its pre-tokenizer {part['type']} has no counterpart on the device")
+    if len(stages) > 8:
+        raise _Unsupported(
+            f"its {len(stages)} pre-tokenizer stages are more than the 8 that the device supports"
+        )
+    return tuple(stages)
+
+
+def _split_stage(part: Mapping[str, Any]) -> tuple[str, int]:
+    pattern = part["pattern"].get("Regex")
+    if pattern not in KNOWN_PATTERNS:
+        raise _Unsupported(f"its pre-tokenizer splits by an unknown pattern, {shown(str(part['pattern']))}")
+    # The known patterns match every character, so there is nothing between matches that would be handled apart.
+    behavior = part.get("behavior")
+    if behavior != "Isolated" and not (behavior == "Removed" and part.get("invert")):
+        raise _Unsupported(f"its pre-tokenizer treats the pieces as {behavior}, not as Isolated")
+    return KNOWN_PATTERNS[pattern]
+
+
+def _check_decoder(decoder: Any) -> None:
+    parts = [part["type"] for part in _flatten(decoder, "decoders")]
+    if parts != ["ByteLevel"]:
+        raise _Unsupported(f"its decoder is not ByteLevel (found {', '.join(parts) or 'none'})")
+
+
+def _normalizer(normalizer: Any) -> bool:
+    """Whether text must be NFC. Other normalizers change text in ways the device does not know."""
+    parts = [part["type"] for part in _flatten(normalizer, "normalizers")]
+    if any(part != "NFC" for part in parts):
+        raise _Unsupported(f"its normalizer is {', '.join(parts)} (only NFC is supported)")
+    return bool(parts)
+
+
+def _added_tokens(entries: Sequence[Mapping[str, Any]]) -> tuple[AddedToken, ...]:
+    tokens = []
+    for entry in entries:
+        content: str = entry["content"]
+        if not content:
+            continue
+        if entry.get("single_word"):
+            raise _Unsupported(f"its added token {shown(content)} matches single words only")
+        if content[0].isspace() and any(other.get("rstrip") for other in entries):
+            raise _Unsupported(
+                f"its added token {shown(content)} begins with a space that another one may strip"
+            )
+        tokens.append(
+            AddedToken(
+                content=content.encode("utf-8"),
+                id=int(entry["id"]),
+                normalized=bool(entry.get("normalized", True)),
+                lstrip=bool(entry.get("lstrip")),
+                rstrip=bool(entry.get("rstrip")),
+            )
+        )
+    return tuple(tokens)
+
+
+def _merges(entries: Iterable[Any], vocabulary: Mapping[str, int]) -> tuple[Merge, ...]:
+    """Merges sorted by (left, right), from either form: "a b" or ["a", "b"]. Of duplicates the last counts."""
+    merges: dict[tuple[int, int], Merge] = {}
+    for rank, entry in enumerate(entries):
+        left, right = entry.split(" ") if isinstance(entry, str) else entry
+        pair = vocabulary[left], vocabulary[right]
+        merges[pair] = Merge(*pair, rank=rank, result=vocabulary[left + right])
+    return tuple(merges[pair] for pair in sorted(merges))
+
+
+def _merged(ids: list[int], merges: Mapping[tuple[int, int], Merge]) -> list[int]:
+    """Plain BPE: the merge of the lowest rank, leftmost first, one at a time."""
+    while True:
+        found = [
+            (merges[pair].rank, i) for i, pair in enumerate(zip(ids, ids[1:], strict=False)) if pair in merges
+        ]
+        if not found:
+            return ids
+        _, i = min(found)
+        ids = [*ids[:i], merges[ids[i], ids[i + 1]].result, *ids[i + 2 :]]
+
+
+def _whole_words(
+    vocabulary: Mapping[str, int], byte_ids: Sequence[int], merges: Iterable[Merge], skipped: set[int]
+) -> tuple[int, ...]:
+    """For `ignore_merges`: ids of the tokens that merging their bytes does not give, sorted by their bytes."""
+    by_pair = {(merge.left, merge.right): merge for merge in merges}
+    words: dict[bytes, int] = {}
+    for token, index in vocabulary.items():
+        if index in skipped or not token or any(character not in _BYTE_OF_CHARACTER for character in token):
+            continue
+        content = _bytes_of(token)
+        symbols = [byte_ids[byte] for byte in content]
+        if -1 in symbols or _merged(symbols, by_pair) != [index]:
+            words[content] = index
+    return tuple(words[content] for content in sorted(words))
+
+
+def _specials_around(post_processor: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ids that the post-processor puts before and after a single text."""
+    prefix: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
+    for part in _flatten(post_processor, "processors"):
+        if part["type"] == "ByteLevel":  # only moves offsets
+            continue
+        if part["type"] == "TemplateProcessing":
+            before, after = _template_ids(part)
+        elif part["type"] in ("RobertaProcessing", "BertProcessing"):
+            before, after = (int(part["cls"][1]),), (int(part["sep"][1]),)
+        else:
+            raise _Unsupported(f"its post-processor {part['type']} has no counterpart on the device")
+        prefix, suffix = before + prefix, suffix + after
+    return prefix, suffix
+
+
+def _template_ids(part: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    sides: tuple[list[int], list[int]] = [], []
+    seen = 0
+    for item in part["single"]:
+        if "Sequence" in item:
+            seen += 1
+        else:
+            sides[seen > 0].extend(int(i) for i in part["special_tokens"][item["SpecialToken"]["id"]]["ids"])
+    if seen != 1:
+        raise _Unsupported(f"its post-processor repeats the text {seen} times")
+    return tuple(sides[0]), tuple(sides[1])

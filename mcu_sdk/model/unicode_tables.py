@@ -1,0 +1,132 @@
+"""Unicode properties exactly as the `tokenizers` library sees them, packed for firmware/runtime/tokenizer.h.
+
+The library's regex engine and its normalizer each carry a Unicode version of their own, neither of them Python's.
+So the library itself is asked, about every code point. A set is a tuple of (first << 11 | count - 1), rising.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+# Surrogates are no text; planes 4 to 13 are unassigned, and 15 and 16 are private use: no property is theirs.
+_CODE_POINTS = (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000))
+_COUNT_BITS = 11
+
+
+def _runs(code_points: Iterable[int], longest: int) -> Iterator[tuple[int, int]]:
+    """(first, count) of runs of rising code points, at most `longest` long."""
+    first, count = -1, 0
+    for code in code_points:
+        if count and code == first + count and count < longest:
+            count += 1
+            continue
+        if count:
+            yield first, count
+        first, count = code, 1
+    if count:
+        yield first, count
+
+
+def _pack(code_points: Iterable[int]) -> tuple[int, ...]:
+    longest = 1 << _COUNT_BITS
+    return tuple(first << _COUNT_BITS | (count - 1) for first, count in _runs(code_points, longest))
+
+
+@cache
+def _text() -> str:
+    return "".join(map(chr, _CODE_POINTS))
+
+
+def _matching(pattern: str) -> tuple[int, ...]:
+    """Code points beyond ASCII that a one-character pattern matches."""
+    from tokenizers import Regex, pre_tokenizers
+
+    split = pre_tokenizers.Split(Regex(f"{pattern}+"), "removed", invert=True)
+    pieces = split.pre_tokenize_str(_text())
+    return _pack(ord(character) for piece, _ in pieces for character in piece if ord(character) >= 0x80)
+
+
+@cache
+def letters() -> tuple[int, ...]:
+    r"""\p{L} beyond ASCII."""
+    return _matching(r"\p{L}")
+
+
+@cache
+def numbers() -> tuple[int, ...]:
+    r"""\p{N} beyond ASCII."""
+    return _matching(r"\p{N}")
+
+
+@cache
+def spaces() -> tuple[int, ...]:
+    r"""\s beyond ASCII."""
+    return _matching(r"\s")
+
+
+@cache
+def digits() -> tuple[int, ...]:
+    """What the Digits pre-tokenizer splits off, ASCII included.
+
+    Individual digits are pieces of one character. Each character is followed by two letters here, so that nothing
+    else is a piece of one.
+    """
+    from tokenizers import pre_tokenizers
+
+    text = "".join(character + "aa" for character in _text())
+    pieces = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str(text)
+    return _pack(ord(piece) for piece, _ in pieces if len(piece) == 1)
+
+
+@cache
+def nfc_unsafe() -> tuple[int, ...]:
+    """Code points that NFC changes, or that may combine with the one before: NFC_Quick_Check is No or Maybe."""
+    from tokenizers import normalizers
+
+    nfc, nfd = normalizers.NFC(), normalizers.NFD()
+    separated = "\n".join(_text().replace("\n", ""))
+    changed = set()
+    trailing = set()
+    pairs = zip(separated.split("\n"), nfc.normalize_str(separated).split("\n"), strict=True)
+    for (character, composed), decomposed in zip(
+        pairs, nfd.normalize_str(separated).split("\n"), strict=True
+    ):
+        if composed != character:
+            changed.add(ord(character))
+        elif len(decomposed) > 1:
+            trailing.add(ord(decomposed[-1]))
+    return _pack(sorted(changed | trailing))
+
+
+@cache
+def combining() -> tuple[int, ...]:
+    """Canonical combining classes: (first << 11 | count - 1 << 8 | class), classes numbered densely in their order.
+
+    A mark has a class above the lowest (U+0334) if NFD moves it behind that one, and one below the highest
+    (U+0345) if NFD moves it before that one. One string of all marks, sorted by NFD, then shows the classes' order.
+    """
+    from tokenizers import normalizers
+
+    nfd = normalizers.NFD()
+    separated = "\n".join(_text().replace("\n", ""))
+    characters = separated.split("\n")
+    after = nfd.normalize_str("\n".join(f"a{c}\u0334" for c in characters)).split("\n")
+    before = nfd.normalize_str("\n".join(f"a\u0345{c}" for c in characters)).split("\n")
+    marks = [
+        c
+        for c, low, high in zip(characters, after, before, strict=True)
+        if low == f"a\u0334{c}" or high == f"a{c}\u0345" or c in "\u0334\u0345"
+    ]
+    # U+0334 and U+0345 found the marks of all classes but their own.
+    ordered = nfd.normalize_str("a" + "".join(marks))[1:]
+    classes: dict[int, int] = {}
+    number = 1
+    for last, mark in zip(ordered[:1] + ordered, ordered, strict=False):
+        number += last != mark and nfd.normalize_str(f"a{mark}{last}") == f"a{last}{mark}"
+        classes[ord(mark)] = number
+    packed = []
+    for wanted in sorted(set(classes.values())):
+        members = sorted(code for code, value in classes.items() if value == wanted)
+        packed += [first << 11 | (count - 1) << 8 | wanted for first, count in _runs(members, 8)]
+    return tuple(sorted(packed))

@@ -1,0 +1,198 @@
+"""The device's sampler against its specification, and the specification against the softmax it stands for."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcu_sdk import resources
+from mcu_sdk.model import sampling
+
+# Flush-to-zero is a mode of the calling thread: the test itself sets it around calls.
+FLUSH = r"""
+#include <stdint.h>
+#include "runtime/sampler.h"
+#if defined(__x86_64__)
+static unsigned get() { return __builtin_ia32_stmxcsr(); }
+static void set(unsigned mode) { __builtin_ia32_ldmxcsr(mode); }
+static const unsigned kFlush = 0x8040;
+#elif defined(__aarch64__)
+static uint64_t get() { uint64_t m; __asm__ volatile("mrs %0, fpcr" : "=r"(m)); return m; }
+static void set(uint64_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
+static const uint64_t kFlush = 1u << 24;
+#else
+#error "No flush-to-zero mode is known for this machine."
+#endif
+extern "C" int32_t sample_flushed(const float* x, int32_t n, float t, int32_t k, uint64_t* state) {
+    const auto mode = get();
+    set(mode | kFlush);
+    const int32_t index = mcu_sample(x, n, t, k, state);
+    set(mode);
+    return index;
+}
+"""
+
+Sampler = Callable[[sampling.Logits, float, int, int], tuple[int, int]]
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    folder = tmp_path_factory.mktemp("sampler")
+    (folder / "flush.cpp").write_text(FLUSH)
+    flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-shared", "-fPIC"]
+    flags += [
+        "-Wall",
+        "-Wextra",
+        "-Wconversion",
+        "-Werror",
+        "-fsanitize=undefined",
+        "-fno-sanitize-recover=all",
+    ]
+    sources = [resources.firmware() / "runtime" / "sampler.cpp", folder / "flush.cpp"]
+    output = folder / "sampler.so"
+    done = subprocess.run(
+        ["g++", *flags, "-I", str(resources.firmware()), *map(str, sources), "-o", str(output)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(output))
+
+
+@pytest.fixture(scope="session", params=["mcu_sample", "sample_flushed"])
+def device(request: pytest.FixtureRequest, library: ctypes.CDLL) -> Sampler:
+    """The compiled sampler, with subnormals and with flush-to-zero."""
+    function = getattr(library, request.param)
+    float_pointer = ctypes.POINTER(ctypes.c_float)
+    function.argtypes = [
+        float_pointer,
+        ctypes.c_int32,
+        ctypes.c_float,
+        ctypes.c_int32,
+        ctypes.POINTER(ctypes.c_uint64),
+    ]
+    function.restype = ctypes.c_int32
+
+    def run(logits: sampling.Logits, temperature: float, top_k: int, state: int) -> tuple[int, int]:
+        values = np.ascontiguousarray(logits, dtype=np.float32)
+        holder = ctypes.c_uint64(state)
+        index = function(
+            values.ctypes.data_as(float_pointer), len(values), temperature, top_k, ctypes.byref(holder)
+        )
+        return index, holder.value
+
+    return run
+
+
+def test_random_logits(device: Sampler) -> None:
+    rng = np.random.default_rng(1)
+    state = 0
+    for round_ in range(1500):
+        n = int(rng.integers(1, 300))
+        logits = (rng.standard_normal(n) * rng.choice([0.01, 1, 5, 50])).astype(np.float32)
+        if round_ % 3 == 0:
+            logits = np.round(logits)  # many ties
+        temperature = float(rng.choice([0.0, 0.1, 0.7, 1.0, 1.5, 100.0]))
+        top_k = int(rng.choice([-1, 0, 1, 2, 5, 40, n, n + 1]))
+        expected = sampling.sample(logits, temperature, top_k, state)
+        assert device(logits, temperature, top_k, state) == expected
+        state = expected[1]
+
+
+any_float = st.floats(width=32, allow_subnormal=True)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(
+    logits=st.lists(any_float | st.sampled_from([0.0, -0.0, 1e-40, -1e-40, 2e-38]), min_size=1, max_size=12),
+    temperature=any_float | st.sampled_from([0.0, 1.0, 1e-6, 9e-7]),
+    top_k=st.integers(-(2**31), 2**31 - 1) | st.integers(0, 12),
+    state=st.integers(0, 2**64 - 1),
+)
+def test_any_bits(device: Sampler, logits: list[float], temperature: float, top_k: int, state: int) -> None:
+    """NaN, infinities, subnormals, both zeros, overflowing differences: the same everywhere, and always an index."""
+    values = np.array(logits, dtype=np.float32)
+    found = device(values, temperature, top_k, state)
+    assert found == sampling.sample(values, temperature, top_k, state)
+    assert 0 <= found[0] < len(logits)
+
+
+def test_large_vocabulary(device: Sampler) -> None:
+    logits = np.random.default_rng(2).standard_normal(60_000).astype(np.float32) * 4
+    for state in range(20):
+        assert device(logits, 1.0, 50, state) == sampling.sample(logits, 1.0, 50, state)
+        assert device(logits, 1.0, 0, state) == sampling.sample(logits, 1.0, 0, state)
+
+
+def test_greedy_is_the_first_of_equals_and_leaves_the_state(device: Sampler) -> None:
+    logits = np.array([1, 3, np.nan, 3, -np.inf], dtype=np.float32)
+    assert device(logits, 0.0, 0, 77) == (1, 77)
+    assert device(np.array([np.nan, np.nan], dtype=np.float32), 0.0, 0, 5) == (0, 5)
+    assert device(np.array([np.nan, -np.inf], dtype=np.float32), 0.0, 0, 5) == (1, 5)
+
+
+def test_split_mix_reference_values() -> None:
+    """The first numbers of the generator for seed 1234567, as its authors' C program prints them."""
+    state, numbers = 1234567, []
+    for _ in range(3):
+        number, state = sampling.split_mix(state)
+        numbers.append(number)
+    assert numbers == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+def test_weights_follow_the_exponential() -> None:
+    """The product distance * log2(e) has 24 bits: at 24 whole powers of two that is 2^-19 of the exponent, so about
+    1.4e-6 of the weight; the integer weight adds less than 1."""
+    distance = np.linspace(0, 16, 20_001).astype(np.float32)
+    exact = np.exp(-distance.astype(np.float64)) * 2**24
+    assert np.all(np.abs(sampling.weights(distance).astype(np.float64) - exact) <= 1 + 1.4e-6 * exact)
+    assert sampling.weights(np.array([0, 17, np.inf, np.nan], dtype=np.float32)).tolist() == [2**24, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, 0), (0.7, 0), (1.3, 4)])
+def test_draws_follow_the_softmax(temperature: float, top_k: int) -> None:
+    """20,000 seeded draws: each frequency within 5 standard deviations (chance of one outside: 6e-7) of softmax."""
+    logits = np.random.default_rng(3).standard_normal(10).astype(np.float32)
+    chances = np.exp(logits.astype(np.float64) / temperature)
+    if top_k:
+        chances[np.argsort(-logits)[top_k:]] = 0
+    chances /= chances.sum()
+    counts, state = np.zeros(10), 42
+    for _ in range(20_000):
+        index, state = sampling.sample(logits, temperature, top_k, state)
+        counts[index] += 1
+    bound = 5 * np.sqrt(20_000 * chances * (1 - chances))
+    assert np.all(np.abs(counts - 20_000 * chances) <= bound)
+
+
+def test_top_k_keeps_the_first_of_equals() -> None:
+    logits = np.array([1, 2, 1, 2, 1], dtype=np.float32)
+    assert np.flatnonzero(sampling.candidate_weights(logits, 1.0, 3)).tolist() == [0, 1, 3]
+    assert np.flatnonzero(sampling.candidate_weights(logits, 1.0, 1)).tolist() == [1]
+
+
+def test_builds_without_library_calls(tmp_path: Path, library: ctypes.CDLL) -> None:
+    """Nothing but memcpy may be left undefined: no heap, no libm, no 128-bit or division helpers."""
+    objects = []
+    for name in ("sampler", "tokenizer"):
+        source = resources.firmware() / "runtime" / f"{name}.cpp"
+        objects.append(tmp_path / f"{name}.o")
+        flags = ["-std=c++17", "-O2", "-fno-exceptions", "-fno-rtti"]
+        subprocess.run(
+            ["g++", *flags, "-I", str(resources.firmware()), "-c", str(source), "-o", str(objects[-1])],
+            check=True,
+            timeout=300,
+        )
+    listed = subprocess.run(
+        ["nm", "-u", *map(str, objects)], check=True, capture_output=True, text=True, timeout=60
+    )
+    undefined = {line.split()[-1] for line in listed.stdout.splitlines() if line.strip().startswith("U ")}
+    assert undefined <= {"memcpy", "mcu_tokenizer", "mcu_tokenizer_present"}

@@ -1,0 +1,559 @@
+"""The device's tokenizer, compiled with sanitizers, against the `tokenizers` library itself."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors, trainers
+from tokenizers import pre_tokenizers as pre
+
+from mcu_sdk import resources
+from mcu_sdk.model.tokenizer import DeviceTokenizer, compile_tokenizer
+from mcu_sdk.model.tokenizer_json import KNOWN_PATTERNS
+
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+FLAGS = ("-std=c++17", "-O1", "-g", "-fno-exceptions", "-fno-rtti", *WARNINGS)
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+PATTERNS = list(KNOWN_PATTERNS)
+LLAMA3 = next(p for p, (kind, most) in KNOWN_PATTERNS.items() if most == 3)
+QWEN2 = next(p for p, (kind, most) in KNOWN_PATTERNS.items() if most == 1)
+
+
+# -------------------------------------------------------------------------------- tokenizers to test
+
+
+@cache
+def corpus() -> list[str]:
+    """A few hundred seeded lines with all that the splitters care about."""
+    rng = random.Random(1)
+    stems = [
+        "the",
+        "King",
+        "and",
+        "shall",
+        "know",
+        "fair",
+        "don't",
+        "we'll",
+        "I'M",
+        "über",
+        "naïve",
+        "Ελλάδα",
+        "привет",
+    ]
+    stems += [
+        "日本語",
+        "한국어",
+        "مرحبا",
+        "שלום",
+        "नमस्ते",
+        "42",
+        "1984",
+        "٣٤",
+        "½",
+        "🙂",
+        "👩‍👩‍👧",
+        "...",
+        "!?",
+        "--",
+        "e\u0301",
+    ]
+    gaps = [" ", " ", " ", " ", "  ", "\n", "\n\n", "\t", " \n ", "\u00a0", "\u3000"]
+    return ["".join(rng.choice(stems) + rng.choice(gaps) for _ in range(12)) for _ in range(300)]
+
+
+def edited(tokenizer: Tokenizer, edit: Callable[[dict[str, Any]], None]) -> Tokenizer:
+    content = json.loads(tokenizer.to_str())
+    edit(content)
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def merge_every_pair(content: dict[str, Any]) -> None:
+    """After the trained merges, any two of these characters merge: a cut in the wrong place then shows in the ids."""
+    model = content["model"]
+    characters = pre.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(
+        " \n\r\t'.,!|<>adeilmrstvzDELMRSTV0159\u00a0\u017f\u2003\u3000\u0663\u00b2é"
+    )[0][0]
+    pairs = [(a, b) for a in sorted(set(characters)) for b in sorted(set(characters))]
+    random.Random(8).shuffle(pairs)
+    for a, b in pairs:
+        if a + b not in model["vocab"]:
+            model["vocab"][a + b] = len(model["vocab"])
+            model["merges"].append([a, b])
+
+
+def trained(
+    pre_tokenizer: Any, *, size: int = 420, specials: tuple[str, ...] = ("<|endoftext|>",)
+) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        initial_alphabet=sorted(pre.ByteLevel.alphabet()),
+        special_tokens=list(specials),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    return edited(tokenizer, merge_every_pair)
+
+
+def split(pattern: str, behavior: str = "isolated", invert: bool = False) -> Any:
+    byte_level = pre.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre.Sequence([pre.Split(Regex(pattern), behavior, invert=invert), byte_level])
+
+
+def gpt2() -> Tokenizer:
+    return trained(pre.ByteLevel(add_prefix_space=False))
+
+
+def roberta() -> Tokenizer:
+    """A prefix space, specials on both sides, a token that strips on its left, one on its right."""
+    tokenizer = trained(pre.ByteLevel(add_prefix_space=True), specials=("<s>", "</s>"))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), add_prefix_space=True)
+    tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True), AddedToken("<cut>", rstrip=True)])
+    tokenizer.add_special_tokens([AddedToken("<both>", lstrip=True, rstrip=True)])
+    return tokenizer
+
+
+def whole_text() -> Tokenizer:
+    return trained(pre.ByteLevel(add_prefix_space=False, use_regex=False), size=1000)
+
+
+def whole_text_prefixed() -> Tokenizer:
+    return trained(pre.ByteLevel(add_prefix_space=True, use_regex=False))
+
+
+def llama3() -> Tokenizer:
+    """ignore_merges with words that merging does not make, every merge that makes a token, BOS, specials."""
+    tokenizer = trained(split(LLAMA3), specials=("<|begin_of_text|>", "<|eo", "<|eot|>", "<|eot_id|>"))
+
+    def edit(content: dict[str, Any]) -> None:
+        model = content["model"]
+        vocabulary = model["vocab"]
+        for word in ("Ġhello", "zzz", "Ġ999", "999", "Ċ", "ĠĠĠĠ", "qqqqqqqq"):
+            vocabulary.setdefault(word, len(vocabulary))
+        model["ignore_merges"] = True
+        model["merges"] += [
+            [token[:i], token[i:]]
+            for token in vocabulary
+            for i in range(1, len(token))
+            if token[:i] in vocabulary
+            and token[i:] in vocabulary
+            and [token[:i], token[i:]] not in model["merges"]
+        ]
+
+    tokenizer = edited(tokenizer, edit)
+    template = processors.TemplateProcessing(
+        single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", 0)]
+    )
+    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+    return tokenizer
+
+
+def qwen2() -> Tokenizer:
+    tokenizer = trained(split(QWEN2, "removed", invert=True))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.add_tokens(["<tool>", "<tool_call>", "gut", AddedToken("fair", normalized=False)])
+    return tokenizer
+
+
+def digits_then_gpt2() -> Tokenizer:
+    parts = [pre.Digits(individual_digits=True), pre.ByteLevel(add_prefix_space=False)]
+    return trained(pre.Sequence(parts))
+
+
+def digit_runs_prefixed() -> Tokenizer:
+    return trained(pre.Sequence([pre.Digits(individual_digits=False), pre.ByteLevel(add_prefix_space=True)]))
+
+
+def shuffled_ranks() -> Tokenizer:
+    """Merges in random order: a merge often makes a pair that has a lower rank than itself."""
+
+    def edit(content: dict[str, Any]) -> None:
+        random.Random(2).shuffle(content["model"]["merges"])
+
+    return edited(whole_text(), edit)
+
+
+def unknown_bytes(fuse: bool) -> Tokenizer:
+    """Some bytes have no token of their own; there is an unknown token."""
+
+    def edit(content: dict[str, Any]) -> None:
+        model = content["model"]
+        missing = {"z", "Z", "Ċ", "!"}
+        model["vocab"] = {t: i for t, i in model["vocab"].items() if not missing & set(t)}
+        model["merges"] = [pair for pair in model["merges"] if not missing & set("".join(pair))]
+        model["vocab"]["<unk>"] = 5000
+        model |= {"unk_token": "<unk>", "fuse_unk": fuse}
+
+    return edited(gpt2(), edit)
+
+
+def wide() -> Tokenizer:
+    """More than 65,536 tokens: ids and offsets are 32 bits wide."""
+    alphabet = sorted(pre.ByteLevel.alphabet())
+    vocabulary = {character: i for i, character in enumerate(alphabet)}
+    pairs = [(a, b) for a in alphabet for b in alphabet]
+    random.Random(3).shuffle(pairs)
+    vocabulary |= {a + b: 256 + i for i, (a, b) in enumerate(pairs)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, pairs))
+    tokenizer.pre_tokenizer = pre.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+MAKERS: dict[str, Callable[[], Tokenizer]] = {
+    "gpt2": gpt2,
+    "roberta": roberta,
+    "whole_text": whole_text,
+    "whole_text_prefixed": whole_text_prefixed,
+    "llama3": llama3,
+    "qwen2": qwen2,
+    "digits_then_gpt2": digits_then_gpt2,
+    "digit_runs_prefixed": digit_runs_prefixed,
+    "shuffled_ranks": shuffled_ranks,
+    "unknown": lambda: unknown_bytes(fuse=False),
+    "unknown_fused": lambda: unknown_bytes(fuse=True),
+    "wide": wide,
+}
+
+
+# -------------------------------------------------------------------------------- the device
+
+
+def render(tokenizer: DeviceTokenizer) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources.templates()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("model/tokenizer.cpp.j2").render(tokenizer=tokenizer.to_template())
+
+
+class Device:
+    """A running driver process; it ends at the first thing a sanitizer objects to."""
+
+    def __init__(self, program: Path) -> None:
+        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def _ask(self, request: bytes, item: int) -> tuple[int, bytes]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(request)
+        self._process.stdin.flush()
+        answer = self._process.stdout.read(4)
+        assert len(answer) == 4, "the device's tokenizer died; the sanitizer's report is on stderr"
+        (count,) = struct.unpack("<i", answer)
+        return count, self._process.stdout.read(item * max(count, 0))
+
+    def encode(self, text: bytes, capacity: int | None = None) -> list[int] | int:
+        """Ids, or the negative error code."""
+        capacity = 2 * len(text) + 2 if capacity is None else capacity
+        count, ids = self._ask(struct.pack("<ii", len(text), capacity) + text, 4)
+        return list(struct.unpack(f"<{count}i", ids)) if count >= 0 else count
+
+    def decode(self, token: int) -> bytes:
+        return self._ask(struct.pack("<ii", -1, token), 1)[1]
+
+    def close(self) -> None:
+        self._process.communicate(timeout=20)
+
+
+def compiler(*arguments: str | Path) -> None:
+    done = subprocess.run(
+        ["g++", *FLAGS, *SANITIZERS, *arguments], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The tokenizer's code and the driver, compiled once."""
+    folder = tmp_path_factory.mktemp("tokenizer_objects")
+    sources = [
+        resources.firmware() / "runtime" / "tokenizer.cpp",
+        Path(__file__).with_name("tokenizer_driver.cpp"),
+    ]
+    for source in sources:
+        compiler("-I", resources.firmware(), "-c", source, "-o", folder / f"{source.stem}.o")
+    return [folder / f"{source.stem}.o" for source in sources]
+
+
+Build = Callable[[DeviceTokenizer], Device]
+
+
+@pytest.fixture(scope="session")
+def build(objects: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+    devices: list[Device] = []
+
+    def build_device(tokenizer: DeviceTokenizer) -> Device:
+        folder = tmp_path_factory.mktemp("tokenizer")
+        (folder / "tokenizer.cpp").write_text(render(tokenizer))
+        compiler("-I", resources.firmware(), folder / "tokenizer.cpp", *objects, "-o", folder / "driver")
+        devices.append(Device(folder / "driver"))
+        return devices[-1]
+
+    yield build_device
+    for device in devices:
+        device.close()
+
+
+Pair = tuple[Tokenizer, Device]
+
+
+@pytest.fixture(scope="session", params=MAKERS)
+def pair(request: pytest.FixtureRequest, build: Build) -> Pair:
+    tokenizer = MAKERS[request.param]()
+    compiled = compile_tokenizer(json.loads(tokenizer.to_str()))
+    assert compiled.supported, compiled.reason
+    return tokenizer, build(compiled)
+
+
+# -------------------------------------------------------------------------------- texts
+
+
+ALPHABETS = (
+    "abcdefghijklmnopqrstuvwxyzABCDEFSTLMRVDZ",
+    " \n\r\t\x0b\x0c",
+    "  \u00a0\u2003\u3000\u1680\u2028\u0085\u202f\u205f\u180e\u200b\ufeff",
+    "0123456789",
+    "'’.,;:!?-_/\\()[]{}<>|@#$%^&*~`\"+=",
+    "éüßñÅ\u017f\u0130\u01c5ﬁǰ",
+    "αβγΔжящЮאבגمرحبا日本語한국ไทยनमस्ते",
+    "٣٤५²½Ⅷ㊿𝟘𐄇",
+    "\u0301\u0323\u0327\u064e\u0651\u0e38\u0e48\u05b0\u093c\u1161\u11a8",
+    "🙂👩\u200d👧🏽🇩🇪☃€∑",
+    "\x00\x01\x1b\x1c\x1f\x7f\u0080\u200e\u202e\ue000\U000e0001\U0010ffff\ufffd",
+)
+WORDS = (
+    "'s",
+    "'ll",
+    "'RE",
+    "'ve",
+    "'D",
+    "'\u017f",
+    "'m ",
+    " '",
+    "don't",
+    "the",
+    "hello",
+    " 999",
+    "zzz",
+    "    ",
+    "qqqqqqqq",
+)
+
+
+def contents(tokenizer: Tokenizer) -> list[str]:
+    return [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+
+
+def random_text(rng: random.Random, specials: list[str]) -> str:
+    parts = []
+    for _ in range(rng.randint(0, 8)):
+        kind = rng.random()
+        if kind < 0.15:
+            parts.append(rng.choice(WORDS))
+        elif kind < 0.25 and specials:
+            special = rng.choice(specials)
+            parts.append(rng.choice((special, special, special[:-1], special + " ", "  " + special)))
+        elif kind < 0.35:
+            parts.append(rng.choice(rng.choice(corpus()).split(" ")) + " ")
+        else:
+            alphabet = rng.choice(ALPHABETS)
+            parts.append("".join(rng.choice(alphabet) for _ in range(rng.randint(1, 6))))
+    return "".join(parts)
+
+
+def check(pair: Pair, text: str) -> None:
+    """Equal ids; or, if the tokenizer normalizes, a refusal of text that NFC could change."""
+    tokenizer, device = pair
+    found = device.encode(text.encode())
+    if found == -2 and tokenizer.normalizer is not None:
+        assert any(ord(character) >= 0x300 for character in text), "ASCII and Latin letters are never refused"
+        return
+    assert found == tokenizer.encode(text).ids, ascii(text)
+
+
+def test_random_texts(pair: Pair) -> None:
+    rng = random.Random(4)
+    specials = contents(pair[0])
+    for _ in range(6000):
+        check(pair, random_text(rng, specials))
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+@given(text=st.text(max_size=40))
+@example(text="")
+@example(text=" ")
+@example(text="'\u017f's'S")
+@example(text="a  b   \n\n  c \r\n")
+def test_any_text(pair: Pair, text: str) -> None:
+    check(pair, text)
+
+
+def test_every_code_point_in_context(pair: Pair) -> None:
+    """Each assigned region's characters after an apostrophe, a space, a digit and a line end."""
+    rng = random.Random(5)
+    chosen = [
+        *range(0x250),
+        *rng.sample(range(0x250, 0xD800), 1500),
+        *rng.sample(range(0xE000, 0x40000), 1500),
+    ]
+    for code in chosen:
+        check(pair, f"'{chr(code)} {chr(code)}e1{chr(code)}\n{chr(code)}{chr(code)} .")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_order_of_merges(seed: int, build: Build) -> None:
+    """All ways to make every string of two letters in random order: merges often make lower-ranked pairs."""
+    strings = ["".join(letters) for n in range(1, 6) for letters in itertools.product("ab", repeat=n)]
+    vocabulary = {c: i for i, c in enumerate(sorted(pre.ByteLevel.alphabet()))}
+    vocabulary |= {string: 256 + i for i, string in enumerate(strings) if len(string) > 1}
+    merges = [(string[:i], string[i:]) for string in strings for i in range(1, len(string))]
+    rng = random.Random(seed)
+    rng.shuffle(merges)
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    pair = tokenizer, build(compile_tokenizer(json.loads(tokenizer.to_str())))
+    for _ in range(2000):
+        check(pair, "".join(rng.choices("ab", k=rng.randint(0, 20))))
+
+
+def test_refuses_what_nfc_would_change(build: Build) -> None:
+    """With an NFC normalizer the device gives the library's ids or refuses; ordinary text is accepted."""
+    tokenizer = qwen2()
+    device = build(compile_tokenizer(json.loads(tokenizer.to_str())))
+    for text in ("e\u0301", "\u212b", "\u1100\u1161", "a\u0301\u0323", "क\u093c"):
+        assert device.encode(text.encode()) == -2, ascii(text)
+    for text in (
+        "Grüße naïve Ελλάδα 日本語 한국어",
+        "\u0628\u064e\u0651",
+        "\u0e38\u0e48",
+        "שָׁ",
+        "ß\U0001f642",
+    ):
+        expected = tokenizer.encode(text).ids if normalizers.NFC().normalize_str(text) == text else -2
+        assert device.encode(text.encode()) == expected, ascii(text)
+
+
+def test_decodes_every_id(pair: Pair) -> None:
+    tokenizer, device = pair
+    size = tokenizer.get_vocab_size()
+    ids = range(size) if size < 5000 else range(0, size, 61)
+    for token in ids:
+        raw = device.decode(token)
+        assert raw.decode("utf-8", errors="replace") == tokenizer.decode([token]), token
+    for token in (-1, -(2**31), 2**31 - 1, max(tokenizer.get_vocab().values()) + 1):
+        assert device.decode(token) == b""
+
+
+def test_round_trip(pair: Pair) -> None:
+    """The bytes of the ids, joined, are what the library decodes them to."""
+    tokenizer, device = pair
+    for text in corpus()[:100]:
+        found = device.encode(text.encode())
+        if isinstance(found, int):
+            assert found == -2 and tokenizer.normalizer is not None
+            continue
+        raw = b"".join(device.decode(token) for token in found)
+        assert raw.decode("utf-8", errors="replace") == tokenizer.decode(found)
+
+
+def test_invalid_utf8_is_refused(pair: Pair) -> None:
+    rng = random.Random(6)
+    bad = [
+        b"\x80",
+        b"\xc0\x80",
+        b"\xc1\xbf",
+        b"\xe0\x9f\xbf",
+        b"\xed\xa0\x80",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xf4\x90\x80\x80",
+    ]
+    bad += [b"\xf5\x80\x80\x80", b"\xff", b"\xe2\x82", b"a\xf0\x9f\x99", b"\xc3", b"ok \xc3("]
+    for _ in range(1000):
+        bad.append(
+            bytes(
+                rng.choice((rng.randrange(256), rng.randrange(0x80, 0xF8))) for _ in range(rng.randint(1, 6))
+            )
+        )
+    for text in bad:
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            assert pair[1].encode(text) == -2, text
+        else:
+            check(pair, text.decode())
+
+
+def test_capacity(pair: Pair) -> None:
+    """Never an id beyond the capacity; what the header promises suffices; too few is -1."""
+    tokenizer, device = pair
+    text = "the King and 1984 shall <|endoftext|> know"
+    expected = tokenizer.encode(text).ids
+    spaces = "MCU_SPLIT_PREFIX_SPACE" in str(compile_tokenizer(json.loads(tokenizer.to_str())).stages)
+    enough = len(text) * (2 if spaces else 1) + tokenizer.num_special_tokens_to_add(False)
+    for capacity in range(enough + 1):
+        found = device.encode(text.encode(), capacity)
+        assert found == expected or (found == -1 and capacity < enough)
+    assert device.encode(text.encode(), len(expected) - 1) == -1
+
+
+def test_long_text_in_one_word(build: Build) -> None:
+    """A text of thousands of bytes that no splitter cuts takes seconds under sanitizers at most."""
+    tokenizer = whole_text()
+    device = build(compile_tokenizer(json.loads(tokenizer.to_str())))
+    text = "".join(corpus())[:3000]
+    assert device.encode(text.encode()) == tokenizer.encode(text).ids
+    assert device.encode(b"a" * 5000) == tokenizer.encode("a" * 5000).ids
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_known_patterns(pattern: str, build: Build) -> None:
+    tokenizer = trained(split(pattern))
+    pair = tokenizer, build(compile_tokenizer(json.loads(tokenizer.to_str())))
+    rng = random.Random(7)
+    for _ in range(1000):
+        check(pair, random_text(rng, contents(tokenizer)))
+
+
+def test_missing_bytes_without_unknown_token_are_refused(build: Build) -> None:
+    """The library drops them silently; the device says so."""
+
+    def edit(content: dict[str, Any]) -> None:
+        model = content["model"]
+        model["vocab"] = {t: i for t, i in model["vocab"].items() if "z" not in t}
+        model["merges"] = [pair for pair in model["merges"] if "z" not in "".join(pair)]
+
+    tokenizer = edited(gpt2(), edit)
+    device = build(compile_tokenizer(json.loads(tokenizer.to_str())))
+    assert device.encode(b"the zoo") == -2
+    assert device.encode(b"the King") == tokenizer.encode("the King").ids
+
+
+def test_without_tokenizer(build: Build) -> None:
+    device = build(DeviceTokenizer(supported=False, reason="none\nwas given */"))
+    assert device.encode(b"text") == -2
+    assert device.encode(b"") == -2
+    assert device.decode(0) == b""

@@ -1,0 +1,320 @@
+"""Which tokenizers the device gets, why others are refused, and which text cannot be encoded."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import random
+import unicodedata
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, processors, trainers
+from tokenizers import pre_tokenizers as pre
+from transformers import PreTrainedTokenizerFast
+
+from mcu_sdk.errors import ModelError, TextError
+from mcu_sdk.model import unicode_tables
+from mcu_sdk.model.tokenizer import DeviceTokenizer, compile_tokenizer, encode, load_tokenizer
+from mcu_sdk.model.tokenizer_json import BYTE_CHARACTERS
+
+fast: Any = PreTrainedTokenizerFast
+LINES = ["the king and the queen shall know", "don't we'll 1984 42", "über naïve"] * 20
+
+
+def byte_level(size: int = 300, **model: Any) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(**model))
+    tokenizer.pre_tokenizer = pre.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre.ByteLevel.alphabet())
+    specials = ["<|endoftext|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, initial_alphabet=alphabet, special_tokens=specials, show_progress=False
+    )
+    tokenizer.train_from_iterator(LINES, trainer)
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def content() -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(byte_level().to_str())
+    return parsed
+
+
+# -------------------------------------------------------------------------------- compile_tokenizer
+
+
+def test_byte_characters_are_those_of_the_library() -> None:
+    assert set(BYTE_CHARACTERS) == set(pre.ByteLevel.alphabet())
+    # U+0000 to U+00FF in UTF-8 has every byte but C0, C1 and those from C4 on.
+    for code in range(0x100):
+        text = chr(code)
+        shown = pre.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)[0][0]
+        assert shown == "".join(BYTE_CHARACTERS[byte] for byte in text.encode())
+
+
+def test_tables(content: dict[str, Any]) -> None:
+    compiled = compile_tokenizer(content)
+    vocabulary = content["model"]["vocab"]
+    assert compiled.supported and compiled.reason == ""
+    assert len(compiled.token_bytes) == len(vocabulary)
+    assert compiled.token_bytes[vocabulary["<|endoftext|>"]] == b""
+    assert [token.content for token in compiled.added] == [b"<|endoftext|>"]
+    assert sorted(compiled.byte_ids) == sorted(vocabulary[character] for character in BYTE_CHARACTERS)
+    assert [(m.left, m.right) for m in compiled.merges] == sorted((m.left, m.right) for m in compiled.merges)
+    for merge in compiled.merges:
+        joined = compiled.token_bytes[merge.left] + compiled.token_bytes[merge.right]
+        assert compiled.token_bytes[merge.result] == joined
+    assert compiled.stages == (("MCU_SPLIT_GPT2", 0),)
+
+
+def test_both_forms_of_merges_and_a_path(content: dict[str, Any], tmp_path: Path) -> None:
+    strings = copy.deepcopy(content)
+    strings["model"]["merges"] = [
+        pair if isinstance(pair, str) else " ".join(pair) for pair in content["model"]["merges"]
+    ]
+    assert strings != content
+    (tmp_path / "tokenizer.json").write_text(json.dumps(strings))
+    assert compile_tokenizer(tmp_path / "tokenizer.json") == compile_tokenizer(content)
+
+
+def test_whole_words_are_only_those_that_merging_does_not_make(content: dict[str, Any]) -> None:
+    changed = copy.deepcopy(content)
+    vocabulary = changed["model"]["vocab"]
+    vocabulary |= {"Ġzz": 900, "abab": 901}
+    changed["model"]["ignore_merges"] = True
+    assert compile_tokenizer(changed).whole_words == (900, 901)
+
+
+def test_rank_column_only_where_needed(content: dict[str, Any]) -> None:
+    def fields(data: dict[str, Any]) -> dict[str, str]:
+        return {field["name"]: field["value"] for field in compile_tokenizer(data).to_template()["fields"]}
+
+    assert fields(content)["rank"] == "{nullptr, nullptr}"
+    changed = copy.deepcopy(content)
+    changed["model"]["merges"].reverse()
+    assert fields(changed)["rank"] == "{kRank, nullptr}"
+
+
+def test_unicode_tables_only_where_needed(content: dict[str, Any]) -> None:
+    def arrays(data: dict[str, Any]) -> set[str]:
+        return {array["name"] for array in compile_tokenizer(data).to_template()["arrays"]}
+
+    assert {"kLetters", "kNumbers", "kSpaces"} <= arrays(content)
+    changed = copy.deepcopy(content)
+    changed["pre_tokenizer"]["use_regex"] = False
+    assert not {"kLetters", "kNumbers", "kSpaces", "kDigits", "kNfcUnsafe"} & arrays(changed)
+
+
+def test_specials_around_the_text() -> None:
+    tokenizer = byte_level()
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    ids = [tokenizer.token_to_id(token) for token in ("<s>", "</s>")]
+    pairs = list(zip(("<s>", "</s>"), ids, strict=True))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=pairs)
+    compiled = compile_tokenizer(json.loads(tokenizer.to_str()))
+    assert (compiled.prefix_ids, compiled.suffix_ids) == ((ids[0],), (ids[1],))
+    loaded = fast(tokenizer_object=tokenizer)
+    assert compile_tokenizer(loaded) == compiled
+    assert encode(loaded, "the")[0] == ids[0] and encode(loaded, "the")[-1] == ids[1]
+
+
+def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def edit(data: dict[str, Any]) -> None:
+        *parents, last = path.split(".")
+        for key in parents:
+            data = data[key]
+        data[last] = value
+
+    return edit
+
+
+BARE = '{"model": {"type": "BPE"}, "pre_tokenizer": {"type": "ByteLevel"}, "decoder": {"type": "ByteLevel"}}'
+METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False}
+O200K = {"type": "Split", "pattern": {"Regex": r"\p{Lu}+|\p{Ll}+"}, "behavior": "Isolated", "invert": False}
+LATER = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [],
+    "special_tokens": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (_set("model.type", "Unigram"), "its model is Unigram"),
+        (_set("model.type", "WordPiece"), "its model is WordPiece"),
+        (_set("pre_tokenizer", METASPACE), "found Metaspace"),
+        (_set("pre_tokenizer", None), "found none"),
+        (_set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [O200K, LATER]}), "unknown pattern"),
+        (_set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [LATER, LATER]}), "not byte-level"),
+        (
+            _set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}, LATER]}),
+            "Punctuation",
+        ),
+        (_set("normalizer", {"type": "Lowercase"}), "its normalizer is Lowercase"),
+        (_set("decoder", None), "its decoder is not ByteLevel"),
+        (_set("model.dropout", 0.1), "dropout"),
+        (_set("model.end_of_word_suffix", "</w>"), "insides or ends of words"),
+        (_set("post_processor", TEMPLATE), "repeats the text 2 times"),
+    ],
+)
+def test_refused_with_a_reason(
+    content: dict[str, Any], edit: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    changed = copy.deepcopy(content)
+    edit(changed)
+    compiled = compile_tokenizer(changed)
+    assert not compiled.supported
+    assert reason in compiled.reason
+    template = compiled.to_template()
+    assert template["present"] is False and template["fields"] == [] and "\n" not in template["reason"]
+
+
+def test_single_words_are_refused(content: dict[str, Any]) -> None:
+    changed = copy.deepcopy(content)
+    changed["added_tokens"][0]["single_word"] = True
+    assert "single words" in compile_tokenizer(changed).reason
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"model": 1}', BARE, "{", "[" * 100000])
+def test_no_tokenizer_json(text: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(ModelError):
+        compile_tokenizer(tmp_path / "tokenizer.json")
+    with pytest.raises(ModelError, match="Expected a tokenizer"):
+        compile_tokenizer(tmp_path / "missing.json")
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_damaged_content_is_an_error_or_refused(data: st.DataObject) -> None:
+    """Any value of the file replaced by another: a ModelError, a reason or tables; no other exception."""
+    damaged: Any = json.loads(_SMALL)
+    node, key = damaged, "model"
+    for _ in range(data.draw(st.integers(1, 4))):
+        keys = sorted(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else []
+        if not keys:
+            break
+        parent, key = node, data.draw(st.sampled_from(list(keys)))
+        node = parent[key]
+    junk = st.sampled_from([None, 0, -1, 2**40, 1.5, "", "x y z", [], [1], {}, {"type": "BPE"}, True])
+    parent[key] = data.draw(junk)
+    with contextlib.suppress(ModelError):
+        assert isinstance(compile_tokenizer(damaged), DeviceTokenizer)
+
+
+_SMALL = byte_level(260).to_str()
+
+
+# -------------------------------------------------------------------------------- Unicode
+
+
+def members(packed: tuple[int, ...]) -> set[int]:
+    return {(entry >> 11) + i for entry in packed for i in range((entry & 0x7FF) + 1)}
+
+
+def test_unicode_tables_agree_with_python_where_both_know_a_character() -> None:
+    """Python 3.11 has Unicode 14, the library's engines others: only unassigned characters may differ.
+
+    A few characters changed their category after they were assigned; none between the versions here.
+    """
+    known = [code for code in range(0x80, 0x40000) if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
+    for packed, major in ((unicode_tables.letters(), "L"), (unicode_tables.numbers(), "N")):
+        found = members(packed)
+        assert all((code in found) == (unicodedata.category(chr(code))[0] == major) for code in known)
+    white_space = {0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
+    assert members(unicode_tables.spaces()) == white_space
+    assert members(unicode_tables.digits()) >= {*range(0x30, 0x3A), 0xB2, 0x0663}
+
+
+def test_tables_are_sorted_and_disjoint() -> None:
+    for packed, bits in (
+        (unicode_tables.letters(), 11),
+        (unicode_tables.numbers(), 11),
+        (unicode_tables.nfc_unsafe(), 11),
+        (unicode_tables.combining(), 3),
+    ):
+        ends = [
+            (entry >> 11, (entry >> 11) + ((entry >> (11 - bits)) & ((1 << bits) - 1))) for entry in packed
+        ]
+        assert all(a[1] < b[0] for a, b in pairwise(ends))
+
+
+def test_nfc_tables() -> None:
+    unsafe = members(unicode_tables.nfc_unsafe())
+    changed = {code for code in range(0x3000) if not unicodedata.is_normalized("NFC", chr(code))}
+    assert changed <= unsafe
+    assert {0x301, 0x323, 0x1161, 0x11A8} <= unsafe and not unsafe & set(range(0x300))
+    classes = {
+        (entry >> 11) + i: entry & 0xFF
+        for entry in unicode_tables.combining()
+        for i in range((entry >> 8 & 7) + 1)
+    }
+    rng = random.Random(1)
+    for a, b in (rng.sample(sorted(classes), 2) for _ in range(2000)):
+        assert (classes[a] < classes[b]) == (unicodedata.combining(chr(a)) < unicodedata.combining(chr(b)))
+
+
+# -------------------------------------------------------------------------------- load and encode
+
+
+def test_load(tmp_path: Path) -> None:
+    assert load_tokenizer(tmp_path) is None
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    loaded = load_tokenizer(tmp_path)
+    assert loaded is not None
+    assert encode(loaded, "the king") == byte_level().encode("the king").ids
+    loaded.save_pretrained(str(tmp_path / "again"))
+    again = load_tokenizer(tmp_path / "again")
+    assert again is not None and compile_tokenizer(again) == compile_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_load_never_runs_code(tmp_path: Path) -> None:
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    config = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with contextlib.suppress(ModelError):
+        load_tokenizer(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_load_reports_what_it_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text('{"version": "1.0"')
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_tokenizer(tmp_path)
+
+
+def test_text_that_cannot_be_encoded() -> None:
+    loaded = fast(tokenizer_object=byte_level())
+    with pytest.raises(TextError, match=r"U\+D800"):
+        encode(loaded, "a\ud800")
+    with pytest.raises(TextError, match="no token"):
+        encode(loaded, "")
+
+
+def test_characters_that_would_be_dropped() -> None:
+    tokenizer = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
+    tokenizer.pre_tokenizer = pre.Whitespace()
+    loaded = fast(tokenizer_object=tokenizer)
+    assert encode(loaded, "ab a") == [2, 0]
+    with pytest.raises(TextError, match="'c' is not in its vocabulary"):
+        encode(loaded, "abc")
+
+
+def test_unknown_word_without_unknown_token() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre.Whitespace()
+    loaded = fast(tokenizer_object=tokenizer)
+    assert encode(loaded, "a") == [0]
+    with pytest.raises(TextError, match="cannot encode"):
+        encode(loaded, "a b")
