@@ -1,0 +1,91 @@
+// The model as a shared library with a C interface, for programs on the host: mcu_sdk/project/host_library.py.
+//
+// Every call that computes sets the float mode of the device and restores the caller's. One model per process and
+// library file: the buffers are static, as on the device.
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/model.h"
+#include "platform/host/float_mode.h"
+#include "runtime/digest.h"
+#if MCU_HAS_TOKENIZER
+#include "runtime/tokenizer.h"
+#endif
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+const model::Tensor* find(const model::Tensor* tensors, int32_t count, int32_t index) {
+    return index >= 0 && index < count ? &tensors[index] : nullptr;
+}
+
+void* describe(const model::Tensor* tensor, uint64_t* bytes, int32_t* type) {
+    if (tensor == nullptr) return nullptr;
+    *bytes = tensor->bytes;
+    *type = static_cast<int32_t>(tensor->type);
+    return tensor->data;
+}
+
+}  // namespace
+
+EXPORT const char* model_hash() { return model::kHash; }
+EXPORT int32_t model_is_language_model() { return model::kIsLanguageModel ? 1 : 0; }
+EXPORT int32_t model_vocabulary() { return model::kVocabSize; }
+EXPORT int32_t model_max_sequence_length() { return model::kMaxSequenceLength; }
+EXPORT int32_t model_input_count() { return model::kInputCount; }
+EXPORT int32_t model_output_count() { return model::kOutputCount; }
+
+EXPORT void model_reset() { model::reset(); }
+
+EXPORT void model_step() {
+    const FloatMode mode;
+    model::step();
+}
+
+// The address of an input or output, its size in bytes and its model::Type; NULL when there is none with this index.
+EXPORT void* model_input(int32_t index, uint64_t* bytes, int32_t* type) {
+    return describe(find(model::kInputs, model::kInputCount, index), bytes, type);
+}
+EXPORT void* model_output(int32_t index, uint64_t* bytes, int32_t* type) {
+    return describe(find(model::kOutputs, model::kOutputCount, index), bytes, type);
+}
+
+// FNV-1a, 64 bits, of `bytes` bytes, going on from `value` (0: from the start).
+EXPORT uint64_t model_digest(uint64_t value, const void* data, uint64_t bytes) {
+    Digest digest = value != 0 ? Digest(value) : Digest();
+    const uint8_t* next = static_cast<const uint8_t*>(data);
+    for (constexpr uint64_t kMost = 1u << 30; bytes > 0;) {
+        const uint64_t count = bytes < kMost ? bytes : kMost;
+        digest.add(next, static_cast<uint32_t>(count));
+        next += count;
+        bytes -= count;
+    }
+    return digest.value();
+}
+
+// Reads `count` tokens at positions `first`, `first` + 1, ... and copies the logits of each to `logits`, float
+// [count][vocabulary]. Nothing is checked here.
+EXPORT void model_tokens(const int64_t* tokens, int32_t count, int64_t first, float* logits) {
+    const FloatMode mode;
+    for (int32_t i = 0; i < count; ++i) {
+        *static_cast<int64_t*>(model::kInputs[0].data) = tokens[i];
+        *static_cast<int64_t*>(model::kInputs[1].data) = first + i;
+        model::step();
+        const float* row = static_cast<const float*>(model::kOutputs[0].data);
+        for (int32_t v = 0; v < model::kVocabSize; ++v) logits[v] = row[v];
+        logits += model::kVocabSize;
+    }
+}
+
+#if MCU_HAS_TOKENIZER
+EXPORT int32_t model_has_tokenizer() { return mcu_tokenizer_present ? 1 : 0; }
+
+EXPORT int32_t model_encode(const char* text, int32_t bytes, int32_t* ids, int32_t capacity) {
+    return mcu_tokenizer_encode(text, bytes, ids, capacity);
+}
+
+EXPORT int32_t model_decode(int32_t id, const uint8_t** bytes) { return mcu_tokenizer_decode(id, bytes); }
+#else
+EXPORT int32_t model_has_tokenizer() { return 0; }
+#endif

@@ -1,0 +1,69 @@
+// See console.h.
+#include "runtime/console.h"
+
+#include "model/model.h"
+#include "platform/counter.h"
+#include "platform/memory.h"
+#include "platform/platform.h"
+#include "runtime/print.h"
+
+namespace {
+
+bool counts_instructions = false;
+
+void print_end_of_answer() { platform_write(&kEndOfTransmission, 1); }
+
+}  // namespace
+
+void console_start() {
+    counts_instructions = counter_start();
+    print_text("\n");
+    print_fact("model", model::kHash);
+    print_fact("name", model::kName);
+    print_fact("board", model::kBoard);
+    print_fact("arena", model::kArenaBytes);
+    print_fact("kv_cache", model::kKvCacheBytes);
+    print_fact("counter", counts_instructions ? "instructions" : "none");
+    print_fact("ready", 1);
+}
+
+bool console_counts_instructions() { return counts_instructions; }
+
+int32_t console_read_line(char* line, int32_t capacity) {
+    int32_t length = 0;
+    bool too_long = false;
+    for (;;) {
+        const int32_t byte = platform_read();
+        if (byte < 0 || byte == kEndOfTransmission) return -2;
+        if (byte == '\n') break;
+        if (length == capacity) {
+            too_long = true;
+        } else {
+            line[length++] = static_cast<char>(byte);
+        }
+    }
+    if (too_long) return -1;
+    return length > 0 && line[length - 1] == '\r' ? length - 1 : length;
+}
+
+void console_succeed() {
+    print_text("@mcu arena=");
+    print_unsigned(model::kArenaBytes);
+    print_text(" kv_cache=");
+    print_unsigned(model::kKvCacheBytes);
+    const uint32_t stack = memory_stack_used();
+    if (stack != 0) {
+        print_text(" stack_used=");
+        print_unsigned(stack);
+    }
+    print_text("\n");
+    print_fact("verdict", "ok");
+    print_end_of_answer();
+}
+
+void console_fail(const char* reason) {
+    print_text("@mcu verdict=error reason=");
+    print_text(reason);
+    print_text("\n");
+    print_end_of_answer();
+}

@@ -1,0 +1,146 @@
+// See language_model.h.
+#include "runtime/language_model.h"
+
+#include "platform/counter.h"
+#include "runtime/console.h"
+#include "runtime/print.h"
+#include "runtime/tokenizer.h"
+
+namespace {
+
+constexpr int32_t kMax = model::kMaxSequenceLength;
+constexpr int32_t kLineCapacity = 256 + 8 * kMax;  // a token id and its comma, or four bytes as hexadecimal text
+
+// The prompt's ids, and the generated ones behind them. Prompt and answer together are one more than the model
+// reads; the rest is room for the tokenizer, which begins with one id for each byte of a word.
+constexpr int32_t kIdCapacity = kMax + 128;
+
+char line[kLineCapacity];
+int32_t ids[kIdCapacity];
+int32_t prompt_count = 0;
+int32_t generated_count = 0;
+bool text_is_open = false;
+
+// The number of prompt tokens in `ids`, or 0 and a verdict.
+int32_t prompt_from(const Request& request) {
+    int32_t count = request.id_count;
+    const char* error = nullptr;
+    if (request.steps != 0) {
+        error = "steps_for_a_language_model";
+    } else if (request.text != nullptr) {
+        count = mcu_tokenizer_encode(request.text, request.text_bytes, ids, kIdCapacity);
+        if (!mcu_tokenizer_present) {
+            error = "no_tokenizer";
+        } else if (count == -1) {
+            error = "prompt_too_long";
+        } else if (count < 0) {
+            error = "text_not_encodable";
+        }
+    }
+    if (error == nullptr && count == 0) error = "empty_prompt";
+    if (error == nullptr && count > kMax) error = "prompt_too_long";
+    for (int32_t i = 0; error == nullptr && i < count; ++i) {
+        if (ids[i] < 0 || ids[i] >= model::kVocabSize) error = "id_out_of_range";
+    }
+    if (error == nullptr) return count;
+    console_fail(error);
+    return 0;
+}
+
+void print_ids(const int32_t* values, int32_t count) {
+    for (int32_t i = 0; i < count; ++i) {
+        if (i > 0) print_text(",");
+        print_signed(values[i]);
+    }
+}
+
+}  // namespace
+
+const float* LanguageModel::step(int32_t token) {
+    const uint64_t before = counter_read();
+    *static_cast<int64_t*>(model::kInputs[0].data) = token;
+    *static_cast<int64_t*>(model::kInputs[1].data) = position_;
+    model::step();
+    const float* logits = static_cast<const float*>(model::kOutputs[0].data);
+    const uint64_t count = counter_instructions(before, counter_read());
+
+    if (position_ == 0) instructions_first_ = count;
+    instructions_last_ = count;
+    instructions_total_ += count;
+    ++position_;
+    digest_.add(logits, static_cast<uint32_t>(model::kVocabSize) * sizeof(float));
+    return logits;
+}
+
+bool LanguageModel::is_end(int32_t token) {
+    for (int32_t i = 0; i < model::kEosCount; ++i) {
+        if (model::kEosIds[i] == token) return true;
+    }
+    return false;
+}
+
+bool conversation_next(const Sampling& defaults, Prompt* prompt) {
+    for (;;) {
+        const int32_t length = console_read_line(line, kLineCapacity);
+        if (length == -2) return false;
+        if (length == 0) continue;
+        Request request;
+        const char* error =
+            length < 0 ? "line_too_long" : request_parse(line, length, defaults, ids, kIdCapacity, &request);
+        if (error != nullptr) {
+            console_fail(error);
+            continue;
+        }
+        prompt_count = prompt_from(request);
+        if (prompt_count == 0) continue;
+        generated_count = 0;
+        *prompt = Prompt{ids, prompt_count, request.sampling};
+        return true;
+    }
+}
+
+void conversation_token(int32_t token) {
+    ids[prompt_count + generated_count] = token;
+    ++generated_count;
+    text_is_open = true;
+    if (!mcu_tokenizer_present) {
+        print_signed(token);
+        print_text(" ");
+        return;
+    }
+    const uint8_t* bytes = nullptr;
+    const int32_t count = mcu_tokenizer_decode(token, &bytes);
+    int32_t begin = 0;
+    for (int32_t i = 0; i < count; ++i) {
+        if (bytes[i] != kEndOfTransmission) continue;
+        // A model may say EOT; to the host that would be the end of the run. SUB stands in for it.
+        print_bytes(bytes + begin, i - begin);
+        print_text("\x1a");
+        begin = i + 1;
+    }
+    print_bytes(bytes + begin, count - begin);
+}
+
+void conversation_end(const LanguageModel& language_model) {
+    if (text_is_open) print_text("\n");
+    text_is_open = false;
+    print_fact("prompt_tokens", static_cast<uint64_t>(prompt_count));
+    print_fact("tokens", static_cast<uint64_t>(generated_count));
+    print_text("@mcu prompt_ids=");
+    print_ids(ids, prompt_count);
+    print_text("\n@mcu ids=");
+    print_ids(ids + prompt_count, generated_count);
+    print_text("\n@mcu digest=");
+    print_hex(language_model.digest(), 16);
+    print_text("\n");
+    if (console_counts_instructions()) {
+        print_text("@mcu instructions_first=");
+        print_unsigned(language_model.instructions_first());
+        print_text(" instructions_last=");
+        print_unsigned(language_model.instructions_last());
+        print_text(" instructions_total=");
+        print_unsigned(language_model.instructions_total());
+        print_text("\n");
+    }
+    console_succeed();
+}

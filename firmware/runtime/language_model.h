@@ -1,0 +1,58 @@
+// A language model, one token at a time, and the console's side of a conversation with it.
+#pragma once
+
+#include <stdint.h>
+
+#include "model/model.h"
+#include "runtime/digest.h"
+#include "runtime/request.h"
+
+static_assert(model::kIsLanguageModel, "this model has no tokens; see runtime/tensor_model.h");
+
+// The model with its memory of what it has read. There is one set of buffers: making another LanguageModel makes
+// the one before forget.
+class LanguageModel {
+  public:
+    LanguageModel() { model::reset(); }
+
+    // Reads one token and returns the logits for the next: float[model::kVocabSize], valid until the next step.
+    // `token` is in [0, kVocabSize), and room() is not 0.
+    const float* step(int32_t token);
+
+    // How many more tokens it can read.
+    int32_t room() const { return model::kMaxSequenceLength - position_; }
+
+    // Whether `token` says that the text ends here.
+    static bool is_end(int32_t token);
+
+    // FNV-1a over the raw bits of the logits of every step.
+    uint64_t digest() const { return digest_.value(); }
+
+    // From the call of a step to its logits, embedding included; 0 where the board cannot count.
+    uint64_t instructions_first() const { return instructions_first_; }
+    uint64_t instructions_last() const { return instructions_last_; }
+    uint64_t instructions_total() const { return instructions_total_; }
+
+  private:
+    int32_t position_ = 0;
+    Digest digest_;
+    uint64_t instructions_first_ = 0;
+    uint64_t instructions_last_ = 0;
+    uint64_t instructions_total_ = 0;
+};
+
+// What to continue, and how.
+struct Prompt {
+    const int32_t* ids;  // at least one, at most kMaxSequenceLength
+    int32_t count;
+    Sampling sampling;
+};
+
+// Waits for a line on the console that asks for text; refuses others with a verdict. False when the input has ended.
+bool conversation_next(const Sampling& defaults, Prompt* prompt);
+
+// Prints a generated token (its text; its id where the model has no tokenizer) and remembers its id.
+void conversation_token(int32_t token);
+
+// Prints what the answer was made of, and the verdict.
+void conversation_end(const LanguageModel& language_model);

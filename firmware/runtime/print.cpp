@@ -1,0 +1,50 @@
+// See print.h.
+#include "runtime/print.h"
+
+#include "platform/platform.h"
+
+void print_text(const char* text) {
+    int32_t count = 0;
+    while (text[count] != '\0') ++count;
+    platform_write(text, count);
+}
+
+void print_bytes(const uint8_t* bytes, int32_t count) { platform_write(reinterpret_cast<const char*>(bytes), count); }
+
+void print_unsigned(uint64_t value) {
+    char digits[20];
+    int32_t first = 20;
+    do {
+        digits[--first] = static_cast<char>('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    platform_write(digits + first, 20 - first);
+}
+
+void print_signed(int64_t value) {
+    if (value < 0) print_text("-");
+    const uint64_t bits = static_cast<uint64_t>(value);
+    print_unsigned(value < 0 ? 0 - bits : bits);
+}
+
+void print_hex(uint64_t value, int32_t digits) {
+    char text[16];
+    for (int32_t i = digits; i-- > 0; value >>= 4) text[i] = "0123456789abcdef"[value & 15];
+    platform_write(text, digits);
+}
+
+void print_fact(const char* key, const char* value) {
+    print_text("@mcu ");
+    print_text(key);
+    print_text("=");
+    print_text(value);
+    print_text("\n");
+}
+
+void print_fact(const char* key, uint64_t value) {
+    print_text("@mcu ");
+    print_text(key);
+    print_text("=");
+    print_unsigned(value);
+    print_text("\n");
+}

@@ -1,0 +1,160 @@
+// See request.h.
+#include "runtime/request.h"
+
+namespace {
+
+constexpr uint64_t kInt32Max = 0x7FFFFFFF;
+
+// What is left of a line.
+struct Cursor {
+    const char* next;
+    const char* end;
+
+    bool done() const { return next == end; }
+    bool at(char c) const { return next != end && *next == c; }
+    bool take(char c) {
+        if (!at(c)) return false;
+        ++next;
+        return true;
+    }
+    bool take(const char* word) {
+        const char* p = next;
+        for (; *word != '\0'; ++word, ++p) {
+            if (p == end || *p != *word) return false;
+        }
+        next = p;
+        return true;
+    }
+};
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// A decimal number up to `limit`; false when there is none or it is larger.
+bool parse_number(Cursor* in, uint64_t limit, uint64_t* value) {
+    const char* begin = in->next;
+    uint64_t number = 0;
+    for (; !in->done() && is_digit(*in->next); ++in->next) {
+        const uint64_t digit = static_cast<uint64_t>(*in->next - '0');
+        if (number > (limit - digit) / 10) return false;
+        number = number * 10 + digit;
+    }
+    *value = number;
+    return in->next != begin;
+}
+
+bool parse_int32(Cursor* in, int32_t* value) {
+    uint64_t number;
+    if (!parse_number(in, kInt32Max, &number)) return false;
+    *value = static_cast<int32_t>(number);
+    return true;
+}
+
+bool parse_flag(Cursor* in, bool* value) {
+    uint64_t number;
+    if (!parse_number(in, 1, &number)) return false;
+    *value = number != 0;
+    return true;
+}
+
+// "0.75" is 75 / 100, with one rounding: both are exact as floats up to 2^24, and larger ones round alike everywhere.
+bool parse_temperature(Cursor* in, float* value) {
+    uint64_t whole;
+    if (!parse_number(in, 1000, &whole)) return false;
+    uint32_t number = static_cast<uint32_t>(whole);
+    uint32_t scale = 1;
+    if (in->take('.')) {
+        const char* begin = in->next;
+        for (; !in->done() && is_digit(*in->next); ++in->next) {
+            if (scale == 1000000) return false;
+            scale *= 10;
+            number = number * 10 + static_cast<uint32_t>(*in->next - '0');
+        }
+        if (in->next == begin) return false;
+    }
+    *value = static_cast<float>(number) / static_cast<float>(scale);
+    return true;
+}
+
+const char* parse_ids(Cursor* in, int32_t* ids, int32_t capacity, Request* request) {
+    request->has_ids = true;
+    if (in->done() || in->at(' ')) return nullptr;
+    do {
+        if (request->id_count == capacity) return "prompt_too_long";
+        if (!parse_int32(in, &ids[request->id_count])) return "bad_ids";
+        ++request->id_count;
+    } while (in->take(','));
+    return nullptr;
+}
+
+int32_t hex_digit(char c) {
+    if (is_digit(c)) return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+// Two digits become one byte, written over the line itself: reading is always ahead of writing.
+const char* parse_text(Cursor* in, char* out, Request* request) {
+    request->text = out;
+    while (!in->done() && !in->at(' ')) {
+        const int32_t high = hex_digit(*in->next);
+        const int32_t low = in->end - in->next < 2 ? -1 : hex_digit(in->next[1]);
+        if (high < 0 || low < 0) return "bad_text";
+        *out++ = static_cast<char>(high * 16 + low);
+        in->next += 2;
+    }
+    request->text_bytes = static_cast<int32_t>(out - request->text);
+    return nullptr;
+}
+
+enum Key : uint32_t { kTokens = 1, kTopK = 2, kSteps = 4, kSeed = 8, kTemperature = 16, kIds = 32, kText = 64, kPastEnd = 128 };
+
+Key take_key(Cursor* in) {
+    if (in->take("tokens=")) return kTokens;
+    if (in->take("top_k=")) return kTopK;
+    if (in->take("steps=")) return kSteps;
+    if (in->take("seed=")) return kSeed;
+    if (in->take("temperature=")) return kTemperature;
+    if (in->take("ids=")) return kIds;
+    if (in->take("text=")) return kText;
+    if (in->take("past_end=")) return kPastEnd;
+    return Key{};
+}
+
+}  // namespace
+
+const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
+                          Request* request) {
+    *request = Request{defaults, 0, nullptr, 0, false, 0};
+    if (bytes == 0 || line[0] != '@') {
+        request->text = line;
+        request->text_bytes = bytes;
+        return nullptr;
+    }
+    Cursor in = {line, line + bytes};
+    if (!in.take("@run")) return "unknown_request";
+    uint32_t seen = 0;
+    while (!in.done()) {
+        if (!in.take(' ')) return "bad_request";
+        if (in.done() || in.at(' ')) continue;
+        const Key key = take_key(&in);
+        if (key == Key{}) return "unknown_key";
+        if (seen & key) return "repeated_key";
+        seen |= key;
+        const char* error = nullptr;
+        bool good = true;
+        switch (key) {
+            case kTokens: good = parse_int32(&in, &request->sampling.tokens); break;
+            case kTopK: good = parse_int32(&in, &request->sampling.top_k); break;
+            case kSteps: good = parse_int32(&in, &request->steps); break;
+            case kSeed: good = parse_number(&in, UINT64_MAX, &request->sampling.seed); break;
+            case kTemperature: good = parse_temperature(&in, &request->sampling.temperature); break;
+            case kPastEnd: good = parse_flag(&in, &request->sampling.past_end); break;
+            case kIds: error = parse_ids(&in, ids, id_capacity, request); break;
+            case kText: error = parse_text(&in, line + (in.next - line), request); break;
+        }
+        if (!good) return "bad_number";
+        if (error != nullptr) return error;
+    }
+    return request->text != nullptr && request->has_ids ? "text_and_ids" : nullptr;
+}

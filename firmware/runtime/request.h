@@ -1,0 +1,36 @@
+// The lines that a host or a person sends: "@run tokens=100 temperature=0 seed=0 ids=12,7,99".
+#pragma once
+
+#include <stdint.h>
+
+// How the next token is chosen. Temperature 0 always takes the likeliest token; top_k 0 chooses among all.
+struct Sampling {
+    int32_t tokens;  // how many to generate at most
+    float temperature;
+    int32_t top_k;
+    uint64_t seed;
+    bool past_end;  // go on behind an end-of-text token: for measuring runs of a given length
+};
+
+struct Request {
+    Sampling sampling;
+    int32_t steps;  // for models with tensor inputs; 0: not given
+
+    // The prompt, as one of: text (UTF-8, inside the line that was parsed) or token ids.
+    const char* text;  // nullptr: not given
+    int32_t text_bytes;
+    bool has_ids;
+    int32_t id_count;
+};
+
+// Parses one line of `bytes` bytes without its line end. A line that does not begin with '@' is a prompt as it
+// stands, with `defaults`. Token ids go to `ids`, at most `id_capacity` of them; hexadecimal text is decoded
+// inside `line`.
+//
+// Returns nullptr, or why the line is no request: a word that goes into `@mcu verdict=error reason=...`.
+//
+// Keys of `@run`, each at most once: tokens, top_k, steps (0 to 2^31-1), seed (0 to 2^64-1), past_end (0 or 1),
+// temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between commas, may be empty), text (hexadecimal
+// digits of UTF-8 bytes, may be empty; not with ids).
+const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
+                          Request* request);

@@ -1,0 +1,138 @@
+"""Building a generated project with its own CMake presets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from mcu_sdk.console import step
+from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
+from mcu_sdk.project.elf import ElfSizes, read_sizes
+
+HOST_PRESETS = ("host", "host-debug")
+
+_INSTALL = {
+    "cmake": "apt-get install cmake, or pip install cmake",
+    "ninja": "apt-get install ninja-build, or pip install ninja",
+    "arm-none-eabi-g++": "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib",
+    "c++": "apt-get install g++",
+}
+
+_FLAG_VARIABLES = ("CFLAGS", "CXXFLAGS", "ASMFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "ASM")
+"""CMake would take flags from these, and the project would no longer be the same everywhere."""
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build made. `library` (libmodel.so) is there for host builds, `map` and `sizes` for boards.
+
+    `program` is firmware.elf for a board, an executable for a host.
+    """
+
+    preset: str
+    program: Path
+    log: Path
+    library: Path | None = None
+    map: Path | None = None
+    sizes: ElfSizes | None = None
+
+
+def build(project: Path, preset: str = "release") -> BuildResult:
+    """Configure and build `preset` of a generated project; the steps show on stderr.
+
+    Raises UsageError for a folder without presets, ToolMissingError (with the line that installs it), BuildError
+    with the first errors of the compiler, DoesNotFitError if the linker runs out of a region.
+    """
+    if not (project / "CMakePresets.json").is_file():
+        raise UsageError(
+            f"{str(project)!r} is not a generated project: there is no CMakePresets.json.",
+            hint="Name the folder that `mcu-sdk generate` wrote.",
+        )
+    native = preset in HOST_PRESETS or not (project / "cmake" / "arm-none-eabi.cmake").is_file()
+    cmake = find_tool("cmake")
+    ninja = find_tool("ninja")
+    find_tool("c++" if native else "arm-none-eabi-g++")
+
+    folder = project / "build" / preset
+    _forget_if_moved(folder, project)
+    folder.mkdir(parents=True, exist_ok=True)
+    log_file = folder / "build.log"
+    jobs = str(os.cpu_count() or 1)
+    with log_file.open("w", encoding="utf-8") as log, step(f"Building {project.name} ({preset})"):
+        # A relative path in the log and in messages, so that neither depends on where the project lies.
+        _run([cmake, "--preset", preset, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project, log, log_file)
+        _run([cmake, "--build", "--preset", preset, "--parallel", jobs], project, log, log_file)
+    if native:
+        return BuildResult(preset, folder / "firmware", log_file, library=folder / "libmodel.so")
+    program = folder / "firmware.elf"
+    return BuildResult(preset, program, log_file, map=folder / "firmware.map", sizes=read_sizes(program))
+
+
+def find_tool(name: str) -> str:
+    """The path of a build tool, also beside the running Python (pip puts cmake and ninja there).
+
+    Raises ToolMissingError with the line that installs it.
+    """
+    beside_python = str(Path(sys.executable).parent)
+    path = shutil.which(name) or shutil.which(name, path=beside_python)
+    if path is None:
+        raise ToolMissingError(
+            f"The build needs {name}, which is not installed.", hint=f"Install it: {_INSTALL[name]}."
+        )
+    return path
+
+
+def _forget_if_moved(folder: Path, project: Path) -> None:
+    """CMake refuses a build folder that was made for another place: begin again then."""
+    cache = folder / "CMakeCache.txt"
+    if not cache.is_file():
+        return
+    found = re.search(
+        r"^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$", cache.read_text(errors="replace"), re.MULTILINE
+    )
+    if found is None or Path(found[1]) != project.resolve():
+        shutil.rmtree(folder)
+
+
+def _run(command: Sequence[str], project: Path, log: TextIO, log_file: Path) -> None:
+    """Run one command, copying what it says to the log; a failure becomes one of our errors."""
+    environment = {key: value for key, value in os.environ.items() if key not in _FLAG_VARIABLES}
+    environment |= {"LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
+    log.write(f"$ {' '.join(command)}\n")
+    log.flush()
+    finished = subprocess.run(
+        command,
+        cwd=project.resolve(),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    output = finished.stdout.decode("utf-8", "replace")
+    log.write(output)
+    log.flush()
+    if finished.returncode != 0:
+        raise _explain(output, log_file)
+
+
+def _explain(output: str, log_file: Path) -> BuildError | DoesNotFitError:
+    """The exception for a build that failed."""
+    over = re.search(r"region [`'](\w+)' overflowed by (\d+) bytes", output)
+    if over:
+        return DoesNotFitError(
+            f"The firmware does not fit: region '{over[1]}' is over by {int(over[2]):,} bytes (found when linking; "
+            f"see {log_file}).",
+            hint="Take a smaller model or a shorter --max-cache-len, or place sections elsewhere in the board.toml.",
+        )
+    lines = [line.strip() for line in output.splitlines()]
+    errors = [line for line in lines if re.search(r"\berror: |undefined reference|CMake Error|/ld: ", line)]
+    shown = errors[:3] or [line for line in lines if line][-3:]
+    return BuildError(f"The build failed: {' | '.join(shown)}.", hint=f"Everything it said is in {log_file}.")

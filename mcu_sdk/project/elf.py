@@ -1,0 +1,148 @@
+"""What a linked firmware contains: sizes by section and region, and symbols that must not be there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcu_sdk.errors import BuildError
+from mcu_sdk.project.board import Board
+
+_HEAP = (
+    "malloc",
+    "free",
+    "calloc",
+    "realloc",
+    "_malloc_r",
+    "_free_r",
+    "_realloc_r",
+    "_sbrk",
+    "_sbrk_r",
+    "sbrk",
+)
+_NEW = ("_Znwj", "_Znwm", "_Znaj", "_Znam", "_ZdlPv", "_ZdlPvj", "_ZdaPv")  # operator new and delete
+_PRINTF = (
+    "printf",
+    "sprintf",
+    "snprintf",
+    "vprintf",
+    "vsnprintf",
+    "_printf_r",
+    "_vfprintf_r",
+    "_svfprintf_r",
+    "puts",
+)
+_UNWIND = ("__cxa_throw", "__cxa_allocate_exception", "_Unwind_RaiseException", "__dynamic_cast")
+
+FORBIDDEN = frozenset(_HEAP + _NEW + _PRINTF + _UNWIND)
+"""Heap, printf, exceptions, RTTI: none of it belongs into the firmware."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """An allocated section: `size` bytes at `address`; `stored` if its bytes are part of the image."""
+
+    name: str
+    address: int
+    size: int
+    stored: bool
+
+
+@dataclass(frozen=True)
+class ElfSizes:
+    """Sizes of a firmware in bytes."""
+
+    sections: tuple[Section, ...]
+
+    def size(self, name: str) -> int:
+        """The size of one section (".arena"), 0 if there is none."""
+        return sum(section.size for section in self.sections if section.name == name)
+
+    @property
+    def flash(self) -> int:
+        """Bytes of the image: vectors, code, tables, weights, initial values of variables."""
+        return sum(section.size for section in self.sections if section.stored)
+
+    @property
+    def weights(self) -> int:
+        return self.size(".weights")
+
+    @property
+    def code(self) -> int:
+        """The image without the weights."""
+        return self.flash - self.weights
+
+    @property
+    def arena(self) -> int:
+        return self.size(".arena")
+
+    @property
+    def kv_cache(self) -> int:
+        return self.size(".kv_cache")
+
+    @property
+    def stack(self) -> int:
+        """Bytes reserved, not used."""
+        return self.size(".stack")
+
+    @property
+    def data(self) -> int:
+        return self.size(".data")
+
+    @property
+    def bss(self) -> int:
+        return self.size(".bss")
+
+    @property
+    def ram(self) -> int:
+        """Bytes that are written to at run time."""
+        return self.arena + self.kv_cache + self.stack + self.data + self.bss
+
+    def by_region(self, board: Board) -> dict[str, int]:
+        """Bytes in each of the board's regions; `.data` counts where it lives at run time."""
+        used = dict.fromkeys(board.regions, 0)
+        for section in self.sections:
+            for region in board.region:
+                if region.origin <= section.address < region.end:
+                    used[region.name] += section.size
+        return used
+
+
+def read_sizes(path: Path) -> ElfSizes:
+    """The allocated sections of an ELF file, in order of address. Raises BuildError if it is none."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.constants import SH_FLAGS
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with path.open("rb") as file:
+            sections = [
+                Section(item.name, item["sh_addr"], item["sh_size"], item["sh_type"] != "SHT_NOBITS")
+                for item in ELFFile(file).iter_sections()
+                if item["sh_flags"] & SH_FLAGS.SHF_ALLOC and item["sh_size"] > 0
+            ]
+    except (OSError, ELFError) as error:
+        raise BuildError(
+            f"{path} is no ELF file that can be read: {error}.", hint="Build the project again."
+        ) from error
+    return ElfSizes(tuple(sorted(sections, key=lambda section: section.address)))
+
+
+def forbidden_symbols(path: Path) -> list[str]:
+    """The names out of FORBIDDEN that an ELF file defines or refers to, sorted."""
+    return sorted(FORBIDDEN & set(symbols(path)))
+
+
+def symbols(path: Path) -> dict[str, int]:
+    """Every named symbol of an ELF file and its value (an address, as a rule)."""
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
+
+    with path.open("rb") as file:
+        return {
+            symbol.name: symbol["st_value"]
+            for table in ELFFile(file).iter_sections()
+            if isinstance(table, SymbolTableSection)
+            for symbol in table.iter_symbols()
+            if symbol.name
+        }

@@ -1,0 +1,209 @@
+"""The generated model on this computer: libmodel.so of a project's `host` preset, through ctypes.
+
+The same sources as the firmware, so the same bits: what is measured here holds for the device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.errors import BuildError, TextError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_TYPES = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool")
+"""numpy's names in the order of `model::Type`."""
+
+_ENCODE_ERRORS = {
+    -1: "it is too long",
+    -2: "it is not valid UTF-8, or has characters that the tokenizer does not know",
+}
+
+
+class HostModel:
+    """One loaded model. Its buffers are static, as on the device: one sequence at a time.
+
+    Raises BuildError if the library cannot be loaded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            library = ctypes.CDLL(str(path.resolve()))
+        except OSError as error:
+            raise BuildError(
+                f"{path} cannot be loaded: {error}.", hint="Build the preset `host` again."
+            ) from error
+        self._library = library
+        library.model_hash.restype = ctypes.c_char_p
+        library.model_digest.restype = ctypes.c_uint64
+        library.model_digest.argtypes = [ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64]
+        library.model_tokens.restype = None
+        library.model_tokens.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p]
+        for function in (library.model_input, library.model_output):
+            function.restype = ctypes.c_void_p
+            function.argtypes = [
+                ctypes.c_int32,
+                ctypes.POINTER(ctypes.c_uint64),
+                ctypes.POINTER(ctypes.c_int32),
+            ]
+        self.hash: str = library.model_hash().decode()
+        self.is_language_model = bool(library.model_is_language_model())
+        self.vocab_size: int = library.model_vocabulary()
+        self.max_sequence_length: int = library.model_max_sequence_length()
+        self.inputs = [self._view(library.model_input, i) for i in range(library.model_input_count())]
+        self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
+        self.has_tokenizer = bool(library.model_has_tokenizer())
+        self._position = 0
+
+    def _view(self, function: Any, index: int) -> NDArray[Any]:
+        """The flat array over the model's own memory of one input or output."""
+        import numpy as np
+
+        size = ctypes.c_uint64()
+        kind = ctypes.c_int32()
+        address = function(index, ctypes.byref(size), ctypes.byref(kind))
+        dtype = np.dtype(_TYPES[kind.value])
+        if size.value == 0:
+            return np.empty(0, dtype)
+        memory: Any = (ctypes.c_uint8 * size.value).from_address(address)
+        return np.ndarray((size.value // dtype.itemsize,), dtype, memory)
+
+    def reset(self) -> None:
+        """Forget everything: zero the arena and the KV cache."""
+        self._library.model_reset()
+        self._position = 0
+
+    def step(self, token: int, position: int | None = None) -> NDArray[np.float32]:
+        """Read one token; returns the logits, f32[vocab_size], as a view that the next step overwrites.
+
+        `position` is the next one unless given. Raises ValueError out of range.
+        """
+        position = self._position if position is None else position
+        self._check(token, position)
+        self.inputs[0][0] = token
+        self.inputs[1][0] = position
+        self._library.model_step()
+        self._position = position + 1
+        logits: NDArray[np.float32] = self.outputs[0]
+        return logits
+
+    def tokens(self, ids: Sequence[int] | NDArray[Any]) -> NDArray[np.float32]:
+        """Read tokens from position 0 on, after a reset; returns the logits of each, f32[len(ids), vocab_size].
+
+        Raises ValueError for ids or a length out of range.
+        """
+        import numpy as np
+
+        tokens = np.ascontiguousarray(ids, dtype=np.int64)
+        if len(tokens):
+            self._check(int(tokens.min()), 0)
+            self._check(int(tokens.max()), len(tokens) - 1)
+        logits = np.empty((len(tokens), self.vocab_size), dtype=np.float32)
+        self.reset()
+        self._library.model_tokens(tokens.ctypes.data, len(tokens), 0, logits.ctypes.data)
+        self._position = len(tokens)
+        return logits
+
+    def _check(self, token: int, position: int) -> None:
+        if not self.is_language_model:
+            raise ValueError("this model takes tensors, not tokens")
+        if not 0 <= token < self.vocab_size:
+            raise ValueError(f"token {token} is not in 0..{self.vocab_size - 1}")
+        if not 0 <= position < self.max_sequence_length:
+            raise ValueError(f"position {position} is not in 0..{self.max_sequence_length - 1}")
+
+    def run(self, inputs: Sequence[NDArray[Any] | bytes]) -> list[NDArray[Any]]:
+        """One step on raw inputs (each of exactly the bytes the model expects); returns copies of the outputs, flat.
+
+        Raises ValueError when the number of inputs or a size differs. Does not reset.
+        """
+        import numpy as np
+
+        if len(inputs) != len(self.inputs):
+            raise ValueError(f"the model has {len(self.inputs)} inputs, not {len(inputs)}")
+        for i, (memory, given) in enumerate(zip(self.inputs, inputs, strict=True)):
+            data = given if isinstance(given, bytes) else np.ascontiguousarray(given).tobytes()
+            if len(data) != memory.nbytes:
+                raise ValueError(f"input {i} has {memory.nbytes} bytes, not {len(data)}")
+            memory[:] = np.frombuffer(data, dtype=memory.dtype)
+        self._library.model_step()
+        return [output.copy() for output in self.outputs]
+
+    def digest(self, arrays: Sequence[NDArray[Any]]) -> int:
+        """FNV-1a, 64 bits, over the raw bytes of the arrays in order: the firmware's `@mcu digest`."""
+        import numpy as np
+
+        value = 0xCBF29CE484222325
+        for array in arrays:
+            data = np.ascontiguousarray(array)
+            value = self._library.model_digest(value, data.ctypes.data, data.nbytes)
+        return value
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, by the tokenizer that runs on the device. Raises TextError if it cannot."""
+        data = text.encode("utf-8", "surrogatepass")
+        capacity = len(data) + 64
+        ids = (ctypes.c_int32 * capacity)()
+        count = self._library.model_encode(data, len(data), ids, capacity) if self.has_tokenizer else -2
+        if count < 0:
+            why = (
+                _ENCODE_ERRORS.get(count, "unknown reason")
+                if self.has_tokenizer
+                else "the project has no tokenizer"
+            )
+            raise TextError(f"The text cannot be encoded: {why}.", hint="Give the prompt as token ids.")
+        return list(ids[:count])
+
+    def decode(self, token: int) -> bytes:
+        """The raw bytes of one token; empty for special tokens and where the project has no tokenizer."""
+        if not self.has_tokenizer:
+            return b""
+        start = ctypes.POINTER(ctypes.c_uint8)()
+        count = self._library.model_decode(token, ctypes.byref(start))
+        return bytes(start[:count]) if count > 0 else b""
+
+
+def made_up_inputs(shapes: Sequence[tuple[str, int]], seed: int, steps: int = 1) -> list[list[NDArray[Any]]]:
+    """The inputs that `@run steps=N seed=S` makes on the device: for each step, one flat array for each input.
+
+    `shapes` are (numpy dtype name, elements). The formula is in firmware/runtime/tensor_model.h.
+    """
+    import numpy as np
+
+    state = seed & 0xFFFFFFFF or 1
+    result = []
+    for _ in range(steps):
+        arrays = []
+        for kind, count in shapes:
+            numbers = np.empty(count, dtype=np.uint32)
+            for i in range(count):
+                state ^= state << 13 & 0xFFFFFFFF
+                state ^= state >> 17
+                state ^= state << 5 & 0xFFFFFFFF
+                numbers[i] = state
+            arrays.append(_as(kind, numbers))
+        result.append(arrays)
+    return result
+
+
+def _as(kind: str, x: NDArray[np.uint32]) -> NDArray[Any]:
+    """Random 32-bit numbers as values of one type."""
+    import numpy as np
+
+    signed = x.view(np.int32)
+    if kind in ("int8", "uint8"):
+        return (x >> 24).astype(np.uint8).view(kind)
+    if kind == "int16":
+        return (x >> 16).astype(np.uint16).view(np.int16)
+    if kind in ("int32", "int64"):
+        return (x >> 30).astype(kind)
+    if kind == "bool":
+        return (x >> 31).astype(np.bool_)
+    if kind == "float16":
+        return ((signed >> 21) / 1024.0).astype(np.float16)
+    return ((signed >> 8) / 8388608.0).astype(kind)

@@ -1,0 +1,135 @@
+"""A generated project as the commands see it: its manifest, its board, and what model/model.h says of the model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcu_sdk.errors import BoardError, UsageError
+from mcu_sdk.project.board import Board, load_board
+from mcu_sdk.project.manifest import Manifest, read_manifest
+from mcu_sdk.targets.protocol import Request
+
+DEFAULT_STEPS = 3
+"""Steps on made-up inputs, for a model that takes tensors."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """`bos_id` is -1 for none; the numbers of a language model are 0 for other models."""
+
+    folder: Path
+    manifest: Manifest
+    board: Board
+    is_language_model: bool
+    vocab_size: int
+    max_sequence_length: int
+    bos_id: int
+
+    @property
+    def device_preset(self) -> str:
+        return "release"
+
+    @property
+    def host_preset(self) -> str:
+        """What a board's firmware is compared with; a native board's release build with its sanitized one."""
+        return "host-debug" if self.board.is_host else "host"
+
+    def request(
+        self,
+        *,
+        prompt: str | None = None,
+        ids: tuple[int, ...] | None = None,
+        steps: int | None = None,
+        tokens: int = 100,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        seed: int = 0,
+    ) -> Request:
+        """The request for what the user gave; without a prompt a language model starts from its first token.
+
+        Raises UsageError for what does not go with this model.
+        """
+        if sum(given is not None for given in (prompt, ids, steps)) > 1:
+            raise UsageError(
+                "--prompt, --ids and --steps exclude each other.", hint="Give one of them, or none."
+            )
+        if not self.is_language_model:
+            if prompt is not None or ids is not None:
+                raise UsageError(
+                    f"{self.manifest.name} takes tensors, not a prompt.",
+                    hint="Leave --prompt and --ids out; --steps N runs it on N made-up inputs.",
+                )
+            return Request(steps=DEFAULT_STEPS if steps is None else steps, seed=seed)
+        if steps is not None:
+            raise UsageError(
+                f"{self.manifest.name} is a language model.", hint="Use --prompt or --ids, not --steps."
+            )
+        if prompt is None and ids is None:
+            ids = (max(self.bos_id, 0),)
+        self._check_ids(ids or ())
+        request = Request(
+            text=prompt, ids=ids, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed
+        )
+        request.encode()
+        return request
+
+    def _check_ids(self, ids: tuple[int, ...]) -> None:
+        for token in ids:
+            if not 0 <= token < self.vocab_size:
+                raise UsageError(f"A token id is a number from 0 to {self.vocab_size - 1}, not {token}.")
+        if len(ids) > self.max_sequence_length:
+            raise UsageError(
+                f"The prompt has {len(ids)} tokens; the model's cache holds {self.max_sequence_length}.",
+                hint="Give a shorter prompt, or generate with a longer --max-cache-len.",
+            )
+
+
+def open_project(folder: Path, board: str | None = None) -> Project:
+    """Read a generated project. `board` names its board where the manifest's name is none of the packaged ones.
+
+    Raises UsageError for a folder that is no project, BoardError for a board that is not found.
+    """
+    manifest = read_manifest(folder)
+    try:
+        found = load_board(board or manifest.board)
+    except BoardError as error:
+        if board is not None:
+            raise
+        raise BoardError(
+            f"The project was generated for a board that is not among the packaged ones: {manifest.board!r}.",
+            hint="Name its folder with --board.",
+        ) from error
+    if found.name != manifest.board:
+        raise UsageError(
+            f"{folder} was generated for the board {manifest.board!r}, not for {found.name!r}.",
+            hint="Generate a project for that board.",
+        )
+    header = _read_header(folder)
+    return Project(
+        folder=folder,
+        manifest=manifest,
+        board=found,
+        is_language_model=_constant(header, "kIsLanguageModel", folder) == "true",
+        vocab_size=int(_constant(header, "kVocabSize", folder)),
+        max_sequence_length=int(_constant(header, "kMaxSequenceLength", folder)),
+        bos_id=int(_constant(header, "kBosId", folder)),
+    )
+
+
+def _read_header(folder: Path) -> str:
+    try:
+        return (folder / "model" / "model.h").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{folder / 'model' / 'model.h'} cannot be read: {error}.", hint="Regenerate the project."
+        ) from error
+
+
+def _constant(header: str, name: str, folder: Path) -> str:
+    """The value of one of model.h's constants."""
+    match = re.search(rf"\b{name} = (-?\d+|true|false);", header)
+    if match is None:
+        raise UsageError(f"{folder / 'model' / 'model.h'} has no {name}.", hint="Regenerate the project.")
+    return match[1]

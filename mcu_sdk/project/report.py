@@ -1,0 +1,205 @@
+"""The report on a firmware: flash, RAM, regions, instructions per token, digest; for terminal, JSON and Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.project.board import Board
+from mcu_sdk.project.build import BuildResult
+from mcu_sdk.targets.protocol import Transcript
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_BAR = 24
+
+
+@dataclass(frozen=True)
+class RegionUse:
+    """Bytes used of a region's size."""
+
+    name: str
+    used: int
+    size: int
+
+    @property
+    def bar(self) -> str:
+        """`_BAR` characters; anything that is used shows."""
+        filled = min(_BAR, -(-self.used * _BAR // self.size))
+        return "█" * filled + "░" * (_BAR - filled)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Sizes in bytes, None where a target has none. RAM is arena + KV cache + stack + other variables."""
+
+    name: str
+    board: str
+    flash: int | None = None
+    weights: int | None = None
+    code: int | None = None
+    ram: int | None = None
+    arena: int | None = None
+    kv_cache: int | None = None
+    stack: int | None = None
+    other: int | None = None
+    regions: tuple[RegionUse, ...] = ()
+    target: str | None = None
+    run: Transcript | None = None
+    agreement: str | None = None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Label and value of each line, without the regions."""
+        rows: list[tuple[str, str]] = []
+        sizes = (
+            ("flash", self.flash),
+            ("  weights (.pte)", self.weights),
+            ("  code and tables", self.code),
+            ("RAM", self.ram),
+            ("  arena", self.arena),
+            ("  KV cache", self.kv_cache),
+            ("  stack (reserved)", self.stack),
+            ("  other variables", self.other),
+        )
+        rows += [(label, f"{size:,} bytes") for label, size in sizes if size is not None]
+        return rows + self._run_rows()
+
+    def _run_rows(self) -> list[tuple[str, str]]:
+        if self.run is None:
+            return [("verdict", self.agreement)] if self.agreement else []
+        rows: list[tuple[str, str]] = []
+        numbers = (
+            ("stack (used)", "stack_used", " bytes"),
+            ("prompt tokens", "prompt_tokens", ""),
+            ("generated tokens", "tokens", ""),
+            ("steps", "steps", ""),
+        )
+        for label, key, unit in numbers:
+            value = self.run.number(key)
+            if value is not None:
+                rows.append((label, f"{value:,}{unit}"))
+        first, last = self.run.number("instructions_first"), self.run.number("instructions_last")
+        if first is not None and last is not None:
+            rows.append(("instructions per token", f"{first:,} (first) to {last:,} (last)"))
+        if self.run.model:
+            rows.append(("model (SHA-256)", self.run.model))
+        rows.append(("digest of all outputs", self.run.digest or "none"))
+        rows.append(
+            ("verdict", self.agreement or f"{self.run.verdict} (not compared; `mcu-sdk verify` does)")
+        )
+        return rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; what is unknown is null."""
+        run = self.run
+        return {
+            "name": self.name,
+            "board": self.board,
+            "target": self.target,
+            "flash_bytes": self.flash,
+            "weights_bytes": self.weights,
+            "code_bytes": self.code,
+            "ram_bytes": self.ram,
+            "arena_bytes": self.arena,
+            "kv_cache_bytes": self.kv_cache,
+            "stack_bytes": self.stack,
+            "other_bytes": self.other,
+            "regions": [{"name": r.name, "used_bytes": r.used, "size_bytes": r.size} for r in self.regions],
+            "run": None if run is None else transcript_json(run),
+            "verdict": self.agreement,
+        }
+
+    def to_markdown(self) -> str:
+        """Two tables under a heading."""
+        lines = [f"## {self.name} on {self.board}", "", "| | |", "|---|---|"]
+        lines += [f"| {label.strip()} | {value} |" for label, value in self.rows()]
+        if self.regions:
+            lines += ["", "| region | used | of | |", "|---|---:|---:|---|"]
+            lines += [f"| {r.name} | {r.used:,} | {r.size:,} | {r.bar} |" for r in self.regions]
+        return "\n".join(lines) + "\n"
+
+    def to_terminal(self) -> RenderableType:
+        """What rich prints."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for label, value in self.rows():
+            table.add_row(Text(label), Text(value))
+        if not self.regions:
+            return Group(Text(f"{self.name} on {self.board}", style="bold"), table)
+        regions = Table.grid(padding=(0, 2))
+        for column in range(4):
+            regions.add_column(justify="right" if column in (2, 3) else "left")
+        for use in self.regions:
+            share = f"{100 * use.used / use.size:.1f} %"
+            regions.add_row(use.name, Text(use.bar), f"{use.used:,} of {use.size:,}", share)
+        return Group(Text(f"{self.name} on {self.board}", style="bold"), table, Text(""), regions)
+
+
+def transcript_json(run: Transcript) -> dict[str, Any]:
+    """A transcript as plain data."""
+    counts = {
+        key: run.number(key)
+        for key in (
+            "prompt_tokens",
+            "tokens",
+            "steps",
+            "instructions_first",
+            "instructions_last",
+            "instructions_total",
+            "stack_used",
+        )
+    }
+    return {
+        "text": run.text,
+        "model": run.model,
+        "digest": run.digest,
+        "verdict": run.verdict,
+        "prompt_ids": list(run.prompt_ids),
+        "ids": list(run.ids),
+        **{key: value for key, value in counts.items() if value is not None},
+    }
+
+
+def make_report(
+    name: str,
+    board: Board,
+    built: BuildResult | None = None,
+    run: Transcript | None = None,
+    *,
+    target: str | None = None,
+    agreement: str | None = None,
+) -> Report:
+    """Put together what a build and a run said. A host build has no sizes: its memory is the system's business."""
+    sizes = built.sizes if built is not None else None
+    if sizes is None:
+        return Report(name, board.name, target=target, run=run, agreement=agreement)
+    used = sizes.by_region(board)
+    return Report(
+        name=name,
+        board=board.name,
+        flash=sizes.flash,
+        weights=sizes.weights,
+        code=sizes.code,
+        ram=sizes.ram,
+        arena=sizes.arena,
+        kv_cache=sizes.kv_cache,
+        stack=sizes.stack,
+        other=sizes.data + sizes.bss,
+        regions=tuple(RegionUse(region.name, used[region.name], region.size) for region in board.region),
+        target=target,
+        run=run,
+        agreement=agreement,
+    )
+
+
+def print_report(report: Report) -> None:
+    """On standard output: it is data."""
+    from rich.console import Console
+
+    Console(highlight=False).print(report.to_terminal())

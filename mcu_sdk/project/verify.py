@@ -1,0 +1,334 @@
+"""Proving that a firmware computes what this computer computes: device against host, host against PyTorch.
+
+Device and host must agree bit for bit (docs/verification.md). PyTorch runs the operators' Python references over
+the same .pte, which tells a wrong plan or kernel from a right one that is only consistent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.console import step
+from mcu_sdk.errors import OutputDiffersError, UsageError
+from mcu_sdk.project.build import BuildResult, build
+from mcu_sdk.project.opened import Project
+from mcu_sdk.targets import fvp, host, qemu, serial
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT
+from mcu_sdk.targets.protocol import OnText, Request, Transcript
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mcu_sdk.project.host_library import HostModel
+
+BOUND = 1 / 64
+"""Largest difference between PyTorch and the host, as a share of the range (maximum - minimum) of a step's output.
+
+Where PyTorch's own operators run, their sums have another order, so a value before a quantizer can come out on the
+other side of a rounding border: one of the 127 steps that an int8 row has on either side of zero. The bound is two
+such steps. Between `mcu::` operators and their kernels the difference is 0.
+"""
+
+Run = Callable[[Request], Transcript]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: what was compared, whether it holds, and what was found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was compared, on which run. `built` is the device's build."""
+
+    checks: tuple[Check, ...]
+    device: Transcript
+    host: Transcript
+    built: BuildResult | None
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        if self.ok:
+            return "ok: " + ", ".join(check.name for check in self.checks)
+        return "DIFFERS: " + "; ".join(
+            f"{check.name}: {check.detail}" for check in self.checks if not check.ok
+        )
+
+    def require(self) -> None:
+        """Raises OutputDiffersError, naming the first step that differs, if a check does not hold."""
+        if not self.ok:
+            raise OutputDiffersError(
+                f"The outputs differ: {self.summary.removeprefix('DIFFERS: ')}.",
+                hint="Build again from a clean folder; if it stays, compare the values at that step "
+                "(docs/verification.md says how).",
+            )
+
+
+def device_runner(
+    project: Project,
+    program: Path | None,
+    *,
+    simulator: str | None = None,
+    port: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+) -> Run:
+    """What runs requests on the device: a serial port, a simulator ("qemu", "fvp"), or this computer ("host").
+
+    Without a choice: the board's first simulator, or this computer for a native board. Raises UsageError for a
+    simulator that does not exist, or that the board does not have.
+    """
+    if port is not None:
+        if simulator is not None:
+            raise UsageError("--port and --simulator exclude each other.", hint="Leave one of them out.")
+        baud = project.board.uart.baud if project.board.uart is not None else 115200
+        return lambda request: serial.run(port, request, baud=baud, timeout=timeout, on_text=on_text)
+    assert program is not None
+    chosen = choose_simulator(project, simulator)
+    if chosen == "host":
+        return lambda request: host.run(program, request, timeout=timeout, on_text=on_text)
+    module = {"qemu": qemu, "fvp": fvp}[chosen]
+    module.command_line(project.board, program)
+    return lambda request: module.run(project.board, program, request, timeout=timeout, on_text=on_text)
+
+
+def choose_simulator(project: Project, simulator: str | None) -> str:
+    """ "qemu", "fvp" or "host". Raises UsageError for anything else."""
+    board = project.board
+    if simulator is None:
+        if board.is_host:
+            return "host"
+        if not board.simulator:
+            raise UsageError(
+                f"{board.name} has no simulator.", hint="Name the board's serial port with --port."
+            )
+        return "qemu" if "qemu" in board.simulator else "fvp"
+    if simulator not in ("qemu", "fvp", "host"):
+        raise UsageError(
+            f"There is no simulator {simulator!r}.", hint="The simulators are qemu, fvp and host."
+        )
+    if simulator != "host" and simulator not in board.simulator:
+        known = ", ".join([*board.simulator, "host"])
+        raise UsageError(f"The board {board.name} has no simulator {simulator!r}.", hint=f"It has: {known}.")
+    return simulator
+
+
+def verify(
+    project: Project,
+    request: Request,
+    *,
+    simulator: str | None = None,
+    port: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    with_python: bool = True,
+) -> Verdict:
+    """Build the project for device and host, run the request on both, and compare; then compare with PyTorch.
+
+    Raises what building and running raise; differences are not raised but told by the verdict.
+    """
+    if simulator == "host" and not project.board.is_host:
+        raise UsageError("The host is what a device is compared with.", hint="Take another --simulator.")
+    built = build(project.folder, project.device_preset)
+    reference = build(project.folder, project.host_preset)
+    run_device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
+
+    def run_host(wanted: Request) -> Transcript:
+        return host.run(reference.program, wanted, timeout=timeout)
+
+    with step("Running on the host"):
+        on_host = run_host(request)
+    with step(f"Running on {port or choose_simulator(project, simulator)}"):
+        on_device = run_device(request)
+    checks = [compare_transcripts(on_device, on_host)]
+    if not checks[0].ok:
+        with step("Looking for the first step that differs"):
+            first = first_difference(request, on_host, run_device, run_host)
+        checks[0] = replace(checks[0], detail=f"{checks[0].detail}; {first}")
+    if with_python:
+        library = built.library or reference.library
+        assert library is not None, "a native build makes libmodel.so"
+        with step("Running the .pte in PyTorch"):
+            checks += compare_with_python(project, request, on_host, library)
+    return Verdict(tuple(checks), on_device, on_host, built)
+
+
+# ---- device and host
+
+
+def compare_transcripts(device: Transcript, on_host: Transcript) -> Check:
+    """Digest, tokens, text, and the model itself. Facts of one side only, such as counts, are not compared."""
+    name = "device = host, bit for bit"
+    if device.model is not None and device.model != on_host.model:
+        return Check(
+            name, False, f"the device runs model {device.model[:16]}, the host {(on_host.model or '')[:16]}"
+        )
+    for what, left, right in (
+        ("digest", device.digest, on_host.digest),
+        ("prompt tokens", device.prompt_ids, on_host.prompt_ids),
+        ("tokens", device.ids, on_host.ids),
+        ("text", device.text, on_host.text),
+    ):
+        if left != right:
+            return Check(name, False, f"{what} {_short(left)} on the device, {_short(right)} on the host")
+    if on_host.digest is None:
+        return Check(name, False, "neither printed a digest")
+    count = on_host.number("steps") or len(on_host.prompt_ids) + max(len(on_host.ids) - 1, 0)
+    return Check(name, True, f"digest {on_host.digest} over {count} steps")
+
+
+def _short(value: object, limit: int = 60) -> str:
+    text = str(value) if not isinstance(value, tuple) else ",".join(map(str, value))
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def fed_tokens(transcript: Transcript) -> tuple[int, ...]:
+    """The token of each step: the prompt, and every generated token but the last, which is not read any more."""
+    return transcript.prompt_ids + transcript.ids[:-1]
+
+
+def first_difference(request: Request, on_host: Transcript, run_device: Run, run_host: Run) -> str:
+    """Name the first step whose outputs differ, by running ever closer prefixes of the host's steps on both.
+
+    A digest covers every step before it, so "the digests of n steps differ" is monotone in n.
+    """
+    fed = fed_tokens(on_host)
+    count = request.steps if request.steps is not None else len(fed)
+
+    def differs(steps: int) -> bool:
+        if request.steps is not None:
+            wanted = replace(request, steps=steps)
+        else:
+            wanted = Request(ids=fed[:steps], tokens=0)
+        return run_device(wanted).digest != run_host(wanted).digest
+
+    if not differs(count):
+        return "every step's outputs agree, so the choice of tokens or their text differs"
+    low, high = 0, count  # the outputs of `low` steps agree, those of `high` differ
+    while high - low > 1:
+        middle = (low + high) // 2
+        if differs(middle):
+            high = middle
+        else:
+            low = middle
+    token = "" if request.steps is not None else f" (token {fed[high - 1]} at position {high - 1})"
+    return f"the first step that differs is step {high} of {count}{token}"
+
+
+# ---- host and PyTorch
+
+
+def compare_with_python(
+    project: Project, request: Request, on_host: Transcript, library: Path
+) -> list[Check]:
+    """Run model.pte in PyTorch, and the host's library, over the same steps; compare each step's outputs.
+
+    The library's digest has to be the transcript's, so that what is compared is what the firmware computed.
+    """
+    from mcu_sdk.compiler.interpret import Interpreter
+    from mcu_sdk.compiler.pte import read_pte
+    from mcu_sdk.project.host_library import HostModel
+
+    model = HostModel(library)
+    interpreter = Interpreter(read_pte((project.folder / "model" / "model.pte").read_bytes()))
+    if request.steps is not None:
+        inputs = _made_up_inputs(model, request)
+        ours = [array for values in inputs for array in _host_step(model, values)]
+    else:
+        inputs = _token_inputs(fed_tokens(on_host))
+        ours = list(model.tokens(fed_tokens(on_host)))
+    checks = []
+    digest = f"{model.digest(ours):016x}"
+    if digest != on_host.digest:
+        found = f"the library's digest is {digest}, the program's {on_host.digest}"
+        checks.append(Check("host library = host program", False, found))
+    theirs = [output for values in inputs for output in _python_step(interpreter, values)]
+    per_step = len(ours) // len(inputs)
+    checks.append(compare_outputs(ours, theirs, per_step))
+    if request.steps is None:
+        checks.append(compare_choices(ours, theirs, first=len(on_host.prompt_ids) - 1))
+    return checks
+
+
+Values = list["NDArray[Any]"]
+
+
+def _token_inputs(fed: Sequence[int]) -> list[Values]:
+    """The two inputs of each step, flat."""
+    import numpy as np
+
+    return [[np.array([token]), np.array([position])] for position, token in enumerate(fed)]
+
+
+def _made_up_inputs(model: HostModel, request: Request) -> list[Values]:
+    from mcu_sdk.project.host_library import made_up_inputs
+
+    model.reset()
+    shapes = [(array.dtype.name, array.size) for array in model.inputs]
+    return made_up_inputs(shapes, request.seed, request.steps or 0)
+
+
+def _host_step(model: HostModel, values: Values) -> Values:
+    return model.run(values)
+
+
+def _python_step(interpreter: Any, values: Values) -> Values:
+    """One step in PyTorch: flat copies of the outputs."""
+    import torch
+
+    tensors = [
+        torch.from_numpy(value).reshape(view.shape).to(view.dtype)
+        for value, view in zip(values, interpreter.inputs, strict=True)
+    ]
+    return [output.contiguous().flatten().numpy() for output in interpreter.run(*tensors)]
+
+
+def compare_outputs(ours: Values, theirs: Values, per_step: int = 1) -> Check:
+    """Each output's largest difference, as a share of its range, within BOUND; `per_step` outputs make a step."""
+    import numpy as np
+
+    name = "host = PyTorch, within 1/64 of the range"
+    worst = 0.0
+    for index, (left, right) in enumerate(zip(ours, theirs, strict=True)):
+        a, b = left.astype(np.float64), right.astype(np.float64)
+        if a.size == 0:
+            continue
+        place = f"step {index // per_step + 1}"
+        if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+            return Check(
+                name, False, f"the first step that differs is {place}: infinities or NaNs on one side"
+            )
+        a, b = np.nan_to_num(a), np.nan_to_num(b)
+        spread = float(a.max() - a.min()) or float(np.abs(a).max()) or 1.0
+        share = float(np.abs(a - b).max()) / spread
+        if share > BOUND:
+            found = f"{share:.2e} of the range, {BOUND:.2e} allowed"
+            return Check(name, False, f"the first step that differs is {place}: {found}")
+        worst = max(worst, share)
+    found = "equal bits in every output" if worst == 0 else f"largest difference {worst:.2e} of the range"
+    return Check(name, True, f"{found}, {len(ours) // per_step} steps")
+
+
+def compare_choices(ours: Values, theirs: Values, first: int) -> Check:
+    """The greedy token after each step from `first` on."""
+    import numpy as np
+
+    name = "greedy tokens = PyTorch's"
+    for index in range(first, len(ours)):
+        left, right = int(np.argmax(ours[index])), int(np.argmax(theirs[index]))
+        if left != right:
+            return Check(
+                name, False, f"the first that differs is after step {index + 1}: {left}, PyTorch {right}"
+            )
+    return Check(name, True, f"{len(ours) - first} tokens")

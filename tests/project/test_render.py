@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcu_sdk import resources
+from mcu_sdk.errors import UsageError
+from mcu_sdk.project import render
+from mcu_sdk.project.board import load_board
+from mcu_sdk.project.manifest import read_manifest
+from mcu_sdk.project.render import (
+    ProjectInputs,
+    c_string,
+    format_call,
+    needed_files,
+    render_project,
+    slug,
+    title,
+    wrap,
+)
+
+Inputs = Callable[..., ProjectInputs]
+
+NASTY = [
+    "../../etc/passwd",
+    "a b",
+    "a'b\"c",
+    "modèle ünïcode",
+    "*/ #error",
+    "x\\",
+    "",
+    "...",
+    "a\nb\rc",
+    "$(reboot)",
+    "日本",
+    "0",
+]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+# ---- names
+
+
+@given(st.text(max_size=200))
+def test_a_slug_is_always_safe(name: str) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug(name)) and len(slug(name)) <= 60
+    assert re.search("[a-z]", slug(name))
+
+
+@given(st.text(max_size=200))
+def test_a_title_is_one_harmless_line(name: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9 .,_+()-]{1,80}", title(name))
+
+
+@given(st.text(max_size=50))
+def test_c_strings_are_ascii_and_say_the_same(text: str) -> None:
+    literal = c_string(text)
+    assert literal.isascii() and literal.isprintable() and literal[0] == literal[-1] == '"'
+    inside = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), literal[1:-1])
+    assert inside.encode("latin-1") == text.encode("utf-8", "replace")
+    assert "\\" not in re.sub(r"\\[0-7]{3}", "", literal) and "??" not in literal
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_names_never_reach_paths_or_code_raw(tmp_path: Path, tiny_inputs: Inputs, name: str) -> None:
+    project = render_project(tiny_inputs(name=name), tmp_path / "p")
+    plain = tree(render_project(tiny_inputs(), tmp_path / "plain"))
+    files = tree(project)
+    assert files.keys() == plain.keys()
+    for file, data in files.items():
+        assert data.isascii() or file.startswith("sdk/") or file.endswith(".pte"), file
+        if len(name) > 2 and name != title(name):
+            assert name.encode("utf-8", "replace") not in data, file
+    assert list(tmp_path.iterdir()).__len__() == 2
+
+
+def test_descriptions_of_boards_are_cleaned(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    board = load_board("corstone-300").model_copy(update={"description": "x\n#error */ \\"})
+    files = tree(render_project(tiny_inputs(board), tmp_path / "p"))
+    assert not any(b"#error" in data for name, data in files.items() if not name.startswith("sdk/"))
+
+
+# ---- the parts that format
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=30)), st.integers(10, 60))
+def test_wrapping_loses_nothing(items: list[str], width: int) -> None:
+    lines = wrap(items, width)
+    assert [x.strip() for x in " ".join(lines).split(",") if x.strip()] == (items or ["0"])
+    assert all(len(line) <= width or line.count(",") == 1 for line in lines)
+
+
+def test_calls_are_wrapped_under_their_parenthesis() -> None:
+    assert format_call({"function": "f", "arguments": []}) == "f();"
+    assert format_call({"function": "f", "arguments": ["1", "x"]}) == "f(1, x);"
+    long = format_call({"function": "kernel", "arguments": ["a" * 50, "b" * 50, "c"]})
+    assert long == f"kernel({'a' * 50},\n           {'b' * 50}, c);"
+
+
+def test_headers_are_found_however_indirectly() -> None:
+    files = needed_files(["runtime/language_model.cpp"])
+    assert {
+        "runtime/language_model.h",
+        "runtime/tokenizer.h",
+        "runtime/digest.h",
+        "platform/counter.h",
+    } <= set(files)
+    assert "runtime/tensor_model.h" not in files and not any(name.startswith("model/") for name in files)
+    with pytest.raises(UsageError, match=r"uart_nope\.cpp does not exist"):
+        needed_files(["platform/cortex_m/uart_nope.cpp"])
+
+
+# ---- projects
+
+
+def test_a_project_holds_what_it_needs_and_no_more(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    inputs = tiny_inputs(files={"names.json": b"[]"})
+    project = render_project(inputs, tmp_path / "p")
+    files = tree(project)
+    assert {"CMakeLists.txt", "CMakePresets.json", "README.md", ".gitignore", "mcu-sdk.json", "app/main.cpp",
+            "cmake/board.ld", "cmake/arm-none-eabi.cmake", "model/model.h", "model/plan.cpp", "model/model.pte",
+            "model/tokenizer.cpp", "model/names.json", "sdk/platform/cortex_m/startup.cpp"} <= set(files)  # fmt: skip
+    assert not [name for name in files if "tensor_model" in name or name.endswith(".j2")]
+    assert files["model/model.pte"] == inputs.pte
+    assert sha256(inputs.pte).hexdigest().encode() in files["model/model.h"]
+    assert not [
+        name for name, data in files.items() if b"{{" in data and name.endswith((".txt", ".json", ".cmake"))
+    ]
+    assert not [name for name, data in files.items() if str(tmp_path).encode() in data]
+    assert [preset["name"] for preset in json.loads(files["CMakePresets.json"])["configurePresets"]] == [
+        "release", "debug", "host", "host-debug"]  # fmt: skip
+
+
+def test_the_plan_reads_like_the_network(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    plan = (render_project(tiny_inputs(), tmp_path / "p") / "model/plan.cpp").read_text()
+    assert "    // layers.0: made-up(f32[16])\n" in plan
+    assert plan.index("// #0: a table") < plan.index("// layers.0")
+
+
+def test_the_manifest_names_what_went_in_and_no_place(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    inputs = tiny_inputs(options={"model": str(tmp_path / "checkpoint"), "max_cache_len": 12, "seed": None})
+    project = render_project(inputs, tmp_path / "p")
+    manifest = read_manifest(project)
+    assert manifest.inputs["model.pte"] == sha256(inputs.pte).hexdigest()
+    assert set(manifest.inputs) == {"model.pte", "board.toml"}
+    assert manifest.options == {"max_cache_len": 12, "model": "checkpoint", "seed": None}
+    assert manifest.board == "corstone-300" and "mcu-sdk" in manifest.versions
+    assert "/" not in (project / "mcu-sdk.json").read_text()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 99}', '{"format": 1, "name": "x"}'])
+def test_broken_manifests_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "mcu-sdk.json").write_text(content)
+    with pytest.raises(UsageError):
+        read_manifest(tmp_path)
+
+
+# ---- regenerating
+
+
+def test_regenerating_keeps_what_is_the_users(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    project = render_project(tiny_inputs(), tmp_path / "p")
+    (project / "app/main.cpp").write_text("// mine\n")
+    (project / "app/extra.h").write_text("// mine too\n")
+    (project / "notes.txt").write_text("keep\n")
+    (project / "build").mkdir()
+    (project / "build/cache").write_text("keep")
+    (project / "model/plan.cpp").write_text("// damaged\n")
+    (project / "sdk/old_kernel.cpp").write_text("// no longer needed\n")
+    unchanged = project / "sdk/runtime/print.cpp"
+    os.utime(unchanged, ns=(10**18, 10**18))
+    render_project(tiny_inputs(), project)
+    assert (project / "app/main.cpp").read_text() == "// mine\n"
+    assert (
+        (project / "app/extra.h").exists()
+        and (project / "notes.txt").exists()
+        and (project / "build/cache").exists()
+    )
+    assert "damaged" not in (project / "model/plan.cpp").read_text()
+    assert not (project / "sdk/old_kernel.cpp").exists()
+    assert unchanged.stat().st_mtime_ns == 10**18
+    assert [entry.name for entry in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_deleted_app_comes_back(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    project = render_project(tiny_inputs(), tmp_path / "p")
+    (project / "app/main.cpp").unlink()
+    (project / "app").rmdir()
+    render_project(tiny_inputs(), project)
+    assert (project / "app/main.cpp").is_file()
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    (tmp_path / "p").mkdir()
+    assert (render_project(tiny_inputs(), tmp_path / "p") / "mcu-sdk.json").is_file()
+
+
+def test_foreign_folders_and_files_are_left_alone(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"x")
+    file = tmp_path / "file"
+    file.write_bytes(b"y")
+    dangling = tmp_path / "link"
+    dangling.symlink_to("nowhere")
+    before = tree(tmp_path)
+    for destination in (folder, file, dangling):
+        with pytest.raises(UsageError) as caught:
+            render_project(tiny_inputs(), destination)
+        assert caught.value.exit_code == 2
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_failure_leaves_nothing_half_done(
+    tmp_path: Path, tiny_inputs: Inputs, monkeypatch: pytest.MonkeyPatch, existing: bool
+) -> None:
+    if existing:
+        render_project(tiny_inputs(), tmp_path / "p")
+    before = tree(tmp_path)
+
+    def fail(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(render, "_manifest", fail)
+    with pytest.raises(KeyboardInterrupt):
+        render_project(tiny_inputs(name="other"), tmp_path / "p")
+    assert tree(tmp_path) == before and (tmp_path / "p").exists() == existing
+
+
+def test_a_board_with_a_source_of_its_own(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    folder = tmp_path / "board"
+    folder.mkdir()
+    (folder / "board.toml").write_bytes((resources.boards() / "corstone-300/board.toml").read_bytes())
+    (folder / "board.cpp").write_text("// clock\n")
+    project = render_project(tiny_inputs(load_board(folder)), tmp_path / "p")
+    assert (project / "sdk/platform/board.cpp").read_text() == "// clock\n"
+    assert "sdk/platform/board.cpp" in (project / "cmake/board.cmake").read_text()
