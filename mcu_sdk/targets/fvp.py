@@ -1,0 +1,43 @@
+"""Running a firmware on Arm's Fixed Virtual Platform, by the command line that its board.toml gives.
+
+The program is found on the PATH, or named by $MCU_SDK_FVP. docs/fvp.md says what has been tested.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mcu_sdk.errors import UsageError
+from mcu_sdk.project.board import Board
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
+from mcu_sdk.targets.protocol import OnText, Request, Transcript
+
+INSTALL = (
+    "download the Corstone-300 Ecosystem FVP from developer.arm.com, and name its program in $MCU_SDK_FVP"
+)
+
+
+def command_line(board: Board, elf: Path) -> list[str]:
+    """The FVP's command line for `elf`; "{input}" stays in it. Raises UsageError if the board has none."""
+    simulator = board.simulator.get("fvp")
+    if simulator is None:
+        raise UsageError(
+            f"The board {board.name!r} has no [simulator.fvp].",
+            hint=f"`mcu-sdk boards {board.name}` shows what it has.",
+        )
+    program, *rest = (part.replace("{elf}", str(elf)) for part in simulator.command)
+    return [os.environ.get("MCU_SDK_FVP") or program, *rest]
+
+
+def run(
+    board: Board,
+    elf: Path,
+    request: Request,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+) -> Transcript:
+    """Run `elf` and return its answer, whose verdict is "ok"; errors as `run_process` raises them."""
+    command = command_line(board, elf)
+    return run_process(command, request, name="the FVP", install=INSTALL, timeout=timeout, on_text=on_text)

@@ -1,0 +1,171 @@
+"""A target that is a process: a simulator, or the host build. It is started, listened to, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from mcu_sdk.errors import RunError, TargetTimeoutError, ToolMissingError
+from mcu_sdk.targets.protocol import EOT, Listener, OnText, Request, Transcript, check_verdict
+
+DEFAULT_TIMEOUT = 600.0
+"""Seconds that a whole run may take."""
+
+LARGEST_OUTPUT = 16 << 20
+"""Bytes of output after which a target counts as gone mad: an answer is a few kilobytes."""
+
+_SECONDS_TO_LEAVE = 2.0  # for a process whose answer is complete
+_PIECE = 1 << 16
+
+
+def run_process(
+    command: Sequence[str],
+    request: Request,
+    *,
+    name: str,
+    install: str,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+    check: bool = True,
+) -> Transcript:
+    """Start `command`, send it the request and EOT, and listen until the answer ends.
+
+    A part "{input}" in the command stands for a file with those bytes; without it they go to standard input.
+    `name` is what messages call the target, `install` how it is installed. With `check` the verdict must be ok.
+
+    Raises ToolMissingError if the program does not exist, TargetTimeoutError after `timeout` seconds, RunError if
+    the process ends, floods or fails without a verdict, and what `check_verdict` raises. Whatever happens, also
+    on Ctrl-C, the process and everything that it started are gone afterwards.
+    """
+    data = request.encode() + bytes((EOT,))
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(tempfile.TemporaryFile())
+        uses_file = any("{input}" in part for part in command)
+        if uses_file:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mcu-sdk-"))
+            input_file = Path(folder) / "input"
+            input_file.write_bytes(data)
+            command = [part.replace("{input}", str(input_file)) for part in command]
+        process = _start(command, errors, uses_file, name, install)
+        stack.callback(_end, process)
+        listener = Listener(on_text)
+        problem = _converse(process, b"" if uses_file else data, listener, timeout)
+        if listener.done:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_SECONDS_TO_LEAVE)
+            transcript = listener.close()
+            return check_verdict(transcript, name) if check else transcript
+        if problem == "":
+            problem = _obituary(process)
+        said = _last_lines(errors)
+    listener.close()
+    if problem == "timeout":
+        raise TargetTimeoutError(
+            f"{name} gave no complete answer within {timeout:g} seconds ({listener.received:,} bytes came).",
+            hint="Ask for fewer tokens, or allow more with --timeout.",
+        )
+    raise RunError(
+        f"{name} {problem} before the verdict line of its answer ({listener.received:,} bytes came)."
+        + (f" It said: {said}" if said else ""),
+        hint="Build the project again; `mcu-sdk --debug run` and the command in its README help to look closer.",
+    )
+
+
+def _start(
+    command: Sequence[str], errors: IO[bytes], uses_file: bool, name: str, install: str
+) -> subprocess.Popen[bytes]:
+    """The process, in a session of its own so that all it starts can be ended together."""
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if uses_file else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise ToolMissingError(
+            f"{name} was not found as {command[0]!r}.", hint=f"Install it: {install}."
+        ) from error
+    except OSError as error:
+        raise ToolMissingError(
+            f"{name} cannot be started as {command[0]!r}: {error.strerror}.", hint=f"Install it: {install}."
+        ) from error
+
+
+def _converse(process: subprocess.Popen[bytes], data: bytes, listener: Listener, timeout: float) -> str:
+    """Write `data`, feed the listener; returns when the answer or the process ended (""), or what went wrong."""
+    deadline = time.monotonic() + timeout
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE)
+        while not listener.done:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return "timeout"
+            for key, _ in selector.select(left):
+                if key.fileobj is process.stdin:
+                    data = _write(process, data)
+                    if not data:
+                        selector.unregister(process.stdin)
+                    continue
+                piece = os.read(process.stdout.fileno(), _PIECE)
+                if not piece:
+                    return ""
+                listener.feed(piece)
+                if listener.received > LARGEST_OUTPUT:
+                    return "flooded its output"
+    return ""
+
+
+def _write(process: subprocess.Popen[bytes], data: bytes) -> bytes:
+    """Write what can be written without waiting; returns the rest. Closed input is no error: the output tells."""
+    assert process.stdin is not None
+    try:
+        return data[os.write(process.stdin.fileno(), data[:_PIECE]) :]
+    except BlockingIOError:
+        return data
+    except BrokenPipeError:
+        return b""
+
+
+def _obituary(process: subprocess.Popen[bytes]) -> str:
+    """How the process ended, as words that follow its name."""
+    try:
+        code = process.wait(_SECONDS_TO_LEAVE)
+    except subprocess.TimeoutExpired:
+        return "closed its output"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with code {code}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and everything in its session's group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    process.wait()
+
+
+def _last_lines(errors: IO[bytes], count: int = 3) -> str:
+    """The end of what the process wrote to its standard error, on one line."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, errors.tell() - 2000))
+    lines = [line.strip() for line in errors.read().decode("utf-8", "replace").splitlines()]
+    return " | ".join([line for line in lines if line][-count:])

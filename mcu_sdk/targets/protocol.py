@@ -1,0 +1,377 @@
+"""The run protocol: what is said to a firmware, and how its answer is read (docs/run-protocol.md).
+
+A request is one line. The answer is the model's text as it is, lines `@mcu key=value ...` with facts, and EOT
+(0x04). The same bytes cross a simulator's UART, a serial port, and a host program's standard streams.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mcu_sdk.errors import McuSdkError, RunError, TextError, UsageError
+
+EOT = 0x04
+"""Ends an answer; sent to the firmware, it ends the firmware."""
+
+LARGEST_FACT_LINE = 1 << 20
+"""Bytes of a line of facts, beyond which it is taken for garbage."""
+
+OnText = Callable[[str], None]
+"""Called with each piece of the model's text as it arrives."""
+
+_MARK = b"@mcu "
+_PAIR = re.compile(r"([a-z][a-z0-9_]*)=(.*)", re.DOTALL)
+_INT32_MAX = 2**31 - 1
+
+
+# ---- what is asked
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run. Exactly one of `text`, `ids` (a prompt) and `steps` (for models with tensor inputs) is given.
+
+    `temperature` 0 is greedy, `top_k` 0 is no limit, `tokens` the largest number of tokens to generate. `past_end` goes on behind an end-of-text token.
+    """
+
+    text: str | None = None
+    ids: tuple[int, ...] | None = None
+    steps: int | None = None
+    tokens: int = 100
+    temperature: float = 0.0
+    top_k: int = 0
+    seed: int = 0
+    past_end: bool = False
+
+    def encode(self) -> bytes:
+        """The request line. Raises UsageError for values that the firmware would refuse."""
+        if sum(given is not None for given in (self.text, self.ids, self.steps)) != 1:
+            raise UsageError("A run takes exactly one of a prompt, token ids and a number of steps.")
+        _check("seed", self.seed, 2**64 - 1)
+        if self.steps is not None:
+            _check("steps", self.steps, _INT32_MAX, smallest=1)
+            return f"@run steps={self.steps} seed={self.seed}\n".encode()
+        _check("tokens", self.tokens, _INT32_MAX)
+        _check("top_k", self.top_k, _INT32_MAX)
+        if not 0 <= self.temperature <= 1000:
+            raise UsageError(f"The temperature is a number from 0 to 1000, not {self.temperature}.")
+        settings = f"tokens={self.tokens} temperature={_decimal(self.temperature)} top_k={self.top_k} seed={self.seed}"
+        if self.past_end:
+            settings += " past_end=1"
+        return f"@run {settings} {self._prompt()}\n".encode()
+
+    def _prompt(self) -> str:
+        if self.ids is not None:
+            for token in self.ids:
+                _check("a token id", token, _INT32_MAX)
+            if not self.ids:
+                raise UsageError("The prompt is empty.", hint="Give at least one token id.")
+            return "ids=" + ",".join(map(str, self.ids))
+        assert self.text is not None
+        if not self.text:
+            raise UsageError("The prompt is empty.", hint="Give at least one character.")
+        try:
+            return "text=" + self.text.encode("utf-8").hex()
+        except UnicodeEncodeError as error:
+            raise TextError(
+                f"The prompt cannot be encoded as UTF-8: {error.reason} at character {error.start}.",
+                hint="Give the prompt as valid UTF-8, or as token ids.",
+            ) from error
+
+
+def _check(name: str, value: int, largest: int, smallest: int = 0) -> None:
+    if not smallest <= value <= largest:
+        raise UsageError(f"{name} is a number from {smallest} to {largest}, not {value}.")
+
+
+def _decimal(value: float) -> str:
+    """At most six digits after the point, which is what the firmware reads."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+# ---- what is answered
+
+
+@dataclass(frozen=True)
+class Text:
+    """Some of the model's text (or of whatever else a target prints)."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Fact:
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class End:
+    """EOT: the answer is over."""
+
+
+Event = Text | Fact | End
+
+
+class Parser:
+    """Bytes in, events out, in whatever pieces the bytes come. Nothing is an error: what is no fact is text.
+
+    Text is passed on at once, except for what could still become the start of a line of facts, and the line
+    break before it, which belongs to the facts and not to the text.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""  # "\n", the start of a mark, or both; not yet known to be text
+        self._line: bytearray | None = None  # a line of facts, from behind its mark
+        self._mark = b""  # that mark, with the line break before it
+        self._at_line_start = True
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes."""
+        events: list[Event] = []
+        text = bytearray()
+        for byte in data:
+            if byte == EOT:
+                self._give_up(text)
+                _flush(text, events)
+                events.append(End())
+            elif self._line is not None:
+                self._take_fact_byte(byte, text, events)
+            else:
+                self._take_text_byte(byte, text)
+        _flush(text, events)
+        return events
+
+    def close(self) -> list[Event]:
+        """The events left at the end of the bytes: what was held back is text after all."""
+        events: list[Event] = []
+        text = bytearray()
+        self._give_up(text)
+        _flush(text, events)
+        return events
+
+    def _take_text_byte(self, byte: int, text: bytearray) -> None:
+        held = self._held + bytes((byte,))
+        mark = held.removeprefix(b"\n")
+        expects_mark = self._at_line_start or held.startswith(b"\n")
+        if expects_mark and mark == _MARK:
+            self._mark, self._held, self._line = held, b"", bytearray()
+            self._at_line_start = False
+        elif expects_mark and _MARK.startswith(mark):
+            self._held = held
+        else:
+            text += self._held
+            if byte == ord("\n"):
+                self._held = b"\n"
+            else:
+                self._held = b""
+                text.append(byte)
+            self._at_line_start = False
+
+    def _take_fact_byte(self, byte: int, text: bytearray, events: list[Event]) -> None:
+        assert self._line is not None
+        if byte != ord("\n"):
+            self._line.append(byte)
+            if len(self._line) > LARGEST_FACT_LINE:
+                self._give_up(text)
+            return
+        facts = _parse_facts(bytes(self._line))
+        if facts:
+            _flush(text, events)
+            events.extend(facts)
+            self._line = None
+            self._at_line_start = True
+        else:
+            self._give_up(text)
+            self._held = b"\n"
+
+    def _give_up(self, text: bytearray) -> None:
+        """What was held back is text."""
+        text += self._held
+        self._held = b""
+        if self._line is not None:
+            text += self._mark + self._line
+            self._line = None
+        self._at_line_start = False
+
+
+def _flush(text: bytearray, events: list[Event]) -> None:
+    if text:
+        events.append(Text(bytes(text)))
+        text.clear()
+
+
+def _parse_facts(line: bytes) -> list[Fact]:
+    """The facts of a line without its mark; none if it is no such line.
+
+    A word without "=" belongs to the value before it: a model's name may hold spaces.
+    """
+    facts: list[Fact] = []
+    for word in line.decode("utf-8", "replace").rstrip("\r").split(" "):
+        match = _PAIR.fullmatch(word)
+        if match:
+            facts.append(Fact(match[1], match[2]))
+        elif facts:
+            facts[-1] = Fact(facts[-1].key, f"{facts[-1].value} {word}")
+        else:
+            return []
+    return facts
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A finished answer: the model's text, and the last value of each fact."""
+
+    text: str
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str | None:
+        return self.facts.get("verdict")
+
+    @property
+    def model(self) -> str | None:
+        """The SHA-256 of the .pte that the firmware was made from."""
+        return self.facts.get("model")
+
+    @property
+    def digest(self) -> str | None:
+        """FNV-1a over every step's raw outputs, as 16 hexadecimal digits."""
+        return self.facts.get("digest")
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The generated tokens."""
+        return _ids(self.facts.get("ids", ""))
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...]:
+        return _ids(self.facts.get("prompt_ids", ""))
+
+    def number(self, key: str) -> int | None:
+        """A fact that is a decimal number, or None."""
+        value = self.facts.get(key, "")
+        return int(value) if re.fullmatch(r"[0-9]{1,20}", value) else None
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",")) if re.fullmatch(r"[0-9]+(,[0-9]+)*", text) else ()
+
+
+class Listener:
+    """Collects a transcript from bytes. `done` once the answer has ended; `received` counts bytes.
+
+    Text is the model's only after the firmware has said that it is ready: what a bootloader or a simulator
+    prints before that is not streamed, and not part of the transcript.
+    """
+
+    def __init__(self, on_text: OnText | None = None, *, ready: bool = False) -> None:
+        self.done = False
+        self.received = 0
+        self._ready = ready
+        self._on_text = on_text
+        self._parser = Parser()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._text: list[str] = []
+        self._facts: dict[str, str] = {}
+
+    def feed(self, data: bytes) -> None:
+        """Take what a target said; what follows the end of the answer is ignored."""
+        self.received += len(data)
+        self._take(self._parser.feed(data))
+
+    def close(self) -> Transcript:
+        """The transcript; nothing more will come."""
+        self._take(self._parser.close())
+        if not self.done:
+            self._say(self._decoder.decode(b"", final=True))
+        return Transcript("".join(self._text), dict(self._facts))
+
+    def _take(self, events: list[Event]) -> None:
+        for event in events:
+            if self.done:
+                return
+            if isinstance(event, Text):
+                if self._ready:
+                    self._say(self._decoder.decode(event.data))
+            elif isinstance(event, Fact):
+                self._facts[event.key] = event.value
+                self._ready = self._ready or event.key == "ready"
+            else:
+                self._say(self._decoder.decode(b"", final=True))
+                # A bootloader's stray EOT ends nothing; a verdict without "ready" is a firmware that failed early.
+                self.done = self._ready or "verdict" in self._facts
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._text.append(text)
+            if self._on_text is not None:
+                self._on_text(text)
+
+
+# ---- what the answer means
+
+_REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
+    "text_not_encodable": (
+        TextError,
+        "the tokenizer cannot encode the prompt",
+        "Give it as token ids (--ids).",
+    ),
+    "no_tokenizer": (TextError, "the project has no tokenizer", "Give the prompt as token ids (--ids)."),
+    "prompt_too_long": (UsageError, "the prompt is longer than the model's cache", "Give a shorter prompt."),
+    "line_too_long": (UsageError, "the request is longer than its line buffer", "Give a shorter prompt."),
+    "empty_prompt": (UsageError, "the prompt has no tokens", "Give at least one character or token id."),
+    "id_out_of_range": (
+        UsageError,
+        "a token id is not in the vocabulary",
+        "`mcu-sdk inspect` shows its size.",
+    ),
+    "steps_expected": (
+        UsageError,
+        "the model takes tensors, not a prompt",
+        "Leave the prompt out; use --steps.",
+    ),
+    "not_a_language_model": (
+        UsageError,
+        "the model takes tensors, not a prompt",
+        "Leave the prompt out; use --steps.",
+    ),
+    "steps_for_a_language_model": (
+        UsageError,
+        "the model is a language model",
+        "Use --prompt or --ids, not --steps.",
+    ),
+}
+"""What a firmware's `verdict=error reason=...` means to the user."""
+
+
+def check_verdict(transcript: Transcript, target: str) -> Transcript:
+    """The transcript, if its verdict is "ok".
+
+    Raises RunError without a verdict or with an unknown complaint, UsageError or TextError where the firmware
+    refused the request.
+    """
+    if transcript.verdict == "ok":
+        return transcript
+    if transcript.verdict is None:
+        raise RunError(
+            f"The run on {target} ended without a verdict line (`@mcu verdict=ok` was expected).",
+            hint="The firmware died or is another one than this project's: build again and look at what it printed.",
+        )
+    reason = transcript.facts.get("reason", "unknown")
+    if reason in _REASONS:
+        kind, meaning, hint = _REASONS[reason]
+        raise kind(f"The firmware on {target} refused the request: {meaning}.", hint=hint)
+    details = ", ".join(f"{key}={value}" for key, value in transcript.facts.items() if key not in _ORDINARY)
+    raise RunError(
+        f"The firmware on {target} failed: {reason}" + (f" ({details})." if details else "."),
+        hint="docs/run-protocol.md lists the reasons.",
+    )
+
+
+_ORDINARY = frozenset(
+    {"model", "name", "board", "arena", "kv_cache", "counter", "ready", "verdict", "reason"}
+)

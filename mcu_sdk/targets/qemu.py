@@ -1,0 +1,36 @@
+"""Running a firmware in QEMU, by the command line that its board.toml gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mcu_sdk.errors import UsageError
+from mcu_sdk.project.board import Board
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
+from mcu_sdk.targets.protocol import OnText, Request, Transcript
+
+INSTALL = "apt-get install qemu-system-arm"
+
+
+def command_line(board: Board, elf: Path) -> list[str]:
+    """QEMU's command line for `elf`. Raises UsageError if the board has none."""
+    simulator = board.simulator.get("qemu")
+    if simulator is None:
+        raise UsageError(
+            f"The board {board.name!r} has no [simulator.qemu].",
+            hint=f"`mcu-sdk boards {board.name}` shows what it has.",
+        )
+    return [part.replace("{elf}", str(elf)) for part in simulator.command]
+
+
+def run(
+    board: Board,
+    elf: Path,
+    request: Request,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+) -> Transcript:
+    """Run `elf` and return its answer, whose verdict is "ok"; errors as `run_process` raises them."""
+    command = command_line(board, elf)
+    return run_process(command, request, name="QEMU", install=INSTALL, timeout=timeout, on_text=on_text)

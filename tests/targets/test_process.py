@@ -1,0 +1,228 @@
+"""Simulators that answer, die, hang, flood, or leave children behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mcu_sdk.errors import RunError, TargetTimeoutError, ToolMissingError, UsageError
+from mcu_sdk.targets import fvp, host, process, qemu
+from mcu_sdk.targets.process import run_process
+from mcu_sdk.targets.protocol import Request, Transcript
+
+REQUEST = Request(ids=(1, 2), tokens=2)
+PREAMBLE = "import os, sys, time\nsay = lambda t: (sys.stdout.write(t), sys.stdout.flush())\n"
+READY = 'say("\\n@mcu model=ab\\n@mcu ready=1\\n")\n'
+OK = 'say("\\n@mcu digest=01\\n@mcu verdict=ok\\n\\x04")\n'
+
+
+def simulate(script: str, *arguments: str, timeout: float = 20, request: Request = REQUEST) -> Transcript:
+    command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(script), *arguments]
+    return run_process(command, request, name="the fake", install="nothing", timeout=timeout)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(pid: int) -> bool:
+    for _ in range(100):
+        if not is_alive(pid):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_an_answer_is_returned_and_the_request_was_sent_with_an_end() -> None:
+    script = (
+        READY
+        + 'line = sys.stdin.readline()\nsay(line.strip()[1:])\nsay("|%d" % ord(sys.stdin.read(1)))\n'
+        + OK
+    )
+    transcript = simulate(script)
+    assert transcript.text == REQUEST.encode().decode().strip()[1:] + "|4"
+    assert (transcript.digest, transcript.model) == ("01", "ab")
+
+
+def test_text_streams_while_the_simulator_runs() -> None:
+    came: list[tuple[float, str]] = []
+    script = PREAMBLE + READY + 'say("first ")\ntime.sleep(0.7)\nsay("second")\n' + OK
+    run_process(
+        [sys.executable, "-c", script],
+        REQUEST,
+        name="the fake",
+        install="",
+        on_text=lambda text: came.append((time.monotonic(), text)),
+    )
+    assert [text for _, text in came] == ["first ", "second"]
+    assert came[1][0] - came[0][0] > 0.4
+
+
+def test_a_simulator_that_dies_is_an_error_with_what_it_said() -> None:
+    with pytest.raises(RunError, match=r"the fake ended with code 3 .*It said: oh . no such board") as caught:
+        simulate(READY + 'say("Once upon")\nsys.stderr.write("oh\\nno such board\\n")\nsys.exit(3)\n')
+    assert caught.value.exit_code == 7
+
+
+def test_a_simulator_that_crashes_names_the_signal() -> None:
+    with pytest.raises(RunError, match="was ended by SIGABRT"):
+        simulate(READY + "os.abort()\n")
+
+
+def test_an_end_without_a_verdict_is_an_error() -> None:
+    with pytest.raises(RunError, match="without a verdict"):
+        simulate(READY + 'say("text\\x04")\n')
+    with pytest.raises(RunError, match="ended with code 0"):
+        simulate("sys.stdout.buffer.write(bytes(range(256)) * 3)\n")
+
+
+def test_an_answer_counts_even_if_the_simulator_does_not_end_by_itself() -> None:
+    assert simulate(READY + OK + "time.sleep(60)\n").verdict == "ok"
+
+
+def test_a_simulator_that_hangs_is_ended_with_all_its_children(tmp_path: Path) -> None:
+    script = f"""
+    import subprocess
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+    open({str(tmp_path / "pids")!r}, "w").write(f"{{os.getpid()}} {{child.pid}}")
+    say("@mcu ready=1\\n")
+    time.sleep(100)
+    """
+    with pytest.raises(TargetTimeoutError, match="within 2 seconds") as caught:
+        simulate(script, timeout=2)
+    assert caught.value.exit_code == 124
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 2 and all(wait_until_gone(pid) for pid in pids)
+
+
+def test_a_simulator_that_reads_nothing_does_not_block_a_long_request() -> None:
+    long = Request(ids=tuple(range(200_000)))  # more than a pipe holds
+    with pytest.raises(TargetTimeoutError):
+        simulate("time.sleep(100)\n", timeout=1, request=long)
+
+
+def test_a_flood_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "LARGEST_OUTPUT", 1 << 20)
+    with pytest.raises(RunError, match="flooded"):
+        simulate(READY + 'while True: sys.stdout.write("x" * 65536)\n')
+
+
+def test_a_flood_on_standard_error_does_not_block() -> None:
+    assert simulate('sys.stderr.write("x" * 1000000)\n' + READY + OK).verdict == "ok"
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f'open({str(pid_file)!r}, "w").write(str(os.getpid()))\ntime.sleep(100)\n'
+
+    def interrupt() -> None:
+        while not (pid_file.exists() and pid_file.read_text()):
+            time.sleep(0.02)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        simulate(script, timeout=30)
+    assert wait_until_gone(int(pid_file.read_text()))
+
+
+def test_sigterm_on_the_command_line_leaves_nothing_behind(tmp_path: Path) -> None:
+    """As `timeout` sends it: the simulator is in a session of its own and would not get it."""
+    pid_file = tmp_path / "pid"
+    code = f"""
+import sys
+from mcu_sdk import cli
+from mcu_sdk.targets.process import run_process
+from mcu_sdk.targets.protocol import Request
+inner = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(100)"
+command = [sys.executable, "-c", inner, {str(pid_file)!r}]
+cli.run = lambda a: run_process(command, Request(ids=(1,)), name="fake", install="", timeout=60)
+cli.main([])
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        for _ in range(200):
+            if pid_file.exists() and pid_file.read_text():
+                break
+            time.sleep(0.05)
+        parent.terminate()
+        assert parent.wait(20) == 128 + signal.SIGTERM
+    finally:
+        parent.kill()
+        parent.wait()
+    assert wait_until_gone(int(pid_file.read_text()))
+
+
+# ---- the command lines
+
+
+def test_a_missing_qemu_is_told_with_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcu_sdk.project.board import load_board
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissingError, match="apt-get install qemu-system-arm"):
+        qemu.run(load_board("corstone-300"), tmp_path / "firmware.elf", REQUEST)
+
+
+def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
+    (tmp_path / "firmware").write_text("no program")
+    with pytest.raises(ToolMissingError, match="cannot be started"):
+        host.run(tmp_path / "firmware", REQUEST)
+
+
+def test_qemus_command_line_is_the_boards(tmp_path: Path) -> None:
+    from mcu_sdk.project.board import load_board
+
+    command = qemu.command_line(load_board("corstone-300"), tmp_path / "a b.elf")
+    assert command[0] == "qemu-system-arm" and command[-1] == str(tmp_path / "a b.elf")
+    assert "mps3-an547" in command and "shift=5,align=off,sleep=off" in command
+    with pytest.raises(UsageError, match=r"no \[simulator.qemu\]"):
+        qemu.command_line(load_board("host"), tmp_path)
+
+
+def test_the_fvps_command_line_reads_the_input_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcu_sdk.project.board import load_board
+
+    board = load_board("corstone-300")
+    monkeypatch.delenv("MCU_SDK_FVP", raising=False)
+    command = fvp.command_line(board, tmp_path / "firmware.elf")
+    assert command[0] == "FVP_Corstone_SSE-300_Ethos-U55"
+    assert command[-2:] == ["-a", str(tmp_path / "firmware.elf")]
+    assert "mps3_board.uart0.in_file={input}" in command and "mps3_board.uart0.out_file=-" in command
+    assert board.simulator["fvp"].untested
+
+    # A stand-in that answers with what it finds in that file, as the FVP's UART would get it.
+    fake = tmp_path / "fvp"
+    fake.write_text(
+        f"#!{sys.executable}\n{PREAMBLE}{READY}"
+        "name = [a for a in sys.argv if 'in_file=' in a][0].split('=', 1)[1]\n"
+        "say(repr(open(name).read())[1:5] + str(sys.stdin.read()))\n" + OK
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("MCU_SDK_FVP", str(fake))
+    assert fvp.run(board, tmp_path / "firmware.elf", REQUEST).text == "@run"
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("mcu-sdk-")]
+
+
+def test_a_missing_fvp_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcu_sdk.project.board import load_board
+
+    monkeypatch.setenv("MCU_SDK_FVP", str(tmp_path / "none"))
+    with pytest.raises(ToolMissingError, match=r"developer\.arm\.com"):
+        fvp.run(load_board("corstone-300"), tmp_path / "firmware.elf", REQUEST)
