@@ -1,0 +1,72 @@
+"""`mcu-sdk boards`: what is there to generate for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mcu_sdk.project.board import Board
+
+
+def boards_command(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this board in full: a name, or a folder's path.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List the boards, or show one with its memory regions and simulators."""
+    from mcu_sdk.project.board import list_boards, load_board
+
+    if name is not None:
+        board = load_board(name)
+        print(json.dumps(summary(board), indent=2) if as_json else "\n".join(_page(board)))
+        return
+    boards = list_boards()
+    if as_json:
+        print(json.dumps([summary(board) for board in boards], indent=2))
+        return
+    width = max(len(board.name) for board in boards)
+    for board in boards:
+        print(f"{board.name:{width}}  {board.description}")
+
+
+def summary(board: Board) -> dict[str, Any]:
+    """A board as JSON: sizes in bytes, addresses as numbers."""
+    return {
+        "name": board.name,
+        "description": board.description,
+        "core": board.core.model_dump(mode="json"),
+        "npu": board.npu.accelerator if board.npu else None,
+        "regions": [region.model_dump(mode="json") for region in board.region],
+        "placement": board.placement.model_dump(mode="json") if board.placement else None,
+        "stack_bytes": board.stack_bytes,
+        "counts_instructions": board.counter is not None,
+        "simulators": {
+            name: {"command": list(simulator.command), "untested": simulator.untested}
+            for name, simulator in board.simulator.items()
+        },
+    }
+
+
+def _page(board: Board) -> list[str]:
+    """What a person wants to know about one board."""
+    features = [name for name in ("fpu", "dsp", "helium") if getattr(board.core, name)]
+    lines = [
+        f"{board.name}: {board.description}",
+        f"  core        {board.core.cpu}" + (f" with {', '.join(features)}" if features else ""),
+    ]
+    if board.npu:
+        lines.append(f"  npu         {board.npu.accelerator}")
+    for region in board.region:
+        size = f"{region.size // 1024:,} KB"
+        sections = [section for section, names in (board.placement or {}) if region.name in names]
+        lines.append(
+            f"  {region.name:10}  {region.origin:#010x} {size:>12} {region.kind}  {', '.join(sections)}"
+        )
+    for name, simulator in board.simulator.items():
+        note = " (untested)" if simulator.untested else ""
+        lines.append(f"  {name:10}  {simulator.command[0]}{note}")
+    return lines

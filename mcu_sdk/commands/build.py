@@ -1,0 +1,39 @@
+"""`mcu-sdk build`: a project's firmware, and how large it is."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from mcu_sdk.commands.options import BoardOption, JsonOption, ProjectArgument
+
+
+def build_command(
+    project: ProjectArgument,
+    preset: Annotated[
+        str, typer.Option("--preset", help="release, debug, host or host-debug (with sanitizers).")
+    ] = "release",
+    board: BoardOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a project with CMake and report flash and RAM by region."""
+    from mcu_sdk.errors import UsageError
+    from mcu_sdk.project.build import build
+    from mcu_sdk.project.opened import open_project
+    from mcu_sdk.project.report import make_report, print_report
+
+    if preset not in ("release", "debug", "host", "host-debug"):
+        raise UsageError(
+            f"There is no preset {preset!r}.", hint="The presets are release, debug, host, host-debug."
+        )
+    opened = open_project(project, board)
+    built = build(project, preset)
+    report = make_report(opened.manifest.name, opened.board, built)
+    if as_json:
+        print(json.dumps({"preset": preset, "program": str(built.program), **report.to_json()}, indent=2))
+        return
+    if built.sizes is not None:
+        print_report(report)
+    print(f"{built.program}")

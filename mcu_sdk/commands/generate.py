@@ -1,0 +1,119 @@
+"""`mcu-sdk generate` and `mcu-sdk regenerate`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mcu_sdk.generate import Generated
+
+
+class Scales(StrEnum):
+    """Where a scale comes from."""
+
+    dynamic = "dynamic"
+    static = "static"
+
+
+class CacheScales(StrEnum):
+    """Where the KV cache's scales come from."""
+
+    dynamic = "dynamic"
+    calibrated = "calibrated"
+
+
+BoardOption = Annotated[
+    str, typer.Option("--board", help="A board's name (see `mcu-sdk boards`) or a folder.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="A checkpoint's folder or a hub id. Without it: the bundled model."),
+]
+CacheLengthOption = Annotated[
+    int | None, typer.Option("--max-cache-len", help="Positions in the KV cache. Default: the model's own.")
+]
+ActivationsOption = Annotated[
+    Scales, typer.Option("--activations", help="int8 activation scales: found at run time, or calibrated.")
+]
+CacheScalesOption = Annotated[
+    CacheScales,
+    typer.Option("--kv-scales", help="Scales of the int8 KV cache: calibrated, or found at run time."),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option("--calibration-text", help="UTF-8 text to calibrate on. Default: what the model generates."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def generate_command(
+    board: BoardOption = "corstone-300",
+    model: ModelOption = None,
+    pte: Annotated[
+        Path | None, typer.Option("--pte", help="An exported program instead of a checkpoint.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="A tokenizer.json for a .pte, or its folder.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "--out", "-o", help="The project's folder. Default: MODEL-BOARD."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the model in comments.")] = None,
+    max_cache_len: CacheLengthOption = None,
+    activations: ActivationsOption = Scales.dynamic,
+    kv_scales: CacheScalesOption = CacheScales.calibrated,
+    calibration_text: CalibrationOption = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a checkpoint (or a .pte) into a firmware project for a board."""
+    from mcu_sdk.generate import GenerateRequest, generate
+    from mcu_sdk.pipeline import CompileOptions
+
+    request = GenerateRequest(
+        board=board,
+        compile_options=CompileOptions(max_cache_len, activations.value, kv_scales.value, calibration_text),
+        model=model,
+        pte=pte,
+        tokenizer=tokenizer,
+        output=output,
+        name=name,
+        use_cache=not no_cache,
+    )
+    show(generate(request), as_json)
+
+
+def regenerate_command(
+    project: Annotated[Path, typer.Argument(help="A generated project.")],
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a project's model/ and sdk/ again, with the options it was generated with; app/ stays."""
+    from mcu_sdk.generate import regenerate
+
+    show(regenerate(project, use_cache=not no_cache), as_json)
+
+
+def show(generated: Generated, as_json: bool) -> None:
+    """The result on stdout."""
+    summary = generated.summary()
+    if as_json:
+        print(json.dumps(summary, indent=2))
+        return
+    print(f"{generated.project}: {generated.name}, {summary['kernel_calls']} kernel calls per step")
+    for title, key, section in (
+        ("weights (.pte)", "model_bytes", "weights"),
+        ("arena", "arena_bytes", "arena"),
+        ("KV cache", "kv_cache_bytes", "kv_cache"),
+    ):
+        region = summary["regions"].get(section)
+        print(f"  {title:15} {summary[key]:>12,} bytes" + (f"  in {region}" if region else ""))
+    if "tokenizer" in summary:
+        print(f"  {'tokenizer':15} {summary['tokenizer']}")
+    print(f"next: mcu-sdk build {generated.project}")

@@ -1,0 +1,239 @@
+"""`mcu-sdk inspect`: what is in a .pte, and whether it can be compiled."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mcu_sdk.compiler.program import ExecutionPlan, Program, RawValue
+
+
+def inspect_command(
+    pte: Annotated[Path, typer.Argument(metavar="MODEL.pte", help="The program to look into.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show what is in a .pte: methods, operators and their kernels, delegates, constants, planned memory."""
+    inspect(pte, json)
+
+
+def inspect(pte: Path, json: bool) -> None:
+    """Print what `describe` found, on stdout.
+
+    Raises PteError for a file that is missing, truncated or corrupt. A file that is sound but cannot be compiled
+    is no error here: the reason is printed.
+    """
+    from mcu_sdk.compiler.pte import load_bytes
+
+    facts = describe(load_bytes(pte))
+    if json:
+        print(json_module.dumps(_finite(facts), indent=2))
+    else:
+        _print_tables(pte, facts)
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """Everything that `inspect` shows, as plain data.
+
+    Keys: bytes, hash, methods (name, computes, instructions, inputs, outputs), metadata, operators (name, count,
+    kernel), delegates (method, id, bytes), constants (count, bytes), memory (method -> memory id -> bytes),
+    mutable_buffers (name, type, shape, bytes), arena and kv_cache (bytes, None where it cannot be compiled),
+    problem (None, or why it cannot be compiled) and notes. Sizes are in bytes.
+    """
+    from hashlib import sha256
+
+    from mcu_sdk.compiler.plan import compile_plan
+    from mcu_sdk.compiler.program import read_program
+    from mcu_sdk.compiler.pte import is_constant_method, read_delegates, read_metadata, read_pte
+    from mcu_sdk.errors import UnsupportedOperatorError
+
+    program = read_program(data)
+    computing = [p for p in program.execution_plan if p.name == "forward" or not is_constant_method(p)]
+    facts: dict[str, Any] = {
+        "bytes": len(data),
+        "hash": sha256(data).hexdigest(),
+        "methods": [_method(plan, constant=plan not in computing) for plan in program.execution_plan],
+        "metadata": {},
+        "operators": _operators(computing),
+        "delegates": [
+            {"method": plan.name, "id": delegate.id, "bytes": delegate.size}
+            for plan in computing
+            for delegate in read_delegates(program, plan)
+        ],
+        "constants": _constants(program, computing),
+        "memory": {p.name: dict(enumerate(p.non_const_buffer_sizes[1:], start=1)) for p in computing},
+        "mutable_buffers": [],
+        "arena": None,
+        "kv_cache": None,
+        "problem": None,
+        "notes": [],
+    }
+    try:
+        facts["metadata"] = read_metadata(program, data)
+        pte = read_pte(data)
+        facts["notes"] = list(pte.notes)
+        facts["mutable_buffers"] = [
+            {
+                "name": buffer.name,
+                "type": repr(buffer.tensor.dtype),
+                "shape": list(buffer.tensor.shape),
+                "bytes": buffer.tensor.nbytes,
+            }
+            for buffer in pte.mutable_buffers
+        ]
+        plan = compile_plan(pte)
+        facts["arena"], facts["kv_cache"] = plan.arena_bytes, plan.kv_cache_bytes
+    except UnsupportedOperatorError as error:
+        facts["problem"] = str(error)
+    return facts
+
+
+def _method(plan: ExecutionPlan, constant: bool) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "computes": not constant,
+        "instructions": sum(len(chain.instructions) for chain in plan.chains),
+        "inputs": [_brief(_value(plan, index)) for index in plan.inputs],
+        "outputs": [_brief(_value(plan, index)) for index in plan.outputs],
+    }
+
+
+def _value(plan: ExecutionPlan, index: int) -> RawValue:
+    from mcu_sdk.compiler.flatbuffer import corrupt
+
+    if not 0 <= index < len(plan.values):
+        raise corrupt(f"value {index} of {len(plan.values)} is used")
+    return plan.values[index]
+
+
+def _brief(value: RawValue) -> str:
+    from mcu_sdk.compiler.program import TensorValue
+    from mcu_sdk.compiler.values import dtype_name
+
+    if isinstance(value, TensorValue):
+        return f"{dtype_name(value.scalar_type)}[{','.join(map(str, value.sizes))}]"
+    return "none" if value is None else type(value).__name__
+
+
+def _operators(plans: list[ExecutionPlan]) -> list[dict[str, Any]]:
+    """Operators of the methods that compute something, the most frequent first."""
+    from mcu_sdk.compiler.flatbuffer import corrupt
+    from mcu_sdk.compiler.program import KernelCall
+    from mcu_sdk.compiler.pte import check_operator
+    from mcu_sdk.compiler.registry import load_emitters
+
+    kernels = load_emitters()
+    counts: Counter[tuple[str, str]] = Counter()
+    for plan in plans:
+        for chain in plan.chains:
+            for instruction in chain.instructions:
+                if not isinstance(instruction, KernelCall):
+                    continue
+                if not 0 <= instruction.op_index < len(plan.operators):
+                    raise corrupt(f"operator {instruction.op_index} of {len(plan.operators)} is called")
+                operator = plan.operators[instruction.op_index]
+                check_operator(operator)
+                counts[operator.name, operator.overload] += 1
+    return [
+        {"name": f"{name}.{overload}" if overload else name, "count": count, "kernel": name in kernels}
+        for (name, overload), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _constants(program: Program, plans: list[ExecutionPlan]) -> dict[str, int]:
+    """How many constants the methods read, and their bytes, each counted once."""
+    from math import prod
+
+    from mcu_sdk.compiler.program import TensorValue
+    from mcu_sdk.compiler.values import DTYPES
+
+    sizes: dict[int, int] = {}
+    for plan in plans:
+        for value in plan.values:
+            if isinstance(value, TensorValue) and value.data_buffer_idx and value.allocation_info is None:
+                dtype = DTYPES.get(value.scalar_type)
+                size = prod(value.sizes) * (dtype.size if dtype else 1)
+                sizes[value.data_buffer_idx] = max(size, sizes.get(value.data_buffer_idx, 0))
+    return {"count": len(sizes), "bytes": sum(sizes.values())}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinities and no NaN: as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def _print_tables(path: Path, facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+
+    def cell(value: object) -> Text:
+        """Text from the file: no markup, no control characters."""
+        return Text("".join(c if c.isprintable() else "?" for c in str(value)))
+
+    def show(title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+        if not rows:
+            return
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for column in columns:
+            numeric = column in ("bytes", "calls", "instructions")
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(cell(f"{item:,}" if type(item) is int else item) for item in row))
+        console.print(table)
+
+    console.print(cell(f"{path}: {facts['bytes']:,} bytes, sha256 {facts['hash']}"), soft_wrap=True)
+    show(
+        "Methods",
+        ("method", "instructions", "inputs", "outputs"),
+        [
+            (m["name"], m["instructions"], " ".join(m["inputs"]), " ".join(m["outputs"]))
+            for m in facts["methods"]
+            if m["computes"]
+        ],
+    )
+    show("Metadata", ("constant method", "value"), [(k, _cut(v)) for k, v in facts["metadata"].items()])
+    show(
+        "Operators",
+        ("operator", "calls", "kernel"),
+        [(o["name"], o["count"], "yes" if o["kernel"] else "none") for o in facts["operators"]],
+    )
+    show(
+        "Delegates",
+        ("method", "backend", "bytes"),
+        [(d["method"], d["id"], d["bytes"]) for d in facts["delegates"]],
+    )
+    memory = [
+        (f"planned memory {number} of {method}", size)
+        for method, sizes in facts["memory"].items()
+        for number, size in sizes.items()
+    ]
+    if facts["arena"] is not None:
+        memory += [("arena on the device, with scratch", facts["arena"]), ("KV cache", facts["kv_cache"])]
+    constants = facts["constants"]
+    show("Memory", ("what", "bytes"), [(f"{constants['count']} constants", constants["bytes"]), *memory])
+    show(
+        "Buffers that live from step to step",
+        ("name", "type", "bytes"),
+        [(b["name"], f"{b['type']}{b['shape']}", b["bytes"]) for b in facts["mutable_buffers"]],
+    )
+    for note in facts["notes"]:
+        console.print(cell(note), soft_wrap=True)
+    verdict = facts["problem"] or "It can be compiled: every operator has a kernel."
+    console.print(cell(verdict), soft_wrap=True)
+
+
+def _cut(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,0 +1,99 @@
+"""`mcu-sdk run`: a prompt in, the firmware's text out, then the report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from typing import Annotated
+
+import typer
+
+from mcu_sdk.commands.options import (
+    BoardOption,
+    IdsOption,
+    JsonOption,
+    PortOption,
+    ProjectArgument,
+    PromptOption,
+    SeedOption,
+    SimulatorOption,
+    StepsOption,
+    TemperatureOption,
+    TimeoutOption,
+    TokensOption,
+    TopKOption,
+    parse_ids,
+)
+from mcu_sdk.console import step
+
+
+def run_command(
+    project: ProjectArgument,
+    prompt: PromptOption = None,
+    ids: IdsOption = None,
+    steps: StepsOption = None,
+    tokens: TokensOption = 100,
+    temperature: TemperatureOption = 0.0,
+    top_k: TopKOption = 0,
+    seed: SeedOption = 0,
+    simulator: SimulatorOption = None,
+    port: PortOption = None,
+    timeout: TimeoutOption = 600.0,
+    board: BoardOption = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a project if need be, run it on a simulator or a board, and report what it used."""
+    from mcu_sdk.project.build import build
+    from mcu_sdk.project.opened import open_project
+    from mcu_sdk.project.report import make_report, print_report
+    from mcu_sdk.project.verify import choose_simulator, device_runner
+
+    opened = open_project(project, board)
+    request = opened.request(
+        prompt=prompt,
+        ids=parse_ids(ids),
+        steps=steps,
+        tokens=tokens,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+    )
+    target = port or choose_simulator(opened, simulator)
+    on_host = target == "host" and not opened.board.is_host
+    # A board at a port runs what was flashed; its build still tells the sizes.
+    built = build(project, "host" if on_host else opened.device_preset)
+
+    shows_text = opened.is_language_model and not as_json
+    run = device_runner(
+        opened,
+        built.program,
+        simulator=simulator,
+        port=port,
+        timeout=timeout,
+        on_text=_say if shows_text else None,
+    )
+    if shows_text and prompt:
+        _say(prompt)
+    # The text shows that work goes on; where there is none to show, a clock does.
+    with nullcontext() if shows_text else step(f"Running on {target}"):
+        try:
+            transcript = run(request)
+        finally:
+            if shows_text:
+                _say("\n")
+    report = make_report(opened.manifest.name, opened.board, built, transcript, target=target)
+    if as_json:
+        print(json.dumps(report.to_json(), indent=2))
+    elif markdown:
+        print("\n" + report.to_markdown(), end="")
+    else:
+        print()
+        print_report(report)
+
+
+def _say(text: str) -> None:
+    """Pass on the model's text at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -1,0 +1,156 @@
+"""Bits per byte on a text: the float checkpoint in PyTorch against the int8 firmware, run on the host.
+
+The int8 figure comes from the same C++ sources that run on the device, built for the host; the digests of `verify`
+are what carries it over.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.console import quiet_libraries, step
+from mcu_sdk.errors import ModelError, TextError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mcu_sdk.model.load import Checkpoint
+    from mcu_sdk.pipeline import CompileOptions
+
+BATCH = 8
+"""Windows that the float model reads at once."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Token ids of a text, its UTF-8 bytes, and how many positions one window has."""
+
+    ids: NDArray[np.int64]
+    byte_count: int
+    window: int
+
+    def windows(self) -> list[NDArray[np.int64]]:
+        """Non-overlapping windows of at least two tokens: the cache is reset at each."""
+        parts = [self.ids[i : i + self.window] for i in range(0, len(self.ids), self.window)]
+        return [part for part in parts if len(part) > 1]
+
+    def bits_per_byte(self, total_nats: float) -> float:
+        """Mean loss in nats per predicted token / ln 2 x tokens / UTF-8 bytes."""
+        predicted = sum(len(part) - 1 for part in self.windows())
+        return total_nats / predicted / math.log(2) * len(self.ids) / self.byte_count
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of the result: bits per byte, and its difference from the float checkpoint in percent."""
+
+    name: str
+    bits_per_byte: float
+    over_float_percent: float
+
+
+def read_text(path: Path, checkpoint: Checkpoint, window: int, begin: float) -> Text:
+    """The part of a UTF-8 file behind the fraction `begin` of its characters, as token ids.
+
+    Raises TextError for a file that cannot be read or is too short, ModelError when the checkpoint has no tokenizer.
+    """
+    import numpy as np
+
+    from mcu_sdk.model.tokenizer import encode, load_tokenizer
+
+    if not 0 <= begin < 1:
+        raise UsageError(f"--begin takes a fraction from 0 up to, not including, 1; {begin} was given.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TextError(f"A UTF-8 text was expected; {path} could not be read: {error}.") from error
+    text = text[int(len(text) * begin) :]
+    tokenizer = load_tokenizer(checkpoint.folder)
+    if tokenizer is None:
+        raise ModelError(f"A text is measured in tokens, and {checkpoint.name} has no tokenizer.")
+    ids = np.array(encode(tokenizer, text), dtype=np.int64)
+    if len(ids) < 2:
+        raise TextError(f"A text of at least two tokens was expected; {path} has {len(ids)}.")
+    return Text(ids, len(text.encode("utf-8")), window)
+
+
+def float_score(checkpoint: Checkpoint, text: Text) -> float:
+    """Bits per byte of the checkpoint in float32 PyTorch."""
+    import torch
+
+    from mcu_sdk.model.load import load_model
+
+    model = load_model(checkpoint)
+    total = 0.0
+    windows = [torch.from_numpy(part) for part in text.windows()]
+    full = [part for part in windows if len(part) == text.window]
+    batches = [torch.stack(full[i : i + BATCH]) for i in range(0, len(full), BATCH)]
+    batches += [part[None] for part in windows if len(part) != text.window]
+    with torch.no_grad():
+        for batch in batches:
+            logits = model(input_ids=batch).logits[:, :-1].double()
+            targets = batch[:, 1:]
+            total += torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), targets.flatten(), reduction="sum"
+            ).item()
+    return text.bits_per_byte(total)
+
+
+def int8_score(library: Path, text: Text) -> float:
+    """Bits per byte of a project's host library, in double precision from its float32 logits."""
+    import numpy as np
+
+    from mcu_sdk.project.host_library import HostModel
+
+    model = HostModel(library)
+    total = 0.0
+    for window in text.windows():
+        logits = model.tokens(window)[:-1].astype(np.float64)
+        greatest = logits.max(-1, keepdims=True)
+        normalizer = np.log(np.exp(logits - greatest).sum(-1)) + greatest[:, 0]
+        total += float((normalizer - logits[np.arange(len(window) - 1), window[1:]]).sum())
+    return text.bits_per_byte(total)
+
+
+def evaluate(
+    model: str | None,
+    text_path: Path,
+    variants: Sequence[CompileOptions],
+    *,
+    begin: float = 0.0,
+    use_cache: bool = True,
+) -> list[Score]:
+    """The float checkpoint first, then each int8 variant, all on the same windows of the model's whole context."""
+    from mcu_sdk.model.export import choose_cache_length
+    from mcu_sdk.model.load import find_checkpoint, load_model
+
+    checkpoint = find_checkpoint(model)
+    with step("Reading the text"), quiet_libraries():
+        window = choose_cache_length(load_model(checkpoint), variants[0].cache_length)
+        text = read_text(text_path, checkpoint, window, begin)
+    with step(f"Measuring the float checkpoint on {len(text.ids):,} tokens"), quiet_libraries():
+        reference = float_score(checkpoint, text)
+    scores = [Score("float32 checkpoint (PyTorch)", reference, 0.0)]
+    for options in variants:
+        with tempfile.TemporaryDirectory(prefix="mcu-sdk-evaluate-") as folder:
+            library = _host_library(model, options, Path(folder) / "project", use_cache)
+            name = f"int8, activations {options.activations}, KV scales {options.cache_scales}"
+            with step(f"Measuring {name}"):
+                value = int8_score(library, text)
+        scores.append(Score(name, value, (value / reference - 1) * 100))
+    return scores
+
+
+def _host_library(model: str | None, options: CompileOptions, folder: Path, use_cache: bool) -> Any:
+    from mcu_sdk.generate import GenerateRequest, generate
+    from mcu_sdk.project.build import build
+
+    request = GenerateRequest("host", options, model=model, output=folder, use_cache=use_cache)
+    project = generate(request).project
+    return build(project, "host").library

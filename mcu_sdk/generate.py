@@ -1,0 +1,252 @@
+"""A checkpoint or a .pte, and a board -> a firmware project: what `mcu-sdk generate` and `regenerate` do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.console import step
+from mcu_sdk.errors import PteError, UsageError
+
+if TYPE_CHECKING:
+    from mcu_sdk.compiler.plan import Plan
+    from mcu_sdk.pipeline import CompileOptions
+    from mcu_sdk.project.fit import Layout
+    from mcu_sdk.project.render import LanguageModel
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What is asked for. `model` and `pte` exclude each other; neither means the bundled model.
+
+    `tokenizer` is a tokenizer.json, or a folder with one, for a .pte that comes from elsewhere; `name` what the
+    model is called in comments and reports.
+    """
+
+    board: str
+    compile_options: CompileOptions
+    model: str | None = None
+    pte: Path | None = None
+    tokenizer: Path | None = None
+    output: Path | None = None
+    name: str | None = None
+    use_cache: bool = True
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The project's folder, what is in it, and in which region each part will lie."""
+
+    project: Path
+    name: str
+    plan: Plan
+    layout: Layout
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data for `--json` and the terminal; sizes in bytes."""
+        return {
+            "project": str(self.project),
+            "model": self.name,
+            "hash": self.plan.model_hash,
+            "kernel_calls": len(self.plan.calls),
+            "model_bytes": self.plan.model_bytes,
+            "arena_bytes": self.plan.arena_bytes,
+            "kv_cache_bytes": self.plan.kv_cache_bytes,
+            "regions": dict(self.layout.regions),
+            **self.facts,
+        }
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A model on its way into a project, wherever it came from."""
+
+    name: str
+    pte: bytes
+    names: tuple[str, ...] | None
+    tokenizer: Path | None
+    facts: dict[str, Any]
+
+
+def generate(request: GenerateRequest) -> Generated:
+    """Write the project and return what it is. Nothing is left behind when anything is refused.
+
+    Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
+    """
+    from mcu_sdk.project.board import load_board
+    from mcu_sdk.project.render import ProjectInputs, check_destination, render_project, slug
+
+    if request.model is not None and request.pte is not None:
+        raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
+    board = load_board(request.board)
+    if request.output is not None:
+        check_destination(request.output)
+    source = _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request)
+    destination = request.output or Path(f"{slug(source.name)}-{board.name}")
+    check_destination(destination)
+    with step("Compiling the plan"):
+        from mcu_sdk.compiler.plan import compile_plan
+        from mcu_sdk.compiler.pte import read_pte
+
+        pte = read_pte(source.pte, source.names)
+        plan = compile_plan(pte)
+        language_model = describe_language_model(plan)
+    layout = _fit(board, plan, language_model)
+    with step(f"Writing the project to {destination}"):
+        facts = {**source.facts, "notes": list(pte.notes)}
+        files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
+        if source.names is not None:
+            files["names.json"] = (json.dumps({"instructions": source.names}, indent=1) + "\n").encode()
+        project = render_project(
+            ProjectInputs(
+                name=source.name,
+                board=board,
+                layout=layout,
+                plan=plan,
+                pte=source.pte,
+                language_model=language_model,
+                tokenizer=_device_tokenizer(source.tokenizer, facts) if language_model else None,
+                files=files,
+                options=_options(request),
+            ),
+            destination,
+        )
+    return Generated(project, source.name, plan, layout, facts)
+
+
+def _fit(board: Any, plan: Plan, language_model: LanguageModel | None) -> Layout:
+    from mcu_sdk.project.fit import check_fit
+
+    length = language_model.max_sequence_length if language_model else None
+    return check_fit(
+        board,
+        arena_bytes=plan.arena_bytes,
+        kv_cache_bytes=plan.kv_cache_bytes,
+        weights_bytes=plan.model_bytes,
+        max_sequence_length=length,
+    )
+
+
+def _from_checkpoint(request: GenerateRequest) -> _Source:
+    from mcu_sdk.model.load import find_checkpoint
+    from mcu_sdk.pipeline import compile_checkpoint
+
+    checkpoint = find_checkpoint(request.model)
+    compiled = compile_checkpoint(checkpoint, request.compile_options, use_cache=request.use_cache)
+    tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
+    facts = dict(compiled.facts)
+    return _Source(request.name or checkpoint.name, compiled.pte, compiled.names, tokenizer, facts)
+
+
+def _from_pte(request: GenerateRequest, path: Path) -> _Source:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PteError(
+            f"--pte takes a file that ExecuTorch wrote; {path} could not be read: {error.strerror or error}.",
+            hint="Check the path.",
+        ) from error
+    names = _names_beside(path)
+    return _Source(request.name or path.stem, data, names, request.tokenizer, {})
+
+
+def _names_beside(path: Path) -> tuple[str, ...] | None:
+    """The module paths of the .pte's instructions, when a names.json of ours lies beside it."""
+    try:
+        content = json.loads((path.parent / "names.json").read_text(encoding="utf-8"))
+        names = content["instructions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names)
+
+
+def describe_language_model(plan: Plan) -> LanguageModel | None:
+    """What a .pte with the signature and the metadata of ExecuTorch's LLM runner says of itself; None for others."""
+    from mcu_sdk.compiler.instruction import DType
+    from mcu_sdk.project.render import LanguageModel
+
+    metadata = plan.metadata
+    inputs = [(tensor.dtype, tensor.shape) for tensor in plan.inputs]
+    is_step = inputs == [(DType.S64, (1, 1)), (DType.S64, (1,))] and len(plan.outputs) == 1
+    length = metadata.get("get_max_seq_len", metadata.get("get_max_context_len"))
+    if not is_step or not isinstance(length, int) or length < 1:
+        return None
+    logits = plan.outputs[0]
+    if logits.dtype is not DType.F32 or len(logits.shape) != 3 or logits.elements != logits.shape[-1]:
+        return None
+    vocabulary = logits.shape[-1]
+    start = _token_ids(metadata.get("get_bos_id"), vocabulary)
+    return LanguageModel(
+        vocab_size=vocabulary,
+        max_sequence_length=length,
+        bos_id=start[0] if start else -1,
+        eos_ids=_token_ids(metadata.get("get_eos_ids"), vocabulary),
+    )
+
+
+def _token_ids(value: object, vocabulary: int) -> tuple[int, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < vocabulary)
+
+
+def _device_tokenizer(source: Path | None, facts: dict[str, Any]) -> Mapping[str, Any] | None:
+    """The tokenizer's tables, or None when there is none or the device cannot run it (`facts` says why)."""
+    from mcu_sdk.model.tokenizer import compile_tokenizer
+
+    if source is None:
+        return None
+    path = source / "tokenizer.json" if source.is_dir() else source
+    if not path.is_file():
+        facts["tokenizer"] = "none: the firmware takes and prints token ids"
+        return None
+    compiled = compile_tokenizer(path)
+    facts["tokenizer"] = "on the device" if compiled.supported else f"token ids only: {compiled.reason}"
+    return compiled.to_template() if compiled.supported else None
+
+
+def _options(request: GenerateRequest) -> dict[str, str | int | float | bool | None]:
+    options = request.compile_options
+    return {
+        "board": request.board,
+        "model": request.model,
+        "pte": str(request.pte) if request.pte is not None else None,
+        "max_cache_len": options.cache_length,
+        "activations": options.activations,
+        "kv_scales": options.cache_scales,
+        "calibration_text": str(options.calibration_text) if options.calibration_text else None,
+    }
+
+
+def regenerate(project: Path, *, use_cache: bool = True) -> Generated:
+    """Generate again into `project`, from what its manifest says. Its own model.pte serves where the model was a file.
+
+    Raises UsageError for a folder that is no project of ours, and what `generate` raises.
+    """
+    from mcu_sdk.pipeline import CompileOptions
+    from mcu_sdk.project.manifest import read_manifest
+
+    manifest = read_manifest(project)
+    options = manifest.options
+    calibration = options.get("calibration_text")
+    length = options.get("max_cache_len")
+    request = GenerateRequest(
+        board=str(options.get("board", manifest.board)),
+        compile_options=CompileOptions(
+            cache_length=length if isinstance(length, int) else None,
+            activations="static" if options.get("activations") == "static" else "dynamic",
+            cache_scales="dynamic" if options.get("kv_scales") == "dynamic" else "calibrated",
+            calibration_text=Path(str(calibration)) if calibration else None,
+        ),
+        model=str(options["model"]) if options.get("model") else None,
+        pte=project / "model" / "model.pte" if options.get("pte") else None,
+        output=project,
+        name=manifest.name,
+        use_cache=use_cache,
+    )
+    return generate(request)

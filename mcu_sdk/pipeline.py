@@ -1,0 +1,216 @@
+"""The way of the data, top to bottom: checkpoint -> export -> fuse -> quantize -> lower -> plan memory -> .pte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mcu_sdk import cache
+from mcu_sdk.console import quiet_libraries, step
+from mcu_sdk.errors import ModelError
+from mcu_sdk.model.load import Checkpoint, read_config
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule
+    from transformers import PreTrainedModel
+
+Activations = Literal["dynamic", "static"]
+CacheScales = Literal["calibrated", "dynamic"]
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What the user can decide about a checkpoint's way to a .pte.
+
+    `cache_length` is in positions (None: the model's own limit). `activations`: int8 scales found per token at run
+    time, or calibrated. `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
+    one the model generates what it is calibrated on.
+    """
+
+    cache_length: int | None = None
+    activations: Activations = "dynamic"
+    cache_scales: CacheScales = "calibrated"
+    calibration_text: Path | None = None
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A .pte, the module path of each of its instructions, and what the report wants to know."""
+
+    pte: bytes
+    names: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def compile_checkpoint(
+    checkpoint: Checkpoint, options: CompileOptions, *, use_cache: bool = True
+) -> CompiledModel:
+    """The whole way to a .pte, or what an earlier run left in the cache for the same content and options."""
+    facts: dict[str, object] = {"checkpoint": checkpoint.fingerprint()}
+    for name, value in asdict(options).items():
+        facts[name] = value.read_bytes() if isinstance(value, Path) and value.is_file() else value
+    key = cache.key_of(facts)
+    if use_cache:
+        kept = cache.load(key, ("model.pte", "info.json"))
+        if kept is not None:
+            info = json.loads(kept["info.json"])
+            return CompiledModel(kept["model.pte"], tuple(info["names"]), info["facts"])
+    with quiet_libraries():
+        compiled = _compile(checkpoint, options)
+    if use_cache:
+        info = {"names": compiled.names, "facts": compiled.facts}
+        cache.store(key, {"model.pte": compiled.pte, "info.json": json.dumps(info).encode()})
+    return compiled
+
+
+def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
+    quantized, metadata, facts = quantized_step(checkpoint, options)
+    with step("Lowering to ExecuTorch and planning memory"):
+        from mcu_sdk.compiler.lower import lower
+
+        lowered = lower(quantized, metadata)
+    return CompiledModel(lowered.pte, lowered.names, facts)
+
+
+def quantized_step(
+    checkpoint: Checkpoint, options: CompileOptions
+) -> tuple[ExportedProgram, dict[str, Any], dict[str, Any]]:
+    """Checkpoint to quantized graph: (program, metadata for the .pte, facts for the report).
+
+    The program is one step, `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, in PyTorch:
+    what the firmware is compared with.
+    """
+    with step("Loading PyTorch and the checkpoint"), _reproducible():
+        from mcu_sdk.model.export import choose_cache_length, export_decoder
+        from mcu_sdk.model.load import load_model
+
+        model = load_model(checkpoint)
+        cache_length = choose_cache_length(model, options.cache_length)
+        metadata = llm_metadata(model, cache_length)
+    with step("Calibrating"), _reproducible():
+        windows = _calibration_windows(checkpoint, model, options, cache_length)
+        ranges = _cache_ranges(model, windows, options)
+    with step("Exporting one step with a static cache"):
+        program = export_decoder(model, cache_length)
+    with step("Fusing"):
+        from mcu_sdk.compiler.fuse import fuse
+
+        counts = fuse(program, cache_length, ranges)
+    with step("Quantizing to int8"), _reproducible():
+        from mcu_sdk.compiler.quantize import int8_share, quantize
+
+        def calibrate(prepared: GraphModule) -> None:
+            _run_steps(prepared, windows if options.activations == "static" else windows[:1, :1])
+
+        quantized = quantize(program, options.activations, calibrate)
+        _check_finite(quantized)
+    facts = {
+        "cache_length": cache_length,
+        "activations": options.activations,
+        "cache_scales": options.cache_scales,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "fused": asdict(counts),
+        **int8_share(quantized),
+    }
+    return quantized, metadata, facts
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """One thread while sums decide scales: a reduction split over threads depends on their number."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def llm_metadata(model: PreTrainedModel, cache_length: int) -> dict[str, Any]:
+    """The constant methods that ExecuTorch's LLM runner asks a .pte for."""
+    config = model.config.get_text_config()
+    start = getattr(config, "bos_token_id", None)
+    end = getattr(config, "eos_token_id", None)
+    ends = [] if end is None else [int(e) for e in (end if isinstance(end, list) else [end])]
+    vocabulary = int(config.vocab_size)
+    metadata: dict[str, Any] = {
+        "get_max_seq_len": cache_length,
+        "get_max_context_len": cache_length,
+        "get_vocab_size": vocabulary,
+        "get_n_layers": int(config.num_hidden_layers),
+        "use_kv_cache": True,
+        "use_sdpa_with_kv_cache": False,
+        "enable_dynamic_shape": False,
+    }
+    if isinstance(start, int) and 0 <= start < vocabulary:
+        metadata["get_bos_id"] = start
+    ends = [e for e in ends if 0 <= e < vocabulary]
+    if ends:
+        metadata["get_eos_ids"] = ends
+    return metadata
+
+
+def _calibration_windows(
+    checkpoint: Checkpoint, model: PreTrainedModel, options: CompileOptions, cache_length: int
+) -> torch.Tensor:
+    from mcu_sdk.model.calibrate import LONGEST_WINDOW, read_windows, sample_windows
+
+    length = min(cache_length, LONGEST_WINDOW)
+    if options.calibration_text is None:
+        return sample_windows(model, length)
+    from mcu_sdk.model.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(checkpoint.folder)
+    if tokenizer is None:
+        raise ModelError(
+            f"--calibration-text needs the checkpoint's tokenizer; {checkpoint.name} has none.",
+            hint="Leave the option out: the model then generates what it is calibrated on.",
+        )
+    return read_windows(options.calibration_text, tokenizer, length)
+
+
+def _cache_ranges(model: PreTrainedModel, windows: torch.Tensor, options: CompileOptions) -> Any:
+    if options.cache_scales == "dynamic":
+        return None
+    from mcu_sdk.model.calibrate import cache_ranges
+
+    return cache_ranges(model, windows)
+
+
+STATIC_STEPS = 384
+"""Steps that static activation scales are observed on, spread over the windows."""
+
+
+def _run_steps(prepared: GraphModule, windows: torch.Tensor) -> None:
+    """Run the prepared step over the windows, token by token, each from an empty cache."""
+    import torch
+
+    length = min(windows.shape[1], max(1, STATIC_STEPS // windows.shape[0]))
+    for window in windows:
+        for position, token in enumerate(window[:length].tolist()):
+            prepared(input_ids=torch.tensor([[token]]), cache_position=torch.tensor([position]))
+
+
+def _check_finite(program: ExportedProgram) -> None:
+    import torch
+
+    for name, value in program.state_dict.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ModelError(
+                f"Finite scales were expected after quantization; {name} holds infinities or NaNs.",
+                hint="The checkpoint's weights or activations may be out of float32's range.",
+            )
+
+
+def read_vocabulary_size(checkpoint: Checkpoint) -> int | None:
+    """The configuration's vocabulary size, without importing transformers."""
+    value = read_config(checkpoint.folder).get("vocab_size")
+    return value if isinstance(value, int) else None

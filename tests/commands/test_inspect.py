@@ -1,0 +1,131 @@
+"""`inspect`: what it finds, in a hand-made program and in files that are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import flatbuffers
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mcu_sdk.commands.inspect import describe, inspect, inspect_command
+from mcu_sdk.errors import PteError
+
+OPERATOR = "nobody::has_a_kernel"
+
+
+def a_program(method: str = "forward", operator: str = OPERATOR, op_index: int = 0) -> bytes:
+    """One instruction over one planned tensor f32[4], which is input, output and both arguments."""
+    builder = flatbuffers.Builder()
+
+    def table(*fields: tuple[int, str, int]) -> int:
+        builder.StartObject(10)
+        for slot, kind, value in fields:
+            getattr(builder, f"Prepend{kind}Slot")(slot, value, 0)
+        return int(builder.EndObject())
+
+    def offsets(*items: int) -> int:
+        builder.StartVector(4, len(items), 4)
+        for item in reversed(items):
+            builder.PrependUOffsetTRelative(item)
+        return int(builder.EndVector())
+
+    def numbers(kind: str, size: int, *items: int) -> int:
+        builder.StartVector(size, len(items), size)
+        for item in reversed(items):
+            getattr(builder, f"Prepend{kind}")(item)
+        return int(builder.EndVector())
+
+    sizes, order = numbers("Int32", 4, 4), numbers("Uint8", 1, 0)
+    place = table((0, "Uint32", 1))
+    tensor = table(
+        (0, "Int8", 6),
+        (2, "UOffsetTRelative", sizes),
+        (3, "UOffsetTRelative", order),
+        (6, "UOffsetTRelative", place),
+    )
+    value = table((0, "Uint8", 5), (1, "UOffsetTRelative", tensor))
+    values = offsets(value)
+    arguments = numbers("Int32", 4, 0, 0, 0)
+    call = table((0, "Int32", op_index), (1, "UOffsetTRelative", arguments))
+    instruction = table((0, "Uint8", 1), (1, "UOffsetTRelative", call))
+    instructions = offsets(instruction)
+    chains = offsets(table((2, "UOffsetTRelative", instructions)))
+    name, out = builder.CreateString(operator), builder.CreateString("out")
+    operators = offsets(table((0, "UOffsetTRelative", name), (1, "UOffsetTRelative", out)))
+    interface = numbers("Int32", 4, 0)
+    memories = numbers("Int64", 8, 0, 16)
+    title = builder.CreateString(method)
+    plan = table(
+        (0, "UOffsetTRelative", title),
+        (2, "UOffsetTRelative", values),
+        (3, "UOffsetTRelative", interface),
+        (4, "UOffsetTRelative", interface),
+        (5, "UOffsetTRelative", chains),
+        (6, "UOffsetTRelative", operators),
+        (8, "UOffsetTRelative", memories),
+    )
+    builder.Finish(table((1, "UOffsetTRelative", offsets(plan))), b"ET12")
+    return bytes(builder.Output())
+
+
+def test_facts() -> None:
+    facts = describe(a_program())
+    assert facts["methods"] == [
+        {"name": "forward", "computes": True, "instructions": 1, "inputs": ["f32[4]"], "outputs": ["f32[4]"]}
+    ]
+    assert facts["operators"] == [{"name": f"{OPERATOR}.out", "count": 1, "kernel": False}]
+    assert facts["memory"] == {"forward": {1: 16}}
+    assert facts["constants"] == {"count": 0, "bytes": 0} and facts["delegates"] == []
+    assert OPERATOR in facts["problem"] and facts["arena"] is None
+
+
+def test_another_method_is_shown_though_it_cannot_be_compiled() -> None:
+    facts = describe(a_program(method="encode"))
+    assert facts["methods"][0]["name"] == "encode" and facts["methods"][0]["computes"]
+    assert "'encode'" in facts["problem"]
+
+
+def test_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a [red]model.pte"
+    path.write_bytes(a_program())
+    inspect(path, json=False)
+    shown = capsys.readouterr().out
+    for text in ("a [red]model.pte", OPERATOR, "f32[4]", "none", "forward", "no kernel"):
+        assert text in shown
+
+
+def test_the_command(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(inspect_command)
+    path = tmp_path / "model.pte"
+    path.write_bytes(a_program())
+    result = CliRunner().invoke(app, [str(path), "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["operators"][0]["name"] == f"{OPERATOR}.out"
+
+
+def test_text_from_the_file_cannot_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.pte"
+    path.write_bytes(a_program(method="\x1b[2J\nforward"))
+    inspect(path, json=False)
+    assert "\x1b[2J" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "data", [a_program(op_index=9), a_program(operator="\x1b::x"), a_program()[:200], b"no .pte"]
+)
+def test_damaged_files(data: bytes) -> None:
+    with pytest.raises(PteError) as caught:
+        describe(data)
+    assert caught.value.exit_code == 3 and str(caught.value).isprintable()
+
+
+def test_no_file(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.pte", tmp_path):
+        with pytest.raises(PteError, match="cannot be read"):
+            inspect(path, json=True)

@@ -1,0 +1,93 @@
+"""The whole way, for one random-weight model of each shape and family: host and simulated Cortex-M55 compute the
+same bits, and what they compute is the quantized PyTorch graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mcu_sdk.generate import GenerateRequest, generate
+from mcu_sdk.model.load import find_checkpoint
+from mcu_sdk.pipeline import CompileOptions, quantized_step
+from mcu_sdk.project.board import load_board
+from mcu_sdk.project.build import build
+from mcu_sdk.project.elf import forbidden_symbols
+from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.targets import host, qemu
+from mcu_sdk.targets.protocol import Request
+from tests.checkpoints import FAMILIES
+
+STEPS = 100
+PROMPT = (1, 5, 7)
+LENGTH = 112
+QUICK = {("llama-odd", "dynamic", "calibrated"), ("gpt2", "static", "dynamic")}
+"""What every run tests; the rest is behind the marker `slow`."""
+
+CASES = [
+    pytest.param(
+        family,
+        CompileOptions(LENGTH, activations, scales),
+        id=f"{family}-{activations}-{scales}",
+        marks=[] if (family, activations, scales) in QUICK else [pytest.mark.slow],
+    )
+    for family in FAMILIES
+    for activations in ("dynamic", "static")
+    for scales in ("calibrated", "dynamic")
+]
+
+
+def greedy(
+    step: Callable[[int, int], np.ndarray], prompt: tuple[int, ...], tokens: int
+) -> tuple[list[int], np.ndarray]:
+    """Tokens chosen greedily, and the logits of every step: float32[len(prompt) + tokens - 1, vocabulary]."""
+    logits = [np.array(step(token, position)) for position, token in enumerate(prompt)]
+    chosen = [int(logits[-1].argmax())]
+    while len(chosen) < tokens:
+        logits.append(np.array(step(chosen[-1], len(logits))))
+        chosen.append(int(logits[-1].argmax()))
+    return chosen, np.stack(logits)
+
+
+@pytest.mark.parametrize(("family", "options"), CASES)
+def test_host_and_device_compute_the_quantized_graph(
+    family: str, options: CompileOptions, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = str(checkpoint(family))
+    projects = {
+        board: generate(GenerateRequest(board, options, model=folder, output=tmp_path / board)).project
+        for board in ("host", "corstone-300")
+    }
+    request = Request(ids=PROMPT, tokens=STEPS - len(PROMPT) + 1, past_end=True)
+    on_host = build(projects["host"], "host")
+    on_device = build(projects["corstone-300"], "release")
+    host_run = host.run(on_host.program, request)
+    board = load_board("corstone-300")
+    device_run = qemu.run(board, on_device.program, request, timeout=300)
+    assert device_run.digest == host_run.digest
+    assert device_run.ids == host_run.ids and len(host_run.ids) == request.tokens
+    assert not forbidden_symbols(on_device.program)
+
+    assert on_host.library is not None
+    model = HostModel(on_host.library)
+    tokens, logits = greedy(model.step, PROMPT, request.tokens)
+    assert tuple(tokens) == tuple(host_run.ids)
+    assert f"{model.digest([logits]):016x}" == host_run.digest
+
+    module = quantized_step(find_checkpoint(folder), options)[0].module(check_guards=False)
+
+    def torch_step(token: int, position: int) -> np.ndarray:
+        with torch.no_grad():
+            return module(input_ids=torch.tensor([[token]]), cache_position=torch.tensor([position]))[
+                0, 0
+            ].numpy()
+
+    few = 24
+    wanted_tokens, wanted = greedy(torch_step, PROMPT, few - len(PROMPT) + 1)
+    assert tokens[: len(wanted_tokens)] == wanted_tokens
+    # The references of our operators are exact, bit for bit; what aten does itself (adding, multiplying) is one IEEE
+    # operation each. Nothing may differ.
+    np.testing.assert_array_equal(logits[:few], wanted)
