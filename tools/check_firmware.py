@@ -95,7 +95,9 @@ def write_intrinsics(folder: Path) -> None:
 
 def main() -> None:
     sources = sorted(path for path in FIRMWARE.rglob("*") if path.suffix in (".cpp", ".h"))
-    subprocess.run([tool("clang-format"), "--dry-run", "-Werror", *map(str, sources)], check=True)
+    command = [tool("clang-format"), "--dry-run", "-Werror", *map(str, sources)]
+    if subprocess.run(command, check=False).returncode != 0:
+        sys.exit("error: clang-format would change files. Run: clang-format -i FILE")
     host, board = compiler_headers("c++"), compiler_headers("arm-none-eabi-g++")
     with tempfile.TemporaryDirectory() as folder:
         write_model_header(Path(folder))

@@ -1,5 +1,6 @@
 // mcu::cache_write_: quantize one step's keys or values x[heads][n] by inverse_scale[heads][n] and put them into
 // cache[heads][positions][n] at *position; a position outside the cache writes nothing.
+// q = clamp(rint(x * inverse_scale), -127, 127). The cache must not overlap the rest.
 // Specification: mcu_sdk/compiler/ops/attention.py.
 #pragma once
 

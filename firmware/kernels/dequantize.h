@@ -1,4 +1,4 @@
-// cortex_m::dequantize_per_tensor: out[i] = (x[i] - zero_point) * scale, float32.
+// cortex_m::dequantize_per_tensor: out[i] = (x[i] - zero_point) * scale, float32. out must not overlap x.
 #pragma once
 
 #include <stdint.h>

@@ -1,4 +1,4 @@
-// out[i] = e^x[i], x clamped to [-86, 88]. out may be x.
+// out[i] = e^x[i]: 0 below -86, infinite where float32 ends. out may be x.
 #pragma once
 
 #include <stdint.h>

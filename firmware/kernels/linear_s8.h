@@ -1,7 +1,8 @@
 // mcu::linear_s8: int8 rows with a run-time scale each, times int8 weights with a scale for each output channel.
 //
 // x[rows][k], x_scale[rows], weight[n][k], weight_scale[n], bias[n] or nullptr -> out[rows][n], float32:
-// (float(acc) * weight_scale[n]) * x_scale[row] + bias[n]. acc is exact for k < 2^16.
+// (float(acc) * weight_scale[n]) * x_scale[row] + bias[n]. acc is exact for k < 2^16. out
+// must not overlap an input.
 // Specification: mcu_sdk/compiler/ops/linear.py.
 #pragma once
 

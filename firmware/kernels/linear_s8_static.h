@@ -1,7 +1,8 @@
 // mcu::linear_s8_static: an int8 linear whose input's scale is known beforehand.
 //
 // x[rows][k], weight[n][k], offset[n] (the input's zero point, folded), scale[n], bias[n] or nullptr ->
-// out[rows][n], float32: float(acc + offset[n]) * scale[n] + bias[n].
+// out[rows][n], float32: float(acc + offset[n]) * scale[n] + bias[n]. acc is exact for k < 2^16; the
+// sum with the offset wraps. out must not overlap an input.
 // Specification: mcu_sdk/compiler/ops/linear.py.
 #pragma once
 

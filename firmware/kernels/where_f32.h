@@ -1,5 +1,4 @@
-// out[i] = condition ? a : b with the three broadcast to one shape: `shape` holds the sizes, then the strides of
-// condition, a and b.
+// out = condition ? a : b, float32, broadcast as kernels/where.h says; out may be a or b of its own shape.
 #pragma once
 
 #include <stdint.h>

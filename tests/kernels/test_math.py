@@ -69,9 +69,13 @@ def test_fma_is_exact(library: ctypes.CDLL) -> None:
     near = -product * (1 + rng.integers(-4, 5, n) * 2.0**-24)
     tie = np.ldexp(rng.integers(1, 2**24, n) + 0.0, rng.integers(-60, 60, n))
     c = np.where(rng.random(n) < 0.5, near, tie).astype(np.float32)
-    # A product of 2^-24 ulp beyond a tie: right only if the last rounding sees that it is beyond.
-    a[:3], b[:3], c[:3] = 2.0**-24 + 2.0**-47, 1.0, 1.0
-    b[1], c[2] = -1.0, 1.0 + 2.0**-23
+    # Products of 2^-24 (1 - 2^-36) and 2^-24 (1 + 2^-36): just below and just beyond the tie between two neighbours of
+    # 1, by too little for float64. Only the sticky last bit tells which.
+    below = (2.0**-12 * (1 - 2.0**-18), 2.0**-12 * (1 + 2.0**-18))
+    beyond = (2.0**-12 * (1 + 2.0**-12), 2.0**-12 * (1 - 2.0**-12 + 2.0**-24))
+    ties = [(x, y, z) for x, y in (below, beyond) for z in (1.0, 1 + 2.0**-23)]
+    ties += [(-x, y, -z) for x, y, z in ties]
+    a[: len(ties)], b[: len(ties)], c[: len(ties)] = np.array(ties, np.float32).T
     expected = np.array(
         [
             _rounded(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)))

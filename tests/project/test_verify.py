@@ -105,9 +105,9 @@ def logits(*rows: list[float]) -> list[np.ndarray]:
 
 def test_outputs_are_compared_with_the_range_of_their_step() -> None:
     ours = logits([0, 10], [0, 1])
-    assert compare_outputs(ours, ours).detail == "equal bits in every output, 2 steps"
+    assert compare_outputs(ours, ours).detail == "equal in every output, 2 steps"
     near = compare_outputs(ours, logits([0, 10], [0, 1 + 0.9 * BOUND]))
-    assert near.ok and "1.41e-02 of the range" in near.detail
+    assert near.ok and "1.41e-02 of a step's range" in near.detail
     far = compare_outputs(ours, logits([0, 10], [0, 1 + 1.1 * BOUND]))
     assert not far.ok and "step 2" in far.detail
 

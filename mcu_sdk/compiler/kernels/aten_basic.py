@@ -36,20 +36,28 @@ _ARGUMENTS = {
 
 @emits(*_ARGUMENTS)
 def copy(instruction: Instruction) -> Sequence[KernelCall]:
-    """The same bytes under another shape; nothing to do where out is the input."""
+    """The same bytes under another shape; nothing to do where out is the input.
+
+    et_view repeats no return value in a .pte, so that its out tensor, at the input's place, may have been cut off.
+    """
+    if instruction.operator == "executorch_prim::et_view" and len(instruction.arguments) == 2:
+        return []
     if instruction.operator == "aten::squeeze_copy" and instruction.overload == "out":
         count_is(instruction, 2)  # the overload without axes
     else:
         count_is(instruction, _ARGUMENTS[instruction.operator])
     x, out = _source(instruction), instruction.arguments[-1]
-    if not isinstance(out, Tensor) or out.is_constant:
-        unsupported(instruction, "its output is no tensor that can be written")
+    if not isinstance(out, Tensor):
+        unsupported(instruction, "its output is no tensor")
+    if out.is_constant:
+        unsupported(instruction, "its output is a constant")
     if out.dtype is not x.dtype or out.elements != x.elements:
         unsupported(instruction, "its output has another type or size than its input")
     same_layout = out.dim_order == x.dim_order and out.shape == x.shape
     if not same_layout:  # then only row-major bytes keep their order
         tensor(instruction, 0)
         out_tensor(instruction, len(instruction.arguments) - 1)
+    same_or_apart(instruction, out, x)
     if out.same_memory(x) or out.nbytes == 0:
         return []
     return call("copy", x, out, out.nbytes)

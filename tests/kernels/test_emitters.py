@@ -1,5 +1,5 @@
-"""Instructions of mcu:: operators, emitted and called, are their references; wrong ones are refused and never reach
-outside their memory."""
+"""Instructions of mcu:: operators, and of those that only move data: emitted and called, they are their references;
+wrong ones are refused and never reach outside their memory."""
 
 from __future__ import annotations
 
@@ -32,10 +32,20 @@ class Case:
 
     operator: str
     arguments: tuple[Any, ...]
+    reference: Callable[..., Any] | None = None
 
     @property
     def in_place(self) -> bool:
         return self.operator.endswith("_")
+
+
+def _quantized(x: torch.Tensor, scale: float, zero_point: int, low: int, high: int, _: int) -> torch.Tensor:
+    inverse = torch.tensor(np.float32(1) / np.float32(scale))
+    return (torch.round(x * inverse) + zero_point).clamp(low, high).to(torch.int8)
+
+
+def _dequantized(q: torch.Tensor, scale: float, zero_point: int, *_: Any) -> torch.Tensor:
+    return (q.to(torch.int32) - zero_point).float() * torch.tensor(np.float32(scale))
 
 
 def _cases() -> dict[str, Case]:
@@ -64,44 +74,67 @@ def _cases() -> dict[str, Case]:
     attention = (f(1, 4, 1, 8), q(*cache, space=CACHE), q(*cache, space=CACHE))
     by_channel = (f(2, 8, space=MODEL), f(2, 8, space=MODEL))
     cases = [
-        Case("embedding_s8", (q(9, k, space=MODEL), f(9, space=MODEL), i(np.int64, 0, 9, 1, 2))),
-        Case("rms_norm", (f(1, 2, k), f(k, space=MODEL), 1e-6)),
-        Case("layer_norm", (f(2, k), f(k, space=MODEL), f(k, space=MODEL), 1e-5)),
-        Case("quantize_rows", (f(1, 3, k),)),
-        Case("quantize", (f(3, k), 0.0123, -7)),
-        Case("linear_s8", (q(1, 2, k), f(1, 2), q(n, k, space=MODEL), f(n, space=MODEL), f(n, space=MODEL))),
-        Case("linear_s8", (q(2, k), f(2), q(n, k, space=MODEL), f(n, space=MODEL), None)),
+        Case("mcu::embedding_s8", (q(9, k, space=MODEL), f(9, space=MODEL), i(np.int64, 0, 9, 1, 2))),
+        Case("mcu::rms_norm", (f(1, 2, k), f(k, space=MODEL), 1e-6)),
+        Case("mcu::layer_norm", (f(2, k), f(k, space=MODEL), f(k, space=MODEL), 1e-5)),
+        Case("mcu::quantize_rows", (f(1, 3, k),)),
+        Case("mcu::quantize", (f(3, k), 0.0123, -7)),
         Case(
-            "linear_s8_static",
+            "mcu::linear_s8",
+            (q(1, 2, k), f(1, 2), q(n, k, space=MODEL), f(n, space=MODEL), f(n, space=MODEL)),
+        ),
+        Case("mcu::linear_s8", (q(2, k), f(2), q(n, k, space=MODEL), f(n, space=MODEL), None)),
+        Case(
+            "mcu::linear_s8_static",
             (q(2, k), q(n, k, space=MODEL), i(np.int32, -99, 99, n, space=MODEL), f(n, space=MODEL), None),
         ),
-        Case("linear_s8_requantize", (q(2, k), *requantize, 3, -128, 100)),
-        Case("rope", (f(1, 4, 1, 10), f(7, 4, space=MODEL), f(7, 4, space=MODEL), at)),
-        Case("cache_write", (q(*cache, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
-        Case("cache_write_", (q(*cache, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
-        Case("cache_write_dynamic", (q(*cache, space=CACHE), f(*row), at)),
-        Case("cache_write_dynamic_", (q(*cache, space=CACHE), f(*row), at)),
-        Case("cache_scale_write", (halves(1, 2, 7), f(*row), at)),
-        Case("cache_scale_write_", (halves(1, 2, 7), f(*row), at)),
-        Case("attention_s8", (*attention, *by_channel, at, 0.35)),
-        Case("attention_s8_dynamic", (*attention, halves(1, 2, 7), halves(1, 2, 7), at, 0.35)),
-        Case("silu", (f(2, k),)),
-        Case("gelu", (f(2, k), True)),
-        Case("gelu", (f(2, k), False)),
-        Case("gated_silu", (f(2, k), f(2, k))),
-        Case("gated_gelu", (f(2, k), f(2, k), True)),
-        Case("gated_gelu", (f(2, k), f(2, k), False)),
+        Case("mcu::linear_s8_requantize", (q(2, k), *requantize, 3, -128, 100)),
+        Case("mcu::rope", (f(1, 4, 1, 10), f(7, 4, space=MODEL), f(7, 4, space=MODEL), at)),
+        Case("mcu::cache_write", (q(*cache, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
+        Case("mcu::cache_write_", (q(*cache, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
+        Case("mcu::cache_write_dynamic", (q(*cache, space=CACHE), f(*row), at)),
+        Case("mcu::cache_write_dynamic_", (q(*cache, space=CACHE), f(*row), at)),
+        Case("mcu::cache_scale_write", (halves(1, 2, 7), f(*row), at)),
+        Case("mcu::cache_scale_write_", (halves(1, 2, 7), f(*row), at)),
+        Case("mcu::attention_s8", (*attention, *by_channel, at, 0.35)),
+        Case("mcu::attention_s8_dynamic", (*attention, halves(1, 2, 7), halves(1, 2, 7), at, 0.35)),
+        Case("mcu::silu", (f(2, k),)),
+        Case("mcu::gelu", (f(2, k), True)),
+        Case("mcu::gelu", (f(2, k), False)),
+        Case("mcu::gated_silu", (f(2, k), f(2, k))),
+        Case("mcu::gated_gelu", (f(2, k), f(2, k), True)),
+        Case("mcu::gated_gelu", (f(2, k), f(2, k), False)),
+        Case("aten::clone", (f(2, k), None), lambda x, _: x),
+        Case("aten::view_copy", (q(2, 6), [3, 4]), lambda x, _: x.reshape(3, 4)),
+        Case("dim_order_ops::_clone_dim_order", (i(np.int64, 0, 9, 2, 3), False, [0, 1]), lambda x, *_: x),
+        Case("executorch_prim::et_view", (f(2, 6), [12]), lambda x, _: x.reshape(12)),
+        Case(
+            "aten::embedding",
+            (f(9, k, space=MODEL), i(np.int64, 0, 9, 1, 2), -1, False, False),
+            lambda weight, ids, *_: weight[ids],
+        ),
+        Case("cortex_m::quantize_per_tensor", (f(3, k), 0.011, 5, -127, 100, 1), _quantized),
+        Case("cortex_m::dequantize_per_tensor", (q(3, k), 0.013, 5, -128, 127, 1), _dequantized),
+        Case(
+            "quantized_decomposed::dequantize_per_tensor", (q(k), 3.0, -8, -128, 127, 1, None), _dequantized
+        ),
     ]
-    return {f"{number}-{case.operator}": case for number, case in enumerate(cases)}
+    return {f"{number}-{case.operator.partition('::')[2]}": case for number, case in enumerate(cases)}
 
 
 CASES = _cases()
 
 
+def _own(operator: str) -> Callable[..., Any]:
+    """The reference of an operator of ours."""
+    overload: Callable[..., Any] = getattr(torch.ops.mcu, operator.removeprefix("mcu::")).default
+    return overload
+
+
 def _expected(case: Case) -> list[Any]:
     """What the operator's reference returns, as arrays."""
     values = [torch.from_numpy(a[0].copy()) if isinstance(a, tuple) else a for a in case.arguments]
-    result = getattr(torch.ops.mcu, case.operator).default(*values)
+    result = (case.reference or _own(case.operator))(*values)
     return [r.numpy() for r in (result if isinstance(result, tuple) else (result,))]
 
 
@@ -124,9 +157,9 @@ def test_instruction_is_its_reference(kernel_library: ctypes.CDLL, name: str) ->
     case, machine = CASES[name], Machine()
     expected = _expected(case)
     arguments, outs = _placed(case, expected, machine)
-    machine.run(kernel_library, instruction(f"mcu::{case.operator}", *arguments))
+    machine.run(kernel_library, instruction(case.operator, *arguments))
     assert not machine.changed_outside(outs)
-    scratch = case.operator.startswith("attention")
+    scratch = case.operator.startswith("mcu::attention")
     for out, value in list(zip(outs, expected, strict=True))[: 1 if scratch else None]:
         assert_same_bits(machine.read(out), value)
 
@@ -225,7 +258,7 @@ def test_corrupt_instructions_do_no_harm(kernel_library: ctypes.CDLL, name: str,
     expected, rng = _expected(case), random.Random(name)
 
     def attempt(machine: Machine, arguments: list[Any]) -> bool:
-        wrong = instruction(f"mcu::{case.operator}", *arguments)
+        wrong = instruction(case.operator, *arguments)
         try:
             machine.run(kernel_library, wrong)
         except UnsupportedOperatorError:
@@ -262,13 +295,11 @@ def test_outputs_that_share_memory_are_refused_or_right(kernel_library: ctypes.C
                 moved = [replace(a, offset=a.offset + 16) if a is value else a for a in arguments]
                 if beside.overlaps(moved[arguments.index(value)]):
                     with pytest.raises(UnsupportedOperatorError):
-                        emit(instruction(f"mcu::{case.operator}", *_replaced(moved, at, beside)))
+                        emit(instruction(case.operator, *_replaced(moved, at, beside)))
             machine = Machine()
             arguments, _ = _placed(case, expected, machine)
             try:
-                machine.run(
-                    kernel_library, instruction(f"mcu::{case.operator}", *_replaced(arguments, at, exactly))
-                )
+                machine.run(kernel_library, instruction(case.operator, *_replaced(arguments, at, exactly)))
             except UnsupportedOperatorError:
                 continue
             assert not case.in_place
@@ -282,7 +313,7 @@ def test_a_constant_is_never_written(name: str) -> None:
     for out in outs:
         constant = replace(out, space=MODEL, offset=1 << 20, data=bytes(out.nbytes))
         with pytest.raises(UnsupportedOperatorError, match="constant"):
-            emit(instruction(f"mcu::{case.operator}", *_replaced(arguments, arguments.index(out), constant)))
+            emit(instruction(case.operator, *_replaced(arguments, arguments.index(out), constant)))
 
 
 def _may_write(wrong: Instruction, case: Case) -> list[Tensor]:
@@ -292,7 +323,16 @@ def _may_write(wrong: Instruction, case: Case) -> list[Tensor]:
 
 @pytest.mark.parametrize(
     "operator",
-    ["embedding_s8", "rope", "cache_write_", "cache_write_dynamic_", "cache_scale_write_", "attention_s8"],
+    [
+        "mcu::embedding_s8",
+        "mcu::rope",
+        "mcu::cache_write_",
+        "mcu::cache_write_dynamic_",
+        "mcu::cache_scale_write_",
+        "mcu::attention_s8",
+        "mcu::attention_s8_dynamic",
+        "aten::embedding",
+    ],
 )
 def test_positions_and_ids_out_of_range_do_no_harm(kernel_library: ctypes.CDLL, operator: str) -> None:
     """Data that is only known at run time."""
@@ -307,7 +347,7 @@ def test_positions_and_ids_out_of_range_do_no_harm(kernel_library: ctypes.CDLL, 
             )
             machine = Machine()
             placed, outs = _placed(replace(case, arguments=arguments), expected, machine)
-            machine.run(kernel_library, instruction(f"mcu::{case.operator}", *placed))
+            machine.run(kernel_library, instruction(case.operator, *placed))
             assert not machine.changed_outside(outs)
             if case.in_place:
                 assert not machine.changed_outside([]), bad
