@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from mcu_sdk.compiler.instruction import Instruction, KernelCall, Tensor, Value
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.model.text import one_line
 
 Emitter = Callable[[Instruction], Sequence[KernelCall]]
 
@@ -52,13 +53,17 @@ def emit(instruction: Instruction) -> Sequence[KernelCall]:
     return emitter(instruction)
 
 
+_ITEMS_SHOWN = 8
+_CHARACTERS_SHOWN = 400
+
+
 def unsupported(instruction: Instruction, why: str) -> NoReturn:
     """Raise UnsupportedOperatorError naming the operator, its place and where it was traced from."""
-    shapes = ", ".join(_describe(argument) for argument in instruction.arguments)
-    source = f" (traced from {instruction.source})" if instruction.source else ""
+    shapes = _cut(", ".join(_describe(argument) for argument in instruction.arguments))
+    source = f" (traced from {_cut(instruction.source)})" if instruction.source else ""
     raise UnsupportedOperatorError(
         f"Instruction {instruction.index} of the model, {instruction.full_name}({shapes}) in "
-        f"{instruction.name}{source}, cannot be compiled: {why}.",
+        f"{_cut(instruction.name)}{source}, cannot be compiled: {why}.",
         hint="docs/operators.md lists what is covered; change the model or lower it differently.",
     )
 
@@ -66,4 +71,13 @@ def unsupported(instruction: Instruction, why: str) -> NoReturn:
 def _describe(value: Value) -> str:
     if isinstance(value, Tensor):
         return f"{value.dtype!r}{list(value.shape)}"
+    if isinstance(value, list):
+        more = ["..."] if len(value) > _ITEMS_SHOWN else []
+        return f"[{', '.join([*(_describe(item) for item in value[:_ITEMS_SHOWN]), *more])}]"
     return repr(value)
+
+
+def _cut(text: str) -> str:
+    """One line of a length that can be read: a file decides how many arguments there are, and of what."""
+    text = one_line(text)
+    return text if len(text) <= _CHARACTERS_SHOWN else f"{text[:_CHARACTERS_SHOWN]}..."

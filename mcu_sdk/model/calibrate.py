@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.errors import TextError
+from mcu_sdk.errors import ModelError, TextError
+from mcu_sdk.model.text import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,7 @@ def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.
     tokens, cache = first, DynamicCache(config=config)
     with torch.no_grad():
         while tokens.shape[1] < length:
-            output = model(input_ids=tokens[:, -1:], past_key_values=cache, use_cache=True)
+            output = _run(model, input_ids=tokens[:, -1:], past_key_values=cache)
             probabilities = torch.softmax(output.logits[:, -1].float(), -1)
             tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)], 1)
     return tokens
@@ -79,9 +80,30 @@ def cache_ranges(model: PreTrainedModel, windows: torch.Tensor) -> dict[str, Cac
     from mcu_sdk.compiler.fuse.cached_attention import CacheRange
 
     with torch.no_grad():
-        cache = model(input_ids=windows, use_cache=True).past_key_values
+        cache = _run(model, input_ids=windows).past_key_values
     ranges = {}
     for index, layer in enumerate(cache.layers):
         keys, values = layer.keys.float(), layer.values.float()  # [n, kv_heads, length, head_dim]
         ranges[f"key_cache_{index}"] = CacheRange(keys.abs().amax((0, 2)), values.abs().amax((0, 2)))
     return ranges
+
+
+def _run(model: PreTrainedModel, **inputs: Any) -> Any:
+    """The model's output on `inputs`, with what its layers keep as keys and values.
+
+    Raises ModelError for an architecture that keeps something else, or nothing: an encoder, a state-space model.
+    """
+    output, reason = None, ""
+    try:
+        output = model(**inputs, use_cache=True)
+    except Exception as error:  # whatever the architecture's code raises
+        reason = f" ({type(error).__name__}: {one_line(str(error))[:300]})"
+    layers = getattr(getattr(output, "past_key_values", None), "layers", None)
+    if layers and all(getattr(getattr(layer, "keys", None), "ndim", 0) == 4 for layer in layers):
+        return output
+    raise ModelError(
+        f"A decoder that exports with a static cache of keys and values was expected; {type(model).__name__} does "
+        f"not keep them{reason}.",
+        hint="Use a decoder-only language model with a standard key/value cache (docs/models.md lists families "
+        "that were tried), or lower the model yourself and pass the result with --pte.",
+    )

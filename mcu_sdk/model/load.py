@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+LONGEST_HUB_ID = 96
+"""Characters, by the hub's own rule."""
+
 WANTED_FROM_HUB = ["*.safetensors", "*.json", "*.txt", "*.model"]
 
 
@@ -44,9 +48,9 @@ def find_checkpoint(model: str | None) -> Checkpoint:
     """
     if model is None:
         checkpoint = Checkpoint(resources.bundled_model(), "mcu-sdk-shakespeare")
-    elif Path(model).is_dir():
+    elif os.path.isdir(model):  # os.path: False, not OSError, for what is too long to be a path
         checkpoint = Checkpoint(Path(model), Path(model).resolve().name)
-    elif Path(model).exists():
+    elif os.path.exists(model):
         raise ModelError(
             f"--model takes a checkpoint's folder or a hub id; {model} is a file.",
             hint="For an exported program use --pte.",
@@ -58,9 +62,10 @@ def find_checkpoint(model: str | None) -> Checkpoint:
 
 
 def _from_hub(model: str) -> Checkpoint:
-    if not HUB_ID.fullmatch(model):
+    if not HUB_ID.fullmatch(model) or len(model) > LONGEST_HUB_ID:
+        found = repr(model) if len(model) <= 200 else f"{model[:100]!r}... ({len(model):,} characters)"
         raise ModelError(
-            f"--model takes a checkpoint's folder or a hub id such as owner/name; {model!r} is neither: no such "
+            f"--model takes a checkpoint's folder or a hub id such as owner/name; {found} is neither: no such "
             "folder exists.",
             hint="Check the path.",
         )
@@ -87,7 +92,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"{path} should be JSON; it could not be read: {error}.") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise ModelError(

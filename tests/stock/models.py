@@ -69,7 +69,7 @@ def _join_aliases(module: torch.fx.GraphModule) -> None:
     """The stock quantizer gives every use of a buffer an attribute of its own over the same memory; export then
     cannot tell which of them a step changes. Give them one name again."""
     canonical: dict[int, str] = {}
-    buffers = dict(module.named_buffers())
+    buffers = dict(module.named_buffers(remove_duplicate=False))
     for node in module.graph.nodes:
         if node.op == "get_attr" and node.target in buffers:
             node.target = canonical.setdefault(buffers[node.target].data_ptr(), node.target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcu_sdk.compiler.instruction import ConstantArray, Instruction, Tensor
+from mcu_sdk.compiler.instruction import ConstantArray, Instruction
 from mcu_sdk.compiler.registry import unsupported
 
 MOST_AXES = 6
@@ -23,15 +23,15 @@ def strides_of(instruction: Instruction, operand: tuple[int, ...], out: tuple[in
     return strides
 
 
-def broadcast_table(instruction: Instruction, out: Tensor, *operands: Tensor) -> tuple[ConstantArray, int]:
+def broadcast_shapes(
+    instruction: Instruction, out: tuple[int, ...], *operands: tuple[int, ...]
+) -> tuple[ConstantArray, int]:
     """(sizes, then strides of each operand; number of axes) for a contiguous output.
 
     Raises UnsupportedOperatorError when a shape does not broadcast, or more than MOST_AXES axes remain.
     """
-    if out.elements == 0:
-        unsupported(instruction, "its output is empty")
-    shape = list(out.shape) or [1]
-    strides = [strides_of(instruction, operand.shape, out.shape) or [0] for operand in operands]
+    shape = list(out) or [1]
+    strides = [strides_of(instruction, operand, out) or [0] for operand in operands]
     axes = [axis for axis in range(len(shape)) if shape[axis] != 1] or [0]
     sizes = [shape[axis] for axis in axes]
     walks = [[walk[axis] for axis in axes] for walk in strides]

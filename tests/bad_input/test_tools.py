@@ -1,0 +1,114 @@
+"""Tools that are not installed: exit code 4, and the line that installs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mcu_sdk import cli
+
+Refused = Callable[..., str]
+
+MISSING = 4
+
+
+@pytest.fixture
+def device_project(project: Path, tmp_path: Path) -> Path:
+    """A project for corstone-300, not built."""
+    folder = tmp_path / "device"
+    pte = project / "model" / "model.pte"
+    assert cli.run(["generate", "--board=corstone-300", f"--pte={pte}", f"--output={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`only("cmake")`: of all programs only these are found, as links to the real ones or to something that does nothing."""
+
+    def install(*names: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for name in names:
+            beside_python = str(Path(sys.executable).parent)
+            real = shutil.which(name) or shutil.which(name, path=beside_python) or "/bin/true"
+            (folder / name).symlink_to(real)
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setattr(sys, "executable", str(folder / "python"))
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("installed", "missing", "line"),
+    [
+        ((), "cmake", "pip install cmake"),
+        (("cmake",), "ninja", "pip install ninja"),
+        (("cmake", "ninja"), "arm-none-eabi-g++", "apt-get install gcc-arm-none-eabi"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["build", "run", "verify"])
+def test_a_build_tool_that_is_missing(
+    verb: str,
+    installed: tuple[str, ...],
+    missing: str,
+    line: str,
+    refused: Refused,
+    device_project: Path,
+    only: Callable[..., None],
+) -> None:
+    only(*installed)
+    refused([verb, str(device_project)], MISSING, missing, line)
+
+
+def test_the_computers_own_compiler_is_missing(refused: Refused, project: Path, only: Callable[..., None]) -> None:
+    only("cmake", "ninja")
+    refused(["build", "--preset=host", str(project)], MISSING, "c++", "apt-get install g++")
+
+
+@pytest.mark.parametrize("verb", ["run", "verify"])
+def test_the_simulator_is_missing(
+    verb: str,
+    device_project: Path,
+    only: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The build is a finished one, as far as `run` can tell."""
+    from mcu_sdk.project import build, verify
+
+    def built(project: Path, preset: str = "release") -> build.BuildResult:
+        return build.BuildResult(preset, project / "firmware.elf", project / "build.log")
+
+    monkeypatch.setattr(build, "build", built)
+    monkeypatch.setattr(verify, "build", built, raising=False)
+    only()
+    capfd.readouterr()
+    assert cli.run(["--quiet", verb, "--ids=1", str(device_project)]) == MISSING
+    err = capfd.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err
+    assert "qemu-system-arm" in err and "apt-get install qemu-system-arm" in err
+
+
+def test_a_python_package_that_is_missing(
+    refused: Refused, checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcu_sdk.compiler.lower", None)
+    for name in [name for name in sys.modules if name.split(".")[0] == "jinja2"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "mcu_sdk.project.render", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    refused(["generate", "--board=host"], MISSING, "jinja2", "pip install mcu-sdk")
+
+
+def test_doctor_says_what_is_missing(only: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
+    only()
+    assert cli.run(["doctor"]) == MISSING
+    out = capfd.readouterr().out
+    for line in ("gcc-arm-none-eabi", "qemu-system-arm"):
+        assert f"apt-get install {line}" in out
+    assert os.environ["PATH"].endswith("bin")
