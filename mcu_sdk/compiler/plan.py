@@ -180,7 +180,7 @@ def _emit(instruction: Instruction) -> Sequence[KernelCall]:
     """The instruction's calls; an emitter that stumbles over the arguments means they are not the operator's."""
     try:
         return registry.emit(instruction)
-    except McuSdkError:
+    except (McuSdkError, ImportError):
         raise
     except Exception as error:
         raise PteError(
