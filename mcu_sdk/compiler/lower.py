@@ -120,9 +120,7 @@ def _plain_path(path: str) -> str:
     path = re.sub(r"\._modules\['([^']+)'\]", r".\1", path)
     path = re.sub(r"L\['self'\]\.?", "", path)
     path = re.sub(r"\[['\"]?([^'\"\]]+)['\"]?\]", r".\1", path)
-    while path.startswith("model.model."):
-        path = path[len("model.") :]
-    return path.strip(".")
+    return path.strip(".").removeprefix("model.")  # the static-cache wrapper's attribute
 
 
 def _instruction_names(lowered: ExecutorchProgramManager) -> tuple[str, ...]:
