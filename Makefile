@@ -2,6 +2,7 @@
 # make test      everything that is needed, then the checks and the test suite
 # make check     formatting, lint and types
 # make test-all  the test suite with its full matrices (slow)
+# make matrix    every model with every choice of scales, host against QEMU; the result goes to docs/test-matrix.md
 # make setup     only what is needed: Debian packages, and a virtual environment in .venv
 #
 # A second run installs nothing. PYTHON names another interpreter, PIP_FLAGS goes to every `pip install`.
@@ -17,7 +18,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test test-all check setup system
+.PHONY: demo test test-all matrix check setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -31,6 +32,9 @@ test: check
 
 test-all: check
 	$(BIN)/pytest -n $(JOBS)
+
+matrix: setup
+	$(BIN)/python tools/run_matrix.py
 
 check: setup
 	$(BIN)/ruff check .
