@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,16 +80,16 @@ def generate(request: GenerateRequest) -> Generated:
     Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
     """
     from mcu_sdk.project.board import load_board
-    from mcu_sdk.project.render import ProjectInputs, check_destination, render_project, slug
+    from mcu_sdk.project.render import ProjectInputs, render_project, slug
 
     if request.model is not None and request.pte is not None:
         raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
     board = load_board(request.board)
     if request.output is not None:
-        check_destination(request.output)
+        _check_output(request.output)
     source = _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request)
     destination = request.output or Path(f"{slug(source.name)}-{board.name}")
-    check_destination(destination)
+    _check_output(destination)
     with step("Compiling the plan"):
         from mcu_sdk.compiler.plan import compile_plan
         from mcu_sdk.compiler.pte import read_pte
@@ -116,6 +118,30 @@ def generate(request: GenerateRequest) -> Generated:
             destination,
         )
     return Generated(project, source.name, plan, layout, facts)
+
+
+UNBUILDABLE = re.compile(r'["\\;|\x00-\x1f\x7f]')
+"""What CMake or Ninja trips over in the path of a folder to build in; `;` even sends CMake to other folders."""
+
+
+def _check_output(destination: Path) -> None:
+    """Raises UsageError for a folder that must not be touched, cannot be made, or could not be built in."""
+    from mcu_sdk.project.render import check_destination
+
+    path = os.path.abspath(destination)
+    found = UNBUILDABLE.search(path)
+    if found:
+        raise UsageError(
+            f"CMake and Ninja cannot build in a folder whose path has the character {found[0]!a}: {path!a}.",
+            hint="Name another --output.",
+        )
+    try:
+        check_destination(destination)
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise UsageError(
+            f"The project cannot be written to {path!a}: {error.strerror or error}.",
+            hint="Name another --output.",
+        ) from error
 
 
 def _fit(board: Any, plan: Plan, language_model: LanguageModel | None) -> Layout:
@@ -166,8 +192,15 @@ def _names_beside(path: Path) -> tuple[str, ...] | None:
     return tuple(names)
 
 
+LONGEST_SEQUENCE = 1 << 20
+"""Tokens. The firmware keeps a line of 8 bytes for each, and counts its bytes in int32_t."""
+
+
 def describe_language_model(plan: Plan) -> LanguageModel | None:
-    """What a .pte with the signature and the metadata of ExecuTorch's LLM runner says of itself; None for others."""
+    """What a .pte with the signature and the metadata of ExecuTorch's LLM runner says of itself; None for others.
+
+    Raises PteError if it says that it reads more tokens than its KV cache holds, or than a firmware can count.
+    """
     from mcu_sdk.compiler.instruction import DType
     from mcu_sdk.project.render import LanguageModel
 
@@ -180,6 +213,12 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
     logits = plan.outputs[0]
     if logits.dtype is not DType.F32 or len(logits.shape) != 3 or logits.elements != logits.shape[-1]:
         return None
+    longest = min(_cached_positions(plan), default=LONGEST_SEQUENCE)
+    if length > longest:
+        raise PteError(
+            f"The .pte says that it reads up to {length} tokens (get_max_seq_len); {longest} are possible.",
+            hint="Export it again with metadata that match its KV cache.",
+        )
     vocabulary = logits.shape[-1]
     start = _token_ids(metadata.get("get_bos_id"), vocabulary)
     return LanguageModel(
@@ -188,6 +227,18 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
         bos_id=start[0] if start else -1,
         eos_ids=_token_ids(metadata.get("get_eos_ids"), vocabulary),
     )
+
+
+def _cached_positions(plan: Plan) -> list[int]:
+    """How many positions each KV cache of our own operators has."""
+    from mcu_sdk.compiler.instruction import Tensor
+
+    caches = [
+        planned.instruction.arguments[0]
+        for planned in plan.calls
+        if planned.instruction.operator.startswith("mcu::cache_write")
+    ]
+    return [cache.shape[2] for cache in caches if isinstance(cache, Tensor)]
 
 
 def _token_ids(value: object, vocabulary: int) -> tuple[int, ...]:

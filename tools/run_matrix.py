@@ -20,7 +20,7 @@ TESTS = "tests/end_to_end/test_families.py"
 def main() -> int:
     """Exit code 0 when every case passed."""
     commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
     changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=ROOT, check=False).returncode != 0
     with tempfile.TemporaryDirectory() as folder:

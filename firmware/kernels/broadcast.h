@@ -10,7 +10,8 @@ constexpr int32_t kMcuBroadcastAxes = 6;
 //
 // shape holds `axes` sizes, then as many strides (in elements, 0 where an operand repeats) of a, then of b.
 template <typename A, typename Out, typename Operation>
-static inline void mcu_broadcast(const A* a, const A* b, Out* out, const int32_t* shape, int32_t axes, Operation operation) {
+static inline void mcu_broadcast(const A* a, const A* b, Out* out, const int32_t* shape, int32_t axes,
+                                 Operation operation) {
     const int32_t* a_strides = shape + axes;
     const int32_t* b_strides = a_strides + axes;
     int32_t index[kMcuBroadcastAxes] = {};

@@ -107,7 +107,16 @@ const char* parse_text(Cursor* in, char* out, Request* request) {
     return nullptr;
 }
 
-enum Key : uint32_t { kTokens = 1, kTopK = 2, kSteps = 4, kSeed = 8, kTemperature = 16, kIds = 32, kText = 64, kPastEnd = 128 };
+enum Key : uint32_t {
+    kTokens = 1,
+    kTopK = 2,
+    kSteps = 4,
+    kSeed = 8,
+    kTemperature = 16,
+    kIds = 32,
+    kText = 64,
+    kPastEnd = 128
+};
 
 Key take_key(Cursor* in) {
     if (in->take("tokens=")) return kTokens;

@@ -30,7 +30,7 @@ struct Request {
 // Returns nullptr, or why the line is no request: a word that goes into `@mcu verdict=error reason=...`.
 //
 // Keys of `@run`, each at most once: tokens, top_k, steps (0 to 2^31-1), seed (0 to 2^64-1), past_end (0 or 1),
-// temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between commas, may be empty), text (hexadecimal
-// digits of UTF-8 bytes, may be empty; not with ids).
+// temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between commas, may be empty),
+// text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids).
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request);

@@ -174,7 +174,9 @@ int32_t match_gpt2(const Encoder& encoder, int32_t position, int32_t end) {
     return skip(encoder, word.next, end, word.type);
 }
 
+// clang-format off
 // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,most}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+// clang-format on
 int32_t match_cl100k(const Encoder& encoder, int32_t position, int32_t end, int32_t most_digits) {
     const Scanned first = scan(encoder, position, end);
     if (first.code == '\'') {

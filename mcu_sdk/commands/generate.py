@@ -106,14 +106,16 @@ def show(generated: Generated, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary, indent=2))
         return
-    print(f"{generated.project}: {generated.name}, {summary['kernel_calls']} kernel calls per step")
-    for title, key, section in (
+    from mcu_sdk.project.render import title
+
+    print(f"{generated.project}: {title(generated.name)}, {summary['kernel_calls']} kernel calls per step")
+    for part, key, section in (
         ("weights (.pte)", "model_bytes", "weights"),
         ("arena", "arena_bytes", "arena"),
         ("KV cache", "kv_cache_bytes", "kv_cache"),
     ):
         region = summary["regions"].get(section)
-        print(f"  {title:15} {summary[key]:>12,} bytes" + (f"  in {region}" if region else ""))
+        print(f"  {part:15} {summary[key]:>12,} bytes" + (f"  in {region}" if region else ""))
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")
     print(f"next: mcu-sdk build {generated.project}")

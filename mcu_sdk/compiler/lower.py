@@ -50,7 +50,10 @@ def lower(program: ExportedProgram, metadata: Mapping[str, int | bool | list[int
         extract_delegate_segments=True,
         constant_tensor_alignment=ALIGNMENT,
     )
-    lowered = edge.to_executorch(config)
+    try:
+        lowered = edge.to_executorch(config)
+    except Exception as error:
+        raise _refused(error) from error
     pte = bytes(lowered.buffer)
     return Lowered(pte=pte, names=_instruction_names(lowered))
 
@@ -70,12 +73,17 @@ def _to_edge(program: ExportedProgram, metadata: Mapping[str, Any]) -> EdgeProgr
         passes = CortexMPassManager(edge.exported_program())
         edge._edge_programs["forward"] = passes.transform()
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:300]
-        raise ModelError(
-            f"ExecuTorch could not lower the quantized model: {type(error).__name__}: {first}",
-            hint="Run with --debug for the whole story.",
-        ) from error
+        raise _refused(error) from error
     return edge
+
+
+def _refused(error: Exception) -> ModelError:
+    """ExecuTorch raises all kinds; the first line usually names the operator."""
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return ModelError(
+        f"ExecuTorch could not lower the quantized model: {type(error).__name__}: {first}",
+        hint="The architecture needs an operator that has no form for a device; --debug shows the whole story.",
+    )
 
 
 def _write_in_place(edge: EdgeProgramManager) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from mcu_sdk.model import unicode_tables
@@ -121,7 +122,7 @@ def _write_tables(t: DeviceTokenizer, out: _Tables) -> None:
     out.field("fuse_unknown", str(t.fuse_unknown).lower())
 
     by_rank = sorted(t.merges, key=lambda merge: merge.rank)
-    rising = all(a.result < b.result for a, b in zip(by_rank, by_rank[1:], strict=False))
+    rising = all(a.result < b.result for a, b in pairwise(by_rank))
     ranks = [] if rising else [merge.rank for merge in t.merges]
     out.field("merges", len(t.merges))
     out.field("left", out.column("kLeft", [merge.left for merge in t.merges], "merges: left tokens, sorted"))
@@ -179,8 +180,8 @@ def _write_unicode(t: DeviceTokenizer, out: _Tables) -> None:
         ("nfc_unsafe", "kNfcUnsafe", t.requires_nfc, unicode_tables.nfc_unsafe, "may change under NFC"),
         ("combining", "kCombining", t.requires_nfc, unicode_tables.combining, "combining classes"),
     )
-    for field, name, needed, values, comment in sets:
+    for field, name, needed, values, remark in sets:
         if name:
-            out.field(field, out.code_points(name, values() if needed else (), comment))
+            out.field(field, out.code_points(name, values() if needed else (), remark))
         else:
             out.field(field, str(needed).lower())

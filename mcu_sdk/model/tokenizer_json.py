@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,9 +260,7 @@ def _merges(entries: Iterable[Any], vocabulary: Mapping[str, int]) -> tuple[Merg
 def _merged(ids: list[int], merges: Mapping[tuple[int, int], Merge]) -> list[int]:
     """Plain BPE: the merge of the lowest rank, leftmost first, one at a time."""
     while True:
-        found = [
-            (merges[pair].rank, i) for i, pair in enumerate(zip(ids, ids[1:], strict=False)) if pair in merges
-        ]
+        found = [(merges[pair].rank, i) for i, pair in enumerate(pairwise(ids)) if pair in merges]
         if not found:
             return ids
         _, i = min(found)

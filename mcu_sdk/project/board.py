@@ -6,6 +6,7 @@ check, size report and memory plot all read the `Board` made here.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from itertools import pairwise
@@ -259,7 +260,7 @@ def load_board(name_or_path: str | Path) -> Board:
         ) from error
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BoardError(
             f"{file} is not TOML: {error}.", hint="docs/boards.md shows a complete board.toml."
         ) from error
@@ -282,9 +283,10 @@ def _find(name_or_path: str | Path) -> Path:
     path = Path(text)
     looks_like_path = isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml")
     if looks_like_path and "\0" not in text:
-        if path.is_file():
+        # os.path: False, not OSError, for what is too long to be a path
+        if os.path.isfile(path):
             return path
-        if (path / "board.toml").is_file():
+        if os.path.isfile(path / "board.toml"):
             return path / "board.toml"
     raise BoardError(
         f"There is no board {text!r}: the boards are {', '.join(board_names())}.",

@@ -11,7 +11,8 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mcu_sdk import resources
-from mcu_sdk.errors import UsageError
+from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project import manifest
 from mcu_sdk.project.board import Board
 from mcu_sdk.project.fit import Layout
@@ -83,8 +84,10 @@ def render_project(inputs: ProjectInputs, destination: Path) -> Path:
     """
     destination = Path(os.path.abspath(destination))
     exists = check_destination(destination)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{destination.name[:64]}.", dir=destination.parent) as folder:
+    with (
+        _made(destination.parent),
+        tempfile.TemporaryDirectory(prefix=f".{destination.name[:64]}.", dir=destination.parent) as folder,
+    ):
         staging = Path(folder) / "project"
         _write_all(inputs, staging)
         if exists:
@@ -92,6 +95,20 @@ def render_project(inputs: ProjectInputs, destination: Path) -> Path:
         else:
             os.rename(staging, destination)
     return destination
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make `folder` and those above it; if the block fails, remove those that were not there before."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for path in missing:
+            with suppress(OSError):  # something else is in it by now
+                path.rmdir()
+        raise
 
 
 def check_destination(destination: Path) -> bool:
@@ -331,7 +348,7 @@ def needed_files(sources: Iterable[str]) -> list[str]:
             continue
         file = root / name
         if not file.is_file():
-            raise UsageError(
+            raise BoardError(
                 f"firmware/{name} does not exist.", hint="Check the drivers that the board.toml names."
             )
         found.add(name)
@@ -399,11 +416,26 @@ def _replace_generated(staging: Path, project: Path, old: Path) -> None:
     if (project / KEPT).exists():
         shutil.rmtree(staging / KEPT)
     _keep_times(staging, project)
-    for entry in sorted(staging.iterdir(), key=lambda entry: (entry.name == manifest.FILE, entry.name)):
-        target = project / entry.name
-        if target.is_symlink() or target.exists():
-            os.rename(target, old / entry.name)
-        os.rename(entry, target)
+    entries = sorted(staging.iterdir(), key=lambda entry: (entry.name == manifest.FILE, entry.name))
+    try:
+        for entry in entries:
+            target = project / entry.name
+            if target.is_symlink() or target.exists():
+                os.rename(target, old / entry.name)
+            os.rename(entry, target)
+    except BaseException:
+        _put_back(entries, project, old)
+        raise
+
+
+def _put_back(entries: Sequence[Path], project: Path, old: Path) -> None:
+    """Undo a swap that was not finished: what is new returns to `entries`, what was there to `project`."""
+    for entry in entries:
+        target, before = project / entry.name, old / entry.name
+        if target.exists() and not entry.exists():
+            os.rename(target, entry)
+        if before.is_symlink() or before.exists():
+            os.rename(before, target)
 
 
 def _keep_times(staging: Path, project: Path) -> None:

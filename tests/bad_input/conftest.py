@@ -86,9 +86,7 @@ def refused(work: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Re
 
 
 @pytest.fixture
-def copied(
-    checkpoint: Callable[[str], Path], tmp_path: Path
-) -> Callable[..., Path]:
+def copied(checkpoint: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
     """`copied(config={...}, name="model")`: a copy of the tiny Llama to spoil, its configuration changed.
 
     A value of None takes the key out.

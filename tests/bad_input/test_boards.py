@@ -77,7 +77,11 @@ CHANGES = {
     "a wrong key in a region": ("speed = 2", "sped = 2", "sped"),
     "an unknown table": ("[semihosting]", "[semihost]", "semihost"),
     "a missing table": ('[uart]\ndriver = "cmsdk"', "[unknown]", "unknown"),
-    "overlapping regions": ('name = "sram"\norigin = 0x0100_0000', 'name = "sram"\norigin = 0x0007_0000', "overlap"),
+    "overlapping regions": (
+        'name = "sram"\norigin = 0x0100_0000',
+        'name = "sram"\norigin = 0x0007_0000',
+        "overlap",
+    ),
     "the same region twice": ('name = "sram"', 'name = "itcm"', "two regions"),
     "beyond 4 GB": ('size = "256M"', 'size = "4000M"', "32-bit"),
     "a size that is none": ('size = "256M"', 'size = "large"', "size"),
@@ -174,17 +178,20 @@ def test_a_model_that_is_too_large_for_a_region(
 
 
 def test_the_length_that_is_advised_fits(
-    refused: Refused, spoiled: Spoiled, checkpoint: Callable[[str], Path]
+    refused: Refused,
+    spoiled: Spoiled,
+    generate: Callable[..., list[str]],
+    checkpoint: Callable[[str], Path],
 ) -> None:
-    """The KV cache of 120 positions against a region of 4 KiB; the advice, followed, generates."""
+    """The KV cache of 16 positions against a region of 1 KiB; the advice, followed, generates."""
     from mcu_sdk import cli
 
-    small = '[[region]]\nname = "qram"\norigin = 0x7000_0000\nsize = 4096\nkind = "ram"\n\n# A list is'
+    small = '[[region]]\nname = "qram"\norigin = 0x7000_0000\nsize = 1024\nkind = "ram"\n\n# A list is'
     board = spoiled("# A list is", small, 'kv_cache = ["dtcm", "isram", "ddr"]', 'kv_cache = ["qram"]')
-    command = ["generate", f"--board={board}", "--model", str(checkpoint("llama-odd"))]
-    message = refused([*command, "--max-cache-len=64"], TOO_LARGE, "'qram'", "KV cache", "(now 64)")
+    message = refused(generate(board), TOO_LARGE, "'qram'", "KV cache", "(now 16)")
     found = re.search(r"--max-cache-len (\d+)", message)
-    assert found and 1 <= int(found[1]) < 64
+    assert found and 1 <= int(found[1]) < 16
+    command = ["generate", f"--board={board}", "--model", str(checkpoint("llama-odd"))]
     assert cli.run([*command, "--output=out", f"--max-cache-len={found[1]}"]) == 0
 
 

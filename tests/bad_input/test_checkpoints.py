@@ -195,7 +195,11 @@ def test_an_encoder(name: str, refused: Refused, tmp_path: Path) -> None:
         max_position_embeddings=32,
     )
     architecture(config).save_pretrained(tmp_path / "bert", safe_serialization=True)
-    refused(generate(tmp_path / "bert", "--max-cache-len", "16"), INVALID, "Bert" if name == "BertLMHeadModel" else "bert")
+    refused(
+        generate(tmp_path / "bert", "--max-cache-len", "16"),
+        INVALID,
+        "Bert" if name == "BertLMHeadModel" else "bert",
+    )
 
 
 def test_an_encoder_and_decoder(refused: Refused, tmp_path: Path) -> None:

@@ -63,12 +63,19 @@ OPERATORS = {
 def test_an_operator_without_a_kernel_is_named(operator: str, refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "model.pte").write_bytes(lower(OPERATORS[operator]))
     message = refused(
-        generate(tmp_path / "model.pte"), INVALID, operator, "no kernel", "docs/operators.md", "change the model"
+        generate(tmp_path / "model.pte"),
+        INVALID,
+        operator,
+        "no kernel",
+        "docs/operators.md",
+        "change the model",
     )
     assert "corrupt" not in message
 
 
-def test_an_operator_without_a_kernel_is_named_with_where_it_came_from(refused: Refused, tmp_path: Path) -> None:
+def test_an_operator_without_a_kernel_is_named_with_where_it_came_from(
+    refused: Refused, tmp_path: Path
+) -> None:
     (tmp_path / "model.pte").write_bytes(lower(torch.erfinv))
     names = ["model.first", "model.\nsecond\n" + "x" * 5000]
     (tmp_path / "names.json").write_text(json.dumps({"instructions": names}))
@@ -79,7 +86,7 @@ def test_long_arguments_are_cut() -> None:
     """A file decides how many arguments there are; the message stays a paragraph."""
     tensor = Tensor(DType.F32, (1,) * 16, Space.ARENA, 0)
     arguments = ([tensor] * 5000, list(range(5000)), "x" * 5000, *range(5000))
-    with pytest.raises(UnsupportedOperatorError, match="aten::own.out") as raised:
+    with pytest.raises(UnsupportedOperatorError, match=r"aten::own\.out") as raised:
         emit(Instruction(3, "aten::own", "out", arguments, "model.layer", "line\n" * 5000))
     assert len(str(raised.value)) < 1200 and "\n" not in str(raised.value)
     with pytest.raises(UnsupportedOperatorError) as raised:
@@ -146,7 +153,9 @@ def test_a_model_and_a_program_exclude_each_other(program: bytes, refused: Refus
     refused(generate(tmp_path / "model.pte", "--model", str(tmp_path)), USAGE, "--model", "--pte")
 
 
-@pytest.mark.parametrize("content", [b"not json", b"[]", b'{"instructions": 3}', b'{"instructions": ["a", 1]}'])
+@pytest.mark.parametrize(
+    "content", [b"not json", b"[]", b'{"instructions": 3}', b'{"instructions": ["a", 1]}']
+)
 def test_names_beside_a_program_that_are_none_are_no_names(
     content: bytes, program: bytes, tmp_path: Path, work: Path
 ) -> None:

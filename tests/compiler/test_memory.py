@@ -39,7 +39,14 @@ def test_blocks_that_meet_do_not_overlap(given_blocks: list[Block]) -> None:
 
 def test_a_plan_that_one_order_misses_is_found() -> None:
     """By size alone this takes 112 bytes; the bound of 96 can be reached."""
-    given_blocks = [Block(48, 0, 1), Block(32, 1, 3), Block(48, 3, 4), Block(16, 0, 3), Block(32, 4, 5), Block(32, 2, 3)]
+    given_blocks = [
+        Block(48, 0, 1),
+        Block(32, 1, 3),
+        Block(48, 3, 4),
+        Block(16, 0, 3),
+        Block(32, 4, 5),
+        Block(32, 2, 3),
+    ]
     assert place(given_blocks)[1] == lower_bound(given_blocks)
 
 

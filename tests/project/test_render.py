@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcu_sdk import resources
-from mcu_sdk.errors import UsageError
+from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project import render
 from mcu_sdk.project.board import load_board
 from mcu_sdk.project.manifest import read_manifest
@@ -118,7 +118,7 @@ def test_headers_are_found_however_indirectly() -> None:
         "platform/counter.h",
     } <= set(files)
     assert "runtime/tensor_model.h" not in files and not any(name.startswith("model/") for name in files)
-    with pytest.raises(UsageError, match=r"uart_nope\.cpp does not exist"):
+    with pytest.raises(BoardError, match=r"uart_nope\.cpp does not exist"):
         needed_files(["platform/cortex_m/uart_nope.cpp"])
 
 
