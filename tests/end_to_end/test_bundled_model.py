@@ -74,11 +74,25 @@ def test_the_plan_reads_as_the_network(project: Path) -> None:
     assert "malloc" not in plan and str(Path.home()) not in plan
 
 
-def test_text_goes_through_the_tokenizer_on_the_device(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_text_goes_through_the_tokenizer_on_the_device(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(resources.bundled_model() / "tokenizer.json"))
-    result = run(capfd, "run", str(project), "--prompt", PROMPT, "--tokens", "20", "--seed", "5", "--temperature", "0.8")
+    result = run(
+        capfd,
+        "run",
+        str(project),
+        "--prompt",
+        PROMPT,
+        "--tokens",
+        "20",
+        "--seed",
+        "5",
+        "--temperature",
+        "0.8",
+    )
     assert result["run"]["prompt_ids"] == tokenizer.encode(PROMPT).ids
     assert result["run"]["text"].encode() == tokenizer.decode(result["run"]["ids"]).encode()
 
@@ -106,7 +120,9 @@ def test_quantization_costs_what_the_bar_allows(tmp_path: Path, capfd: pytest.Ca
     assert abs(scores[1]["over_float_percent"]) < 0.2
 
 
-def test_the_host_library_speaks_as_the_checkpoint(project: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_host_library_speaks_as_the_checkpoint(
+    project: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Greedy text of the float checkpoint and of the firmware begin alike: the model is the model."""
     import torch
     from tokenizers import Tokenizer

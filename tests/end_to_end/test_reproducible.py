@@ -66,9 +66,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize(
-    "options", [pytest.param("dynamic"), pytest.param("static", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("options", [pytest.param("dynamic"), pytest.param("static", marks=pytest.mark.slow)])
 def test_two_runs_make_the_same_bytes(
     options: str, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

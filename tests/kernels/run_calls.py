@@ -12,25 +12,14 @@ import numpy as np
 from mcu_sdk.compiler.instruction import (
     Argument,
     ConstantArray,
-    DType,
     KernelCall,
     Pointer,
     Scratch,
     Space,
     Tensor,
 )
+from tests.kernels.instructions import NUMPY
 
-NUMPY = {
-    DType.U8: np.uint8,
-    DType.S8: np.int8,
-    DType.S16: np.int16,
-    DType.S32: np.int32,
-    DType.S64: np.int64,
-    DType.F16: np.float16,
-    DType.F32: np.float32,
-    DType.F64: np.float64,
-    DType.BOOL: np.bool_,
-}
 _TABLES = {"float": np.float32, "bool": np.bool_, "int8_t": np.int8, "uint8_t": np.uint8, "int16_t": np.int16}
 _TABLES |= {"int32_t": np.int32, "int64_t": np.int64, "uint16_t": np.uint16}
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mcu_sdk.compiler.registry import emit
 from mcu_sdk.errors import UnsupportedOperatorError
 from tests.kernels.call import EXTREMES, int8, normal
 from tests.kernels.cases import ARENA, MODEL, Case, check, check_corrupt, check_sharing, named, place
@@ -110,20 +111,18 @@ def _cases() -> list[Case]:
         Case("aten::neg", (i64(7),), torch.neg),
         Case("aten::abs", (i64(7),), torch.abs),
     ]
-    for name in ("neg", "abs", "floor", "ceil", "trunc", "round", "sign", "relu"):
-        cases.append(Case(f"aten::{name}", (specials,), getattr(torch, name)))
-    for name in ("sigmoid", "tanh", "erf", "exp", "sin", "cos"):
-        cases.append(Case(f"aten::{name}", (f(99, spread=4),), getattr(torch, name), FUNCTION))
-    for name in ("sqrt", "rsqrt", "reciprocal", "log"):
-        cases.append(Case(f"aten::{name}", (positive(99),), getattr(torch, name), FUNCTION))
-    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        operation = getattr(torch, name)
-        cases.append(Case(f"aten::{name}", (f(5, 9), f(9)), operation))
-        cases.append(Case(f"aten::{name}", (i64(5, 9), 2), operation))
-        cases.append(Case(f"aten::{name}", (i32(5, 9), i32(5, 1)), operation))
-        cases.append(Case(f"aten::{name}", (specials, float("-inf")), operation))
-    for name in ("logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor"):
-        cases.append(Case(f"aten::{name}", (b(5, 9), b(9)), getattr(torch, name)))
+    tables = {
+        (("neg", "abs", "floor", "ceil", "trunc", "round", "sign", "relu"), 0.0): specials,
+        (("sigmoid", "tanh", "erf", "exp", "sin", "cos"), FUNCTION): f(99, spread=4),
+        (("sqrt", "rsqrt", "reciprocal", "log"), FUNCTION): positive(99),
+    }
+    for (names, tolerance), x in tables.items():
+        cases += [Case(f"aten::{name}", (x,), getattr(torch, name), tolerance) for name in names]
+    for operands in ((f(5, 9), f(9)), (i64(5, 9), 2), (i32(5, 9), i32(5, 1)), (specials, float("-inf"))):
+        names = ("eq", "ne", "lt", "le", "gt", "ge")
+        cases += [Case(f"aten::{name}", operands, getattr(torch, name)) for name in names]
+    names = tuple(f"{kind}_{name}" for kind in ("logical", "bitwise") for name in ("and", "or", "xor"))
+    cases += [Case(f"aten::{name}", (b(5, 9), b(9)), getattr(torch, name)) for name in names]
     return cases
 
 
@@ -208,7 +207,5 @@ def test_refused(operator: str, arguments: tuple[Any, ...]) -> None:
     out = arguments[0][0]
     case = Case(operator, arguments, lambda *_: torch.from_numpy(out))
     placed, _ = place(case, [out], Machine())
-    from mcu_sdk.compiler.registry import emit
-
     with pytest.raises(UnsupportedOperatorError):
         emit(instruction(operator, *placed))

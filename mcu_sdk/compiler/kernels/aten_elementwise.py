@@ -18,6 +18,7 @@ from mcu_sdk.compiler.kernels.checks import (
     same_or_apart,
     tensor,
 )
+from mcu_sdk.compiler.kernels.memory_order import elementwise
 from mcu_sdk.compiler.registry import Emitter, emits, unsupported
 
 F32, S64, S32, S8, BOOL = DType.F32, DType.S64, DType.S32, DType.S8, DType.BOOL
@@ -117,21 +118,25 @@ def _scaled(instruction: Instruction, name: str, x: int, y: int) -> list[KernelC
 
 
 @emits("aten::add")
+@elementwise
 def add(instruction: Instruction) -> Sequence[KernelCall]:
     return _scaled(instruction, "add", 0, 1)
 
 
 @emits("aten::sub")
+@elementwise
 def sub(instruction: Instruction) -> Sequence[KernelCall]:
     return _scaled(instruction, "sub", 0, 1)
 
 
 @emits("aten::rsub")
+@elementwise
 def rsub(instruction: Instruction) -> Sequence[KernelCall]:
     return _scaled(instruction, "sub", 1, 0)
 
 
 @emits("aten::mul")
+@elementwise
 def mul(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 3)
     out = out_tensor(instruction, 2, F32, S64, S32)
@@ -140,6 +145,7 @@ def mul(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("aten::div")
+@elementwise
 def div(instruction: Instruction) -> Sequence[KernelCall]:
     """(first, second, out) or (first, second, rounding mode, out), in float32."""
     count_is(instruction, 3, 4)
@@ -153,6 +159,7 @@ def div(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("aten::minimum", "aten::maximum", "cortex_m::minimum", "cortex_m::maximum")
+@elementwise
 def extremum(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 3)
     out = out_tensor(instruction, 2, F32, S64, S32, S8)
@@ -207,10 +214,10 @@ def _test(name: str) -> Emitter:
 
 
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    emits(f"aten::{_name}")(_comparison(_name))
+    emits(f"aten::{_name}")(elementwise(_comparison(_name)))
 for _name in ("and", "or", "xor"):
-    emits(f"aten::logical_{_name}", f"aten::bitwise_{_name}")(_logical(f"logical_{_name}"))
-emits("aten::logical_not", "aten::bitwise_not")(_unary("logical_not", BOOL))
+    emits(f"aten::logical_{_name}", f"aten::bitwise_{_name}")(elementwise(_logical(f"logical_{_name}")))
+emits("aten::logical_not", "aten::bitwise_not")(elementwise(_unary("logical_not", BOOL)))
 for _name in [
     "exp",
     "log",
@@ -228,16 +235,17 @@ for _name in [
     "round",
     "sign",
 ]:
-    emits(f"aten::{_name}")(_unary(_name, F32))
+    emits(f"aten::{_name}")(elementwise(_unary(_name, F32)))
 for _name in ("hardswish", "hardsigmoid"):
-    emits(f"aten::{_name}")(_unary(_name, F32))
-emits("aten::neg")(_unary("neg", F32, S64, S32))
-emits("aten::abs")(_unary("abs", F32, S64))
+    emits(f"aten::{_name}")(elementwise(_unary(_name, F32)))
+emits("aten::neg")(elementwise(_unary("neg", F32, S64, S32)))
+emits("aten::abs")(elementwise(_unary("abs", F32, S64)))
 for _name in ("isnan", "isinf"):
-    emits(f"aten::{_name}")(_test(_name))
+    emits(f"aten::{_name}")(elementwise(_test(_name)))
 
 
 @emits("aten::silu")
+@elementwise
 def silu(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 2)
     tensor(instruction, 0, F32)
@@ -245,6 +253,7 @@ def silu(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("aten::gelu")
+@elementwise
 def gelu(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 3)
     tensor(instruction, 0, F32)
@@ -255,6 +264,7 @@ def gelu(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("aten::leaky_relu")
+@elementwise
 def leaky_relu(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 3)
     tensor(instruction, 0, F32)
@@ -262,6 +272,7 @@ def leaky_relu(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("aten::pow")
+@elementwise
 def pow_(instruction: Instruction) -> Sequence[KernelCall]:
     """A tensor to a constant power: 0.5, -0.5, -1 or a positive integer."""
     count_is(instruction, 3)
@@ -300,18 +311,21 @@ def _clamp(
 
 
 @emits("aten::relu")
+@elementwise
 def relu(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 2)
     return _clamp(instruction, 0, None, 1)
 
 
 @emits("aten::hardtanh")
+@elementwise
 def hardtanh(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 4)
     return _clamp(instruction, number(instruction, 1), number(instruction, 2), 3)
 
 
 @emits("aten::clamp")
+@elementwise
 def clamp(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 4)
     if isinstance(instruction.arguments[1], Tensor) or isinstance(instruction.arguments[2], Tensor):
@@ -330,6 +344,7 @@ def _where(
 
 
 @emits("aten::where")
+@elementwise
 def where(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 4)
     out = out_tensor(instruction, 3, F32, S64, S32, S8)
@@ -338,6 +353,7 @@ def where(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("aten::masked_fill")
+@elementwise
 def masked_fill(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, mask, value, out)."""
     count_is(instruction, 4)

@@ -16,6 +16,7 @@ from mcu_sdk.compiler.kernels.checks import (
     count_is,
     integer,
     integers,
+    is_contiguous,
     optional_tensor,
     out_tensor,
     rows_of,
@@ -23,6 +24,7 @@ from mcu_sdk.compiler.kernels.checks import (
     same_or_apart,
     tensor,
 )
+from mcu_sdk.compiler.kernels.memory_order import CHANNELS_LAST, elementwise, stored
 from mcu_sdk.compiler.kernels.quantized_decomposed import int8, int8_range
 from mcu_sdk.compiler.kernels.strided import axis_of
 from mcu_sdk.compiler.registry import emits, unsupported
@@ -53,6 +55,7 @@ def _operands(instruction: Instruction, *indices: int) -> list[Operand]:
 
 
 @emits("cortex_m::quantized_add")
+@elementwise
 def quantized_add(instruction: Instruction) -> Sequence[KernelCall]:
     """(a, zero point, multiplier, shift, b, the same, zero point, multiplier, shift of out, low, high, out)."""
     count_is(instruction, 14)
@@ -67,6 +70,7 @@ def quantized_add(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("cortex_m::quantized_mul")
+@elementwise
 def quantized_mul(instruction: Instruction) -> Sequence[KernelCall]:
     """(a, zero point, b, zero point, zero point, multiplier, shift of out, out)."""
     count_is(instruction, 8)
@@ -77,6 +81,7 @@ def quantized_mul(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("cortex_m::quantized_activation")
+@elementwise
 def quantized_activation(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, table, out)."""
     count_is(instruction, 3)
@@ -204,8 +209,20 @@ def pad(instruction: Instruction) -> Sequence[KernelCall]:
     same bytes.
     """
     count_is(instruction, 5)
-    x, out = tensor(instruction, 0, S8), out_tensor(instruction, 4, S8)
     sides = [integers(instruction, 1), integers(instruction, 2)]
+    value = int8(instruction, 3)
+    x, out = instruction.arguments[0], instruction.arguments[4]
+    if isinstance(x, Tensor) and isinstance(out, Tensor) and not is_contiguous(x):
+        x, out = (stored(instruction, each, CHANNELS_LAST) for each in (x, out))
+        if (
+            x.dtype is not S8
+            or out.dtype is not S8
+            or out.is_constant
+            or any(len(side) != 4 for side in sides)
+        ):
+            unsupported(instruction, "its images or amounts are not what it takes")
+        return padded(instruction, x, sides[0], sides[1], value, out)
+    x, out = tensor(instruction, 0, S8), out_tensor(instruction, 4, S8)
     rank = len(x.shape)
     if rank > 4 or any(len(side) != 4 for side in sides):
         unsupported(instruction, "four amounts before and after, for at most four axes, are wanted")
@@ -214,4 +231,4 @@ def pad(instruction: Instruction) -> Sequence[KernelCall]:
     if any(side[axis] for side in sides for axis in range(4 - rank)):
         unsupported(instruction, "it pads an axis that its input does not have")
     before, after = (side[4 - rank :] for side in sides)
-    return padded(instruction, x, before, after, int8(instruction, 3), out)
+    return padded(instruction, x, before, after, value, out)

@@ -80,11 +80,11 @@ def inverse_scale(instruction: Instruction, index: int) -> float:
     """1 / scale as one float32 division."""
     import numpy as np
 
-    scale = np.float32(number(instruction, index))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        scale = np.float32(number(instruction, index))
+        inverse = float(np.float32(1) / scale)
     if not np.isfinite(scale) or scale <= 0:
         unsupported(instruction, f"its scale is {scale}, not a positive number")
-    with np.errstate(over="ignore"):
-        inverse = float(np.float32(1) / scale)
     if inverse == float("inf"):
         unsupported(instruction, f"its scale {scale} is too small to divide by")
     return inverse

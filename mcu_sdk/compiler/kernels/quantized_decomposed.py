@@ -16,6 +16,7 @@ from mcu_sdk.compiler.kernels.checks import (
     same_elements,
     tensor,
 )
+from mcu_sdk.compiler.kernels.memory_order import elementwise
 from mcu_sdk.compiler.kernels.strided import axis_of
 from mcu_sdk.compiler.registry import emits, unsupported
 
@@ -68,6 +69,7 @@ def _limits(instruction: Instruction) -> tuple[int, int]:
 
 
 @emits("cortex_m::quantize_per_tensor", "quantized_decomposed::quantize_per_tensor")
+@elementwise
 def quantize_per_tensor(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, scale, zero_point, low, high, dtype, out)."""
     count_is(instruction, 7)
@@ -80,6 +82,7 @@ def quantize_per_tensor(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("cortex_m::dequantize_per_tensor", "quantized_decomposed::dequantize_per_tensor")
+@elementwise
 def dequantize_per_tensor(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, scale, zero_point, low, high, dtype, out); quantized_decomposed's has an output type before out."""
     count_is(instruction, 7 if instruction.operator.startswith("cortex_m") else 8)

@@ -168,7 +168,8 @@ def encoder(activation: str) -> Made:
 
 
 def convolutions() -> Made:
-    """A small image classifier: convolutions, depthwise ones, pools, residual sum, hardswish."""
+    """A small image classifier: convolutions, depthwise ones, pools, residual sum."""
+    import torch
     from torch import nn
 
     class Residual(nn.Module):
@@ -192,8 +193,10 @@ def convolutions() -> Made:
         nn.Linear(16, 5),
         nn.Softmax(-1),
     )
-    calibration = _made_up(1, 3, 16, 16, count=8)
-    return _quantized(_export(module, calibration[0]), calibration, _made_up(1, 3, 16, 16, count=3))
+    # The stock quantizer takes convolutions with channels last only.
+    module = module.to(memory_format=torch.channels_last)
+    images = [(x.contiguous(memory_format=torch.channels_last),) for (x,) in _made_up(1, 3, 16, 16, count=11)]
+    return _quantized(_export(module, images[0]), images[:8], images[8:])
 
 
 def decoder_program(kind: str, length: int = 24) -> ExportedProgram:
