@@ -1,4 +1,8 @@
-"""Calling kernels from tests, and comparing what they give bit for bit."""
+"""Calling kernels from tests, and comparing what they give bit for bit.
+
+The kernels run in this process's float mode, which keeps subnormals as numpy does; the firmware flushes them
+(FPSCR.FZ, and FTZ and DAZ on the host). Results are compared where both modes agree: docs/numerics.md.
+"""
 
 from __future__ import annotations
 

@@ -74,8 +74,7 @@ def cache_scale_write(self: torch.Tensor, x: torch.Tensor, position: torch.Tenso
 
 
 def _scratch_bytes(length: int) -> int:
-    """Scores float32 and probabilities int8 for every position, and the quantized query (at most 1,024 wide):
-    each part rounded up to 16 bytes."""
+    """Scores float32 and probabilities int8 for `length` positions, each part rounded up to 16 bytes."""
     return (4 * length + 15) // 16 * 16 + (length + 15) // 16 * 16
 
 
