@@ -237,7 +237,7 @@ def test_an_interrupted_swap_is_undone(
             raise KeyboardInterrupt
         rename(source, target)
 
-    monkeypatch.setattr(render.os, "rename", interrupted)
+    monkeypatch.setattr(os, "rename", interrupted)
     if when >= swaps(folder):
         assert cli.run(generate(folder)) == 0 and left >= 0
         return
