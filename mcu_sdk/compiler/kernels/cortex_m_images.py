@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mcu_sdk.compiler.instruction import ConstantArray, DType, Instruction, KernelCall, Tensor
 from mcu_sdk.compiler.kernels.checks import (
+    LIMIT,
     apart,
     boolean,
     call,
@@ -15,7 +16,7 @@ from mcu_sdk.compiler.kernels.checks import (
     optional_tensor,
     tensor,
 )
-from mcu_sdk.compiler.kernels.cortex_m import offset_of
+from mcu_sdk.compiler.kernels.cortex_m import offset_of, requantization
 from mcu_sdk.compiler.kernels.mcu_ops import check_requantization
 from mcu_sdk.compiler.kernels.memory_order import CHANNELS_LAST, stored
 from mcu_sdk.compiler.kernels.quantized_decomposed import int8, int8_range
@@ -33,6 +34,8 @@ def _image(instruction: Instruction, index: int, written: bool = False) -> Tenso
     value = instruction.arguments[index]
     if not isinstance(value, Tensor) or value.dtype is not S8 or len(value.shape) != 4:
         unsupported(instruction, f"argument {index} is no image of int8")
+    if value.elements > LIMIT:
+        unsupported(instruction, f"argument {index} has {value.elements:,} elements")
     if written and value.is_constant:
         unsupported(instruction, f"argument {index} is written, but is a constant")
     return stored(instruction, value, CHANNELS_LAST)
@@ -139,8 +142,14 @@ def quantized_max_pool2d(instruction: Instruction) -> Sequence[KernelCall]:
 @emits("cortex_m::quantized_avg_pool2d")
 def quantized_avg_pool2d(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, size, stride, padding, zero point, multiplier, shift, scratch, out): in and out have one scale."""
+    import numpy as np
+
     count_is(instruction, 9)
-    return _pool(instruction, "avg_pool2d_s8", 8, (1, 1), int8(instruction, 4))
+    multiplier, shift = requantization(instruction, integer(instruction, 5), integer(instruction, 6))
+    scale = float(np.float32(multiplier * 2.0**shift / 2**31))
+    if not scale > 0:
+        unsupported(instruction, f"its scale is {scale}")
+    return _pool(instruction, "avg_pool2d_s8", 8, (1, 1), int8(instruction, 4), scale)
 
 
 def _pool(
