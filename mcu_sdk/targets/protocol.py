@@ -34,7 +34,8 @@ _INT32_MAX = 2**31 - 1
 class Request:
     """One run. Exactly one of `text`, `ids` (a prompt) and `steps` (for models with tensor inputs) is given.
 
-    `temperature` 0 is greedy, `top_k` 0 is no limit, `tokens` the largest number of tokens to generate. `past_end` goes on behind an end-of-text token.
+    `temperature` 0 is greedy, `top_k` 0 is no limit, `tokens` the largest number of tokens to generate.
+    `past_end` goes on behind an end-of-text token, for runs of a given length.
     """
 
     text: str | None = None

@@ -46,6 +46,11 @@ def test_a_request_for_text_carries_it_as_hexadecimal() -> None:
     assert request.encode() == b"@run tokens=7 temperature=0.8 top_k=40 seed=3 text=4772c3bcc39f65\n"
 
 
+def test_a_request_that_goes_on_behind_the_end_says_so() -> None:
+    assert b" past_end=1 ids=1\n" in Request(ids=(1,), past_end=True).encode()
+    assert b"past_end" not in Request(ids=(1,)).encode()
+
+
 def test_a_request_for_ids_and_one_for_steps() -> None:
     assert Request(ids=(12, 7)).encode() == b"@run tokens=100 temperature=0 top_k=0 seed=0 ids=12,7\n"
     assert Request(steps=3, seed=9).encode() == b"@run steps=3 seed=9\n"
