@@ -21,6 +21,7 @@ SIZES = ElfSizes(
         Section(".arena", 0x2000_0000, 50_000, False),
         Section(".kv_cache", 0x2001_0000, 60_000, False),
         Section(".bss", 0x2002_0000, 700, False),
+        Section(".data", 0x2002_0800, 120, True),
         Section(".stack", 0x2002_1000, 16_384, False),
     )
 )
@@ -44,11 +45,14 @@ RUN = Transcript(
 
 def test_sizes_and_regions_add_up() -> None:
     report = make_report("tiny", load_board("corstone-300"), BUILT, RUN)
-    assert report.flash == 1_040_256 == (report.weights or 0) + (report.code or 0)
-    assert report.ram == 50_000 + 60_000 + 16_384 + 700
+    assert report.flash == 1_040_376 == (report.weights or 0) + (report.code or 0)
+    assert report.ram == 50_000 + 60_000 + 16_384 + 700 + 120
+    assert report.other == 820 and report.ram == sum(
+        part or 0 for part in (report.arena, report.kv_cache, report.stack, report.other)
+    )
     used = {use.name: use.used for use in report.regions}
     assert (
-        used["itcm"] == 40_256 and used["sram"] == 1_000_000 and used["dtcm"] == 127_084 and used["ddr"] == 0
+        used["itcm"] == 40_256 and used["sram"] == 1_000_000 and used["dtcm"] == 127_204 and used["ddr"] == 0
     )
 
 
@@ -65,7 +69,7 @@ def test_the_terminal_report_loses_nothing_when_narrow(
     monkeypatch.setenv("COLUMNS", "70")
     print_report(make_report("tiny", load_board("corstone-300"), BUILT, RUN, agreement="ok"))
     shown = capsys.readouterr().out
-    assert "1,040,256 bytes" in shown and "1,000,000 (first) to 1,100,000 (last)" in shown
+    assert "1,040,376 bytes" in shown and "1,000,000 (first) to 1,100,000 (last)" in shown
     assert "ab" * 32 in "".join(word for word in shown.split() if set(word) <= set("ab"))
     assert "0123456789abcdef" in shown
 
@@ -74,7 +78,7 @@ def test_json_holds_numbers_and_the_run() -> None:
     data = json.loads(
         json.dumps(make_report("tiny", load_board("corstone-300"), BUILT, RUN, target="qemu").to_json())
     )
-    assert data["ram_bytes"] == 127_084 and data["run"]["ids"] == [4, 5] and data["run"]["tokens"] == 2
+    assert data["ram_bytes"] == 127_204 and data["run"]["ids"] == [4, 5] and data["run"]["tokens"] == 2
     assert data["regions"][0] == {"name": "itcm", "used_bytes": 40_256, "size_bytes": 524_288}
     assert data["verdict"] is None and data["target"] == "qemu"
 
@@ -82,7 +86,7 @@ def test_json_holds_numbers_and_the_run() -> None:
 def test_markdown_is_two_tables() -> None:
     text = make_report("tiny", load_board("corstone-300"), BUILT, RUN).to_markdown()
     assert "| weights (.pte) | 1,000,000 bytes |" in text
-    assert "| dtcm | 127,084 | 524,288 |" in text
+    assert "| dtcm | 127,204 | 524,288 |" in text
     assert all(line.startswith("|") for line in text.splitlines()[2:] if line)
 
 
