@@ -158,7 +158,7 @@ def _explain_missing_module(error: ModuleNotFoundError) -> McuSdkError | ModuleN
         return error
     return ToolMissingError(
         f"The Python package {package!r} is needed, and is not installed for {sys.executable}.",
-        hint="Install everything with: pip install mcu-sdk (in a checkout: make setup).",
+        hint="Install everything again: make setup in a checkout, else pip install with the wheel.",
     )
 
 

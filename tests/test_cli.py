@@ -155,7 +155,7 @@ def test_a_package_that_is_missing_is_told_with_what_installs_it(
 ) -> None:
     raising(ModuleNotFoundError("No module named 'executorch'", name="executorch.exir"))
     assert cli.run(["boards"]) == 4
-    assert "pip install mcu-sdk" in capsys.readouterr().err
+    assert "make setup" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
@@ -184,7 +184,7 @@ def test_quiet_silences_progress(capsys: pytest.CaptureFixture[str], monkeypatch
 def test_light_verbs_answer_at_once(arguments: list[str]) -> None:
     """The best of several runs: others may use the machine at the same time."""
     best = float("inf")
-    for _ in range(80):
+    for _ in range(20):
         began = time.monotonic()
         subprocess.run(
             [sys.executable, "-m", "mcu_sdk.cli", *arguments], cwd=ROOT, capture_output=True, check=False

@@ -94,7 +94,7 @@ def test_a_python_package_that_is_missing(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "mcu_sdk.project.render", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    refused(["generate", "--board=host"], MISSING, "jinja2", "pip install mcu-sdk")
+    refused(["generate", "--board=host"], MISSING, "jinja2", "make setup")
 
 
 def test_doctor_says_what_is_missing(only: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
