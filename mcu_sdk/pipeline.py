@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mcu_sdk import cache
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError
-from mcu_sdk.model.load import Checkpoint, read_config
+from mcu_sdk.model.load import Checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -208,9 +208,3 @@ def _check_finite(program: ExportedProgram) -> None:
                 f"Finite scales were expected after quantization; {name} holds infinities or NaNs.",
                 hint="The checkpoint's weights or activations may be out of float32's range.",
             )
-
-
-def read_vocabulary_size(checkpoint: Checkpoint) -> int | None:
-    """The configuration's vocabulary size, without importing transformers."""
-    value = read_config(checkpoint.folder).get("vocab_size")
-    return value if isinstance(value, int) else None

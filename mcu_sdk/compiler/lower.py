@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import operator
 from collections.abc import Mapping
@@ -166,8 +165,3 @@ def _name_of(node: Node) -> str:
     while not module_path(node) and node.users and seen < 8:
         node, seen = next(iter(node.users)), seen + 1
     return module_path(node)
-
-
-def names_sidecar(lowered: Lowered) -> str:
-    """names.json: the module path of every instruction, as text."""
-    return json.dumps({"instructions": list(lowered.names)}, indent=1) + "\n"
