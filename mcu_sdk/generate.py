@@ -6,10 +6,11 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcu_sdk.compiler.ethos_u.target import ActivationBits, NpuTarget
 from mcu_sdk.console import step
 from mcu_sdk.errors import PteError, UsageError
 
@@ -25,7 +26,8 @@ class GenerateRequest:
     """What is asked for. `model` and `pte` exclude each other; neither means the bundled model.
 
     `tokenizer` is a tokenizer.json, or a folder with one, for a .pte that comes from elsewhere; `name` what the
-    model is called in comments and reports.
+    model is called in comments and reports. `target`: the processor or an NPU of the board (None: its default), with
+    `memory_mode` (Vela's name; None: the board's choice) and `activation_bits` for an NPU.
     """
 
     board: str
@@ -35,6 +37,9 @@ class GenerateRequest:
     tokenizer: Path | None = None
     output: Path | None = None
     name: str | None = None
+    target: str | None = None
+    memory_mode: str | None = None
+    activation_bits: ActivationBits = 8
     use_cache: bool = True
 
 
@@ -81,13 +86,17 @@ def generate(request: GenerateRequest) -> Generated:
     """
     from mcu_sdk.project.board import load_board
     from mcu_sdk.project.render import ProjectInputs, render_project, slug
+    from mcu_sdk.project.target import check_delegates, choose_target
 
     if request.model is not None and request.pte is not None:
         raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
     board = load_board(request.board)
+    npu = choose_target(
+        board, request.target, memory_mode=request.memory_mode, activation_bits=request.activation_bits
+    )
     if request.output is not None:
         _check_output(request.output)
-    source = _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request)
+    source = _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request, npu)
     destination = request.output or Path(f"{slug(source.name)}-{board.name}")
     _check_output(destination)
     with step("Compiling the plan"):
@@ -96,8 +105,13 @@ def generate(request: GenerateRequest) -> Generated:
 
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
+        npu = check_delegates(pte, board, npu if request.target else None)
         language_model = describe_language_model(plan)
+    if npu is not None:
+        board = board.with_npu_memory()
     layout = _fit(board, plan, language_model)
+    shares = npu is not None and board.npu is not None and board.npu.shared is not None
+    shared_layout = _fit(board.with_npu_memory(shared=True), plan, language_model) if shares else None
     with step(f"Writing the project to {destination}"):
         facts = {**source.facts, "notes": list(pte.notes)}
         files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
@@ -109,11 +123,13 @@ def generate(request: GenerateRequest) -> Generated:
                 board=board,
                 layout=layout,
                 plan=plan,
+                npu=npu,
+                shared_layout=shared_layout,
                 pte=source.pte,
                 language_model=language_model,
                 tokenizer=_device_tokenizer(source.tokenizer, facts) if language_model else None,
                 files=files,
-                options=_options(request),
+                options=_options(request, npu),
             ),
             destination,
         )
@@ -157,12 +173,13 @@ def _fit(board: Any, plan: Plan, language_model: LanguageModel | None) -> Layout
     )
 
 
-def _from_checkpoint(request: GenerateRequest) -> _Source:
+def _from_checkpoint(request: GenerateRequest, npu: NpuTarget | None) -> _Source:
     from mcu_sdk.model.load import find_checkpoint
     from mcu_sdk.pipeline import compile_checkpoint
 
     checkpoint = find_checkpoint(request.model)
-    compiled = compile_checkpoint(checkpoint, request.compile_options, use_cache=request.use_cache)
+    options = replace(request.compile_options, npu=npu)
+    compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     facts = dict(compiled.facts)
     return _Source(request.name or checkpoint.name, compiled.pte, compiled.names, tokenizer, facts)
@@ -261,7 +278,7 @@ def _device_tokenizer(source: Path | None, facts: dict[str, Any]) -> Mapping[str
     return compiled.to_template() if compiled.supported else None
 
 
-def _options(request: GenerateRequest) -> dict[str, str | int | float | bool | None]:
+def _options(request: GenerateRequest, npu: NpuTarget | None) -> dict[str, str | int | float | bool | None]:
     options = request.compile_options
     return {
         "board": request.board,
@@ -271,7 +288,14 @@ def _options(request: GenerateRequest) -> dict[str, str | int | float | bool | N
         "activations": options.activations,
         "kv_scales": options.cache_scales,
         "calibration_text": str(options.calibration_text) if options.calibration_text else None,
+        "target": npu.accelerator if npu else request.target,
+        "memory_mode": npu.memory_mode if npu else None,
+        "activation_bits": npu.activation_bits if npu else None,
     }
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None
 
 
 def regenerate(project: Path, *, use_cache: bool = True) -> Generated:
@@ -298,6 +322,9 @@ def regenerate(project: Path, *, use_cache: bool = True) -> Generated:
         pte=project / "model" / "model.pte" if options.get("pte") else None,
         output=project,
         name=manifest.name,
+        target=_text(options.get("target")),
+        memory_mode=_text(options.get("memory_mode")),
+        activation_bits=16 if options.get("activation_bits") == 16 else 8,
         use_cache=use_cache,
     )
     return generate(request)

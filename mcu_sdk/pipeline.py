@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcu_sdk import cache
+from mcu_sdk.compiler.ethos_u.target import NpuTarget
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.model.load import Checkpoint
@@ -30,13 +31,14 @@ class CompileOptions:
 
     `cache_length` is in positions (None: the model's own limit). `activations`: int8 scales found per token at run
     time, or calibrated. `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
-    one the model generates what it is calibrated on.
+    one the model generates what it is calibrated on. `npu`: the Ethos-U to lower to; None for the processor.
     """
 
     cache_length: int | None = None
     activations: Activations = "dynamic"
     cache_scales: CacheScales = "calibrated"
     calibration_text: Path | None = None
+    npu: NpuTarget | None = None
 
 
 @dataclass(frozen=True)

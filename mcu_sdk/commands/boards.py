@@ -39,7 +39,9 @@ def summary(board: Board) -> dict[str, Any]:
         "name": board.name,
         "description": board.description,
         "core": board.core.model_dump(mode="json"),
-        "npu": board.npu.accelerator if board.npu else None,
+        "targets": list(board.targets),
+        "target": board.default_target,
+        "npu": board.npu.model_dump(mode="json") if board.npu else None,
         "regions": [region.model_dump(mode="json") for region in board.region],
         "placement": board.placement.model_dump(mode="json") if board.placement else None,
         "stack_bytes": board.stack_bytes,
@@ -58,8 +60,10 @@ def _page(board: Board) -> list[str]:
         f"{board.name}: {board.description}",
         f"  core        {board.core.cpu}" + (f" with {', '.join(features)}" if features else ""),
     ]
+    lines.append(f"  target      {board.default_target}")
     if board.npu:
-        lines.append(f"  npu         {board.npu.accelerator}")
+        others = [target for target in board.targets if target != board.default_target]
+        lines.append(f"  also        {', '.join(others)}")
     for region in board.region:
         size = f"{region.size // 1024:,} KB"
         sections = [section for section, names in (board.placement or {}) if region.name in names]

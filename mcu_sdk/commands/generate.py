@@ -20,6 +20,13 @@ class Scales(StrEnum):
     static = "static"
 
 
+class ActivationBits(StrEnum):
+    """Widths that an Ethos-U computes in."""
+
+    eight = "8"
+    sixteen = "16"
+
+
 class CacheScales(StrEnum):
     """Where the KV cache's scales come from."""
 
@@ -48,6 +55,19 @@ CalibrationOption = Annotated[
     Path | None,
     typer.Option("--calibration-text", help="UTF-8 text to calibrate on. Default: what the model generates."),
 ]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target", help="The board's processor or an NPU, such as ethos-u55-128. Default: the board's."
+    ),
+]
+MemoryModeOption = Annotated[
+    str | None,
+    typer.Option("--memory-mode", help="Vela's memory mode for an NPU. Default: the board's first."),
+]
+ActivationBitsOption = Annotated[
+    ActivationBits, typer.Option("--activation-bits", help="Width of the activations on an NPU.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -69,6 +89,9 @@ def generate_command(
     activations: ActivationsOption = Scales.dynamic,
     kv_scales: CacheScalesOption = CacheScales.calibrated,
     calibration_text: CalibrationOption = None,
+    target: TargetOption = None,
+    memory_mode: MemoryModeOption = None,
+    activation_bits: ActivationBitsOption = ActivationBits.eight,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,6 +107,9 @@ def generate_command(
         tokenizer=tokenizer,
         output=output,
         name=name,
+        target=target,
+        memory_mode=memory_mode,
+        activation_bits=16 if activation_bits is ActivationBits.sixteen else 8,
         use_cache=not no_cache,
     )
     show(generate(request), as_json)

@@ -11,6 +11,7 @@ _TITLES = {
     "dim_order_ops": "ExecuTorch's copies with an order of dimensions",
     "quantized_decomposed": "Quantize and dequantize of PT2E",
     "executorch_prim": "ExecuTorch's own",
+    "delegate": "Delegates, by the name of their backend",
 }
 _HEAD = """# Operators
 
@@ -23,6 +24,8 @@ transformer encoder layers with ReLU and GELU, and a two-layer Llama with `index
 operators with shared scales. `cortex_m::quantized_linear` is taken in both its forms, with `kernel_sum` (lowered for
 Helium) and with `bias` (lowered for other cores), on every core. Also tested: GPT-2, Qwen3 and Gemma in float32, with
 nothing quantized and nothing fused.
+
+What ExecuTorch's Ethos-U backend compiled runs on the board's NPU ([targets](targets.md)).
 
 Arithmetic: integer operators give the integers of ExecuTorch's Python definitions; `cortex_m::softmax` is computed in
 float32, as its definition is. Float32 operators have a fixed order of additions and functions of their own

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mcu_sdk.compiler import registry
+from mcu_sdk.compiler.delegate_io import place_in_scratch
 from mcu_sdk.compiler.instruction import (
     Argument,
     ConstantArray,
@@ -134,6 +135,7 @@ def compile_plan(pte: Pte) -> Plan:
     Raises UnsupportedOperatorError for operators, types and shapes without a kernel, and PteError for arguments
     that no operator of that name can have or that would reach outside their memory.
     """
+    pte = place_in_scratch(pte)
     emitted = [(instruction, _emit(instruction)) for instruction in pte.instructions]
     scratch_offset = -(-pte.arena_bytes // ALIGNMENT) * ALIGNMENT
     scratch_bytes = max((_scratch_of(call) for _, calls in emitted for call in calls), default=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn, Union
@@ -28,6 +28,11 @@ from mcu_sdk.compiler.program import (
 )
 from mcu_sdk.compiler.values import MutableBuffer, ValueReader, shown
 from mcu_sdk.errors import PteError, UnsupportedOperatorError
+from mcu_sdk.npu.blob import VelaBlob, read_blob
+from mcu_sdk.npu.stream import read_config
+
+ETHOS_U = "EthosUBackend"
+"""ExecuTorch's name of the backend whose blobs Vela makes."""
 
 _STRUCT_CODES = {
     DType.U8: "B",
@@ -47,10 +52,15 @@ Metadata = Union[int, float, bool, str, list[Union[int, float, bool, str, None]]
 
 @dataclass(frozen=True)
 class Delegate:
-    """A part of the model that was compiled for a backend: its name and the bytes of its blob."""
+    """A part of the model that was compiled for a backend: its name, and where its blob lies in the file.
+
+    `accelerator`: the NPU that an Ethos-U's blob was compiled for, by Vela's name.
+    """
 
     id: str
+    offset: int
     size: int
+    accelerator: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
     Constants stay where they are: their tensors' offsets are offsets into `data`.
 
     Raises PteError for a file that is truncated, corrupt, or says something impossible, and
-    UnsupportedOperatorError for delegates, control flow, further methods that compute something, and tensors of a
+    UnsupportedOperatorError for delegates to other backends than Ethos-U, control flow, further methods that compute something, and tensors of a
     kind that cannot be compiled.
     """
     program = read_program(data)
@@ -111,7 +121,9 @@ def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
         raise corrupt(f"two methods have the same name ({', '.join(map(shown, methods[:8]))})")
     forward = _forward(program)
     reader = ValueReader(program, forward, data)
-    calls = _calls(forward, reader, names)
+    delegates = read_delegates(program, forward)
+    delegate_reader = _DelegateReader(reader, delegates)
+    calls = _calls(forward, reader, delegate_reader, names)
     inputs = tuple(reader.tensor(index, "input") for index in forward.inputs)
     outputs = tuple(reader.tensor(index, "output") for index in forward.outputs)
     mutable_buffers = reader.mutable_buffers()
@@ -126,7 +138,7 @@ def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
         arena_bytes=reader.arena_bytes,
         kv_cache_bytes=reader.kv_cache_bytes,
         mutable_buffers=mutable_buffers,
-        delegates=read_delegates(program, forward),
+        delegates=delegate_reader.delegates,
         constants=reader.constants(),
         notes=tuple(reader.notes),
         size=len(data),
@@ -161,7 +173,8 @@ def read_delegates(program: Program, plan: ExecutionPlan) -> tuple[Delegate, ...
         blobs = program.segments if delegate.location == 1 else program.backend_delegate_data
         if delegate.index >= len(blobs):
             raise corrupt(f"delegate {shown(delegate.id)} has blob {delegate.index} of {len(blobs)}")
-        delegates.append(Delegate(delegate.id, blobs[delegate.index].size))
+        span = blobs[delegate.index]
+        delegates.append(Delegate(delegate.id, span.offset, span.size))
     return tuple(delegates)
 
 
@@ -194,7 +207,12 @@ _Call = tuple[Instruction, tuple[Tensor, ...]]
 """An instruction and the tensors it writes."""
 
 
-def _calls(plan: ExecutionPlan, values: ValueReader, names: Sequence[str] | None) -> list[_Call]:
+def _calls(
+    plan: ExecutionPlan,
+    values: ValueReader,
+    delegates: _DelegateReader,
+    names: Sequence[str] | None,
+) -> list[_Call]:
     if len(plan.chains) != 1:
         raise corrupt(f"forward has {len(plan.chains)} chains of instructions; there must be 1")
     chain = plan.chains[0]
@@ -205,12 +223,69 @@ def _calls(plan: ExecutionPlan, values: ValueReader, names: Sequence[str] | None
         )
     calls = []
     for index, raw in enumerate(chain.instructions):
-        if not isinstance(raw, KernelCall):
-            _refuse(plan, index, raw)
-        frames = chain.stacktrace[index] if index < len(chain.stacktrace) else ()
         name = (names[index] if names else "") or f"#{index}"
+        if isinstance(raw, DelegateCall):
+            calls.append(delegates.call(index, raw, name))
+            continue
+        if not isinstance(raw, KernelCall):
+            _refuse(index, raw)
+        frames = chain.stacktrace[index] if index < len(chain.stacktrace) else ()
         calls.append(_call(plan, values, index, raw, name, _source(frames)))
     return calls
+
+
+class _DelegateReader:
+    """Turns calls of delegates into instructions; their blobs share one stretch of scratch at the arena's end."""
+
+    def __init__(self, values: ValueReader, delegates: Sequence[Delegate]) -> None:
+        self._values = values
+        self._delegates = delegates
+        self._blobs: dict[int, tuple[Tensor, VelaBlob]] = {}
+        for number, delegate in enumerate(delegates):
+            if delegate.id == ETHOS_U:
+                data = values.file_bytes(delegate.offset, delegate.size)
+                assert data.data is not None
+                blob = read_blob(bytes(data.data))
+                self._blobs[number] = (data, blob)
+        if self._blobs:
+            largest = max(blob.scratch_size for _, blob in self._blobs.values())
+            self._scratch = values.append_scratch(largest)
+
+    @property
+    def delegates(self) -> tuple[Delegate, ...]:
+        """The delegates, each Ethos-U's with its accelerator. Raises PteError for a corrupt blob."""
+        found = list(self._delegates)
+        for number, (_, blob) in self._blobs.items():
+            name = read_config(blob.commands).accelerator.name
+            found[number] = replace(found[number], accelerator=name)
+        return tuple(found)
+
+    def call(self, index: int, raw: DelegateCall, name: str) -> _Call:
+        """(blob u8[n], [inputs], [outputs], scratch u8[n]); written are the outputs and the scratch."""
+        if not 0 <= raw.delegate_index < len(self._delegates):
+            raise corrupt(
+                f"instruction {index} calls delegate {raw.delegate_index} of {len(self._delegates)}"
+            )
+        if raw.delegate_index not in self._blobs:
+            raise UnsupportedOperatorError(
+                f"Instruction {index} of the model calls the backend "
+                f"{shown(self._delegates[raw.delegate_index].id)}; delegates to this backend cannot be compiled.",
+                hint="Lower the model without this backend, for the Cortex-M path or for an Ethos-U.",
+            )
+        data, blob = self._blobs[raw.delegate_index]
+        tensors = [self._values.tensor(argument, "argument of a delegate") for argument in raw.args]
+        count = len(blob.inputs)
+        if len(tensors) != count + len(blob.outputs):
+            raise corrupt(
+                f"instruction {index} passes {len(tensors)} tensors to a delegate that takes {count} and returns "
+                f"{len(blob.outputs)}"
+            )
+        inputs, outputs = tensors[:count], tensors[count:]
+        if any(tensor.is_constant for tensor in outputs):
+            raise corrupt(f"instruction {index}, a delegate's call, writes to a constant")
+        scratch = replace(self._scratch, shape=(blob.scratch_size,))
+        arguments: tuple[Value, ...] = (data, list[Value](inputs), list[Value](outputs), scratch)
+        return Instruction(index, f"delegate::{ETHOS_U}", "", arguments, name), (*outputs, scratch)
 
 
 def _call(
@@ -239,18 +314,10 @@ def _are_results(operator: Operator, written: list[Tensor], arguments: list[Tens
     return all(any(w.same_memory(a) and w.nbytes == a.nbytes for a in arguments) for w in written)
 
 
-def _refuse(plan: ExecutionPlan, index: int, raw: RawInstruction) -> NoReturn:
-    if isinstance(raw, DelegateCall):
-        if not 0 <= raw.delegate_index < len(plan.delegates):
-            raise corrupt(f"instruction {index} calls delegate {raw.delegate_index}")
-        raise UnsupportedOperatorError(
-            f"Instruction {index} of the model calls the backend {shown(plan.delegates[raw.delegate_index].id)}; "
-            "delegates to this backend cannot be compiled.",
-            hint="Lower the model without this backend, for the Cortex-M path.",
-        )
+def _refuse(index: int, raw: RawInstruction) -> NoReturn:
     raise UnsupportedOperatorError(
         f"Instruction {index} of the model is a {type(raw).__name__}; only straight sequences of kernel calls "
-        "with planned memory can be compiled.",
+        "and delegates with planned memory can be compiled.",
         hint="Export the model without control flow (cond, map, while) and with static shapes.",
     )
 

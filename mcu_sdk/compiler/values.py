@@ -106,6 +106,15 @@ class ValueReader:
             raise corrupt(f"input value {index} is a constant")
         return value
 
+    def file_bytes(self, offset: int, size: int) -> Tensor:
+        """A stretch of the file as a constant u8[size]; the span has been checked by whoever found it."""
+        data = memoryview(self._data)[offset : offset + size]
+        return Tensor(DType.U8, (size,), Space.MODEL, offset, data=data)
+
+    def append_scratch(self, size: int) -> Tensor:
+        """u8[size] of its own at the arena's end."""
+        return Tensor(DType.U8, (size,), Space.ARENA, self._append(size))
+
     def constants(self) -> tuple[Tensor, ...]:
         """The constants resolved so far, in the file's order."""
         found = {t for t in self._resolved.values() if isinstance(t, Tensor) and t.is_constant}

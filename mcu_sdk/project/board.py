@@ -11,7 +11,7 @@ import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -146,21 +146,56 @@ class Flash(_Table):
     command: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class Npu(_Table):
-    """A neural processing unit: Vela's accelerator name ("ethos-u55-128") and the registers' address."""
+Accelerator = Annotated[
+    str, Field(pattern=r"^ethos-u(55-(32|64|128|256)|65-(256|512)|85-(128|256|512|1024|2048))$")
+]
+"""Vela's name of an accelerator: the NPU and its multiply-accumulators per cycle."""
 
-    accelerator: Annotated[
-        str, Field(pattern=r"^ethos-u(55-(32|64|128|256)|65-(256|512)|85-(128|256|512|1024|2048))$")
-    ]
-    base: Address
+Family = Literal["u55", "u65", "u85"]
+
+
+class VelaConfig(_Table):
+    """What Vela is told of the memories around a family of NPUs; `memory_modes` has the default first."""
+
+    system_config: Annotated[str, Field(pattern=r"^\w+$")]
+    memory_modes: Annotated[tuple[Annotated[str, Field(pattern=r"^\w+$")], ...], Field(min_length=1)]
+
+
+class Npu(_Table):
+    """The neural processing units that the board can have, and which memory they reach.
+
+    `base`: the registers' address (none for a native board). `arena` and `weights`: the regions for the arena,
+    which holds the NPU's scratch, and for the .pte, which holds its commands and weights; most wanted first.
+    `shared`: the only region that QEMU shares with the simulated NPU.
+    """
+
+    targets: Annotated[tuple[Accelerator, ...], Field(min_length=1)]
+    base: Address | None = None
+    arena: Preference | None = None
+    weights: Preference | None = None
+    shared: Annotated[str, Field(pattern=_IDENTIFIER)] | None = None
+    vela: dict[Family, VelaConfig]
+
+    @model_validator(mode="after")
+    def _knows_every_family(self) -> Self:
+        for target in self.targets:
+            if family_of(target) not in self.vela:
+                raise ValueError(f"{target} is a target, and there is no [npu.vela.{family_of(target)}]")
+        return self
+
+
+def family_of(accelerator: str) -> Family:
+    """ "u55" of "ethos-u55-128"."""
+    return cast(Family, accelerator.split("-")[1])
 
 
 class Board(_Table):
-    """A checked board. `folder` is where its files are."""
+    """A checked board. `folder` is where its files are; `target` what a model is compiled for unless told."""
 
     name: Annotated[str, Field(pattern=_NAME)]
     description: Annotated[str, Field(min_length=1, max_length=200)]
     console: Literal["uart", "stdio"] = "uart"
+    target: str = ""
     stack_bytes: Size
     core: Core
     region: tuple[Region, ...] = ()
@@ -182,8 +217,33 @@ class Board(_Table):
     def regions(self) -> dict[str, Region]:
         return {region.name: region for region in self.region}
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What a model can be compiled for: the processor, then the NPUs."""
+        return (self.core.cpu, *(self.npu.targets if self.npu else ()))
+
+    @property
+    def default_target(self) -> str:
+        return self.target or self.core.cpu
+
+    def with_npu_memory(self, *, shared: bool = False) -> Board:
+        """The board with the arena and the model where its NPU reaches them; `shared`: where QEMU shares them.
+
+        A native board, which has no regions, stays as it is.
+        """
+        npu = self.npu
+        if npu is None or self.placement is None or npu.arena is None or npu.weights is None:
+            return self
+        arena, weights = npu.arena, npu.weights
+        if shared and npu.shared is not None:
+            arena = weights = (npu.shared,)
+        placement = self.placement.model_copy(update={"arena": arena, "weights": weights})
+        return self.model_copy(update={"placement": placement})
+
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
+        if self.default_target not in self.targets:
+            raise ValueError(f"target is {self.target!r}; the board has {', '.join(self.targets)}")
         if self.is_host:
             if self.region or self.placement or self.uart:
                 raise ValueError("a native board has no regions, no placement and no UART")
@@ -200,6 +260,8 @@ class Board(_Table):
             raise ValueError("a board needs a [placement] table")
         _check_regions(self.region)
         _check_placement(self.placement, self.regions)
+        if self.npu is not None:
+            _check_npu(self.npu, self.regions)
         return self
 
 
@@ -234,6 +296,19 @@ def _check_placement(placement: Placement, regions: dict[str, Region]) -> None:
     for section in ("vectors", "code", "data", "stack"):
         if len(placement.of(section)) != 1:
             raise ValueError(f"placement.{section} takes exactly one region")
+
+
+def _check_npu(npu: Npu, regions: dict[str, Region]) -> None:
+    """The NPU's registers have an address, and the regions that it reaches exist; ValueError otherwise."""
+    if npu.base is None or npu.arena is None or npu.weights is None:
+        raise ValueError("[npu] needs base, arena and weights")
+    named = [*npu.arena, *npu.weights, *([npu.shared] if npu.shared else [])]
+    for name in named:
+        if name not in regions:
+            raise ValueError(f"[npu] names the region {name!r}; the regions are: {', '.join(regions)}")
+    for name in (*npu.arena, *([npu.shared] if npu.shared else [])):
+        if regions[name].kind != "ram":
+            raise ValueError(f"npu.arena and npu.shared have to be RAM; {name!r} is not")
 
 
 def list_boards() -> list[Board]:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mcu_sdk import resources
+from mcu_sdk.compiler.ethos_u.target import NpuTarget
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project import manifest
 from mcu_sdk.project.board import Board
@@ -30,6 +31,9 @@ KEPT = "app"
 """The folder that is written once and then belongs to the user."""
 
 MODEL_FILE = "model/model.pte"
+
+SIMULATED_NPU_PRESET = "qemu"
+"""The preset whose firmware reaches the NPU's registers through semihosting."""
 
 _LANGUAGE_MODEL_TEMPLATE = "model/tokenizer.cpp.j2"
 _BOARD_TEMPLATES = ("cmake/board.cmake.j2", "cmake/board.ld.j2", "cmake/arm-none-eabi.cmake.j2")
@@ -61,7 +65,8 @@ class ProjectInputs:
 
     `name` is the model's name as the user knows it; only a cleaned form of it reaches paths and code. `tokenizer`
     is `DeviceTokenizer.to_template()`; None stands for no tokenizer. `files` are more files for model/ ("names.json").
-    `options` go into the manifest.
+    `options` go into the manifest. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
+    QEMU, which shares one region with the simulated NPU.
     """
 
     name: str
@@ -69,6 +74,8 @@ class ProjectInputs:
     layout: Layout
     plan: RenderablePlan
     pte: bytes
+    npu: NpuTarget | None = None
+    shared_layout: Layout | None = None
     language_model: LanguageModel | None = None
     tokenizer: Mapping[str, Any] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -153,6 +160,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "board": _board_context(board),
         "regions": list(board.region),
         "placement": inputs.layout.regions,
+        "npu": _npu_context(inputs),
         "plan": plan,
         "memories": [
             {
@@ -176,9 +184,23 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "eos_ids": list(language_model.eos_ids) if language_model else [],
         },
         "sources": _source_lists(inputs),
-        "presets": _presets(board),
+        "presets": _presets(board, simulated_npu=inputs.shared_layout is not None),
         "tokenizer": inputs.tokenizer
         or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
+    }
+
+
+def _npu_context(inputs: ProjectInputs) -> dict[str, Any] | None:
+    """What CMake has to know of the NPU; None for a project without."""
+    if inputs.npu is None:
+        return None
+    return {
+        "accelerator": inputs.npu.accelerator,
+        "simulated": inputs.shared_layout is not None,
+        "sources": {
+            access: f"sdk/drivers/ethos_u/register_access_{access}.cpp"
+            for access in ("host", "mmio", "semihosting")
+        },
     }
 
 
@@ -218,6 +240,8 @@ def _definitions(board: Board) -> list[str]:
             "MCU_UART_CLOCK_HZ": f"{board.uart.clock_hz}u",
             "MCU_UART_BAUD": f"{board.uart.baud}u",
         }
+    if board.npu is not None and board.npu.base is not None:
+        values["MCU_NPU_BASE"] = f"{board.npu.base:#010x}u"
     if board.counter is not None:
         values |= {
             "MCU_COUNTER_CONTROL": f"{board.counter.control:#010x}u",
@@ -228,7 +252,7 @@ def _definitions(board: Board) -> list[str]:
     return [f"{name}={value}" for name, value in values.items()]
 
 
-def _presets(board: Board) -> list[dict[str, Any]]:
+def _presets(board: Board, *, simulated_npu: bool) -> list[dict[str, Any]]:
     """CMake's configure presets. -g changes nothing of what runs; it is there for addr2line and debuggers."""
     fast, checked = "-O3 -g", "-O1 -g"
     kinds = [
@@ -237,6 +261,8 @@ def _presets(board: Board) -> list[dict[str, Any]]:
         ("host", "This computer", False, fast),
         ("host-debug", "This computer, with sanitizers", False, checked),
     ]
+    if simulated_npu:
+        kinds.insert(1, (SIMULATED_NPU_PRESET, "For QEMU, beside a simulated NPU", True, fast))
     return [
         {
             "name": name,
@@ -244,6 +270,7 @@ def _presets(board: Board) -> list[dict[str, Any]]:
             "cross": cross,
             "flags": flags,
             "sanitize": not cross and name.endswith("debug"),
+            "simulated_npu": name == SIMULATED_NPU_PRESET,
         }
         for name, description, cross, flags in kinds
     ]
@@ -376,11 +403,19 @@ def _write_all(inputs: ProjectInputs, folder: Path) -> None:
             continue
         text = environment.get_template(name).render(context)
         _write(folder / name.removesuffix(".j2"), text.encode("utf-8"))
+    if inputs.shared_layout is not None and not inputs.board.is_host:
+        shared = {**context, "placement": inputs.shared_layout.regions}
+        text = environment.get_template("cmake/board.ld.j2").render(shared)
+        _write(folder / "cmake" / "board-qemu.ld", text.encode("utf-8"))
 
     lists = context["sources"]
     wanted = [
         name.removeprefix("sdk/") for part in lists.values() for name in part if name.startswith("sdk/")
     ]
+    if context["npu"] is not None:
+        unused = () if not inputs.board.is_host else ("mmio", "semihosting")
+        sources = context["npu"]["sources"]
+        wanted += [path.removeprefix("sdk/") for key, path in sources.items() if key not in unused]
     board_source = "platform/board.cpp"
     firmware = resources.firmware()
     for name in needed_files([*(n for n in wanted if n != board_source), *inputs.plan.headers]):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcu_sdk.errors import BoardError
-from mcu_sdk.project.board import SECTIONS, list_boards, load_board
+from mcu_sdk.project.board import SECTIONS, board_names, list_boards, load_board
 
 GOOD = """
 name = "demo"
@@ -51,7 +51,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_packaged_boards_are_valid() -> None:
     boards = {board.name: board for board in list_boards()}
-    assert {"corstone-300", "host"} <= set(boards)
+    assert {"corstone-300", "corstone-320", "host"} <= set(boards)
     assert boards["host"].is_host and not boards["host"].regions
     corstone = boards["corstone-300"]
     assert corstone.regions["itcm"].size == 512 * 1024
@@ -107,7 +107,7 @@ def test_bad_files_are_explained(tmp_path: Path, old: str, new: str, said: str) 
     "name", ["nope", "../corstone-300", "a'b", 'a"b', "", ".", "corstone-300/", "x\0y", "é", "a" * 300]
 )
 def test_unknown_boards_list_the_known_ones(name: str) -> None:
-    with pytest.raises(BoardError, match="corstone-300, host"):
+    with pytest.raises(BoardError, match=", ".join(board_names())):
         load_board(name)
 
 
@@ -137,3 +137,45 @@ def test_any_damage_is_a_board_or_a_board_error(
 def test_the_import_is_light() -> None:
     code = "import sys, mcu_sdk.project.board; print(any(m in sys.modules for m in ('torch', 'executorch', 'numpy')))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+NPU = """
+[npu]
+targets = ["ethos-u55-128"]
+base = 0x40001000
+arena = "ram"
+weights = ["flash", "ram"]
+shared = "ram"
+[npu.vela.u55]
+system_config = "Ethos_U55_High_End_Embedded"
+memory_modes = ["Shared_Sram", "Sram_Only"]
+"""
+
+
+def test_an_npu_moves_the_arena_and_the_model(tmp_path: Path) -> None:
+    board = load_board(write(tmp_path, GOOD + NPU))
+    assert board.targets == ("cortex-m4", "ethos-u55-128") and board.default_target == "cortex-m4"
+    placement = board.with_npu_memory().placement
+    assert placement is not None and placement.arena == ("ram",) and placement.weights == ("flash", "ram")
+    shared = board.with_npu_memory(shared=True).placement
+    assert shared is not None and shared.arena == shared.weights == ("ram",)
+    assert placement.code == shared.code == ("flash",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('targets = ["ethos-u55-128"]', 'targets = ["ethos-u55-100"]', "npu.targets.0"),
+        ('targets = ["ethos-u55-128"]', 'targets = ["ethos-u85-256"]', "no [npu.vela.u85]"),
+        ('arena = "ram"', 'arena = "flash"', "have to be RAM"),
+        ('shared = "ram"', 'shared = "ddr"', "names the region 'ddr'"),
+        ("base = 0x40001000", "", "needs base"),
+        ('name = "demo"', 'name = "demo"\ntarget = "ethos-u55-32"', "the board has cortex-m4, ethos-u55-128"),
+    ],
+)
+def test_a_wrong_npu_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    head, tail = (GOOD, NPU.replace(old, new)) if old in NPU else (GOOD.replace(old, new), NPU)
+    assert (head, tail) != (GOOD, NPU)
+    with pytest.raises(BoardError) as caught:
+        load_board(write(tmp_path, head + tail))
+    assert said in str(caught.value)
