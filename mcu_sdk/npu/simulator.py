@@ -1,0 +1,125 @@
+"""A functional simulator of the Ethos-U55 (and of the U65 where it computes the same): streams in, bytes out.
+
+It matches the TOSA reference model on every blob of docs/npu_simulator.md; it knows nothing of time. What Vela does not
+emit is refused by name. What can be computed once (decoded weights, tables of addresses) is kept for each stream.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.npu.accelerator import Accelerator
+from mcu_sdk.npu.compute import Executable, Internal, prepare
+from mcu_sdk.npu.decode import decode
+from mcu_sdk.npu.errors import SimulationError
+from mcu_sdk.npu.memory_access import OutOfBounds, take
+from mcu_sdk.npu.operations import Convolution, ElementwiseOperation, Operation, PoolingOperation
+from mcu_sdk.npu.stream import check_accelerator, read_stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_Range = tuple[int, int, int, Operation]
+
+_KEPT_STREAMS = 8
+
+
+class Simulator:
+    """One NPU. `run` works on the memory it is given, in place.
+
+    Raises UnsupportedOperatorError for a family that is not simulated.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        if accelerator.family not in ("u55", "u65"):
+            raise UnsupportedOperatorError(
+                f"The simulator knows the Ethos-U55 and the U65, not {accelerator.name}: of the U85's weight format no "
+                "decoder is public.",
+                hint="Run the firmware on Arm's FVP.",
+            )
+        self.accelerator = accelerator
+        self._decoded: dict[bytes, tuple[list[Operation], list[_Range]]] = {}
+        self._kept: OrderedDict[bytes, list[tuple[Operation, Executable]]] = OrderedDict()
+
+    def run(self, commands: bytes, regions: Sequence[NDArray[np.uint8] | memoryview | None]) -> None:
+        """Execute a command block ("COP1") or stream to its STOP.
+
+        `regions[i]`: writable bytes from base pointer i on; they may go on to the end of the memory. Raises PteError
+        for a block that is corrupt or made for another accelerator, SimulationError for what the stream does wrong.
+        """
+        memory = [None if r is None else np.frombuffer(r, np.uint8) for r in regions]
+        internal = Internal(self.accelerator.shram_bytes)
+        for operation, executable in self._program(commands, memory):
+            try:
+                executable(memory, internal)
+            except (OutOfBounds, OverflowError, ValueError) as error:
+                raise SimulationError(operation.index, _name(operation), str(error)) from error
+
+    def _program(
+        self, commands: bytes, memory: Sequence[NDArray[np.uint8] | None]
+    ) -> list[tuple[Operation, Executable]]:
+        """The stream's operations, prepared; kept by the commands and by the weights that they read."""
+        key = blake2b(commands, digest_size=16).digest()
+        decoded = self._decoded.get(key)
+        if decoded is None:
+            stream = read_stream(commands)
+            check_accelerator(stream.config, self.accelerator)
+            operations = decode(stream)
+            decoded = self._decoded[key] = (operations, _constant_ranges(operations))
+        operations, constants = decoded
+        digest = blake2b(key, digest_size=16)
+        for region, begin, end, operation in constants:
+            digest.update(_take(operation, memory, region, begin, end - begin).data)
+        key = digest.digest()
+        if key not in self._kept:
+            self._kept[key] = [(each, self._prepare(each, memory)) for each in operations]
+            while len(self._kept) > _KEPT_STREAMS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _prepare(self, operation: Operation, memory: Sequence[NDArray[np.uint8] | None]) -> Executable:
+        try:
+            return prepare(operation, self.accelerator, memory)
+        except (OutOfBounds, ValueError) as error:
+            raise SimulationError(operation.index, _name(operation), str(error)) from error
+
+
+def _constant_ranges(operations: Sequence[Operation]) -> list[_Range]:
+    """Region, first byte, end, and an operation that reads them, of all weights and scales; neighbours joined."""
+    found: list[_Range] = [
+        (stretch.region, stretch.begin, stretch.begin + stretch.length, operation)
+        for operation in operations
+        if isinstance(operation, Convolution)
+        for stretch in (*operation.weights, *operation.scales)
+    ]
+    joined: list[_Range] = []
+    for region, begin, end, operation in sorted(found, key=lambda r: r[:3]):
+        if joined and joined[-1][0] == region and begin <= joined[-1][2]:
+            joined[-1] = (region, joined[-1][1], max(joined[-1][2], end), joined[-1][3])
+        else:
+            joined.append((region, begin, end, operation))
+    return joined
+
+
+def _take(operation: Operation, memory: object, region: int, begin: int, length: int) -> NDArray[np.uint8]:
+    try:
+        return take(memory, region, begin, length)  # type: ignore[arg-type]
+    except OutOfBounds as error:
+        raise SimulationError(operation.index, _name(operation), str(error)) from error
+
+
+def _name(operation: Operation) -> str:
+    if isinstance(operation, Convolution):
+        return "NPU_OP_DEPTHWISE" if operation.depthwise else "NPU_OP_CONV"
+    if isinstance(operation, PoolingOperation):
+        return f"NPU_OP_POOL {operation.mode.name}"
+    if isinstance(operation, ElementwiseOperation):
+        return f"NPU_OP_ELEMENTWISE {operation.mode.name}"
+    return "NPU_OP_DMA_START"
