@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,18 +44,15 @@ class Internal:
         self.bytes = np.zeros(size, np.uint8)
 
 
-def prepare(operation: Operation, accelerator: Accelerator, memory: Region) -> Executable:
-    """The operation as a function. Weights are read out of `memory` now; they are taken to be constant.
-
-    Raises OutOfBounds for weights outside their memory, and ValueError for what is not simulated.
-    """
+def prepare(operation: Operation, accelerator: Accelerator) -> Executable:
+    """The operation as a function. Raises ValueError for what is not simulated."""
     if isinstance(operation, Dma):
         return _prepare_dma(operation)
     if isinstance(operation, ElementwiseOperation):
         return _prepare_elementwise(operation, accelerator)
     if isinstance(operation, PoolingOperation):
         return _prepare_pooling(operation, accelerator)
-    return _prepare_convolution(operation, accelerator, memory)
+    return _prepare_convolution(operation, accelerator)
 
 
 def _prepare_dma(dma: Dma) -> Executable:
@@ -166,33 +164,66 @@ class _WindowReader:
         return found
 
 
-def _prepare_convolution(operation: Convolution, accelerator: Accelerator, memory: Region) -> Executable:
-    weights, bias, scale, shift = _constants(operation, accelerator, memory)
+def _prepare_convolution(operation: Convolution, accelerator: Accelerator) -> Executable:
     height, width, channels = operation.output.ofm.shape
     reader = _WindowReader(operation.window, (height, width))
     finish = _Finish(operation.output, accelerator)
-    sums = np.abs(weights.astype(np.int64)).sum(axis=(1, 2, 3))
-    largest = int((sums * reader.largest() + np.abs(bias)).max())
-    products = int(sums.max()) * reader.largest()
-    if products >= _EXACT_F64:
-        raise ValueError(f"sums of up to {products} are not simulated")
-    dtype = np.float32 if products < _EXACT_F32 else np.float64
-    may_overflow = largest >= 1 << (_ACCUMULATOR_BITS[operation.accumulator] - 1)
-    shared = operation.output.scale
-    factor: Any = scale if shared is None else shared.scale
-    amount: Any = shift if shared is None else shared.shift
-    multiply = (_depthwise if operation.depthwise else _matrix)(
-        weights.astype(dtype), reader, (height, width)
-    )
+    kept: list[tuple[bytes, _Weights]] = []  # what was read last, and its digest: a DMA may have brought it
 
     def run(regions: Region, internal: Internal) -> None:
-        padded = reader.read_padded(regions, dtype)
-        total = multiply(padded).astype(np.int64) + bias
-        if may_overflow:
+        digest, packed = _read_constants(operation, regions)
+        if not kept or kept[0][0] != digest:
+            kept[:] = [(digest, _Weights(operation, accelerator, packed, reader))]
+        weights = kept[0][1]
+        padded = reader.read_padded(regions, weights.dtype)
+        total = weights.multiply(padded).astype(np.int64) + weights.bias
+        if weights.may_overflow:
             _check_accumulator(int(np.abs(total).max()), operation.accumulator)
-        finish(regions, internal, total.reshape(height, width, channels), factor, amount)
+        finish(regions, internal, total.reshape(height, width, channels), weights.scale, weights.shift)
 
     return run
+
+
+class _Weights:
+    """A convolution's constants, decoded. Raises ValueError where a sum could be too large to be computed exactly."""
+
+    def __init__(
+        self,
+        operation: Convolution,
+        accelerator: Accelerator,
+        packed: list[tuple[bytes, bytes]],
+        reader: _WindowReader,
+    ) -> None:
+        weights, self.bias, scale, shift = _constants(operation, accelerator, packed)
+        shared = operation.output.scale
+        self.scale: Any = scale if shared is None else shared.scale
+        self.shift: Any = shift if shared is None else shared.shift
+        sums = np.abs(weights.astype(np.int64)).sum(axis=(1, 2, 3))
+        products = int(sums.max()) * reader.largest()
+        if products >= _EXACT_F64:
+            raise ValueError(f"sums of up to {products} are not simulated")
+        self.dtype = np.float32 if products < _EXACT_F32 else np.float64
+        largest = int((sums * reader.largest() + np.abs(self.bias)).max())
+        self.may_overflow = largest >= 1 << (_ACCUMULATOR_BITS[operation.accumulator] - 1)
+        output = operation.output.ofm.shape[:2]
+        multiply = _depthwise if operation.depthwise else _matrix
+        self.multiply = multiply(weights.astype(self.dtype), reader, output)
+
+
+def _read_constants(operation: Convolution, regions: Region) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """A digest, and each core's weight stream and packed scales. Raises OutOfBounds."""
+    cores = len(operation.weights)
+    channels = operation.output.ofm.shape[2]
+    digest = blake2b(digest_size=16)
+    packed = []
+    for core, (place, scales) in enumerate(zip(operation.weights, operation.scales, strict=True)):
+        number = len(range(core, channels, cores))
+        stream = take(regions, place.region, place.begin, place.length).tobytes()
+        table = take(regions, scales.region, scales.begin, SCALE_BYTES * number).tobytes()
+        digest.update(stream)
+        digest.update(table)
+        packed.append((stream, table))
+    return digest.digest(), packed
 
 
 def _matrix(
@@ -226,24 +257,20 @@ def _depthwise(
 
 
 def _constants(
-    operation: Convolution, accelerator: Accelerator, memory: Region
+    operation: Convolution, accelerator: Accelerator, packed: list[tuple[bytes, bytes]]
 ) -> tuple[NDArray[np.int16], Integers, Integers, Integers]:
     """Weights [channels, rows, columns, inputs], bias, scale and shift of each channel; cores take turns."""
     channels = operation.output.ofm.shape[2]
     bits = operation.window.ifm.type.bits
-    cores = len(operation.weights)
     rows, columns = operation.window.kernel.taps
     depth = 1 if operation.depthwise else operation.window.ifm.shape[2]
     weights = np.empty((channels, rows, columns, depth), np.int16)
     bias, scale, shift = (np.empty(channels, np.int64) for _ in range(3))
-    for core in range(cores):
-        own = slice(core, channels, cores)
+    for core, (stream, table) in enumerate(packed):
+        own = slice(core, channels, len(packed))
         number = len(range(channels)[own])
-        place, scales = operation.weights[core], operation.scales[core]
-        stream = take(memory, place.region, place.begin, place.length).tobytes()
         weights[own] = decode_weights(stream, operation, accelerator, number, bits)
-        packed = take(memory, scales.region, scales.begin, SCALE_BYTES * number).tobytes()
-        bias[own], scale[own], shift[own] = decode_scales(packed, number)
+        bias[own], scale[own], shift[own] = decode_scales(table, number)
     return weights, bias, scale, shift
 
 

@@ -18,14 +18,12 @@ from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.compute import Executable, Internal, prepare
 from mcu_sdk.npu.decode import decode
 from mcu_sdk.npu.errors import SimulationError
-from mcu_sdk.npu.memory_access import OutOfBounds, take
+from mcu_sdk.npu.memory_access import OutOfBounds
 from mcu_sdk.npu.operations import Convolution, ElementwiseOperation, Operation, PoolingOperation
 from mcu_sdk.npu.stream import check_accelerator, read_stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_Range = tuple[int, int, int, Operation]
 
 _KEPT_STREAMS = 8
 
@@ -44,7 +42,6 @@ class Simulator:
                 hint="Run the firmware on Arm's FVP.",
             )
         self.accelerator = accelerator
-        self._decoded: dict[bytes, tuple[list[Operation], list[_Range]]] = {}
         self._kept: OrderedDict[bytes, list[tuple[Operation, Executable]]] = OrderedDict()
 
     def run(self, commands: bytes, regions: Sequence[NDArray[np.uint8] | memoryview | None]) -> None:
@@ -55,64 +52,29 @@ class Simulator:
         """
         memory = [None if r is None else np.frombuffer(r, np.uint8) for r in regions]
         internal = Internal(self.accelerator.shram_bytes)
-        for operation, executable in self._program(commands, memory):
+        for operation, executable in self._program(commands):
             try:
                 executable(memory, internal)
             except (OutOfBounds, OverflowError, ValueError) as error:
                 raise SimulationError(operation.index, _name(operation), str(error)) from error
 
-    def _program(
-        self, commands: bytes, memory: Sequence[NDArray[np.uint8] | None]
-    ) -> list[tuple[Operation, Executable]]:
-        """The stream's operations, prepared; kept by the commands and by the weights that they read."""
+    def _program(self, commands: bytes) -> list[tuple[Operation, Executable]]:
+        """The stream's operations, prepared; kept for the streams that were run last."""
         key = blake2b(commands, digest_size=16).digest()
-        decoded = self._decoded.get(key)
-        if decoded is None:
+        if key not in self._kept:
             stream = read_stream(commands)
             check_accelerator(stream.config, self.accelerator)
-            operations = decode(stream)
-            decoded = self._decoded[key] = (operations, _constant_ranges(operations))
-        operations, constants = decoded
-        digest = blake2b(key, digest_size=16)
-        for region, begin, end, operation in constants:
-            digest.update(_take(operation, memory, region, begin, end - begin).data)
-        key = digest.digest()
-        if key not in self._kept:
-            self._kept[key] = [(each, self._prepare(each, memory)) for each in operations]
+            self._kept[key] = [(each, self._prepare(each)) for each in decode(stream)]
             while len(self._kept) > _KEPT_STREAMS:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def _prepare(self, operation: Operation, memory: Sequence[NDArray[np.uint8] | None]) -> Executable:
+    def _prepare(self, operation: Operation) -> Executable:
         try:
-            return prepare(operation, self.accelerator, memory)
-        except (OutOfBounds, ValueError) as error:
+            return prepare(operation, self.accelerator)
+        except ValueError as error:
             raise SimulationError(operation.index, _name(operation), str(error)) from error
-
-
-def _constant_ranges(operations: Sequence[Operation]) -> list[_Range]:
-    """Region, first byte, end, and an operation that reads them, of all weights and scales; neighbours joined."""
-    found: list[_Range] = [
-        (stretch.region, stretch.begin, stretch.begin + stretch.length, operation)
-        for operation in operations
-        if isinstance(operation, Convolution)
-        for stretch in (*operation.weights, *operation.scales)
-    ]
-    joined: list[_Range] = []
-    for region, begin, end, operation in sorted(found, key=lambda r: r[:3]):
-        if joined and joined[-1][0] == region and begin <= joined[-1][2]:
-            joined[-1] = (region, joined[-1][1], max(joined[-1][2], end), joined[-1][3])
-        else:
-            joined.append((region, begin, end, operation))
-    return joined
-
-
-def _take(operation: Operation, memory: object, region: int, begin: int, length: int) -> NDArray[np.uint8]:
-    try:
-        return take(memory, region, begin, length)  # type: ignore[arg-type]
-    except OutOfBounds as error:
-        raise SimulationError(operation.index, _name(operation), str(error)) from error
 
 
 def _name(operation: Operation) -> str:
