@@ -3,6 +3,8 @@
 # make check     formatting, lint and types
 # make test-all  the test suite with its full matrices (slow)
 # make matrix    every model with every choice of scales, host against QEMU; the result goes to docs/test-matrix.md
+# make bench     instructions, RAM and code of every benchmark in QEMU, against the committed baseline
+# make bench-baseline   the same, and the result becomes the baseline
 # make setup     only what is needed: Debian packages, and a virtual environment in .venv
 #
 # A second run installs nothing. PYTHON names another interpreter, PIP_FLAGS goes to every `pip install`.
@@ -18,7 +20,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test test-all matrix check setup system
+.PHONY: demo test test-all matrix bench bench-baseline check setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -35,6 +37,12 @@ test-all: check
 
 matrix: setup
 	$(BIN)/python tools/run_matrix.py
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+bench-baseline: setup
+	$(BIN)/python -m benchmarks --baseline
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,0 +1,97 @@
+"""From a case to its figures: generate, build, run in QEMU."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import models
+from benchmarks.cases import Case
+from benchmarks.results import Figures
+from mcu_sdk.compiler.ideal import plan_macs
+from mcu_sdk.compiler.plan import Plan
+from mcu_sdk.errors import RunError
+from mcu_sdk.generate import GenerateRequest, generate
+from mcu_sdk.pipeline import CompileOptions
+from mcu_sdk.project.board import load_board
+from mcu_sdk.project.build import build
+from mcu_sdk.project.elf import ElfSizes
+from mcu_sdk.targets import qemu
+from mcu_sdk.targets.protocol import Request, Transcript
+
+BOARD = "corstone-300"
+MACS_PER_IDEAL_INSTRUCTION = 8
+"""One 16-byte load and one 16-lane multiply-accumulate for 16 MACs."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A case's firmware."""
+
+    case: Case
+    project: Path
+    plan: Plan
+    vocabulary: int
+    program: Path
+    sizes: ElfSizes
+
+
+def prepare(case: Case, folder: Path) -> Built:
+    """Generate and build the case below `folder`; what did not change since the last time is not made again."""
+    project = folder / case.name
+    shutil.rmtree(project / "app", ignore_errors=True)  # the user's part, which nobody changed: take it fresh
+    request = GenerateRequest(
+        board=BOARD,
+        compile_options=CompileOptions(cache_length=case.cache or None),
+        model=str(models.llama_checkpoint(case.llama, case.cache, folder / "models")) if case.llama else None,
+        pte=models.multilayer_perceptron_pte(folder / "models") if case.source == "mlp" else None,
+        output=project,
+        name=case.name,
+    )
+    generated = generate(request)
+    built = build(project)
+    assert built.sizes is not None
+    vocabulary = generated.plan.outputs[0].shape[-1]
+    return Built(case, project, generated.plan, vocabulary, built.program, built.sizes)
+
+
+def run_to(built: Built, position: int, program: Path | None = None) -> Transcript:
+    """Run up to and including the step at `position`; `instructions_last` is that step's count."""
+    board = load_board(BOARD)
+    if built.case.cache:
+        request = Request(ids=token_ids(built.vocabulary, position + 1), tokens=1)
+    else:
+        request = Request(steps=position + 1, seed=1)
+    return qemu.run(board, program or built.program, request)
+
+
+def token_ids(vocabulary: int, count: int, seed: int = 0) -> tuple[int, ...]:
+    """A prompt of made-up tokens. The counts do not depend on them: no kernel looks at what it multiplies."""
+    draw = random.Random(seed)
+    return tuple(draw.randrange(vocabulary) for _ in range(count))
+
+
+def step_instructions(built: Built, position: int) -> int:
+    """The instructions of the step at `position`. Raises RunError where the simulator's clock counts none."""
+    count = run_to(built, position).number("instructions_last")
+    if count is None:
+        raise RunError(
+            f"Case {built.case.name} was expected to report its instructions; it reported none.",
+            hint="QEMU has to run with -icount, as the board.toml says.",
+        )
+    return count
+
+
+def figures(built: Built, positions: Sequence[int] | None = None) -> Figures:
+    """The case's five figures."""
+    first, last = positions or built.case.positions
+    return Figures(
+        instructions_first=step_instructions(built, first),
+        instructions_last=step_instructions(built, last),
+        ram_bytes=built.sizes.ram,
+        code_bytes=built.sizes.code,
+        ideal_instructions=plan_macs(built.plan) // MACS_PER_IDEAL_INSTRUCTION,
+    )
