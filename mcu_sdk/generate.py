@@ -198,9 +198,12 @@ def _from_pte(request: GenerateRequest, path: Path) -> _Source:
 
 
 def _names_beside(path: Path) -> tuple[str, ...] | None:
-    """The module paths of the .pte's instructions, when a names.json of ours lies beside it."""
+    """The module paths of the .pte's instructions, when a file of ours with them lies beside it."""
+    own = path.with_suffix(".names.json")
     try:
-        content = json.loads((path.parent / "names.json").read_text(encoding="utf-8"))
+        content = json.loads(
+            (own if own.is_file() else path.parent / "names.json").read_text(encoding="utf-8")
+        )
         names = content["instructions"]
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -88,14 +88,14 @@ def quantized_step(
     The program is one step, `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, in PyTorch:
     what the firmware is compared with.
     """
-    with step("Loading PyTorch and the checkpoint"), _reproducible():
+    with step("Loading PyTorch and the checkpoint"), reproducible():
         from mcu_sdk.model.export import choose_cache_length, export_decoder
         from mcu_sdk.model.load import load_model
 
         model = load_model(checkpoint)
         cache_length = choose_cache_length(model, options.cache_length)
         metadata = llm_metadata(model, cache_length)
-    with step("Calibrating"), _reproducible():
+    with step("Calibrating"), reproducible():
         windows = _calibration_windows(checkpoint, model, options, cache_length)
         ranges = _cache_ranges(model, windows, options)
     with step("Exporting one step with a static cache"):
@@ -104,14 +104,14 @@ def quantized_step(
         from mcu_sdk.compiler.fuse import fuse
 
         counts = fuse(program, cache_length, ranges)
-    with step("Quantizing to int8"), _reproducible():
+    with step("Quantizing to int8"), reproducible():
         from mcu_sdk.compiler.quantize import int8_share, quantize
 
         def calibrate(prepared: GraphModule) -> None:
             _run_steps(prepared, windows if options.activations == "static" else windows[:1, :1])
 
         quantized = quantize(program, options.activations, calibrate)
-        _check_finite(quantized)
+        check_finite(quantized)
     facts = {
         "cache_length": cache_length,
         "activations": options.activations,
@@ -124,7 +124,7 @@ def quantized_step(
 
 
 @contextmanager
-def _reproducible() -> Iterator[None]:
+def reproducible() -> Iterator[None]:
     """One thread while sums decide scales: a reduction split over threads depends on their number."""
     import torch
 
@@ -201,7 +201,7 @@ def _run_steps(prepared: GraphModule, windows: torch.Tensor) -> None:
             prepared(input_ids=torch.tensor([[token]]), cache_position=torch.tensor([position]))
 
 
-def _check_finite(program: ExportedProgram) -> None:
+def check_finite(program: ExportedProgram) -> None:
     import torch
 
     for name, value in program.state_dict.items():

@@ -29,6 +29,7 @@ from mcu_sdk.compiler.fuse.graph import (
     aten,
     constant_name,
     constant_value,
+    dtype_of,
     is_call,
     is_constant,
     replace,
@@ -36,6 +37,7 @@ from mcu_sdk.compiler.fuse.graph import (
     shape_of,
     tidy,
 )
+from mcu_sdk.compiler.requantize import rewrite_requantized
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
@@ -70,11 +72,15 @@ DYNAMIC = QuantizationSpec(
 
 
 class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
-    """Linears: int8 weights per output channel and int8 inputs. Embeddings: int8 rows. The rest stays float."""
+    """Linears: int8 weights per output channel and int8 inputs. Embeddings: int8 rows. The rest stays float.
 
-    def __init__(self, activations: Activations) -> None:
+    With `int8_outputs` what the model returns is int8, too, at a calibrated scale.
+    """
+
+    def __init__(self, activations: Activations, int8_outputs: bool = False) -> None:
         super().__init__()
         self.activations = activations
+        self.int8_outputs = int8_outputs
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """Give each of several linears that read one value a view of its own: PT2E's conversion expects a single
@@ -93,21 +99,29 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
         return model
 
     def annotate(self, model: GraphModule) -> GraphModule:
+        returned = _returned(model) if self.int8_outputs else set()
         for node in model.graph.nodes:
+            specs: dict[Any, QuantizationSpec] = {}
             if is_call(node, aten.linear.default) and _is_attribute(args(node)[1]):
                 x = STATIC if self.activations == "static" else DYNAMIC
                 specs = {args(node)[0]: x, args(node)[1]: WEIGHT}
             elif is_call(node, aten.embedding.default) and _is_attribute(args(node)[0]):
                 specs = {args(node)[0]: WEIGHT}
-            else:
-                continue
-            node.meta["quantization_annotation"] = QuantizationAnnotation(
-                input_qspec_map=specs, output_qspec=None, _annotated=True
-            )
+            if specs or node in returned:
+                node.meta["quantization_annotation"] = QuantizationAnnotation(
+                    input_qspec_map=specs, output_qspec=STATIC if node in returned else None, _annotated=True
+                )
         return model
 
     def validate(self, model: GraphModule) -> None:
         """Nothing can go wrong that the rewrite below would not see."""
+
+
+def _returned(model: GraphModule) -> set[Node]:
+    """The float32 values that the model computes and returns."""
+    (returned,) = args(model.graph.output_node())
+    nodes = returned if isinstance(returned, (list, tuple)) else (returned,)
+    return {node for node in nodes if isinstance(node, Node) and dtype_of(node) == torch.float32}
 
 
 def _is_attribute(node: object) -> bool:
@@ -118,16 +132,21 @@ def quantize(
     program: ExportedProgram,
     activations: Activations,
     calibrate: Callable[[GraphModule], None],
+    *,
+    requantize: bool = False,
+    int8_outputs: bool = False,
 ) -> ExportedProgram:
     """An int8 program with the same inputs and outputs.
 
     `calibrate` runs the prepared module on data: one step is enough for the weights, static activations want more.
-    Buffers that change from step to step are zero again afterwards.
+    Buffers that change from step to step are zero again afterwards. With `requantize`, a linear whose result is
+    quantized again (behind a clamp, at most) gives int8; `int8_outputs` quantizes what the model returns, still
+    followed by a dequantization.
     """
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
     mutable = set(program.graph_signature.buffers_to_mutate.values())
-    prepared = prepare_pt2e(module, McuQuantizer(activations))
+    prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs))
     with torch.no_grad():
         calibrate(prepared)
         converted = convert_pt2e(prepared)
@@ -140,13 +159,13 @@ def quantize(
     for node in list(quantized.graph.nodes):
         if is_call(node, aten._assert_tensor_metadata.default):
             quantized.graph.erase_node(node)
-    _rewrite_linears(quantized)
+    _rewrite_linears(quantized, requantize)
     _rewrite_embeddings(quantized)
     tidy(quantized)
     return quantized
 
 
-def _rewrite_linears(program: ExportedProgram) -> None:
+def _rewrite_linears(program: ExportedProgram, requantize: bool) -> None:
     graph = program.graph
     rows: dict[Node, tuple[Node, Node]] = {}
     for node in list(graph.nodes):
@@ -166,6 +185,8 @@ def _rewrite_linears(program: ExportedProgram) -> None:
                 rows[source] = _quantize_rows(program, source)
             replace(graph, node, mcu.linear_s8.default, (*rows[source], values, scales, bias))
         elif is_call(x, decomposed.dequantize_per_tensor.default):
+            if requantize and rewrite_requantized(program, node, values, scales, bias):
+                continue
             _rewrite_static_linear(program, node, x, values, scales, bias)
 
 

@@ -1,0 +1,187 @@
+"""A plain `torch.nn.Module` -> a .pte for `mcu-sdk generate --pte`: the Python API (docs/python_api.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mcu_sdk.console import quiet_libraries, step
+from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.pipeline import Activations, CompiledModel, check_finite, reproducible
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule
+
+    from mcu_sdk.compiler.border import Scale
+
+Border = Literal["float", "int8"]
+Inputs = tuple[Any, ...]
+
+
+def compile_module(
+    module: torch.nn.Module,
+    example_inputs: torch.Tensor | Sequence[torch.Tensor],
+    *,
+    calibration: Iterable[torch.Tensor | Sequence[torch.Tensor]] = (),
+    activations: Activations = "static",
+    border: Border = "float",
+    output: str | Path | None = None,
+) -> CompiledModel:
+    """Quantize a module to int8 and lower it to a .pte, ready for `mcu-sdk generate --pte`.
+
+    `example_inputs`: one call's tensors; their shapes and types become the firmware's. `calibration`: more such
+    calls, from which static scales are taken; without any, the example alone. `activations`: "static" keeps a chain
+    of linears (with ReLUs or clamps between them) int8 from end to end, "dynamic" finds each linear's input scale at
+    run time. `border`: "float" takes and gives float32; "int8" (static only) takes and gives int8, the scales being
+    in `facts["inputs"]` and `facts["outputs"]` (real = scale * (q - zero_point)). `output`: where to write the .pte;
+    the names of its operations go beside it.
+
+    The module is called as it is in `eval()`; it is left as it was. Raises UsageError for arguments that do not go
+    together, ModelError for a module that cannot be called, exported, quantized or lowered, and OSError for an
+    output that cannot be written.
+    """
+    _check(activations, border, output)
+    example = _call(example_inputs, "example_inputs")
+    calls = [_call(inputs, "calibration") for inputs in calibration] or [example]
+    with quiet_libraries():
+        training = {part: part.training for part in module.modules()}
+        module.eval()
+        try:
+            compiled = _compile(module, example, calls, activations, border)
+        finally:
+            for part, was in training.items():
+                part.training = was
+    if output is not None:
+        write_compiled(compiled, Path(output))
+    return compiled
+
+
+def write_compiled(compiled: CompiledModel, path: Path) -> None:
+    """Write the .pte, and the names of its operations beside it, where `generate --pte` looks for them."""
+    path.write_bytes(compiled.pte)
+    names = json.dumps({"instructions": compiled.names}, indent=1) + "\n"
+    path.with_suffix(".names.json").write_text(names, encoding="utf-8")
+
+
+def _check(activations: str, border: str, output: str | Path | None) -> None:
+    for name, value, known in (
+        ("activations", activations, ("static", "dynamic")),
+        ("border", border, ("float", "int8")),
+    ):
+        if value not in known:
+            raise UsageError(f"{name} is {known[0]!r} or {known[1]!r}, not {value!r}.")
+    if border == "int8" and activations != "static":
+        raise UsageError(
+            "An int8 border needs calibrated scales; activations='dynamic' has none.",
+            hint="Leave `activations` out, or take border='float'.",
+        )
+    if output is not None and Path(output).suffix != ".pte":
+        raise UsageError(
+            f"output is the path of a .pte; {str(output)!r} does not end so.", hint="Add .pte to it."
+        )
+
+
+def _call(inputs: Any, name: str) -> Inputs:
+    """The tensors of one call as a tuple."""
+    import torch
+
+    call = (inputs,) if isinstance(inputs, torch.Tensor) else inputs
+    if not isinstance(call, (tuple, list)) or not all(isinstance(value, torch.Tensor) for value in call):
+        raise UsageError(
+            f"{name} holds tensors, or tuples of them, one for each argument of the module; {type(inputs).__name__} "
+            "was given."
+        )
+    return tuple(call)
+
+
+def _compile(
+    module: torch.nn.Module, example: Inputs, calls: list[Inputs], activations: Activations, border: Border
+) -> CompiledModel:
+    with step("Exporting the module"):
+        program = _export(module, example)
+        _check_calibration(calls, example)
+    with step("Fusing"):
+        from mcu_sdk.compiler.fuse import fuse
+
+        counts = fuse(program, None, None)
+    with step("Quantizing to int8"), reproducible():
+        from mcu_sdk.compiler.quantize import int8_share, quantize
+
+        def calibrate(prepared: GraphModule) -> None:
+            for call in calls:
+                prepared(*call)
+
+        quantized = quantize(
+            program, activations, calibrate, requantize=activations == "static", int8_outputs=border == "int8"
+        )
+        check_finite(quantized)
+    scales: dict[str, Any] = {}
+    if border == "int8":
+        from mcu_sdk.compiler.border import int8_border
+
+        inputs, outputs = int8_border(quantized)
+        scales = {"inputs": list(map(_plain, inputs)), "outputs": list(map(_plain, outputs))}
+    with step("Lowering to ExecuTorch and planning memory"):
+        from mcu_sdk.compiler.lower import lower
+
+        lowered = lower(quantized, {})
+    facts = {
+        "activations": activations,
+        "border": border,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "fused": asdict(counts),
+        **int8_share(quantized),
+        **scales,
+    }
+    return CompiledModel(lowered.pte, lowered.names, facts)
+
+
+def _plain(scale: Scale | None) -> dict[str, Any] | None:
+    return None if scale is None else asdict(scale)
+
+
+def _export(module: torch.nn.Module, example: Inputs) -> ExportedProgram:
+    """The module's ATen graph for these shapes. Raises ModelError for whatever torch.export refuses."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            module(*example)
+    except Exception as error:  # the module's own code raises all kinds
+        raise ModelError(
+            f"The module was expected to take its example inputs; it raises {type(error).__name__}: "
+            f"{_first_line(error)}",
+            hint="Give one tensor for each argument of forward(), in order.",
+        ) from error
+    try:
+        with torch.no_grad():
+            exported = torch.export.export(module, example, strict=False)
+            program: ExportedProgram = exported.run_decompositions({})
+            return program
+    except Exception as error:  # torch.export raises all kinds
+        raise ModelError(
+            f"A module that torch.export can trace was expected; {type(module).__name__} is none: "
+            f"{type(error).__name__}: {_first_line(error)}",
+            hint="Control flow that depends on values, and shapes that change, cannot become a fixed plan.",
+        ) from error
+
+
+def _check_calibration(calls: list[Inputs], example: Inputs) -> None:
+    """Raises UsageError for a calibration call whose shapes or types are not the example's."""
+    wanted = [(value.dtype, tuple(value.shape)) for value in example]
+    for number, call in enumerate(calls):
+        found = [(value.dtype, tuple(value.shape)) for value in call]
+        if found != wanted:
+            raise UsageError(
+                f"Each call to calibrate on has to look like the example, {wanted}; number {number} is {found}.",
+                hint="Split batches into calls of the example's shape.",
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:300]
