@@ -15,11 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import measure, plots, results, tables
+from benchmarks import measure, plots, profiles, results, tables
 from benchmarks.cases import CASES, Case
 from benchmarks.reference import load_reference
 from mcu_sdk.console import quiet_libraries, set_quiet
 from mcu_sdk.errors import McuSdkError
+from mcu_sdk.project.profile import to_table
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "benchmarks"
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = [CASES[name] for name in options.cases or CASES]
     try:
         with quiet_libraries():
-            return run(cases, new_baseline=options.baseline)
+            return run(cases, new_baseline=options.baseline, profile=not options.no_profile)
     except McuSdkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -46,18 +47,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], help="default: all", metavar="CASE")
     parser.add_argument("--baseline", action="store_true", help="make the figures the new baseline")
+    parser.add_argument("--no-profile", action="store_true", help="leave the tables by operator out")
     parser.add_argument("--verbose", action="store_true", help="show each step")
     return parser.parse_args(arguments)
 
 
-def run(cases: Sequence[Case], *, new_baseline: bool) -> int:
+def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> int:
     """Measure, print, write."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     baseline, reference = results.read(results.BASELINE), load_reference()
     latest: dict[str, results.Figures] = {}
     for case in cases:
         print(f"{case.name}: {case.title}", file=sys.stderr, flush=True)
-        latest[case.name] = measure.figures(measure.prepare(case, WORK))
+        built = measure.prepare(case, WORK)
+        latest[case.name] = measure.figures(built)
+        if profile:
+            _show_profile(console, built)
     console.print(tables.instructions_table(latest, baseline, reference))
     console.print(tables.bytes_table(latest, baseline, reference))
     for source in reference.sources:
@@ -72,6 +77,21 @@ def run(cases: Sequence[Case], *, new_baseline: bool) -> int:
     for item in worse:
         console.print(f"worse than the baseline: {item}", style="red")
     return 1 if worse else 0
+
+
+def _show_profile(console: Console, built: measure.Built) -> None:
+    """The table by operator, and how near its bound the worst of the large products comes."""
+    position = built.case.positions[0]
+    rows = profiles.profile_case(built, position)
+    console.print(to_table(rows, f"{built.case.name}: {built.case.title}; position {position}"))
+    worst = profiles.worst_large_product(rows)
+    if worst is not None and worst.ratio is not None:
+        met = worst.ratio <= profiles.LARGE_GOAL
+        console.print(
+            f"products of 256 x 256 and larger: at most {worst.ratio:.3f} of the ideal ({worst.module or worst.operator}); "
+            f"goal {profiles.LARGE_GOAL}",
+            style="green" if met else "red",
+        )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class GenerateRequest:
     `tokenizer` is a tokenizer.json, or a folder with one, for a .pte that comes from elsewhere; `name` what the
     model is called in comments and reports. `target`: the processor or an NPU of the board (None: its default), with
     `memory_mode` (Vela's name; None: the board's choice) and `activation_bits` for an NPU.
+    With `profile` the firmware counts the instructions of each kernel call.
     """
 
     board: str
@@ -41,6 +42,7 @@ class GenerateRequest:
     memory_mode: str | None = None
     activation_bits: ActivationBits = 8
     use_cache: bool = True
+    profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def generate(request: GenerateRequest) -> Generated:
                 tokenizer=_device_tokenizer(source.tokenizer, facts) if language_model else None,
                 files=files,
                 options=_options(request, npu),
+                profile=request.profile,
             ),
             destination,
         )

@@ -57,6 +57,9 @@ void console_succeed() {
         print_unsigned(stack);
     }
     print_text("\n");
+#ifdef MCU_PROFILE
+    model::print_profile();
+#endif
     print_fact("verdict", "ok");
     print_end_of_answer();
 }

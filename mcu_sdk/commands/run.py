@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,11 @@ from mcu_sdk.commands.options import (
     parse_ids,
 )
 from mcu_sdk.console import step
+from mcu_sdk.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcu_sdk.project.opened import Project
+    from mcu_sdk.targets.protocol import Request
 
 
 def run_command(
@@ -41,6 +46,10 @@ def run_command(
     port: PortOption = None,
     timeout: TimeoutOption = 600.0,
     board: BoardOption = None,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Count the instructions of each operator in the last step instead."),
+    ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,6 +69,14 @@ def run_command(
         top_k=top_k,
         seed=seed,
     )
+    if profile:
+        if port is not None or markdown:
+            raise UsageError(
+                "--profile runs on a simulator and prints a table; --port and --markdown do not go with it.",
+                hint="Leave them out.",
+            )
+        _profile(opened, request, simulator, timeout, as_json)
+        return
     target = port or choose_simulator(opened, simulator)
     on_host = target == "host" and not opened.board.is_host
     # A board at a port runs what was flashed; its build still tells the sizes.
@@ -91,6 +108,29 @@ def run_command(
     else:
         print()
         print_report(report)
+
+
+def _profile(opened: Project, request: Request, simulator: str | None, timeout: float, as_json: bool) -> None:
+    """Run the project's profiled twin, and show what each operator costs."""
+    from rich.console import Console
+
+    from mcu_sdk.project import profile
+    from mcu_sdk.project.build import build
+    from mcu_sdk.project.verify import choose_simulator, device_runner, last_position
+
+    target = choose_simulator(opened, simulator)
+    folder, plan = profile.make_profiled(opened)
+    built = build(folder, opened.device_preset)
+    run = device_runner(opened, built.program, simulator=simulator, timeout=timeout)
+    with step(f"Running on {target}"):
+        transcript = run(request)
+    position = last_position(transcript)
+    rows = profile.costs(plan, transcript.profile, position)
+    if as_json:
+        print(json.dumps(profile.to_json(rows, position), indent=2))
+        return
+    title = f"{opened.manifest.name}, instructions at position {position}"
+    Console(highlight=False).print(profile.to_table(rows, title))
 
 
 def _say(text: str) -> None:

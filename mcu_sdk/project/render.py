@@ -67,6 +67,7 @@ class ProjectInputs:
     is `DeviceTokenizer.to_template()`; None stands for no tokenizer. `files` are more files for model/ ("names.json").
     `options` go into the manifest. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
     QEMU, which shares one region with the simulated NPU.
+    With `profile` the firmware counts the instructions of each call of the plan.
     """
 
     name: str
@@ -80,6 +81,7 @@ class ProjectInputs:
     tokenizer: Mapping[str, Any] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     options: Mapping[str, manifest.Option] = field(default_factory=dict)
+    profile: bool = False
 
 
 def render_project(inputs: ProjectInputs, destination: Path) -> Path:
@@ -185,6 +187,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         },
         "sources": _source_lists(inputs),
         "presets": _presets(board, simulated_npu=inputs.shared_layout is not None),
+        "profile": inputs.profile,
         "tokenizer": inputs.tokenizer
         or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
     }
@@ -343,6 +346,8 @@ def _source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         runtime += ["language_model", "sampler"]
     else:
         runtime += ["tensor_model"]
+    if inputs.profile:
+        runtime += ["profile"]
     return {
         "model": model,
         "runtime": [f"sdk/runtime/{name}.cpp" for name in sorted(runtime)],

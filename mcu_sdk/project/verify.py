@@ -198,6 +198,12 @@ def fed_tokens(transcript: Transcript) -> tuple[int, ...]:
     return transcript.prompt_ids + transcript.ids[:-1]
 
 
+def last_position(transcript: Transcript) -> int:
+    """The position of the last step, from 0; of a model that takes tensors, its number."""
+    steps = transcript.number("steps")
+    return (len(fed_tokens(transcript)) if steps is None else steps) - 1
+
+
 def first_difference(request: Request, on_host: Transcript, run_device: Run, run_host: Run) -> str:
     """Name the first step whose outputs differ, by running ever closer prefixes of the host's steps on both.
 

@@ -252,6 +252,11 @@ class Transcript:
     def prompt_ids(self) -> tuple[int, ...]:
         return _ids(self.facts.get("prompt_ids", ""))
 
+    @property
+    def profile(self) -> tuple[int, ...]:
+        """The instructions of each call of the plan in the last step; empty for a firmware that does not count them."""
+        return _ids(self.facts.get("profile", ""))
+
     def number(self, key: str) -> int | None:
         """A fact that is a decimal number, or None."""
         value = self.facts.get(key, "")
@@ -259,6 +264,7 @@ class Transcript:
 
 
 def _ids(text: str) -> tuple[int, ...]:
+    """Numbers between commas; none if the text is anything else."""
     return tuple(int(part) for part in text.split(",")) if re.fullmatch(r"[0-9]+(,[0-9]+)*", text) else ()
 
 

@@ -1,0 +1,40 @@
+"""Where each case spends its instructions, operator by operator."""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks.measure import BOARD, Built, run_to
+from mcu_sdk.compiler.ideal import MACS_PER_INSTRUCTION, PRODUCTS
+from mcu_sdk.project import profile
+from mcu_sdk.project.build import build
+from mcu_sdk.project.opened import open_project
+
+LARGE = 256 * 256
+"""Multiplications from which on a product counts as large: its loop, not what surrounds it, decides."""
+
+LARGE_GOAL = 1.2
+"""How near the bound a large matrix-vector product has to come."""
+
+
+def profile_case(built: Built, position: int) -> list[profile.Cost]:
+    """One row for each call of the step at `position`; also kept as profile.json beside the project's build."""
+    twin, plan = profile.make_profiled(open_project(built.project, BOARD))
+    program = build(twin).program
+    transcript = run_to(built, position, program)
+    rows = profile.costs(plan, transcript.profile, position)
+    text = json.dumps(profile.to_json(rows, position), indent=2) + "\n"
+    (built.project / "build" / "profile.json").write_text(text, encoding="utf-8")
+    return rows
+
+
+def worst_large_product(rows: list[profile.Cost]) -> profile.Cost | None:
+    """The large product that is furthest from its bound; None if there is none."""
+    large = [
+        row
+        for row in rows
+        if row.operator.startswith(PRODUCTS)
+        and row.ideal * MACS_PER_INSTRUCTION >= LARGE
+        and row.ratio is not None
+    ]
+    return max(large, key=lambda row: row.ratio or 0.0, default=None)

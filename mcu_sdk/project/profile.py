@@ -1,0 +1,150 @@
+"""Where a step spends its instructions: a project that counts each call of its plan, and the table of what it counted.
+
+The project itself is not touched: its profiled twin lies in its build folder.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.errors import RunError, UsageError
+from mcu_sdk.project.opened import Project
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mcu_sdk.compiler.plan import Plan
+
+FOLDER = "build/profiled"
+"""Where in a project its twin lies."""
+
+_USERS_OWN = ("app", "model/tokenizer.cpp")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What `calls` calls of one kind cost: instructions counted, and the least that they could be (compiler/ideal.py)."""
+
+    operator: str
+    module: str
+    calls: int
+    instructions: int
+    ideal: int
+
+    @property
+    def ratio(self) -> float | None:
+        return self.instructions / self.ideal if self.ideal else None
+
+
+def make_profiled(project: Project) -> tuple[Path, Plan]:
+    """Generate the project's twin from its own model.pte, and its app/; (folder, plan).
+
+    Raises UsageError for a board that cannot count instructions, and what `generate` raises.
+    """
+    from mcu_sdk.generate import GenerateRequest, generate
+    from mcu_sdk.pipeline import CompileOptions
+
+    board = project.board
+    if board.counter is None:
+        raise UsageError(
+            f"A profile counts instructions; the board {board.name} has no counter.",
+            hint="Generate the project for corstone-300.",
+        )
+    twin = project.folder / FOLDER
+    request = GenerateRequest(
+        board=str(project.manifest.options.get("board") or board.name),
+        compile_options=CompileOptions(),
+        pte=project.folder / "model" / "model.pte",
+        output=twin,
+        name=project.manifest.name,
+        profile=True,
+    )
+    generated = generate(request)
+    for name in _USERS_OWN:
+        source, copy = project.folder / name, twin / name
+        if source.is_dir():
+            shutil.copytree(source, copy, dirs_exist_ok=True)
+        elif source.is_file():
+            shutil.copy2(source, copy)
+    return twin, generated.plan
+
+
+def costs(plan: Plan, counts: Sequence[int], position: int) -> list[Cost]:
+    """One row for each call, in order. `counts`: the instructions of each; `position`: that of the step, from 0.
+
+    An instruction's bound stands at the last of its calls. Raises RunError if the numbers do not match.
+    """
+    from mcu_sdk.compiler.ideal import ideal_instructions
+
+    if len(counts) != len(plan.calls):
+        raise RunError(
+            f"The firmware was expected to count {len(plan.calls)} calls; it counted {len(counts)}.",
+            hint="The board's counter has to count instructions: on a simulator, not on a board at a port.",
+        )
+    rows = []
+    for number, (planned, count) in enumerate(zip(plan.calls, counts, strict=True)):
+        last = number + 1 == len(plan.calls) or plan.calls[number + 1].instruction is not planned.instruction
+        ideal = ideal_instructions(planned.instruction, position) if last else 0
+        rows.append(Cost(planned.instruction.operator, planned.name, 1, count, ideal))
+    return rows
+
+
+def by_kind(rows: Sequence[Cost]) -> list[Cost]:
+    """Rows of one operator in one kind of module ("layers.*.mlp.up_proj") together; the dearest first."""
+    found: dict[tuple[str, str], Cost] = {}
+    for row in rows:
+        key = (row.operator, re.sub(r"(?<![^.])\d+(?![^.])", "*", row.module))
+        before = found.get(key, Cost(*key, 0, 0, 0))
+        found[key] = Cost(
+            *key,
+            before.calls + row.calls,
+            before.instructions + row.instructions,
+            before.ideal + row.ideal,
+        )
+    return sorted(found.values(), key=lambda cost: (-cost.instructions, cost.operator, cost.module))
+
+
+def total(rows: Sequence[Cost]) -> Cost:
+    """The sum of the rows."""
+    return Cost(
+        "total",
+        "",
+        sum(row.calls for row in rows),
+        sum(row.instructions for row in rows),
+        sum(row.ideal for row in rows),
+    )
+
+
+def to_json(rows: Sequence[Cost], position: int) -> dict[str, Any]:
+    """Plain data: the step's position, the sums, and each row."""
+    return {"position": position, "total": asdict(total(rows)), "calls": [asdict(row) for row in rows]}
+
+
+def to_table(rows: Sequence[Cost], title: str) -> Table:
+    """What rich prints: the rows by kind, and their sum."""
+    from rich.table import Table
+
+    table = Table(title=title)
+    table.add_column("operator", no_wrap=True)
+    table.add_column("module", overflow="fold", min_width=12)
+    for name in ("calls", "instructions", "share", "ideal", "/ ideal"):
+        table.add_column(name, justify="right", no_wrap=True)
+    everything = total(rows)
+    for row in (*by_kind(rows), everything):
+        if row is everything:
+            table.add_section()
+        table.add_row(
+            row.operator,
+            row.module,
+            f"{row.calls:,}",
+            f"{row.instructions:,}",
+            f"{100 * row.instructions / max(1, everything.instructions):.1f} %",
+            f"{row.ideal:,}",
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+        )
+    return table
