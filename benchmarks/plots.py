@@ -59,5 +59,5 @@ def plot_figures(latest: Mapping[str, Figures], reference: Reference, path: Path
     axis.set_yscale("log")
     axis.set_xticks(range(len(cases)), cases)
     axis.set_ylabel("instructions per step")
-    axis.legend(ncols=len(bars), loc="upper left", fontsize=8)
+    figure.legend(ncols=len(bars), loc="outside upper center", fontsize=8)
     save(figure, path)

@@ -81,6 +81,7 @@ def write_model_header(folder: Path) -> None:
             "bos_id": 1,
             "eos_ids": [2],
         },
+        profile=True,
     )
     (folder / "model").mkdir()
     (folder / "model" / "model.h").write_text(text, encoding="utf-8")

@@ -70,9 +70,10 @@ def run_command(
         seed=seed,
     )
     if profile:
-        if port is not None or markdown:
+        if port is not None or markdown or simulator == "host":
             raise UsageError(
-                "--profile runs on a simulator and prints a table; --port and --markdown do not go with it.",
+                "--profile runs on the board's simulator and prints a table; --port, --markdown and --simulator host "
+                "do not go with it.",
                 hint="Leave them out.",
             )
         _profile(opened, request, simulator, timeout, as_json)

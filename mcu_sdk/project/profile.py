@@ -127,11 +127,12 @@ def to_json(rows: Sequence[Cost], position: int) -> dict[str, Any]:
 
 def to_table(rows: Sequence[Cost], title: str) -> Table:
     """What rich prints: the rows by kind, and their sum."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=title)
-    table.add_column("operator", no_wrap=True)
-    table.add_column("module", overflow="fold", min_width=12)
+    table = Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True)
+    table.add_column("operator", overflow="fold")
+    table.add_column("module", overflow="fold")
     for name in ("calls", "instructions", "share", "ideal", "/ ideal"):
         table.add_column(name, justify="right", no_wrap=True)
     everything = total(rows)
