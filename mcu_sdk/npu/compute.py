@@ -289,6 +289,10 @@ def _prepare_pooling(operation: PoolingOperation, accelerator: Accelerator) -> E
 
         return run_max
     kernel = operation.window.kernel
+    # With a factor of 1 the NPU itself divides by the number of elements that are not padding.
+    divides = operation.mode is Pooling.AVERAGE and reader.is_padded
+    if divides and scale != Scale(1, 0):
+        raise ValueError(f"an average over a padded window with the scale {scale} is not simulated")
     if operation.mode is Pooling.REDUCE_SUM and (kernel.height, kernel.width, reader.is_padded) != (
         1,
         1,
@@ -304,10 +308,10 @@ def _prepare_pooling(operation: PoolingOperation, accelerator: Accelerator) -> E
         else:
             total = np.add.reduce(reader.taps(padded, (height, width)))
         _check_accumulator(int(np.abs(total).max()), operation.accumulator)
-        if operation.mode is Pooling.AVERAGE and scale is None:
+        if divides:
             ones = np.pad(np.ones((*_unpadded(reader, padded), 1), np.int64), reader.padding)
             count = np.add.reduce(reader.taps(ones, (height, width)))
-            total = np.where(total > 0, (total + count // 2) // count, -((-total + count // 2) // count))
+            total = np.sign(total) * ((np.abs(total) + count // 2) // count)  # half away from zero
         finish(regions, internal, total, *shared)
 
     return run_sum

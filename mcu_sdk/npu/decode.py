@@ -244,6 +244,13 @@ class _Decoder:
         width = (ofm.shape[1] - 1) * kernel.stride_x + kernel.width - left - right
         if upscale is not Upscale.NONE:
             height, width = -(-height // 2), -(-width // 2)
+        if max(top, bottom) >= kernel.height or max(left, right) >= kernel.width:
+            # Vela 5.1.0 does this to a linear over several rows with a look-up table behind it: of the input, which
+            # it had folded into rows and columns, only the first column would be read.
+            self._refuse(
+                f"it pads by {top}, {left}, {bottom}, {right} (top, left, bottom, right), as much as its kernel of "
+                f"{kernel.height} x {kernel.width} covers: the compiler's mistake, the result would be wrong"
+            )
         if height < 1 or width < 1:
             self._refuse(f"its input would be {height} high and {width} wide")
         depth = self._small[Set.IFM_DEPTH_M1] + 1
