@@ -79,9 +79,8 @@ def run_command(
         _profile(opened, request, simulator, timeout, as_json)
         return
     target = port or choose_simulator(opened, simulator)
-    on_host = target == "host" and not opened.board.is_host
     # A board at a port runs what was flashed; its build still tells the sizes.
-    built = build(project, "host" if on_host else opened.device_preset)
+    built = build(project, opened.preset_for(target))
 
     shows_text = opened.is_language_model and not as_json
     run = device_runner(
@@ -121,7 +120,7 @@ def _profile(opened: Project, request: Request, simulator: str | None, timeout: 
 
     target = choose_simulator(opened, simulator)
     folder, plan = profile.make_profiled(opened)
-    built = build(folder, opened.device_preset)
+    built = build(folder, opened.preset_for(target))
     run = device_runner(opened, built.program, simulator=simulator, timeout=timeout)
     with step(f"Running on {target}"):
         transcript = run(request)

@@ -134,9 +134,15 @@ class Semihosting(_Table):
 
 
 class Simulator(_Table):
-    """A simulator's command line; "{elf}" stands for the firmware, "{input}" for a file with console input."""
+    """A simulator's command line; "{elf}" stands for the firmware, "{input}" for a file with console input.
+
+    `npu_command`: the same beside a simulated NPU; "{shared}" stands for a file with `shared_bytes` bytes, the memory
+    from the region `npu.shared` on.
+    """
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
+    npu_command: tuple[str, ...] = ()
+    shared_bytes: Size = 0
     untested: bool = False
 
 
@@ -262,6 +268,9 @@ class Board(_Table):
         _check_placement(self.placement, self.regions)
         if self.npu is not None:
             _check_npu(self.npu, self.regions)
+            for name, simulator in self.simulator.items():
+                if simulator.npu_command and not (self.npu.shared and simulator.shared_bytes):
+                    raise ValueError(f"simulator.{name}.npu_command needs shared_bytes and npu.shared")
         return self
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.errors import BuildError, TextError
+from mcu_sdk.errors import BuildError, RunError, TextError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,10 +28,11 @@ _ENCODE_ERRORS = {
 class HostModel:
     """One loaded model. Its buffers are static, as on the device: one sequence at a time.
 
-    Raises BuildError if the library cannot be loaded.
+    `accelerator`: the NPU that parts of the model run on, by Vela's name; it is simulated. Raises BuildError if the
+    library cannot be loaded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, accelerator: str | None = None) -> None:
         try:
             library = ctypes.CDLL(str(path.resolve()))
         except OSError as error:
@@ -59,6 +60,7 @@ class HostModel:
         self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
         self.has_tokenizer = bool(library.model_has_tokenizer())
         self._position = 0
+        self._npu = _SimulatedNpu(library, accelerator) if accelerator is not None else None
 
     def _view(self, function: Any, index: int) -> NDArray[Any]:
         """The flat array over the model's own memory of one input or output."""
@@ -87,7 +89,7 @@ class HostModel:
         self._check(token, position)
         self.inputs[0][0] = token
         self.inputs[1][0] = position
-        self._library.model_step()
+        self._step()
         self._position = position + 1
         logits: NDArray[np.float32] = self.outputs[0]
         return logits
@@ -106,8 +108,18 @@ class HostModel:
         logits = np.empty((len(tokens), self.vocab_size), dtype=np.float32)
         self.reset()
         self._library.model_tokens(tokens.ctypes.data, len(tokens), 0, logits.ctypes.data)
+        self._check_npu()
         self._position = len(tokens)
         return logits
+
+    def _step(self) -> None:
+        self._library.model_step()
+        self._check_npu()
+
+    def _check_npu(self) -> None:
+        """Raises what the simulated NPU stopped at."""
+        if self._npu is not None:
+            self._npu.check()
 
     def _check(self, token: int, position: int) -> None:
         if not self.is_language_model:
@@ -131,7 +143,7 @@ class HostModel:
             if len(data) != memory.nbytes:
                 raise ValueError(f"input {i} has {memory.nbytes} bytes, not {len(data)}")
             memory[:] = np.frombuffer(data, dtype=memory.dtype)
-        self._library.model_step()
+        self._step()
         return [output.copy() for output in self.outputs]
 
     def digest(self, arrays: Sequence[NDArray[Any]]) -> int:
@@ -166,6 +178,31 @@ class HostModel:
         start = ctypes.POINTER(ctypes.c_uint8)()
         count = self._library.model_decode(token, ctypes.byref(start))
         return bytes(start[:count]) if count > 0 else b""
+
+
+class _SimulatedNpu:
+    """The library's driver, connected to a model of the NPU's registers that works on this process's memory."""
+
+    def __init__(self, library: ctypes.CDLL, name: str) -> None:
+        from mcu_sdk.npu.accelerator import accelerator
+        from mcu_sdk.npu.registers import RegisterModel
+        from mcu_sdk.npu.shared_memory import OwnMemory
+
+        self._model = RegisterModel(accelerator(name), OwnMemory())
+        # ctypes keeps no reference to what C was given.
+        self._read = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)(self._model.read)
+        self._write = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)(self._model.write)
+        library.model_set_npu(self._read, self._write)
+        self._failure = library.model_npu_failure
+        self._failure.restype = ctypes.c_char_p
+
+    def check(self) -> None:
+        reason = self._failure()
+        if self._model.error is not None:
+            error, self._model.error = self._model.error, None
+            raise error
+        if reason is not None:
+            raise RunError(f"The NPU's driver stopped: {reason.decode()}.")
 
 
 def made_up_inputs(shapes: Sequence[tuple[str, int]], seed: int, steps: int = 1) -> list[list[NDArray[Any]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project.board import Board, load_board
 from mcu_sdk.project.manifest import Manifest, read_manifest
+from mcu_sdk.project.render import SIMULATED_NPU_PRESET
 from mcu_sdk.targets.protocol import Request
 
 DEFAULT_STEPS = 3
@@ -28,8 +29,17 @@ class Project:
     bos_id: int
 
     @property
-    def device_preset(self) -> str:
-        return "release"
+    def accelerator(self) -> str | None:
+        """The NPU that parts of the model were compiled for, by Vela's name."""
+        target = self.manifest.options.get("target")
+        return str(target) if str(target).startswith("ethos-") else None
+
+    def preset_for(self, target: str) -> str:
+        """The preset whose firmware runs on `target`: a simulator, a port, or this computer."""
+        if target == "host" and not self.board.is_host:
+            return "host"
+        simulated = self.accelerator is not None and target == "qemu"
+        return SIMULATED_NPU_PRESET if simulated else "release"
 
     @property
     def host_preset(self) -> str:

@@ -35,6 +35,15 @@ MODEL_FILE = "model/model.pte"
 SIMULATED_NPU_PRESET = "qemu"
 """The preset whose firmware reaches the NPU's registers through semihosting."""
 
+_DRIVER_FILES = {
+    "failed": "ethos_u_failed",
+    "mmio": "register_access_mmio",
+    "semihosting": "register_access_semihosting",
+    "pipe": "register_access_pipe",
+    "callback": "register_access_callback",
+}
+"""What of the NPU's driver depends on where it runs."""
+
 _LANGUAGE_MODEL_TEMPLATE = "model/tokenizer.cpp.j2"
 _BOARD_TEMPLATES = ("cmake/board.cmake.j2", "cmake/board.ld.j2", "cmake/arm-none-eabi.cmake.j2")
 
@@ -200,10 +209,7 @@ def _npu_context(inputs: ProjectInputs) -> dict[str, Any] | None:
     return {
         "accelerator": inputs.npu.accelerator,
         "simulated": inputs.shared_layout is not None,
-        "sources": {
-            access: f"sdk/drivers/ethos_u/register_access_{access}.cpp"
-            for access in ("host", "mmio", "semihosting")
-        },
+        "sources": {name: f"sdk/drivers/ethos_u/{file}.cpp" for name, file in _DRIVER_FILES.items()},
     }
 
 
@@ -418,7 +424,7 @@ def _write_all(inputs: ProjectInputs, folder: Path) -> None:
         name.removeprefix("sdk/") for part in lists.values() for name in part if name.startswith("sdk/")
     ]
     if context["npu"] is not None:
-        unused = () if not inputs.board.is_host else ("mmio", "semihosting")
+        unused = {"mmio", "semihosting"} if inputs.board.is_host else set()
         sources = context["npu"]["sources"]
         wanted += [path.removeprefix("sdk/") for key, path in sources.items() if key not in unused]
     board_source = "platform/board.cpp"

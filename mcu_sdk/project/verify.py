@@ -22,6 +22,7 @@ from mcu_sdk.targets.protocol import OnText, Request, Transcript
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mcu_sdk.npu.registers import Observer
     from mcu_sdk.project.host_library import HostModel
 
 BOUND = 1 / 64
@@ -98,10 +99,53 @@ def device_runner(
     assert program is not None
     chosen = choose_simulator(project, simulator)
     if chosen == "host":
-        return lambda request: host.run(program, request, timeout=timeout, on_text=on_text)
-    module = {"qemu": qemu, "fvp": fvp}[chosen]
-    module.command_line(project.board, program)
-    return lambda request: module.run(project.board, program, request, timeout=timeout, on_text=on_text)
+        return lambda request: run_on_host(project, program, request, timeout=timeout, on_text=on_text)
+    if chosen == "fvp":
+        fvp.command_line(project.board, program)
+        return lambda request: fvp.run(project.board, program, request, timeout=timeout, on_text=on_text)
+    return lambda request: run_in_qemu(project, program, request, timeout=timeout, on_text=on_text)
+
+
+def run_on_host(
+    project: Project,
+    program: Path,
+    request: Request,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+    observer: Observer | None = None,
+) -> Transcript:
+    """Run the host's program, beside a simulated NPU where the project has one (`observer` sees its runs)."""
+    if project.accelerator is None:
+        return host.run(program, request, timeout=timeout, on_text=on_text)
+    from mcu_sdk.npu.accelerator import accelerator
+    from mcu_sdk.npu.cosimulation import ProcessCoSimulation
+
+    with ProcessCoSimulation(accelerator(project.accelerator), observer) as npu:
+        return host.run(program, request, timeout=timeout, on_text=on_text, npu=npu)
+
+
+def run_in_qemu(
+    project: Project,
+    program: Path,
+    request: Request,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+    observer: Observer | None = None,
+) -> Transcript:
+    """Run the firmware in QEMU, beside a simulated NPU where the project has one (`observer` sees its runs)."""
+    board = project.board
+    qemu.command_line(board, program, with_npu=project.accelerator is not None)
+    if project.accelerator is None:
+        return qemu.run(board, program, request, timeout=timeout, on_text=on_text)
+    from mcu_sdk.npu.accelerator import accelerator
+    from mcu_sdk.npu.cosimulation import QemuCoSimulation
+
+    assert board.npu is not None and board.npu.shared is not None, "board.py checks it"
+    origin, size = board.regions[board.npu.shared].origin, board.simulator["qemu"].shared_bytes
+    with QemuCoSimulation(accelerator(project.accelerator), origin, size, observer) as npu:
+        return qemu.run(board, program, request, timeout=timeout, on_text=on_text, npu=npu)
 
 
 def choose_simulator(project: Project, simulator: str | None) -> str:
@@ -140,16 +184,17 @@ def verify(
     """
     if simulator == "host" and not project.board.is_host:
         raise UsageError("The host is what a device is compared with.", hint="Take another --simulator.")
-    built = build(project.folder, project.device_preset)
+    target = port or choose_simulator(project, simulator)
+    built = build(project.folder, project.preset_for(target))
     reference = build(project.folder, project.host_preset)
     run_device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
 
     def run_host(wanted: Request) -> Transcript:
-        return host.run(reference.program, wanted, timeout=timeout)
+        return run_on_host(project, reference.program, wanted, timeout=timeout)
 
     with step("Running on the host"):
         on_host = run_host(request)
-    with step(f"Running on {port or choose_simulator(project, simulator)}"):
+    with step(f"Running on {target}"):
         on_device = run_device(request)
     checks = [compare_transcripts(on_device, on_host)]
     if not checks[0].ok:
@@ -246,7 +291,7 @@ def compare_with_python(
     from mcu_sdk.compiler.pte import read_pte
     from mcu_sdk.project.host_library import HostModel
 
-    model = HostModel(library)
+    model = HostModel(library, project.accelerator)
     interpreter = Interpreter(read_pte((project.folder / "model" / "model.pte").read_bytes()))
     if request.steps is not None:
         inputs = _made_up_inputs(model, request)

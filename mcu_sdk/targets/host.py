@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
+
+if TYPE_CHECKING:
+    from mcu_sdk.npu.cosimulation import CoSimulation
 
 INSTALL = "build the project's preset `host`"
 
@@ -16,7 +20,10 @@ def run(
     *,
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
+    npu: CoSimulation | None = None,
 ) -> Transcript:
     """Run the executable and return its answer, whose verdict is "ok"; errors as `run_process` raises them."""
     command = [str(program.resolve())]
-    return run_process(command, request, name="the host", install=INSTALL, timeout=timeout, on_text=on_text)
+    return run_process(
+        command, request, name="the host", install=INSTALL, timeout=timeout, on_text=on_text, npu=npu
+    )

@@ -9,12 +9,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 from mcu_sdk.errors import RunError, TargetTimeoutError, ToolMissingError
 from mcu_sdk.targets.protocol import EOT, Listener, OnText, Request, Transcript, check_verdict
+
+if TYPE_CHECKING:
+    from mcu_sdk.npu.cosimulation import CoSimulation
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds that a whole run may take."""
@@ -35,11 +38,13 @@ def run_process(
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
     check: bool = True,
+    npu: CoSimulation | None = None,
 ) -> Transcript:
     """Start `command`, send it the request and EOT, and listen until the answer ends.
 
     A part "{input}" in the command stands for a file with those bytes; without it they go to standard input.
     `name` is what messages call the target, `install` how it is installed. With `check` the verdict must be ok.
+    `npu`: a simulated NPU that has been opened for this run; what it stops at is raised.
 
     Raises ToolMissingError if the program does not exist, TargetTimeoutError after `timeout` seconds, RunError if
     the process ends, floods or fails without a verdict, and what `check_verdict` raises. Whatever happens, also
@@ -54,10 +59,16 @@ def run_process(
             input_file = Path(folder) / "input"
             input_file.write_bytes(data)
             command = [part.replace("{input}", str(input_file)) for part in command]
-        process = _start(command, errors, uses_file, name, install)
+        if npu is not None:
+            command = npu.command(command)
+        process = _start(command, errors, uses_file, name, install, npu.popen_arguments if npu else {})
         stack.callback(_end, process)
+        if npu is not None:
+            npu.started(process.pid)
         listener = Listener(on_text)
         problem = _converse(process, b"" if uses_file else data, listener, timeout)
+        if npu is not None and npu.error is not None:
+            raise npu.error
         if listener.done:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS_TO_LEAVE)
@@ -80,7 +91,12 @@ def run_process(
 
 
 def _start(
-    command: Sequence[str], errors: IO[bytes], uses_file: bool, name: str, install: str
+    command: Sequence[str],
+    errors: IO[bytes],
+    uses_file: bool,
+    name: str,
+    install: str,
+    more: Mapping[str, Any],
 ) -> subprocess.Popen[bytes]:
     """The process, in a session of its own so that all it starts can be ended together."""
     try:
@@ -91,6 +107,7 @@ def _start(
             stderr=errors,
             bufsize=0,
             start_new_session=True,
+            **more,
         )
     except FileNotFoundError as error:
         raise ToolMissingError(

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project.board import Board
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
 
+if TYPE_CHECKING:
+    from mcu_sdk.npu.cosimulation import CoSimulation
+
 INSTALL = "apt-get install qemu-system-arm"
 
 
-def command_line(board: Board, elf: Path) -> list[str]:
-    """QEMU's command line for `elf`. Raises UsageError if the board has none."""
+def command_line(board: Board, elf: Path, *, with_npu: bool = False) -> list[str]:
+    """QEMU's command line for `elf`; `with_npu`: with memory that a simulated NPU shares ("{shared}" stays in it).
+
+    Raises UsageError if the board has none.
+    """
     simulator = board.simulator.get("qemu")
     if simulator is None:
         raise UsageError(
             f"The board {board.name!r} has no [simulator.qemu].",
             hint=f"`mcu-sdk boards {board.name}` shows what it has.",
         )
-    return [part.replace("{elf}", str(elf)) for part in simulator.command]
+    command = simulator.command
+    if with_npu:
+        if not simulator.npu_command:
+            raise UsageError(
+                f"The board {board.name!r} has no command line for QEMU beside a simulated NPU.",
+                hint="docs/boards.md: [simulator.qemu] npu_command.",
+            )
+        command = simulator.npu_command
+    return [part.replace("{elf}", str(elf.resolve())) for part in command]
 
 
 def run(
@@ -30,7 +45,10 @@ def run(
     *,
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
+    npu: CoSimulation | None = None,
 ) -> Transcript:
     """Run `elf` and return its answer, whose verdict is "ok"; errors as `run_process` raises them."""
-    command = command_line(board, elf)
-    return run_process(command, request, name="QEMU", install=INSTALL, timeout=timeout, on_text=on_text)
+    command = command_line(board, elf, with_npu=npu is not None)
+    return run_process(
+        command, request, name="QEMU", install=INSTALL, timeout=timeout, on_text=on_text, npu=npu
+    )

@@ -1,0 +1,154 @@
+"""The NPU's registers as the driver sees them; writing RUN executes the command stream on a `Simulator`.
+
+Offsets and bits: Arm's technical reference manuals of the Ethos-U55 and U65. Time stands still: a read of STATUS after
+RUN finds the stream finished.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from mcu_sdk.errors import McuSdkError
+from mcu_sdk.npu.accelerator import PRODUCTS, Accelerator
+from mcu_sdk.npu.simulator import Simulator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ID, STATUS, CMD, RESET = 0x00, 0x04, 0x08, 0x0C
+QBASE, QREAD, QCONFIG, QSIZE, PROT, CONFIG = 0x10, 0x18, 0x1C, 0x20, 0x24, 0x28
+LOCK, REGIONCFG, BASEP = 0x2C, 0x3C, 0x80
+REGIONS = 8
+
+_IRQ_RAISED, _BUS_ERROR, _PARSE_ERROR, _END_REACHED = 1 << 1, 1 << 2, 1 << 4, 1 << 5
+_RUN, _CLEAR_IRQ = 1 << 0, 1 << 1
+_ARCHITECTURE = (1, 0, 6)
+"""Major, minor, patch: what Vela 5.1.0 compiles for."""
+
+_WRITABLE = {QBASE, QBASE + 4, QCONFIG, QSIZE, LOCK, REGIONCFG} | {BASEP + 4 * i for i in range(2 * REGIONS)}
+
+
+class BusError(Exception):
+    """An address that no memory answers to."""
+
+
+class Memory(Protocol):
+    """What the NPU reaches, by address."""
+
+    def view(self, address: int) -> NDArray[np.uint8]:
+        """Writable bytes from `address` to the end of its memory. Raises BusError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: the command block's stream, and each region's bytes from its base pointer on (None: none)."""
+
+    stream: bytes
+    regions: tuple[NDArray[np.uint8] | None, ...]
+
+
+Observer = Callable[[Run], Callable[[], None]]
+"""Called before a run; what it returns is called after it."""
+
+
+@dataclass
+class RegisterModel:
+    """One NPU behind its registers.
+
+    `error` is what went wrong in the last run, to be shown to the user; the driver sees it as a bit of STATUS.
+    """
+
+    accelerator: Accelerator
+    memory: Memory
+    observer: Observer | None = None
+    error: McuSdkError | None = None
+    runs: int = 0
+    _simulator: Simulator = field(init=False)
+    _values: dict[int, int] = field(default_factory=dict)
+    _status: int = 0
+
+    def __post_init__(self) -> None:
+        self._simulator = Simulator(self.accelerator)
+
+    def read(self, offset: int) -> int:
+        """A register's 32 bits; those that are not modelled read as 0."""
+        if offset == ID:
+            major, minor, patch = _ARCHITECTURE
+            return major << 28 | minor << 20 | patch << 16 | 6 << 12 | 1
+        if offset == CONFIG:
+            product = next(number for number, family in PRODUCTS.items() if family == self.accelerator.family)
+            shram = self.accelerator.shram_bytes // 1024
+            return product << 28 | shram << 8 | (self.accelerator.macs.bit_length() - 1)
+        if offset == STATUS:
+            return self._status
+        if offset == PROT:
+            return 1
+        return self._values.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        """Set a register's 32 bits. CMD with RUN executes the stream before it returns."""
+        if offset == RESET:
+            self._values.clear()
+            self._status = 0
+        elif offset == CMD:
+            if value & _CLEAR_IRQ:
+                self._status &= ~_IRQ_RAISED
+            if value & _RUN:
+                self._run()
+        elif offset in _WRITABLE:
+            self._values[offset] = value
+
+    def _run(self) -> None:
+        self.runs += 1
+        self._status = _IRQ_RAISED
+        try:
+            stream = self._stream()
+            regions = tuple(self._region(index) for index in range(REGIONS))
+            finish = self.observer(Run(stream, regions)) if self.observer else None
+            self._simulator.run(self._block(stream), regions)
+            if finish is not None:
+                finish()
+        except BusError as error:
+            self.error = _failed(str(error))
+            self._status |= _BUS_ERROR
+        except McuSdkError as error:
+            self.error = error
+            self._status |= _PARSE_ERROR
+        else:
+            self._values[QREAD] = self._values.get(QSIZE, 0)
+            self._status |= _END_REACHED
+
+    def _stream(self) -> bytes:
+        size = self._values.get(QSIZE, 0)
+        memory = self.memory.view(self._address(QBASE))
+        if size % 4 or size > memory.size:
+            raise BusError(f"a command stream of {size} bytes does not fit its memory")
+        return memory[:size].tobytes()
+
+    def _region(self, index: int) -> NDArray[np.uint8] | None:
+        address = self._address(BASEP + 8 * index)
+        return self.memory.view(address) if address else None
+
+    def _address(self, offset: int) -> int:
+        return self._values.get(offset + 4, 0) << 32 | self._values.get(offset, 0)
+
+    def _block(self, stream: bytes) -> bytes:
+        """The stream as a command block for this NPU: the simulator takes what Vela writes."""
+        words = len(stream) // 4
+        header = [int.from_bytes(b"COP1", "little"), 1, self.read(CONFIG), self.read(ID)]
+        header.append(2 | (words >> 16) << 8 | (words & 0xFFFF) << 16)
+        return struct.pack("<5I", *header) + stream
+
+
+def _failed(what: str) -> McuSdkError:
+    from mcu_sdk.errors import RunError
+
+    return RunError(
+        f"The simulated NPU met a bus error: {what}.",
+        hint="What the NPU reads and writes has to lie in memory that it shares with the simulator.",
+    )
