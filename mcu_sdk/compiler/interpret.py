@@ -18,6 +18,8 @@ import torch
 from mcu_sdk.compiler.instruction import DType, Instruction, Space, Tensor, Value
 from mcu_sdk.compiler.pte import Pte
 from mcu_sdk.errors import PteError, UnsupportedOperatorError, UsageError
+from mcu_sdk.npu.blob import read_blob
+from mcu_sdk.npu.reference import Delegate, SimulatedDelegate
 
 Trace = Callable[[Instruction, list[torch.Tensor]], None]
 """Called after each instruction with copies of what it wrote."""
@@ -57,11 +59,13 @@ _LIBRARIES = {
 class Interpreter:
     """One loaded .pte with its memories; the mutable buffers live from `run` to `run`.
 
-    Raises UnsupportedOperatorError for an operator that PyTorch does not know.
+    `delegates` compute what was compiled for an NPU, in the order of `pte.delegates`; without them the simulator
+    does. Raises UnsupportedOperatorError for an operator that PyTorch does not know.
     """
 
-    def __init__(self, pte: Pte) -> None:
+    def __init__(self, pte: Pte, delegates: Sequence[Delegate] = ()) -> None:
         self._pte = pte
+        self._delegates = list(delegates)
         self._memory = {
             Space.ARENA: torch.zeros(pte.arena_bytes, dtype=torch.uint8),
             Space.KV_CACHE: torch.zeros(pte.kv_cache_bytes, dtype=torch.uint8),
@@ -136,6 +140,8 @@ class Interpreter:
         missing or rebind instead of writing: there the functional overload runs, and its results are copied.
         """
         namespace, name = instruction.operator.split("::")
+        if namespace == "delegate":
+            return self._prepare_delegate(instruction)
         overload = instruction.overload or "default"
         arguments = [self._resolve(argument) for argument in instruction.arguments]
         if namespace == "aten" or not overload.endswith("out"):
@@ -166,6 +172,32 @@ class Interpreter:
                 out.copy_(result)
 
         return copied
+
+    def _prepare_delegate(self, instruction: Instruction) -> Callable[[], None]:
+        """A call of what was compiled for an NPU; see pte.py for its arguments."""
+        blob, inputs, outputs, _ = instruction.arguments
+        assert isinstance(blob, Tensor) and blob.data is not None
+        assert isinstance(inputs, list) and isinstance(outputs, list)
+        number = [delegate.offset for delegate in self._pte.delegates].index(blob.offset)
+        delegate = (
+            self._delegates[number] if self._delegates else SimulatedDelegate(read_blob(bytes(blob.data)))
+        )
+        read = [self._bytes(value) for value in inputs]
+        written = [self._bytes(value) for value in outputs]
+
+        def run() -> None:
+            results = delegate.run([view.numpy().tobytes() for view in read])
+            for view, data in zip(written, results, strict=True):
+                view.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+
+        return run
+
+    def _bytes(self, value: Value) -> torch.Tensor:
+        """A tensor's bytes in memory order, uint8[n]."""
+        assert isinstance(value, Tensor)
+        if value.is_constant:
+            return torch.frombuffer(bytearray(value.data or b""), dtype=torch.uint8)
+        return self._memory[value.space][value.offset : value.offset + value.nbytes]
 
 
 def _count_inputs(instruction: Instruction, written: Sequence[Tensor]) -> int:

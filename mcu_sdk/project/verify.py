@@ -22,6 +22,7 @@ from mcu_sdk.targets.protocol import OnText, Request, Transcript
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mcu_sdk.npu.reference import TosaDelegate
     from mcu_sdk.npu.registers import Observer
     from mcu_sdk.project.host_library import HostModel
 
@@ -292,7 +293,8 @@ def compare_with_python(
     from mcu_sdk.project.host_library import HostModel
 
     model = HostModel(library, project.accelerator)
-    interpreter = Interpreter(read_pte((project.folder / "model" / "model.pte").read_bytes()))
+    pte = read_pte((project.folder / "model" / "model.pte").read_bytes())
+    interpreter = Interpreter(pte, _tosa_delegates(project.folder, len(pte.delegates)))
     if request.steps is not None:
         inputs = _made_up_inputs(model, request)
         ours = [array for values in inputs for array in _host_step(model, values)]
@@ -310,6 +312,16 @@ def compare_with_python(
     if request.steps is None:
         checks.append(compare_choices(ours, theirs, first=len(on_host.prompt_ids) - 1))
     return checks
+
+
+def _tosa_delegates(folder: Path, count: int) -> list[TosaDelegate]:
+    """The delegates' TOSA graphs, where `generate` kept them: what they compute is then told without the simulator."""
+    from mcu_sdk.npu.reference import TosaDelegate
+
+    files = [folder / "model" / f"delegate_{number}.tosa" for number in range(count)]
+    if not files or not all(file.is_file() for file in files):
+        return []
+    return [TosaDelegate(file.read_bytes()) for file in files]
 
 
 Values = list["NDArray[Any]"]
