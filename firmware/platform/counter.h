@@ -3,9 +3,12 @@
 
 #include <stdint.h>
 
-// Prepares the counter and times a loop of known length. Returns whether the counts can be trusted: a simulator
-// that does not tie its clock to instructions, and silicon, fail here.
-bool counter_start();
+// Prepares the counter: it counts from here on.
+void counter_start();
+
+// Times a loop of known length. Whether the counts can be trusted: a simulator that does not tie its clock to
+// instructions, and silicon, fail here. It takes 40,000 instructions, so ask when the work is done.
+bool counter_check();
 
 // The counter now, in ticks of its own; 0 where there is none.
 uint64_t counter_read();

@@ -9,25 +9,22 @@
 
 namespace {
 
-bool counts_instructions = false;
+enum class Counts { kUnknown, kNone, kInstructions };
+Counts counts = Counts::kUnknown;
 
 void print_end_of_answer() { platform_write(&kEndOfTransmission, 1); }
 
 }  // namespace
 
 void console_start() {
-    counts_instructions = counter_start();
-    print_text("\n");
-    print_fact("model", model::kHash);
-    print_fact("name", model::kName);
-    print_fact("board", model::kBoard);
-    print_fact("arena", model::kArenaBytes);
-    print_fact("kv_cache", model::kKvCacheBytes);
-    print_fact("counter", counts_instructions ? "instructions" : "none");
-    print_fact("ready", 1);
+    counter_start();
+    print_text("\n@mcu ready=1\n");
 }
 
-bool console_counts_instructions() { return counts_instructions; }
+bool console_counts_instructions() {
+    if (counts == Counts::kUnknown) counts = counter_check() ? Counts::kInstructions : Counts::kNone;
+    return counts == Counts::kInstructions;
+}
 
 int32_t console_read_line(char* line, int32_t capacity) {
     int32_t length = 0;
@@ -47,6 +44,9 @@ int32_t console_read_line(char* line, int32_t capacity) {
 }
 
 void console_succeed() {
+    print_fact("model", model::kHash);
+    print_fact("name", model::kName);
+    print_fact("board", model::kBoard);
     print_text("@mcu arena=");
     print_unsigned(model::kArenaBytes);
     print_text(" kv_cache=");
@@ -57,6 +57,7 @@ void console_succeed() {
         print_unsigned(stack);
     }
     print_text("\n");
+    print_fact("counter", console_counts_instructions() ? "instructions" : "none");
 #ifdef MCU_PROFILE
     model::print_profile();
 #endif

@@ -1,7 +1,7 @@
 // The console protocol, as far as it is the same for every model.
 //
-// The firmware prints lines `@mcu key=value ...`; anything else is the model's own text. It states who it is, says
-// `@mcu ready=1` and waits for a line with a request (request.h). An answer ends with `@mcu verdict=ok`, or
+// The firmware prints lines `@mcu key=value ...`; anything else is the model's own text. It says `@mcu ready=1` and
+// waits for a line with a request (request.h). An answer ends with what it was computed by, `@mcu verdict=ok`, or
 // `@mcu verdict=error reason=...`, and the byte EOT (0x04). The byte EOT on the input ends the program.
 #pragma once
 
@@ -9,16 +9,17 @@
 
 inline constexpr char kEndOfTransmission = '\x04';
 
-// Prints which model this is and what memory it has, and starts the instruction counter.
+// Starts the instruction counter and says that requests can come. No more than that: a board that wakes up often
+// should be at work soon.
 void console_start();
 
-// Whether instruction counts can be trusted here.
+// Whether instruction counts can be trusted here. The first call takes a while (counter_check).
 bool console_counts_instructions();
 
 // Reads a line into `line`, without its end ("\n" or "\r\n"). Returns its length, -1 if it is longer than
 // `capacity` (all of it is read), -2 at the end of the input.
 int32_t console_read_line(char* line, int32_t capacity);
 
-// Ends an answer: memory, verdict, EOT.
+// Ends an answer: which model this is, its memory, verdict, EOT.
 void console_succeed();
 void console_fail(const char* reason);

@@ -21,8 +21,7 @@ def run(
 ) -> Transcript:
     """Send the request to the firmware that waits at `port`, and return its answer, whose verdict is "ok".
 
-    The firmware is not restarted, so the facts that it prints at boot are missing if that was earlier; and it is
-    not sent EOT, so it stays ready for the next request.
+    The firmware is not restarted, and not sent EOT, so it stays ready for the next request.
 
     Raises ToolMissingError if the port cannot be opened, RunError if it goes away or floods, TargetTimeoutError,
     and what `check_verdict` raises.

@@ -3,9 +3,7 @@
 
 #include "platform/cortex_m/uart.h"
 
-void platform_write(const char* bytes, int32_t count) {
-    for (int32_t i = 0; i < count; ++i) uart_write(static_cast<uint8_t>(bytes[i]));
-}
+void platform_write(const char* bytes, int32_t count) { uart_write(bytes, count); }
 
 int32_t platform_read() { return uart_read(); }
 

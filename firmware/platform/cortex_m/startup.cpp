@@ -55,13 +55,13 @@ void enable_core_features() {
     device_register(kShcsr) |= 7u << 16;  // memory, bus and usage faults: their status says more than HardFault's
 }
 
-// Everything below the stack pointer is free now; what keeps this pattern was never used.
-void paint_stack() {
+// Everything below the stack pointer is free now; what keeps this pattern was never used. Never inlined: the compiler
+// may make vector stores of the loop, which are not allowed before enable_floating_point() has returned.
+__attribute__((noinline)) void paint_stack() {
     uint32_t* pointer;
     asm volatile("mov %0, sp" : "=r"(pointer));
-    for (uint32_t* word = __stack_limit; word < pointer - 8; ++word) {
-        *static_cast<volatile uint32_t*>(word) = kStackPaint;
-    }
+    for (uint32_t* word = __stack_limit; word < pointer - 8; ++word) *word = kStackPaint;
+    asm volatile("" ::: "memory");
 }
 
 void print_register(const char* key, uint32_t value) {

@@ -5,5 +5,5 @@
 #include <stdint.h>
 
 void uart_start();
-void uart_write(uint8_t byte);  // waits for room
-uint8_t uart_read();            // waits for a byte
+void uart_write(const char* bytes, int32_t count);  // waits until all of them are on their way
+uint8_t uart_read();                                // waits for a byte

@@ -16,10 +16,12 @@ void uart_start() {
     device_register(kControl) = 3;
 }
 
-void uart_write(uint8_t byte) {
-    while (device_register(kState) & 1) {
+void uart_write(const char* bytes, int32_t count) {
+    for (int32_t i = 0; i < count; ++i) {
+        while (device_register(kState) & 1) {
+        }
+        device_register(kData) = static_cast<uint8_t>(bytes[i]);
     }
-    device_register(kData) = byte;
 }
 
 uint8_t uart_read() {
