@@ -1,6 +1,6 @@
 """Measure every case in QEMU, compare with the committed baseline, and write the results.
 
-python -m benchmarks                    all cases (or: make bench)
+python -m benchmarks                    all cases, and how the cost grows (or: make bench)
 python -m benchmarks A B                these cases only
 python -m benchmarks --baseline         make the figures the new baseline (or: make bench-baseline)
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import measure, plots, profiles, results, tables
+from benchmarks import growth, measure, plots, profiles, results, tables
 from benchmarks.cases import CASES, Case
 from benchmarks.reference import load_reference
 from mcu_sdk.console import quiet_libraries, set_quiet
@@ -25,17 +25,20 @@ from mcu_sdk.project.profile import to_table
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "benchmarks"
 PLOT = ROOT / "docs" / "images" / "benchmarks.svg"
+GROWTH_PLOT = ROOT / "docs" / "images" / "growth.svg"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0; 1 when a figure is worse than the baseline by more than results.TOLERANCE."""
+    """Exit code 0; 1 when a figure is worse than the baseline by more than results.TOLERANCE, or when a cost grows
+    faster than its arithmetic."""
     options = _parse(arguments)
     set_quiet(not options.verbose)
     os.environ.setdefault("MCU_SDK_CACHE", str(WORK / "cache"))
     cases = [CASES[name] for name in options.cases or CASES]
     try:
         with quiet_libraries():
-            return run(cases, new_baseline=options.baseline, profile=not options.no_profile)
+            status = run(cases, new_baseline=options.baseline, profile=not options.no_profile)
+            return status if options.cases or options.no_growth else max(status, run_growth())
     except McuSdkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -48,6 +51,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], help="default: all", metavar="CASE")
     parser.add_argument("--baseline", action="store_true", help="make the figures the new baseline")
     parser.add_argument("--no-profile", action="store_true", help="leave the tables by operator out")
+    parser.add_argument("--no-growth", action="store_true", help="leave the growth of the cost out")
     parser.add_argument("--verbose", action="store_true", help="show each step")
     return parser.parse_args(arguments)
 
@@ -77,6 +81,18 @@ def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> i
     for item in worse:
         console.print(f"worse than the baseline: {item}", style="red")
     return 1 if worse else 0
+
+
+def run_growth() -> int:
+    """Measure the four series, plot them; 1 if a cost grows faster than its arithmetic."""
+    console = Console(highlight=False)
+    series = growth.measure_growth(WORK, lambda text: print(text, file=sys.stderr, flush=True))
+    console.print(tables.growth_table(series))
+    growth.plot_growth(series, GROWTH_PLOT)
+    complaints = [text for one in series for text in one.complaints()]
+    for text in complaints:
+        console.print(f"grows faster than its arithmetic: {text}", style="red")
+    return 1 if complaints else 0
 
 
 def _show_profile(console: Console, built: measure.Built) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import models
 from benchmarks.cases import Case
 from benchmarks.results import Figures
-from mcu_sdk.compiler.ideal import plan_macs
+from mcu_sdk.compiler.ideal import plan_ideal, plan_macs
 from mcu_sdk.compiler.plan import Plan
 from mcu_sdk.errors import RunError
 from mcu_sdk.generate import GenerateRequest, generate
@@ -95,3 +95,8 @@ def figures(built: Built, positions: Sequence[int] | None = None) -> Figures:
         code_bytes=built.sizes.code,
         ideal_instructions=plan_macs(built.plan) // MACS_PER_IDEAL_INSTRUCTION,
     )
+
+
+def arithmetic(built: Built, position: int) -> int:
+    """The least that the step at `position` needs: the sum of its operators' bounds."""
+    return plan_ideal(built.plan, position)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from benchmarks.growth import Series
 from benchmarks.reference import Reference
 from benchmarks.results import Figures
 
@@ -70,6 +71,28 @@ def bytes_table(
             _goal(goal.get("code_bytes"), now.code_bytes),
             _number(stock.get("code_bytes")),
         )
+    return table
+
+
+def growth_table(series: Sequence[Series]) -> Table:
+    """A row for each point: instructions, arithmetic, and how both grew since the point before."""
+    table = Table(title="growth of a step's cost")
+    table.add_column("axis")
+    for name in ("size", "instructions", "x", "arithmetic", "x"):
+        table.add_column(name, justify="right")
+    for one in series:
+        before = None
+        for point in one.points:
+            table.add_row(
+                one.name,
+                f"{point.size:,}",
+                f"{point.instructions:,}",
+                f"{point.instructions / before.instructions:.3f}" if before else "",
+                f"{point.arithmetic:,}",
+                f"{point.arithmetic / before.arithmetic:.3f}" if before else "",
+            )
+            before = point
+        table.add_section()
     return table
 
 

@@ -49,6 +49,11 @@ def plan_macs(plan: Plan) -> int:
     return sum(linear_macs(instruction) for instruction in _instructions(plan))
 
 
+def plan_ideal(plan: Plan, position: int = 0) -> int:
+    """The sum of the bounds of one step."""
+    return sum(ideal_instructions(instruction, position) for instruction in _instructions(plan))
+
+
 def _instructions(plan: Plan) -> list[Instruction]:
     """Each instruction once, though several calls may come from it."""
     return list({planned.instruction.index: planned.instruction for planned in plan.calls}.values())
