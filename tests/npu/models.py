@@ -1,255 +1,246 @@
-"""Small models that make Vela emit every operation that the simulator knows, and their lowering.
-
-`lower` keeps what Vela made in the session's cache folder: lowering a model takes seconds, comparing it milliseconds.
-"""
+"""Torch modules that between them make Vela emit all that the simulator knows, each with its inputs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn import functional as F
 
-from mcu_sdk import cache
+Shape = tuple[int, ...]
 
-Shapes = tuple[tuple[int, ...], ...]
+
+@dataclass(frozen=True)
+class Case:
+    """A module, its inputs' shapes, and the bits of its activations. `flags`: more options for Vela."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    shapes: tuple[Shape, ...]
+    bits: int = 8
+    flags: tuple[str, ...] = ()
 
 
 class Function(nn.Module):
     """A function of tensors as a module."""
 
-    def __init__(self, function: Callable[..., Tensor]) -> None:
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
         super().__init__()
         self.function = function
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.function(*tensors)
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.function(*inputs)
 
 
 class Attention(nn.Module):
-    """Two heads of scaled dot-product attention over `x` [1, S, D], with its four linears."""
+    """Multi-head attention over a sequence [1, S, D], written out."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.heads = heads
+        self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, x: Tensor) -> Tensor:
-        _, length, width = x.shape
-        heads = [
-            linear(x).reshape(1, length, 2, width // 2).transpose(1, 2) for linear in (self.q, self.k, self.v)
-        ]
-        scores = heads[0] @ heads[1].transpose(2, 3) * (width // 2) ** -0.5
-        mixed = torch.softmax(scores, dim=-1) @ heads[2]
-        return self.out(mixed.transpose(1, 2).reshape(1, length, width))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, length, width = x.shape
+
+        def split(t: torch.Tensor) -> torch.Tensor:
+            return t.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
+
+        q, k, v = split(self.query(x)), split(self.key(x)), split(self.value(x))
+        weights = torch.softmax(q @ k.transpose(2, 3) * (width // self.heads) ** -0.5, dim=-1)
+        return self.output((weights @ v).transpose(1, 2).reshape(batch, length, width))
 
 
 class TransformerLayer(nn.Module):
-    """Pre-norm attention and an MLP, both with residuals.
+    """Pre-norm attention and a network of two linears, with residual connections."""
 
-    ReLU: behind a linear over several rows Vela 5.1.0 miscompiles what becomes a look-up table (docs/npu_simulator.md).
-    """
-
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, heads: int, activation: nn.Module) -> None:
         super().__init__()
         self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width)
-        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.attention = Attention(width, heads)
+        self.network = nn.Sequential(nn.Linear(width, 2 * width), activation, nn.Linear(2 * width, width))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attention(self.first(x))
-        return x + self.down(torch.relu(self.up(self.second(x))))
+        return x + self.network(self.second(x))
+
+
+class GatedLayer(nn.Module):
+    """RMS normalization and a gated SiLU network, as in Llama."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(width) + 0.5)
+        self.gate, self.up = nn.Linear(width, hidden, bias=False), nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-2) * self.weight
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: expand, depthwise, project, with a residual where the shapes allow it."""
+    """MobileNetV2's block."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expand: int) -> None:
+    def __init__(self, channels: int, out: int, stride: int, expand: int) -> None:
         super().__init__()
-        hidden = inputs * expand
+        hidden = channels * expand
+        self.shortcut = stride == 1 and channels == out
         self.layers = nn.Sequential(
-            nn.Conv2d(inputs, hidden, 1),
+            nn.Conv2d(channels, hidden, 1),
             nn.ReLU6(),
             nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden),
             nn.ReLU6(),
-            nn.Conv2d(hidden, outputs, 1),
+            nn.Conv2d(hidden, out, 1),
         )
-        self.residual = stride == 1 and inputs == outputs
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x) if self.residual else self.layers(x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.layers(x) if self.shortcut else self.layers(x)
 
 
-def mobile_net(size: int, width: int) -> nn.Module:
-    """A MobileNetV2-like classifier of size x size pictures."""
+def mobile_net(width: int = 8, classes: int = 10) -> nn.Module:
+    """A small MobileNetV2: stem, inverted residuals, average over the image, classifier."""
     return nn.Sequential(
         nn.Conv2d(3, width, 3, 2, 1),
         nn.ReLU6(),
         InvertedResidual(width, width, 1, 2),
         InvertedResidual(width, 2 * width, 2, 4),
         InvertedResidual(2 * width, 2 * width, 1, 4),
-        InvertedResidual(2 * width, 3 * width, 2, 4),
-        InvertedResidual(3 * width, 3 * width, 1, 4),
+        InvertedResidual(2 * width, 4 * width, 2, 4),
+        nn.Conv2d(4 * width, 8 * width, 1),
+        nn.ReLU6(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(3 * width, 10),
+        nn.Linear(8 * width, classes),
     )
 
 
-@dataclass(frozen=True)
-class Case:
-    """`make` builds the module; `shapes` are its inputs'; `bits` the activations' width."""
-
-    make: Callable[[], nn.Module]
-    shapes: Shapes
-    bits: int = 8
-
-
-def _function(function: Callable[..., Tensor]) -> Callable[[], nn.Module]:
+def _f(function: Callable[..., torch.Tensor]) -> Callable[[], nn.Module]:
     return lambda: Function(function)
 
 
-PICTURE: Shapes = ((1, 8, 12, 12),)
-ROWS: Shapes = ((1, 6, 40),)
-
-CASES: dict[str, Case] = {
-    "linear": Case(lambda: nn.Linear(40, 24), ((3, 40),)),
-    "linear_wide": Case(lambda: nn.Linear(600, 70), ((1, 600),)),
-    "mlp": Case(lambda: nn.Sequential(nn.Linear(40, 64), nn.ReLU(), nn.Linear(64, 9)), ((2, 40),)),
-    "conv": Case(lambda: nn.Conv2d(8, 20, 3, padding=1), PICTURE),
-    "conv_stride": Case(lambda: nn.Conv2d(8, 20, 3, stride=2, padding=1), PICTURE),
-    "conv_large_kernel": Case(lambda: nn.Conv2d(3, 7, (5, 9), padding=(2, 4)), ((1, 3, 16, 20),)),
-    "conv_dilated": Case(lambda: nn.Conv2d(8, 12, 3, dilation=2), PICTURE),
-    "conv_few_channels": Case(lambda: nn.Conv2d(1, 5, 3), ((1, 1, 9, 11),)),
-    "depthwise": Case(lambda: nn.Conv2d(12, 12, 3, padding=1, groups=12), ((1, 12, 9, 10),)),
-    "depthwise_stride": Case(
-        lambda: nn.Conv2d(20, 20, 5, stride=2, padding=2, groups=20), ((1, 20, 11, 11),)
-    ),
-    "conv_1d": Case(lambda: nn.Conv1d(10, 14, 3, padding=1), ((1, 10, 20),)),
-    "transposed": Case(lambda: nn.ConvTranspose2d(6, 10, 2, stride=2), ((1, 6, 7, 5),)),
-    "max_pool": Case(lambda: nn.MaxPool2d(3, 2, 1), PICTURE),
-    "average_pool": Case(lambda: nn.AvgPool2d(2), PICTURE),
-    "average_pool_padded": Case(lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False), PICTURE),
-    "global_average": Case(lambda: nn.AdaptiveAvgPool2d(1), PICTURE),
-    "softmax": Case(lambda: nn.Softmax(dim=-1), ROWS),
-    "layer_norm": Case(lambda: nn.LayerNorm(40), ROWS),
-    "gelu": Case(lambda: nn.GELU(), ROWS),
-    "silu": Case(lambda: nn.SiLU(), ROWS),
-    "tanh": Case(lambda: nn.Tanh(), ROWS),
-    "sigmoid": Case(lambda: nn.Sigmoid(), ROWS),
-    "hardswish": Case(lambda: nn.Hardswish(), ROWS),
-    "leaky_relu": Case(lambda: nn.LeakyReLU(0.2), ROWS),
-    "relu6": Case(lambda: nn.ReLU6(), ROWS),
-    "exp": Case(_function(torch.exp), ROWS),
-    "rsqrt": Case(_function(lambda x: torch.rsqrt(x.abs() + 0.1)), ROWS),
-    "matmul": Case(_function(torch.matmul), ((1, 2, 5, 16), (1, 2, 16, 7))),
-    "attention": Case(lambda: Attention(32), ((1, 9, 32),)),
-    "transformer_layer": Case(lambda: TransformerLayer(32), ((1, 6, 32),)),
-    "mobile_net": Case(lambda: mobile_net(24, 8), ((1, 3, 24, 24),)),
-    "minimum": Case(_function(torch.minimum), ROWS * 2),
-    "maximum": Case(_function(torch.maximum), ROWS * 2),
-    "abs": Case(_function(torch.abs), ROWS),
-    "add": Case(_function(torch.add), ROWS * 2),
-    "sub": Case(_function(torch.sub), ROWS * 2),
-    "mul": Case(_function(torch.mul), ROWS * 2),
-    "add_rows": Case(_function(torch.add), ((1, 6, 40), (1, 6, 1))),
-    "add_columns": Case(_function(torch.add), ((1, 4, 6, 40), (1, 1, 1, 40))),
-    "mul_rows": Case(_function(torch.mul), ((1, 4, 6, 40), (1, 4, 1, 1))),
-    "add_number": Case(_function(lambda x: x + 0.5), ROWS),
-    "mul_number": Case(_function(lambda x: x * -1.5), ROWS),
-    "cat": Case(_function(lambda x, y: torch.cat((x, y), dim=2)), ROWS * 2),
-    "cat_channels": Case(_function(lambda x, y: torch.cat((x, y), dim=1)), PICTURE * 2),
-    "slice": Case(_function(lambda x: x[:, 1:5, 3:30]), ROWS),
-    "pad": Case(_function(lambda x: nn.functional.pad(x, (1, 2, 3, 1))), PICTURE),
-    "permute": Case(_function(lambda x: x.permute(0, 2, 3, 1)), ((1, 5, 6, 7),)),
-    "mean": Case(_function(lambda x: x.mean(dim=-1, keepdim=True)), ROWS),
-    "sum": Case(_function(lambda x: x.sum(dim=1, keepdim=True)), ROWS),
-    "rms_norm": Case(_function(lambda x: x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 0.01)), ROWS),
-    "linear_16": Case(lambda: nn.Linear(40, 24), ((3, 40),), 16),
-    "conv_16": Case(lambda: nn.Conv2d(8, 20, 3, padding=1), PICTURE, 16),
-    "depthwise_16": Case(lambda: nn.Conv2d(12, 12, 3, padding=1, groups=12), ((1, 12, 9, 10),), 16),
-    "add_16": Case(_function(torch.add), ROWS * 2, 16),
-    "mul_16": Case(_function(torch.mul), ROWS * 2, 16),
-    "tanh_16": Case(lambda: nn.Tanh(), ROWS, 16),
-    "silu_16": Case(lambda: nn.SiLU(), ROWS, 16),
-    "softmax_16": Case(lambda: nn.Softmax(dim=-1), ROWS, 16),
-    "layer_norm_16": Case(lambda: nn.LayerNorm(40), ROWS, 16),
-}
+def _convolutions() -> list[Case]:
+    image = ((1, 12, 13, 11),)
+    return [
+        Case("linear", lambda: nn.Linear(48, 40), ((1, 48),)),
+        Case("linear_wide", lambda: nn.Linear(300, 270), ((3, 300),)),
+        Case("conv_1x1", lambda: nn.Conv2d(12, 20, 1), image),
+        Case("conv_3x3", lambda: nn.Conv2d(12, 24, 3, padding=1), image),
+        Case("conv_5x4", lambda: nn.Conv2d(12, 9, (5, 4), padding=(2, 1)), image),
+        Case("conv_large_kernel", lambda: nn.Conv2d(5, 6, (11, 9), padding=4), ((1, 5, 16, 14),)),
+        Case("conv_stride_2", lambda: nn.Conv2d(12, 17, 3, stride=2, padding=1), image),
+        Case("conv_stride_3", lambda: nn.Conv2d(12, 7, 3, stride=(3, 2)), image),
+        Case("conv_dilated", lambda: nn.Conv2d(12, 10, 3, padding=2, dilation=2), image),
+        Case("conv_image", lambda: nn.Conv2d(3, 16, 3, stride=2, padding=1), ((1, 3, 32, 32),)),
+        Case("conv_many_channels", lambda: nn.Conv2d(96, 80, 3, padding=1), ((1, 96, 6, 6),)),
+        Case("conv_groups", lambda: nn.Conv2d(12, 16, 3, padding=1, groups=2), image),
+        Case("conv_size", lambda: nn.Conv2d(40, 70, 3, padding=1), ((1, 40, 24, 24),), 8, ("--optimise=Size",)),
+        Case("conv_1d", lambda: nn.Conv1d(10, 14, 5, padding=2), ((1, 10, 30),)),
+        Case("depthwise", lambda: nn.Conv2d(20, 20, 3, padding=1, groups=20), ((1, 20, 10, 9),)),
+        Case("depthwise_stride_2", lambda: nn.Conv2d(20, 20, 5, 2, 2, groups=20), ((1, 20, 11, 9),)),
+        Case("depthwise_dilated", lambda: nn.Conv2d(9, 9, 3, padding=2, dilation=2, groups=9), ((1, 9, 10, 9),)),
+        Case("transposed", lambda: nn.ConvTranspose2d(8, 10, 3, 2, 1), ((1, 8, 6, 7),)),
+        Case("transposed_even", lambda: nn.ConvTranspose2d(6, 5, 2, 2), ((1, 6, 5, 5),)),
+    ]
 
 
-@dataclass(frozen=True)
-class Lowered:
-    """A delegate's blob and the TOSA graph that Vela made it from."""
-
-    blob: bytes
-    tosa: bytes
-
-
-def lower(name: str, accelerator: str) -> Lowered:
-    """One of CASES for an accelerator; kept by name, accelerator and this file's content.
-
-    Raises AssertionError for a model that does not become exactly one delegate.
-    """
-    key = cache.key_of({"npu case": name, "accelerator": accelerator, "source": Path(__file__).read_text()})
-    kept = cache.load(key, ("blob.bin", "out.tosa"))
-    if kept is None:
-        kept = _lower(CASES[name], accelerator)
-        cache.store(key, kept)
-    return Lowered(kept["blob.bin"], kept["out.tosa"])
+def _pools() -> list[Case]:
+    image = ((1, 20, 10, 12),)
+    return [
+        Case("max_pool", lambda: nn.MaxPool2d(2), image),
+        Case("max_pool_padded", lambda: nn.MaxPool2d(3, 2, 1), image),
+        Case("average_pool", lambda: nn.AvgPool2d(2), image),
+        Case("average_pool_padded", lambda: nn.AvgPool2d(3, 2, 1), image),
+        Case("average_pool_uncounted", lambda: nn.AvgPool2d(3, 1, 1, count_include_pad=False), image),
+        Case("global_average", lambda: nn.AdaptiveAvgPool2d(1), image),
+        Case("mean_channels", _f(lambda x: x.mean(1, keepdim=True)), image),
+        Case("sum_channels", _f(lambda x: x.sum(-1)), ((1, 6, 40),)),
+    ]
 
 
-def _lower(case: Case, accelerator: str) -> dict[str, bytes]:
-    import contextlib
-    import io
-    import tempfile
-    import warnings
-
-    from executorch.backends.arm.ethosu import EthosUCompileSpec, EthosUPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
-    torch.manual_seed(0)
-    example = tuple(torch.randn(shape) for shape in case.shapes)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        torch.no_grad(),
-    ):
-        warnings.simplefilter("ignore")
-        spec = EthosUCompileSpec(accelerator).dump_intermediate_artifacts_to(folder)
-        exported = _quantized(case, spec, example)
-        edge = to_edge_transform_and_lower(exported, partitioner=[EthosUPartitioner(spec)])
-        found = [
-            module.processed_bytes
-            for module in edge.exported_program().graph_module.modules()
-            if type(module).__name__ == "LoweredBackendModule"
-        ]
-        assert len(found) == 1, f"{len(found)} delegates"
-        return {"blob.bin": found[0], "out.tosa": (Path(folder) / "out.tosa").read_bytes()}
+def _activations() -> list[Case]:
+    row = ((2, 37),)
+    return [
+        Case("relu", lambda: nn.Sequential(nn.Linear(37, 24), nn.ReLU()), row),
+        Case("relu6", lambda: nn.Sequential(nn.Linear(37, 24), nn.ReLU6()), row),
+        Case("leaky_relu", lambda: nn.LeakyReLU(0.1), row),
+        Case("gelu", lambda: nn.GELU(), row),
+        Case("silu", lambda: nn.SiLU(), row),
+        Case("tanh", lambda: nn.Tanh(), row),
+        Case("sigmoid", lambda: nn.Sigmoid(), row),
+        Case("hardswish", lambda: nn.Hardswish(), row),
+        Case("exp", _f(torch.exp), row),
+        Case("softmax", lambda: nn.Softmax(-1), ((1, 5, 33),)),
+        Case("layer_norm", lambda: nn.LayerNorm(40), ((1, 5, 40),)),
+    ]
 
 
-def _quantized(case: Case, spec: Any, example: tuple[Tensor, ...]) -> Any:
-    from executorch.backends.arm.quantizer import (
-        EthosUQuantizer,
-        get_symmetric_a16w8_quantization_config,
-        get_symmetric_quantization_config,
-    )
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+def _elementwise() -> list[Case]:
+    pair = ((1, 6, 5, 19), (1, 6, 5, 19))
+    return [
+        Case("add", _f(lambda a, b: a + b), pair),
+        Case("sub", _f(lambda a, b: a - b), pair),
+        Case("mul", _f(lambda a, b: a * b), pair),
+        Case("minimum", _f(torch.minimum), pair),
+        Case("maximum", _f(torch.maximum), pair),
+        Case("abs", _f(torch.abs), pair[:1]),
+        Case("neg", _f(torch.neg), pair[:1]),
+        Case("add_scalar", _f(lambda a: a + 0.7), pair[:1]),
+        Case("rsub_scalar", _f(lambda a: 1.5 - a), pair[:1]),
+        Case("mul_scalar", _f(lambda a: a * 0.3), pair[:1]),
+        Case("add_row", _f(lambda a, b: a + b), ((1, 6, 5, 19), (1, 1, 5, 19))),
+        Case("sub_column", _f(lambda a, b: b - a), ((1, 6, 5, 19), (1, 6, 1, 19))),
+        Case("mul_last", _f(lambda a, b: a * b), ((1, 6, 5, 19), (1, 6, 5, 1))),
+        Case("mul_channel", _f(lambda a, b: b * a), ((1, 6, 5, 19), (1, 6, 1, 1))),
+        Case("pow", _f(lambda a: a * a), pair[:1]),
+        Case("clamp", _f(lambda a: torch.clamp(a, -0.4, 0.9)), pair[:1]),
+    ]
 
-    exported = torch.export.export(case.make().eval(), example)
-    quantizer = EthosUQuantizer(spec)
-    config = get_symmetric_a16w8_quantization_config if case.bits == 16 else get_symmetric_quantization_config
-    quantizer.set_global(config())
-    prepared = prepare_pt2e(exported.module(check_guards=False), quantizer)
-    prepared(*example)
-    for _ in range(3):
-        prepared(*(torch.randn(shape) for shape in case.shapes))
-    return torch.export.export(convert_pt2e(prepared), example)
+
+def _shapes() -> list[Case]:
+    pair = ((1, 6, 5, 19), (1, 7, 5, 19))
+    return [
+        Case("cat", _f(lambda a, b: torch.cat((a, b), 1)), pair),
+        Case("cat_last", _f(lambda a, b: torch.cat((a, b), 3)), ((1, 6, 5, 19), (1, 6, 5, 8))),
+        Case("slice", _f(lambda a: a[:, 1:4, :, 3:17] + a[:, 2:5, :, 1:15]), pair[:1]),
+        Case("pad", _f(lambda a: F.pad(a, (1, 2, 3, 0))), pair[:1]),
+        Case("permute", _f(lambda a: a.permute(0, 3, 1, 2).contiguous()), pair[:1]),
+        Case("transpose", _f(lambda a: a.transpose(1, 2)), ((1, 21, 34),)),
+    ]
 
 
-def names_as_json() -> str:
-    """The cases' names, for tools that start this module as a program."""
-    return json.dumps(sorted(CASES))
+def _networks() -> list[Case]:
+    return [
+        Case("matmul", _f(lambda a, b: a @ b), ((2, 7, 19), (2, 19, 11))),
+        Case("attention", lambda: Attention(32, 4), ((1, 9, 32),)),
+        Case("transformer_layer", lambda: TransformerLayer(32, 4, nn.ReLU()), ((1, 9, 32),)),
+        Case("transformer_step", lambda: TransformerLayer(32, 4, nn.GELU()), ((1, 1, 32),)),
+        Case("gated_layer", lambda: GatedLayer(32, 80), ((1, 5, 32),)),
+        Case("mobile_net", lambda: mobile_net(), ((1, 3, 32, 32),)),
+    ]
+
+
+MISCOMPILED = Case(
+    "miscompiled",
+    lambda: nn.Sequential(nn.LayerNorm(32), nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)),
+    ((1, 7, 32),),
+)
+"""Of this Vela 5.1.0 makes a 1 x 1 convolution that is padded by six rows: it reads one row of seven."""
+
+_IN_16_BITS = (
+    "linear linear_wide conv_3x3 conv_stride_2 conv_image conv_many_channels depthwise max_pool average_pool "
+    "global_average gelu silu tanh sigmoid softmax layer_norm add sub mul minimum maximum abs add_scalar mul_last "
+    "sub_column cat slice gated_layer"
+).split()
+
+
+def cases() -> dict[str, Case]:
+    """Every case by name; the names of those with 16-bit activations end in "_a16w8"."""
+    narrow = [*_convolutions(), *_pools(), *_activations(), *_elementwise(), *_shapes(), *_networks()]
+    found = {case.name: case for case in narrow}
+    for name in _IN_16_BITS:
+        case = found[name]
+        found[f"{name}_a16w8"] = Case(f"{name}_a16w8", case.make, case.shapes, 16, case.flags)
+    return found

@@ -1,0 +1,47 @@
+"""The simulator against the TOSA reference model: random inputs over the whole range, every element equal."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcu_sdk.npu.accelerator import accelerators
+from mcu_sdk.npu.errors import SimulationError
+from tests.npu.comparison import count_mismatches, make_simulator
+from tests.npu.lowering import lower
+from tests.npu.models import MISCOMPILED, cases
+
+CASES = cases()
+SEEDS = range(4)
+EVERY = [name for name in accelerators() if "u55" in name or "u65" in name]
+QUICK = ["conv_3x3", "depthwise_dilated", "average_pool_uncounted", "gelu", "sub_column", "slice", "tanh_a16w8"]
+QUICK_ELSEWHERE = "conv_3x3"
+
+
+def _compare(name: str, accelerator: str) -> None:
+    differing, total = count_mismatches(lower(CASES[name], accelerator), make_simulator(accelerator), SEEDS)
+    assert total > 0
+    assert differing == 0, f"{differing} of {total} elements differ"
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_matches_the_reference_model(name: str) -> None:
+    _compare(name, "ethos-u55-128")
+
+
+@pytest.mark.parametrize("accelerator", [name for name in EVERY if name != "ethos-u55-128"])
+def test_matches_on_every_accelerator(accelerator: str) -> None:
+    _compare(QUICK_ELSEWHERE, accelerator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accelerator", EVERY)
+@pytest.mark.parametrize("name", CASES)
+def test_matrix(name: str, accelerator: str) -> None:
+    _compare(name, accelerator)
+
+
+@pytest.mark.slow
+def test_miscompiled_window_is_refused() -> None:
+    lowered = lower(MISCOMPILED, "ethos-u55-128")
+    with pytest.raises(SimulationError, match="it pads by 0, 0, 6, 0"):
+        count_mismatches(lowered, make_simulator("ethos-u55-128"), [0])
