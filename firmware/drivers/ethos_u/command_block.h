@@ -26,7 +26,7 @@ inline bool read_command_block(const uint8_t* data, uint32_t bytes, CommandBlock
         memcpy(&value, data + 4 * size_t(index), 4);
         return value;
     };
-    if (words < 1 || word(0) != kFourcc) return false;
+    if (words < 1 || bytes % 4 != 0 || word(0) != kFourcc) return false;
     bool configured = false;
     for (uint32_t i = 1; i < words;) {
         const uint32_t action = word(i++);

@@ -25,7 +25,8 @@ Status reset() {
     for (uint32_t i = 0; i < kResetPolls; ++i) {
         if ((ethos_u_read_register(kStatus) & kInReset) == 0) return Status::kOk;
     }
-    return Status::kStuckInReset;
+    // A bus without a device may read all ones, which looks like a reset.
+    return ethos_u_read_register(kId) == UINT32_MAX ? Status::kNotFound : Status::kStuckInReset;
 }
 
 // The hardware must be the one that the stream was made for; a newer minor version of the architecture runs older
