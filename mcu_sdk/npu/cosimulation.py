@@ -85,6 +85,9 @@ class CoSimulation(ABC):
     def _serve(self, stack: ExitStack, requests: int, responses: int, model: RegisterModel) -> None:
         """Answer register accesses in a thread until the stack closes."""
         self._model = model
+        os.set_blocking(
+            responses, False
+        )  # a firmware that does not read its answers must not stop the thread
         waker, wake = os.pipe()
         stack.callback(os.close, waker)
         thread = threading.Thread(
@@ -128,7 +131,7 @@ class CoSimulation(ABC):
         whole = len(data) // _MESSAGE.size * _MESSAGE.size
         for operation, offset, value in _MESSAGE.iter_unpack(data[:whole]):
             if operation == READ:
-                os.write(responses, struct.pack("<I", self._model.read(offset)))
+                self._respond(responses, self._model.read(offset))
             elif operation == WRITE:
                 self._model.write(offset, value)
                 self._after_write()
@@ -138,6 +141,15 @@ class CoSimulation(ABC):
                     hint="Build the project again with this version of mcu-sdk.",
                 )
         return data[whole:]
+
+    def _respond(self, responses: int, value: int) -> None:
+        try:
+            os.write(responses, struct.pack("<I", value))
+        except BlockingIOError as error:
+            raise RunError(
+                "The firmware reads the simulated NPU's registers, but not the answers.",
+                hint="Build the project again with this version of mcu-sdk.",
+            ) from error
 
     @abstractmethod
     def _after_write(self) -> None:
@@ -195,7 +207,6 @@ class ProcessCoSimulation(CoSimulation):
             self._response_write,
         ):
             stack.callback(os.close, descriptor)
-        self._stack = stack
 
     @property
     def popen_arguments(self) -> dict[str, Any]:

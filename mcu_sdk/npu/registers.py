@@ -105,6 +105,7 @@ class RegisterModel:
 
     def _run(self) -> None:
         self.runs += 1
+        self.error = None
         self._status = _IRQ_RAISED
         try:
             stream = self._stream()

@@ -5,15 +5,21 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcu_sdk.errors import RunError
 from mcu_sdk.npu.registers import BusError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_CLOSE = 256
+"""Bytes: changes of a process's memory that are no further apart are written together."""
 
 
 class FileMemory:
@@ -55,40 +61,77 @@ class OwnMemory:
 
 
 class ProcessMemory:
-    """Another process's memory, through /proc: what a run touches is copied in before and out after it."""
+    """Another process's memory, through /proc: what a run touches is copied in before and out after it.
+
+    Raises RunError if the system does not allow it.
+    """
 
     def __init__(self, process: int) -> None:
-        self._file = os.open(f"/proc/{process}/mem", os.O_RDWR)
+        try:
+            self._file = os.open(f"/proc/{process}/mem", os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise RunError(
+                f"The simulated NPU cannot reach the memory of process {process}: {error.strerror}.",
+                hint="Linux has to allow it (/proc/sys/kernel/yama/ptrace_scope at most 1); QEMU does not need it.",
+            ) from error
         self._process = process
-        self._copies: list[tuple[int, NDArray[np.uint8], bytes]] = []
+        self._copies: list[tuple[int, NDArray[np.uint8], NDArray[np.uint8]]] = []
 
     def view(self, address: int) -> NDArray[np.uint8]:
-        """A copy of the mapping's bytes from `address` on; `write_back` returns what was changed. Raises BusError."""
-        end = self._end_of_mapping(address)
+        """Bytes of a copy, from `address` to the end of its mapping; `write_back` returns what was changed.
+
+        Views of the same mapping share one copy, as regions of an NPU may overlap. Raises BusError.
+        """
+        for begin, copy, _ in self._copies:
+            if begin <= address < begin + copy.size:
+                return copy[address - begin :]
+        begin, end = self._mapping(address)
         try:
-            data = os.pread(self._file, end - address, address)
+            data = os.pread(self._file, end - begin, begin)
         except OSError as error:
             raise BusError(f"{address:#x} cannot be read: {error.strerror}") from error
-        copy = np.frombuffer(data, np.uint8).copy()
-        self._copies.append((address, copy, data))
-        return copy
+        before = np.frombuffer(data, np.uint8)
+        if not before.size > address - begin:
+            raise BusError(f"{address:#x} cannot be read: the process has ended")
+        copy = before.copy()
+        self._copies.append((begin, copy, before))
+        return copy[address - begin :]
 
     def write_back(self) -> None:
         """Write what has changed since `view`, and forget the copies."""
-        for address, copy, before in self._copies:
-            changed = np.flatnonzero(copy != np.frombuffer(before, np.uint8))
-            if changed.size:
-                first, last = int(changed[0]), int(changed[-1]) + 1
-                os.pwrite(self._file, copy[first:last].tobytes(), address + first)
-        self._copies.clear()
+        copies, self._copies = self._copies, []
+        for begin, copy, before in copies:
+            changed = np.flatnonzero(copy != before)
+            # One call for what lies close together; bytes further apart are not touched in between.
+            for run in np.split(changed, np.flatnonzero(np.diff(changed) > _CLOSE) + 1):
+                if run.size:
+                    first, last = int(run[0]), int(run[-1]) + 1
+                    os.pwrite(self._file, copy[first:last].tobytes(), begin + first)
 
     def close(self) -> None:
         os.close(self._file)
 
-    def _end_of_mapping(self, address: int) -> int:
-        with open(f"/proc/{self._process}/maps", encoding="ascii", errors="replace") as maps:
-            for line in maps:
-                begin, end = (int(part, 16) for part in line.split()[0].split("-"))
+    def _mapping(self, address: int) -> tuple[int, int]:
+        """The mapping of that address with its neighbours: an array can reach from .data's last page into .bss."""
+        begin = end = 0
+        for low, high in self._readable():
+            if low != end:
                 if begin <= address < end:
-                    return end
+                    break
+                begin = low
+            end = high
+        if begin <= address < end:
+            return begin, end
         raise BusError(f"{address:#x} is no address of the process")
+
+    def _readable(self) -> Iterator[tuple[int, int]]:
+        """Mappings in the order of their addresses."""
+        try:
+            with open(f"/proc/{self._process}/maps", encoding="ascii", errors="replace") as maps:
+                for line in maps:
+                    span, rights, *_ = line.split()
+                    if rights.startswith("r") and "[v" not in line:  # [vvar], [vsyscall] cannot be read
+                        low, high = (int(part, 16) for part in span.split("-"))
+                        yield low, high
+        except OSError as error:
+            raise BusError("the process has ended") from error
