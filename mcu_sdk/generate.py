@@ -107,7 +107,7 @@ def generate(request: GenerateRequest) -> Generated:
 
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
-        npu = check_delegates(pte, board, npu if request.target else None)
+        npu = check_delegates(pte, board, npu, chosen=request.target)
         language_model = describe_language_model(plan)
     if npu is not None:
         board = board.with_npu_memory()

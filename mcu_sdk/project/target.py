@@ -38,15 +38,16 @@ def choose_target(
     return NpuTarget(wanted, config.system_config, mode, activation_bits)
 
 
-def check_delegates(pte: Pte, board: Board, npu: NpuTarget | None) -> NpuTarget | None:
+def check_delegates(pte: Pte, board: Board, npu: NpuTarget | None, *, chosen: str | None) -> NpuTarget | None:
     """The NPU that the .pte's delegates run on; None when it has none.
 
-    Without `npu` it is the one that Vela compiled for. Raises PteError for delegates of another NPU than `npu`, or of
-    one that the board cannot have.
+    `chosen` is the target that the user named, `npu` what it means; where none was named it is the NPU that Vela
+    compiled for. Raises PteError for delegates of another target than the chosen one, or of an NPU that the board
+    cannot have.
     """
     names = sorted({delegate.accelerator for delegate in pte.delegates if delegate.accelerator})
     if not names:
-        if npu is not None:
+        if chosen is not None and npu is not None:
             raise PteError(
                 f"Nothing in the .pte runs on an NPU; the target is {npu.accelerator}.",
                 hint="Lower it with ExecuTorch's Ethos-U backend, or leave --target out.",
@@ -56,11 +57,11 @@ def check_delegates(pte: Pte, board: Board, npu: NpuTarget | None) -> NpuTarget 
         raise PteError(
             f"The .pte has parts for several NPUs: {', '.join(names)}.", hint="Lower all of it for one NPU."
         )
-    if npu is not None:
-        if npu.accelerator != names[0]:
+    if chosen is not None:
+        if chosen != names[0]:
             raise PteError(
-                f"The .pte was compiled for {names[0]}; the target is {npu.accelerator}.",
-                hint=f"Lower it again for {npu.accelerator}, or name the target {names[0]}.",
+                f"The .pte was compiled for {names[0]}; the target is {chosen}.",
+                hint=f"Lower it again for {chosen}, or name the target {names[0]}.",
             )
         return npu
     if names[0] not in board.targets:

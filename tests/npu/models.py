@@ -136,11 +136,15 @@ def _convolutions() -> list[Case]:
         Case("conv_image", lambda: nn.Conv2d(3, 16, 3, stride=2, padding=1), ((1, 3, 32, 32),)),
         Case("conv_many_channels", lambda: nn.Conv2d(96, 80, 3, padding=1), ((1, 96, 6, 6),)),
         Case("conv_groups", lambda: nn.Conv2d(12, 16, 3, padding=1, groups=2), image),
-        Case("conv_size", lambda: nn.Conv2d(40, 70, 3, padding=1), ((1, 40, 24, 24),), 8, ("--optimise=Size",)),
+        Case(
+            "conv_size", lambda: nn.Conv2d(40, 70, 3, padding=1), ((1, 40, 24, 24),), 8, ("--optimise=Size",)
+        ),
         Case("conv_1d", lambda: nn.Conv1d(10, 14, 5, padding=2), ((1, 10, 30),)),
         Case("depthwise", lambda: nn.Conv2d(20, 20, 3, padding=1, groups=20), ((1, 20, 10, 9),)),
         Case("depthwise_stride_2", lambda: nn.Conv2d(20, 20, 5, 2, 2, groups=20), ((1, 20, 11, 9),)),
-        Case("depthwise_dilated", lambda: nn.Conv2d(9, 9, 3, padding=2, dilation=2, groups=9), ((1, 9, 10, 9),)),
+        Case(
+            "depthwise_dilated", lambda: nn.Conv2d(9, 9, 3, padding=2, dilation=2, groups=9), ((1, 9, 10, 9),)
+        ),
         Case("transposed", lambda: nn.ConvTranspose2d(8, 10, 3, 2, 1), ((1, 8, 6, 7),)),
         Case("transposed_even", lambda: nn.ConvTranspose2d(6, 5, 2, 2), ((1, 6, 5, 5),)),
     ]

@@ -13,7 +13,15 @@ from tests.npu.models import MISCOMPILED, cases
 CASES = cases()
 SEEDS = range(4)
 EVERY = [name for name in accelerators() if "u55" in name or "u65" in name]
-QUICK = ["conv_3x3", "depthwise_dilated", "average_pool_uncounted", "gelu", "sub_column", "slice", "tanh_a16w8"]
+QUICK = [
+    "conv_3x3",
+    "depthwise_dilated",
+    "average_pool_uncounted",
+    "gelu",
+    "sub_column",
+    "slice",
+    "tanh_a16w8",
+]
 QUICK_ELSEWHERE = "conv_3x3"
 
 

@@ -9,7 +9,7 @@ import pytest
 from mcu_sdk.compiler.ethos_u.target import NpuTarget
 from mcu_sdk.compiler.pte import Delegate
 from mcu_sdk.errors import BoardError, PteError
-from mcu_sdk.project.board import load_board
+from mcu_sdk.project.board import Board, load_board
 from mcu_sdk.project.target import check_delegates, choose_target
 
 U55 = NpuTarget("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram")
@@ -24,6 +24,11 @@ class WithDelegates:
 
 def compiled_for(*accelerators: str) -> WithDelegates:
     return WithDelegates(tuple(Delegate("EthosUBackend", 0, 16, name) for name in accelerators))
+
+
+def checked(board: Board, *accelerators: str, chosen: str | None = None) -> NpuTarget | None:
+    npu = choose_target(board, chosen)
+    return check_delegates(compiled_for(*accelerators), board, npu, chosen=chosen)  # type: ignore[arg-type]
 
 
 def test_the_processor_is_no_npu() -> None:
@@ -59,23 +64,24 @@ def test_what_the_board_does_not_have_is_refused(target: str, mode: str | None, 
 
 def test_a_pte_tells_its_npu() -> None:
     board = load_board("corstone-300")
-    assert check_delegates(compiled_for(), board, None) is None  # type: ignore[arg-type]
-    assert check_delegates(compiled_for("ethos-u55-128"), board, None) == U55  # type: ignore[arg-type]
-    assert check_delegates(compiled_for("ethos-u55-128"), board, U55) == U55  # type: ignore[arg-type]
+    assert checked(board) is None
+    assert checked(board, "ethos-u55-128") == U55
+    assert checked(board, "ethos-u55-128", chosen="ethos-u55-128") == U55
 
 
 @pytest.mark.parametrize(
-    ("accelerators", "npu", "said"),
+    ("accelerators", "chosen", "said"),
     [
-        (("ethos-u55-256",), U55, "compiled for ethos-u55-256; the target is ethos-u55-128"),
+        (("ethos-u55-256",), "ethos-u55-128", "compiled for ethos-u55-256; the target is ethos-u55-128"),
+        (("ethos-u55-256",), "cortex-m55", "compiled for ethos-u55-256; the target is cortex-m55"),
         (("ethos-u85-256",), None, "the board 'corstone-300' has"),
         (("ethos-u55-128", "ethos-u55-256"), None, "several NPUs"),
-        ((), U55, "Nothing in the .pte runs on an NPU"),
+        ((), "ethos-u55-128", "Nothing in the .pte runs on an NPU"),
     ],
 )
-def test_a_pte_for_another_npu_is_refused(
-    accelerators: tuple[str, ...], npu: NpuTarget | None, said: str
+def test_a_pte_for_another_target_is_refused(
+    accelerators: tuple[str, ...], chosen: str | None, said: str
 ) -> None:
     with pytest.raises(PteError) as caught:
-        check_delegates(compiled_for(*accelerators), load_board("corstone-300"), npu)  # type: ignore[arg-type]
+        checked(load_board("corstone-300"), *accelerators, chosen=chosen)
     assert said in str(caught.value) and caught.value.exit_code == 3
