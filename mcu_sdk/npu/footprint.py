@@ -77,19 +77,23 @@ def _feature_map(small: dict[int, int], wide: dict[int, int]) -> list[Interval]:
     precision = small[_OFM_PRECISION]
     element = 1 << (precision >> 1 & 3)
     stride_x, stride_y, stride_c = (_signed(wide[r]) for r in (_OFM_STRIDE_X, _OFM_STRIDE_Y, _OFM_STRIDE_C))
-    if precision >> 6 & 1:  # NHCWB16: 16 channels side by side
+    if precision >> 6 & 1:  # NHCWB16: 16 channels side by side; the last of the bricks may have fewer
         stride_x = 16 * element
-        last = [(depth - 1) // 16 * stride_c, (min(depth, 16) - 1) * element]
+        last = (depth - 1) // 16
+        corners = [(0, 0), (0, min(depth, 16) - 1), (last, 0), (last, (depth - 1) % 16)]
+        if last:
+            corners.append((last - 1, 15))
+        channels = [brick * stride_c + channel * element for brick, channel in corners]
     else:
-        last = [(depth - 1) * element]
+        channels = [0, (depth - 1) * element]
     intervals = []
     for number, (tile_width, tile_height) in enumerate(tiles):
         if tile_width <= 0 or tile_height <= 0:
             continue
-        steps = [(tile_width - 1) * stride_x, (tile_height - 1) * stride_y, *last]
+        steps = [(tile_width - 1) * stride_x, (tile_height - 1) * stride_y]
         base = wide[_OFM_BASE + number]
-        low = base + sum(step for step in steps if step < 0)
-        high = base + sum(step for step in steps if step > 0) + element
+        low = base + sum(step for step in steps if step < 0) + min(channels)
+        high = base + sum(step for step in steps if step > 0) + max(channels) + element
         intervals.append((low, high))
     return intervals
 
