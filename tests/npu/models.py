@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 Shape = tuple[int, ...]
 
@@ -78,7 +78,7 @@ class GatedLayer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-2) * self.weight
-        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+        return x + self.down(functional.silu(self.gate(y)) * self.up(y))
 
 
 class InvertedResidual(nn.Module):
@@ -209,7 +209,7 @@ def _shapes() -> list[Case]:
         Case("cat", _f(lambda a, b: torch.cat((a, b), 1)), pair),
         Case("cat_last", _f(lambda a, b: torch.cat((a, b), 3)), ((1, 6, 5, 19), (1, 6, 5, 8))),
         Case("slice", _f(lambda a: a[:, 1:4, :, 3:17] + a[:, 2:5, :, 1:15]), pair[:1]),
-        Case("pad", _f(lambda a: F.pad(a, (1, 2, 3, 0))), pair[:1]),
+        Case("pad", _f(lambda a: functional.pad(a, (1, 2, 3, 0))), pair[:1]),
         Case("permute", _f(lambda a: a.permute(0, 3, 1, 2).contiguous()), pair[:1]),
         Case("transpose", _f(lambda a: a.transpose(1, 2)), ((1, 21, 34),)),
     ]
@@ -233,11 +233,36 @@ MISCOMPILED = Case(
 )
 """Of this Vela 5.1.0 makes a 1 x 1 convolution that is padded by six rows: it reads one row of seven."""
 
-_IN_16_BITS = (
-    "linear linear_wide conv_3x3 conv_stride_2 conv_image conv_many_channels depthwise max_pool average_pool "
-    "global_average gelu silu tanh sigmoid softmax layer_norm add sub mul minimum maximum abs add_scalar mul_last "
-    "sub_column cat slice gated_layer"
-).split()
+_IN_16_BITS = [
+    "linear",
+    "linear_wide",
+    "conv_3x3",
+    "conv_stride_2",
+    "conv_image",
+    "conv_many_channels",
+    "depthwise",
+    "max_pool",
+    "average_pool",
+    "global_average",
+    "gelu",
+    "silu",
+    "tanh",
+    "sigmoid",
+    "softmax",
+    "layer_norm",
+    "add",
+    "sub",
+    "mul",
+    "minimum",
+    "maximum",
+    "abs",
+    "add_scalar",
+    "mul_last",
+    "sub_column",
+    "cat",
+    "slice",
+    "gated_layer",
+]
 
 
 def cases() -> dict[str, Case]:
