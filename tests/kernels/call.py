@@ -31,17 +31,17 @@ class Guarded:
     ) -> None:
         kind = np.dtype(dtype)
         size = int(np.prod(shape)) * kind.itemsize
-        self._memory = np.full(size + 2 * _GUARD_BYTES + 32, _GUARD, np.uint8)
-        self._start = _GUARD_BYTES + -(self._memory.ctypes.data + _GUARD_BYTES) % 16
-        self._start += 0 if aligned else kind.itemsize
-        self._end = self._start + size
-        self.array: np.ndarray[Any, Any] = self._memory[self._start : self._end].view(kind).reshape(shape)
+        self.memory = np.full(size + 2 * _GUARD_BYTES + 32, _GUARD, np.uint8)
+        self.start = _GUARD_BYTES + -(self.memory.ctypes.data + _GUARD_BYTES) % 16
+        self.start += 0 if aligned else kind.itemsize
+        self._end = self.start + size
+        self.array: np.ndarray[Any, Any] = self.memory[self.start : self._end].view(kind).reshape(shape)
         if values is not None:
             self.array[...] = values
 
     def check(self) -> None:
         """Fail if a byte outside the array has changed."""
-        outside = np.concatenate([self._memory[: self._start], self._memory[self._end :]])
+        outside = np.concatenate([self.memory[: self.start], self.memory[self._end :]])
         assert (outside == _GUARD).all(), "the kernel wrote outside its output"
 
 
