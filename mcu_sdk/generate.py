@@ -66,8 +66,18 @@ class Generated:
             "arena_bytes": self.plan.arena_bytes,
             "kv_cache_bytes": self.plan.kv_cache_bytes,
             "regions": dict(self.layout.regions),
+            "peak_memory_bytes": peak_memory(),
             **self.facts,
         }
+
+
+def peak_memory() -> int:
+    """The most bytes of main memory that this process has had so far."""
+    import resource
+    import sys
+
+    unit = 1 if sys.platform == "darwin" else 1024  # of getrusage's figure
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @dataclass(frozen=True)

@@ -46,13 +46,25 @@ mcu = torch.ops.mcu
 decomposed = torch.ops.quantized_decomposed
 Activations = Literal["dynamic", "static"]
 
+
+class WeightObserver(PerChannelMinMaxObserver):  # type: ignore[misc]  # torchao carries no types
+    """Looks at a weight once: it is the same in every step of the calibration."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pass `x` on, and note its ranges if none are known."""
+        if self.min_val.numel():
+            return x
+        result: torch.Tensor = super().forward(x)
+        return result
+
+
 WEIGHT = QuantizationSpec(
     dtype=torch.int8,
     quant_min=-127,
     quant_max=127,
     qscheme=torch.per_channel_symmetric,
     ch_axis=0,
-    observer_or_fake_quant_ctr=PerChannelMinMaxObserver,
+    observer_or_fake_quant_ctr=WeightObserver,
 )
 STATIC = QuantizationSpec(
     dtype=torch.int8,

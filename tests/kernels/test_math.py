@@ -85,6 +85,9 @@ def test_fma_is_exact(library: ctypes.CDLL) -> None:
     )
     assert_same_bits(_map(library, "fma", a, b, c), expected)
     assert_same_bits(exact_math.fma(a, b, c), expected)
+    # One by one as well: numbers of which none is near a tie are rounded the short way.
+    alone = [exact_math.fma(a[i : i + 1], b[i : i + 1], c[i : i + 1]) for i in range(n)]
+    assert_same_bits(np.concatenate(alone), expected)
 
 
 _FLOATS = st.floats(width=32, allow_subnormal=False)

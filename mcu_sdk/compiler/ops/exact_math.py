@@ -32,14 +32,29 @@ ERF_A = tuple(F32(a) for a in (1.061405429, -1.453152027, 1.421413741, -0.284496
 
 
 def fma(a: Array | np.float32, b: Array | np.float32, c: Array | np.float32) -> Array:
-    """a * b + c with one rounding, elementwise.
+    """a * b + c with one rounding, elementwise."""
+    return _add_once_rounded(np.multiply(a, b, dtype=np.float64), c)
 
-    The product of two float32 is exact in float64; the sum is rounded to odd there, which makes the last rounding,
-    to float32, the only one that counts (53 >= 2 * 24 + 2 bits: Boldo and Melquiond, 2008).
+
+_BELOW_F32 = np.int64((1 << 29) - 1)
+"""The bits of a float64 that a float32 does not have."""
+_HALFWAY = np.int64(1 << 28)
+_SMALLEST_NORMAL = 2.0**-126
+
+
+def _add_once_rounded(product: NDArray[np.float64], c: Array | np.float32) -> Array:
+    """product + c, rounded once, to float32; `product` is exact, as that of two float32 is in float64.
+
+    Rounding to float64 first does harm only where it lands halfway between two float32, or below the normal ones.
+    Where any element does, the sum is rounded to odd there, which makes the last rounding the only one that counts
+    (53 >= 2 * 24 + 2 bits: Boldo and Melquiond, 2008).
     """
-    product = np.multiply(a, b, dtype=np.float64)
     addend = np.asarray(c, dtype=np.float64)
-    total = product + addend
+    total = np.asarray(product + addend)
+    low_bits = total.view(np.int64) & _BELOW_F32
+    if not ((low_bits == _HALFWAY) | ((np.abs(total) < _SMALLEST_NORMAL) & (total != 0))).any():
+        rounded: Array = total.astype(F32)
+        return rounded
     virtual = total - product
     error = (product - (total - virtual)) + (addend - virtual)
     bits = np.atleast_1d(total).view(np.int64).copy()
@@ -62,10 +77,11 @@ def lane_sum(x: Array) -> Array:
 def lane_sum_of_squares(x: Array) -> Array:
     """As `lane_sum`, of x * x, each step a fused multiply-add."""
     lanes = np.zeros((*x.shape[:-1], LANES), F32)
+    squares = np.multiply(x, x, dtype=np.float64)
     for start in range(0, x.shape[-1], LANES):
-        part = x[..., start : start + LANES]
+        part = squares[..., start : start + LANES]
         count = part.shape[-1]
-        lanes[..., :count] = fma(part, part, lanes[..., :count])
+        lanes[..., :count] = _add_once_rounded(part, lanes[..., :count])
     return (lanes[..., 0] + lanes[..., 1]) + (lanes[..., 2] + lanes[..., 3])
 
 
