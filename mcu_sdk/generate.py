@@ -267,11 +267,11 @@ def _cached_positions(plan: Plan) -> list[int]:
     from mcu_sdk.compiler.instruction import Tensor
 
     caches = [
-        planned.instruction.arguments[0]
+        (planned.instruction.arguments[0], 3 if "columns" in planned.instruction.operator else 2)
         for planned in plan.calls
         if planned.instruction.operator.startswith("mcu::cache_write")
     ]
-    return [cache.shape[2] for cache in caches if isinstance(cache, Tensor)]
+    return [cache.shape[axis] for cache, axis in caches if isinstance(cache, Tensor)]
 
 
 def _token_ids(value: object, vocabulary: int) -> tuple[int, ...]:

@@ -3,15 +3,16 @@
 
 #include <stdint.h>
 
-#include "kernels/dot_s8.h"
+#include "kernels/dots_s8.h"
 #include "kernels/math.h"
+#include "kernels/math_helium.h"
 
 // A probability of 1 as an integer, and the integer's type.
 #define MCU_PROBABILITY_ONE 127.0f
 typedef int8_t mcu_probability;
 
 struct McuAttentionScratch {
-    float* scores;                   // [positions]
+    float* scores;                   // [positions]; int32 dot products before
     mcu_probability* probabilities;  // [positions]
     int8_t* query;                   // [n]
 };
@@ -33,28 +34,31 @@ static inline int32_t mcu_visible(int64_t position, int32_t positions) {
 
 // q[n] to int8 with a scale of its own, which is returned.
 static inline float mcu_quantize_query(const float* q, int8_t* query, int32_t n) {
+#if defined(MCU_HELIUM_FLOAT)
+    const float found = mcu_greatest_of(q, n);
+    const float greatest = found > MCU_TINY ? found : 1.0f;
+    const float inverse = 127.0f / greatest;
+    mcu_for_lanes(n, [=](int32_t i, auto lanes) {
+        const float32x4_t scaled = vmulq_n_f32(mcu_load(q + i, lanes), inverse);
+        mcu_store(query + i, mcu_round_clamped_lanes(scaled, -127, 127), lanes);
+    });
+#else
     const float greatest = mcu_greatest_magnitude(q, n);
     const float inverse = 127.0f / greatest;
     for (int32_t i = 0; i < n; ++i) query[i] = int8_t(mcu_round_clamped(q[i] * inverse, -127, 127));
+#endif
     return greatest / 127.0f;
 }
 
-// out[i] = float(sum over t of p[t] * values[t][i]) * scale, p[count], values[count][n]; exact in int32 for
-// count <= 132,104. Sixteen channels at a time, so that each position's values are read in order.
-static inline void mcu_weighted_sums(const mcu_probability* p, const int8_t* values, int32_t count, int32_t n,
-                                     float* out, float scale) {
+// out[i] = float(sum over t of p[t] * values[i][t]) * scale, p[count], values[n] rows that are `positions` apart; exact
+// in int32 for count <= 132,104.
+static inline void mcu_weighted_sums(const mcu_probability* p, const int8_t* values, int32_t positions, int32_t count,
+                                     int32_t n, float* out, float scale) {
     int32_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-        int32_t sums[16] = {};
-        for (int32_t t = 0; t < count; ++t) {
-            const int8_t* row = values + t * n + i;
-            for (int32_t j = 0; j < 16; ++j) sums[j] += int32_t(p[t]) * int32_t(row[j]);
-        }
-        for (int32_t j = 0; j < 16; ++j) out[i + j] = float(sums[j]) * scale;
+    for (; i + 4 <= n; i += 4) {
+        int32_t sums[4];
+        mcu_four_dots_s8(p, values + i * positions, positions, count, sums);
+        for (int32_t j = 0; j < 4; ++j) out[i + j] = float(sums[j]) * scale;
     }
-    for (; i < n; ++i) {
-        int32_t sum = 0;
-        for (int32_t t = 0; t < count; ++t) sum += int32_t(p[t]) * int32_t(values[t * n + i]);
-        out[i] = float(sum) * scale;
-    }
+    for (; i < n; ++i) out[i] = float(mcu_dot_s8(p, values + i * positions, count)) * scale;
 }

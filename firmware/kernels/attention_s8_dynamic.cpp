@@ -10,7 +10,7 @@ void mcu_attention_s8_dynamic(const float* q, const int8_t* k_cache, const int8_
     for (int32_t head = 0; head < heads; ++head, q += n, out += n) {
         const int32_t group = head / (heads / groups);
         const int8_t* keys = k_cache + group * positions * n;         // [visible][n]
-        const int8_t* values = v_cache + group * positions * n;       // [visible][n]
+        const int8_t* values = v_cache + group * n * positions;       // [n][visible]
         const uint16_t* key_scales = k_scales + group * positions;    // [visible]
         const uint16_t* value_scales = v_scales + group * positions;  // [visible]
 
@@ -40,6 +40,6 @@ void mcu_attention_s8_dynamic(const float* q, const int8_t* k_cache, const int8_
             const int32_t p = mcu_round_clamped(s.scores[t] * factor, 0, int32_t(MCU_PROBABILITY_ONE));
             s.probabilities[t] = mcu_probability(p);
         }
-        mcu_weighted_sums(s.probabilities, values, visible, n, out, (greatest / MCU_PROBABILITY_ONE) / sum);
+        mcu_weighted_sums(s.probabilities, values, positions, visible, n, out, (greatest / MCU_PROBABILITY_ONE) / sum);
     }
 }

@@ -1,6 +1,7 @@
 #include "kernels/rope.h"
 
 #include "kernels/math.h"
+#include "kernels/math_helium.h"
 
 void mcu_rope(const float* x, const float* cosine, const float* sine, const int64_t* position, float* out, int32_t rows,
               int32_t n, int32_t half, int32_t positions) {
@@ -9,12 +10,23 @@ void mcu_rope(const float* x, const float* cosine, const float* sine, const int6
     cosine += p * half;  // [half]
     sine += p * half;    // [half]
     for (int32_t row = 0; row < rows; ++row, x += n, out += n) {
+#if defined(MCU_HELIUM_FLOAT)
+        mcu_for_lanes(half, [=](int32_t i, auto lanes) {
+            const float32x4_t a = mcu_load(x + i, lanes);
+            const float32x4_t b = mcu_load(x + half + i, lanes);
+            const float32x4_t c = mcu_load(cosine + i, lanes);
+            const float32x4_t s = mcu_load(sine + i, lanes);
+            mcu_store(out + i, vfmsq_f32(vmulq_f32(a, c), b, s), lanes);
+            mcu_store(out + half + i, vfmaq_f32(vmulq_f32(b, c), a, s), lanes);
+        });
+#else
         for (int32_t i = 0; i < half; ++i) {
             const float a = x[i];
             const float b = x[i + half];
             out[i] = mcu_fmaf(-b, sine[i], a * cosine[i]);
             out[i + half] = mcu_fmaf(a, sine[i], b * cosine[i]);
         }
+#endif
         for (int32_t i = 2 * half; i < n; ++i) out[i] = x[i];
     }
 }

@@ -38,6 +38,8 @@ ARITHMETIC = {
     "mcu::gated_gelu": 16,
     "mcu::cache_write": 12,
     "mcu::cache_write_dynamic": 20,
+    "mcu::cache_write_columns": 12,
+    "mcu::cache_write_columns_dynamic": 20,
 }
 DEFAULT_ARITHMETIC = 1
 SOFTMAX = 12

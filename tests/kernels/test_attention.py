@@ -42,13 +42,27 @@ def test_cache_writes(
     call(kernel_library, "cache_write", static, x, inverse, at, heads, positions, n)
     call(kernel_library, "cache_write_dynamic", dynamic, x, at, heads, positions, n)
     call(kernel_library, "cache_scale_write", scales, x, at, heads, positions, n)
+    turned = np.ascontiguousarray(before.swapaxes(2, 3))
+    columns, dynamic_columns = (Guarded(turned.shape, np.int8, turned) for _ in range(2))
+    call(kernel_library, "cache_write_columns", columns, x, inverse, at, heads, positions, n)
+    call(kernel_library, "cache_write_columns_dynamic", dynamic_columns, x, at, heads, positions, n)
 
     old, new, where = from_numpy(before), from_numpy(x), from_numpy(at)
     with np.errstate(all="ignore"):
         assert_same_bits(static.array, attention.cache_write(old, new, from_numpy(inverse), where).numpy())
         assert_same_bits(dynamic.array, attention.cache_write_dynamic(old, new, where).numpy())
+        assert_same_bits(
+            columns.array,
+            attention.cache_write_columns(from_numpy(turned), new, from_numpy(inverse), where).numpy(),
+        )
+        assert_same_bits(
+            dynamic_columns.array,
+            attention.cache_write_columns_dynamic(from_numpy(turned), new, where).numpy(),
+        )
         written = attention.cache_scale_write(from_numpy(scales_before), new, where).numpy()
     assert_same_bits(scales.array, written.view(np.uint16))
+    assert_same_bits(np.ascontiguousarray(columns.array.swapaxes(2, 3)), static.array)
+    assert_same_bits(np.ascontiguousarray(dynamic_columns.array.swapaxes(2, 3)), dynamic.array)
 
 
 def test_row_scales_are_rounded_as_numpy_rounds_them(kernel_library: ctypes.CDLL) -> None:
@@ -77,19 +91,21 @@ def _scratch(positions: int, n: int) -> Guarded:
 def _attend(
     library: ctypes.CDLL, q: Any, k: Any, v: Any, ks: Any, vs: Any, position: int, scale: float
 ) -> Any:
-    """Call the kernel that fits the scales' type."""
+    """Call the kernel that fits the scales' type. k and v [1, groups, positions, n]."""
     _, groups, positions, n = k.shape
     heads = q.shape[1]
     out, dynamic = Guarded(q.shape, np.float32), ks.dtype == np.float16
     name = "attention_s8_dynamic" if dynamic else "attention_s8"
     sizes = (heads, groups, positions, n, scale)
-    call(library, name, q, k, v, ks, vs, _at(position), out, _scratch(positions, n), *sizes)
+    columns = np.ascontiguousarray(v.swapaxes(2, 3))
+    call(library, name, q, k, columns, ks, vs, _at(position), out, _scratch(positions, n), *sizes)
     return out.array
 
 
 def _reference(q: Any, k: Any, v: Any, ks: Any, vs: Any, position: int, scale: float) -> Any:
     function = attention.attention_s8_dynamic if ks.dtype == np.float16 else attention.attention_s8
-    return function(*map(from_numpy, (q, k, v, ks, vs, _at(position))), scale)[0].numpy()
+    columns = np.ascontiguousarray(v.swapaxes(2, 3))
+    return function(*map(from_numpy, (q, k, columns, ks, vs, _at(position))), scale)[0].numpy()
 
 
 def _scales(rng: np.random.Generator, dynamic: bool, groups: int, positions: int, n: int) -> tuple[Any, Any]:

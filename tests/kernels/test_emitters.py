@@ -71,7 +71,8 @@ def _cases() -> dict[str, Case]:
         i(np.int32, 2**30, 2**31 - 1, n, space=MODEL),
         i(np.int32, -9, -3, n, space=MODEL),
     )
-    attention = (f(1, 4, 1, 8), q(*cache, space=CACHE), q(*cache, space=CACHE))
+    columns = (1, 2, 8, 7)
+    attention = (f(1, 4, 1, 8), q(*cache, space=CACHE), q(*columns, space=CACHE))
     by_channel = (f(2, 8, space=MODEL), f(2, 8, space=MODEL))
     cases = [
         Case("mcu::embedding_s8", (q(9, k, space=MODEL), f(9, space=MODEL), i(np.int64, 0, 9, 1, 2))),
@@ -94,6 +95,10 @@ def _cases() -> dict[str, Case]:
         Case("mcu::cache_write_", (q(*cache, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
         Case("mcu::cache_write_dynamic", (q(*cache, space=CACHE), f(*row), at)),
         Case("mcu::cache_write_dynamic_", (q(*cache, space=CACHE), f(*row), at)),
+        Case("mcu::cache_write_columns", (q(*columns, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
+        Case("mcu::cache_write_columns_", (q(*columns, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
+        Case("mcu::cache_write_columns_dynamic", (q(*columns, space=CACHE), f(*row), at)),
+        Case("mcu::cache_write_columns_dynamic_", (q(*columns, space=CACHE), f(*row), at)),
         Case("mcu::cache_scale_write", (halves(1, 2, 7), f(*row), at)),
         Case("mcu::cache_scale_write_", (halves(1, 2, 7), f(*row), at)),
         Case("mcu::attention_s8", (*attention, *by_channel, at, 0.35)),
@@ -328,6 +333,8 @@ def _may_write(wrong: Instruction, case: Case) -> list[Tensor]:
         "mcu::rope",
         "mcu::cache_write_",
         "mcu::cache_write_dynamic_",
+        "mcu::cache_write_columns_",
+        "mcu::cache_write_columns_dynamic_",
         "mcu::cache_scale_write_",
         "mcu::attention_s8",
         "mcu::attention_s8_dynamic",

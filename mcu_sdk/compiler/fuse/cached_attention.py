@@ -145,19 +145,23 @@ def _repeats_heads(program: ExportedProgram, node: Node, update: Node, heads: in
     return torch.equal(repeated, probe.repeat_interleave(heads // kv_heads, 1))
 
 
-def _int8_cache(program: ExportedProgram, cache: Node) -> None:
-    """Turn a float cache buffer into an int8 one, zero at the start."""
+def _int8_cache(program: ExportedProgram, cache: Node, *, columns: bool) -> None:
+    """Turn a float cache buffer into an int8 one, zero at the start; `columns`: [1, H, D, S] instead of [1, H, S, D]."""
     name = constant_name(program, cache)
     assert name is not None
     table = program.state_dict if name in program.state_dict else program.constants
-    table[name] = torch.zeros(shape_of(cache), dtype=torch.int8)
-    cache.meta["val"] = cache.meta["val"].to(torch.int8)
+    batch, heads, positions, channels = shape_of(cache)
+    shape = (batch, heads, channels, positions) if columns else (batch, heads, positions, channels)
+    table[name] = torch.zeros(shape, dtype=torch.int8)
+    cache.meta["val"] = cache.meta["val"].new_empty(shape, dtype=torch.int8)
 
 
-def _write(program: ExportedProgram, update: Node, target: Any, arguments: tuple[Any, ...]) -> Node:
+def _write(
+    program: ExportedProgram, update: Node, target: Any, arguments: tuple[Any, ...], *, columns: bool
+) -> Node:
     cache = args(update)[0]
     assert isinstance(cache, Node)
-    _int8_cache(program, cache)
+    _int8_cache(program, cache, columns=columns)
     new = replace(program.graph, update, target, arguments)
     new.meta["val"] = cache.meta["val"]
     return new
@@ -187,15 +191,17 @@ def _rewrite_calibrated(
     name = constant_name(program, args(match.keys)[0])
     assert name is not None
     caches, scales = [], []
-    for update, greatest in ((match.keys, ranges[name].keys), (match.values, ranges[name].values)):
+    for update, greatest, target in (
+        (match.keys, ranges[name].keys, mcu.cache_write.default),
+        (match.values, ranges[name].values, mcu.cache_write_columns.default),
+    ):
         scale = torch.where(greatest > 0, greatest, torch.ones_like(greatest)).float() / 127
         cache, source = args(update)[0], args(update)[3]
         assert isinstance(cache, Node) and isinstance(source, Node)
         inverse = add_buffer(program, f"{cache.name}_inverse_scale", (1 / scale).contiguous())
         scales.append(add_buffer(program, f"{cache.name}_scale", scale.contiguous()))
-        caches.append(
-            _write(program, update, mcu.cache_write.default, (cache, source, inverse, positions.position))
-        )
+        written = (cache, source, inverse, positions.position)
+        caches.append(_write(program, update, target, written, columns=update is match.values))
     arguments = (match.query, *caches, *scales, positions.position, match.scale)
     _attend(program, node, mcu.attention_s8.default, arguments)
 
@@ -204,7 +210,10 @@ def _rewrite_dynamic(
     program: ExportedProgram, positions: PositionTable, node: Node, match: _CachedAttention
 ) -> None:
     caches, scales = [], []
-    for update in (match.keys, match.values):
+    for update, target in (
+        (match.keys, mcu.cache_write_dynamic.default),
+        (match.values, mcu.cache_write_columns_dynamic.default),
+    ):
         cache, source = args(update)[0], args(update)[3]
         assert isinstance(cache, Node) and isinstance(source, Node)
         zeros = torch.zeros(shape_of(cache)[:3], dtype=torch.float16)
@@ -217,8 +226,7 @@ def _rewrite_dynamic(
         written.meta["val"] = buffer.meta["val"]
         mutate_buffer(program, buffer, written)
         scales.append(written)
-        caches.append(
-            _write(program, update, mcu.cache_write_dynamic.default, (cache, source, positions.position))
-        )
+        stored = (cache, source, positions.position)
+        caches.append(_write(program, update, target, stored, columns=update is match.values))
     arguments = (match.query, *caches, *scales, positions.position, match.scale)
     _attend(program, node, mcu.attention_s8_dynamic.default, arguments)

@@ -207,11 +207,16 @@ def _one_position(instruction: Instruction, position: Tensor) -> None:
         unsupported(instruction, "one position is wanted")
 
 
-def _cache_shape(instruction: Instruction, cache: Tensor, x: Tensor) -> tuple[int, int, int]:
-    """(heads, positions, n) of cache[1, heads, positions, n] and x[1, heads, 1, n]."""
+def _cache_shape(
+    instruction: Instruction, cache: Tensor, x: Tensor, *, columns: bool
+) -> tuple[int, int, int]:
+    """(heads, positions, n) of cache[1, heads, positions, n] (`columns`: [1, heads, n, positions]), x[1, heads, 1, n]."""
     if len(cache.shape) != 4 or cache.shape[0] != 1 or min(cache.shape) < 1:
-        unsupported(instruction, "a cache of shape [1, heads, positions, channels] is wanted")
+        wanted = "channels, positions" if columns else "positions, channels"
+        unsupported(instruction, f"a cache of shape [1, heads, {wanted}] is wanted")
     _, heads, positions, n = cache.shape
+    if columns:
+        positions, n = n, positions
     if x.elements != heads * n:
         unsupported(instruction, "its rows do not match the cache")
     return heads, positions, n
@@ -239,8 +244,7 @@ def _argument_count(instruction: Instruction, count: int) -> None:
     count_is(instruction, count if instruction.operator.endswith("_") else count + 1)
 
 
-@emits("mcu::cache_write", "mcu::cache_write_")
-def cache_write(instruction: Instruction) -> Sequence[KernelCall]:
+def _write_calibrated(instruction: Instruction, *, columns: bool) -> Sequence[KernelCall]:
     _argument_count(instruction, 4)
     x, inverse, position = (
         tensor(instruction, 1, F32),
@@ -248,20 +252,41 @@ def cache_write(instruction: Instruction) -> Sequence[KernelCall]:
         tensor(instruction, 3, S64),
     )
     cache, copies = _updated(instruction, S8, x, inverse, position)
-    heads, positions, n = _cache_shape(instruction, cache, x)
+    heads, positions, n = _cache_shape(instruction, cache, x, columns=columns)
     shape_is(instruction, inverse, "the inverse scale", heads, n)
     _one_position(instruction, position)
-    return [*copies, *call("cache_write", cache, x, inverse, position, heads, positions, n)]
+    name = "cache_write_columns" if columns else "cache_write"
+    return [*copies, *call(name, cache, x, inverse, position, heads, positions, n)]
+
+
+@emits("mcu::cache_write", "mcu::cache_write_")
+def cache_write(instruction: Instruction) -> Sequence[KernelCall]:
+    return _write_calibrated(instruction, columns=False)
+
+
+@emits("mcu::cache_write_columns", "mcu::cache_write_columns_")
+def cache_write_columns(instruction: Instruction) -> Sequence[KernelCall]:
+    return _write_calibrated(instruction, columns=True)
+
+
+def _write_dynamic(instruction: Instruction, *, columns: bool) -> Sequence[KernelCall]:
+    _argument_count(instruction, 3)
+    x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
+    cache, copies = _updated(instruction, S8, x, position)
+    heads, positions, n = _cache_shape(instruction, cache, x, columns=columns)
+    _one_position(instruction, position)
+    name = "cache_write_columns_dynamic" if columns else "cache_write_dynamic"
+    return [*copies, *call(name, cache, x, position, heads, positions, n)]
 
 
 @emits("mcu::cache_write_dynamic", "mcu::cache_write_dynamic_")
 def cache_write_dynamic(instruction: Instruction) -> Sequence[KernelCall]:
-    _argument_count(instruction, 3)
-    x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
-    cache, copies = _updated(instruction, S8, x, position)
-    heads, positions, n = _cache_shape(instruction, cache, x)
-    _one_position(instruction, position)
-    return [*copies, *call("cache_write_dynamic", cache, x, position, heads, positions, n)]
+    return _write_dynamic(instruction, columns=False)
+
+
+@emits("mcu::cache_write_columns_dynamic", "mcu::cache_write_columns_dynamic_")
+def cache_write_columns_dynamic(instruction: Instruction) -> Sequence[KernelCall]:
+    return _write_dynamic(instruction, columns=True)
 
 
 @emits("mcu::cache_scale_write", "mcu::cache_scale_write_")
@@ -288,9 +313,10 @@ def _attention(instruction: Instruction, dynamic: bool) -> Sequence[KernelCall]:
     if len(q.shape) != 4 or q.shape[0] != 1 or q.shape[2] != 1 or min(q.shape) < 1:
         unsupported(instruction, "a query of shape [1, heads, 1, channels] is wanted")
     heads, n = q.shape[1], q.shape[3]
-    if len(k_cache.shape) != 4 or k_cache.shape != v_cache.shape or min(k_cache.shape) < 1:
-        unsupported(instruction, "two caches of one shape are wanted")
+    if len(k_cache.shape) != 4 or min(k_cache.shape) < 1:
+        unsupported(instruction, "a cache of keys of shape [1, heads, positions, channels] is wanted")
     batch, groups, positions, channels = k_cache.shape
+    shape_is(instruction, v_cache, "the cache of values", batch, groups, channels, positions)
     if batch != 1 or channels != n or heads % groups:
         unsupported(instruction, "the query does not match the caches")
     scale_shape = (1, groups, positions) if dynamic else (groups, n)

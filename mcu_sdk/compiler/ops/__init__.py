@@ -8,6 +8,8 @@ from mcu_sdk.compiler.ops import activations, attention, linear, norms, rope
 IN_PLACE = {
     "cache_write": "cache_write_",
     "cache_write_dynamic": "cache_write_dynamic_",
+    "cache_write_columns": "cache_write_columns_",
+    "cache_write_columns_dynamic": "cache_write_columns_dynamic_",
     "cache_scale_write": "cache_scale_write_",
 }
 """Functional updates and the in-place operators that ExecuTorch's reinplace pass replaces them with."""

@@ -1,4 +1,5 @@
-"""The int8 KV cache: mcu::cache_write, cache_write_dynamic, cache_scale_write, attention_s8, attention_s8_dynamic.
+"""The int8 KV cache: mcu::cache_write, cache_write_columns, their _dynamic forms, cache_scale_write, attention_s8,
+attention_s8_dynamic. Keys are kept position by position, values channel by channel: both are then read in rows.
 
 A position outside the cache writes nothing, and attends as the last position.
 """
@@ -32,6 +33,14 @@ def _written(cache: torch.Tensor, rows: Any, position: torch.Tensor) -> torch.Te
     return to_torch(out)
 
 
+def _with_columns(cache: torch.Tensor, columns: Any, position: torch.Tensor) -> torch.Tensor:
+    """`cache` [1, H, D, S] with `columns` [H, D] at the position."""
+    out, p = to_numpy(cache).copy(), _position(position)
+    if 0 <= p < out.shape[3]:
+        out[0, :, :, p] = columns
+    return to_torch(out)
+
+
 @define_in_place(
     "Tensor x, Tensor inverse_scale, Tensor position", lambda self, *rest: torch.empty_like(self)
 )
@@ -45,6 +54,17 @@ def cache_write(
     """
     rows = to_numpy(x).reshape(self.shape[1], self.shape[3])
     return _written(self, round_clamped(rows * to_numpy(inverse_scale), -127, 127), position)
+
+
+@define_in_place(
+    "Tensor x, Tensor inverse_scale, Tensor position", lambda self, *rest: torch.empty_like(self)
+)
+def cache_write_columns(
+    self: torch.Tensor, x: torch.Tensor, inverse_scale: torch.Tensor, position: torch.Tensor
+) -> torch.Tensor:
+    """As cache_write, into a cache whose positions lie side by side: self int8[1, H, D, S]."""
+    rows = to_numpy(x).reshape(self.shape[1], self.shape[2])
+    return _with_columns(self, round_clamped(rows * to_numpy(inverse_scale), -127, 127), position)
 
 
 def _row_scales(x: torch.Tensor, heads: int) -> Any:
@@ -65,6 +85,15 @@ def cache_write_dynamic(self: torch.Tensor, x: torch.Tensor, position: torch.Ten
     inverse = F32(1) / _row_scales(x, heads).astype(F32)
     rows = to_numpy(x).reshape(heads, -1) * inverse[:, None]
     return _written(self, round_clamped(rows, -127, 127), position)
+
+
+@define_in_place("Tensor x, Tensor position", lambda self, *rest: torch.empty_like(self))
+def cache_write_columns_dynamic(self: torch.Tensor, x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+    """As cache_write_dynamic, into a cache whose positions lie side by side: self int8[1, H, D, S]."""
+    heads = self.shape[1]
+    inverse = F32(1) / _row_scales(x, heads).astype(F32)
+    rows = to_numpy(x).reshape(heads, -1) * inverse[:, None]
+    return _with_columns(self, round_clamped(rows, -127, 127), position)
 
 
 @define_in_place("Tensor x, Tensor position", lambda self, *rest: torch.empty_like(self))
@@ -110,7 +139,7 @@ def attention_s8(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One step of attention over an int8 cache with calibrated scales for each head and channel.
 
-    q float32[1, H, 1, D]; k_cache, v_cache int8[1, G, S, D]; k_scale, v_scale float32[G, D]; query head h reads
+    q float32[1, H, 1, D]; k_cache int8[1, G, S, D], v_cache int8[1, G, D, S]; k_scale, v_scale float32[G, D]; query head h reads
     key/value head g = h // (H / G). For each h: the query takes in the softmax scale and the keys' scales,
     (q * scale) * k_scale, and becomes int8 with a scale of its own, m / 127; scores are
     float(dot) * (m / 127) over positions 0 .. position; p = rint(exp(score - max) * PROBABILITY_ONE);
@@ -119,13 +148,13 @@ def attention_s8(
     heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
     group_of = np.arange(heads) // (heads // groups)
     keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
-    values = to_numpy(v_cache)[0, group_of, :n].astype(np.float64)
+    values = to_numpy(v_cache)[0, group_of, :, :n].astype(np.float64)
     queries = (to_numpy(q)[0, :, 0] * F32(scale)) * to_numpy(k_scale)[group_of]
     integers, query_scale = _quantized_queries(queries)
     scores = np.einsum("hd,hnd->hn", integers, keys).astype(F32) * query_scale[:, None]
     weights = exp(scores - scores.max(-1, keepdims=True))
     p = round_clamped(weights * F32(PROBABILITY_ONE), 0, PROBABILITY_ONE).astype(np.float64)
-    total = np.einsum("hn,hnd->hd", p, values).astype(F32)
+    total = np.einsum("hn,hdn->hd", p, values).astype(F32)
     out = (total * (F32(1) / p.sum(-1).astype(F32))[:, None]) * to_numpy(v_scale)[group_of]
     return to_torch(out.reshape(q.shape)), _attention_outputs(q, k_cache)[1].zero_()
 
@@ -153,7 +182,7 @@ def attention_s8_dynamic(
     heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
     group_of = np.arange(heads) // (heads // groups)
     keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
-    values = to_numpy(v_cache)[0, group_of, :n].astype(np.float64)
+    values = to_numpy(v_cache)[0, group_of, :, :n].astype(np.float64)
     integers, query_scale = _quantized_queries(to_numpy(q)[0, :, 0] * F32(scale))
     dots = np.einsum("hd,hnd->hn", integers, keys).astype(F32)
     scores = (dots * query_scale[:, None]) * to_numpy(k_scales)[0, group_of, :n].astype(F32)
@@ -162,6 +191,6 @@ def attention_s8_dynamic(
     greatest = w.max(-1)
     one = F32(PROBABILITY_ONE)
     p = round_clamped(w * (one / greatest)[:, None], 0, PROBABILITY_ONE).astype(np.float64)
-    total = np.einsum("hn,hnd->hd", p, values).astype(F32)
+    total = np.einsum("hn,hdn->hd", p, values).astype(F32)
     out = total * ((greatest / one) / lane_sum(e))[:, None]
     return to_torch(out.reshape(q.shape)), _attention_outputs(q, k_cache)[1].zero_()

@@ -165,21 +165,21 @@ def test_attention(
     length = 16
     keys, values = _cache(generator, groups, length, n), _cache(generator, groups, length, n)
     query = torch.randn(1, heads, 1, n, generator=generator)
-    k_cache, v_cache = (torch.zeros(1, groups, length, n, dtype=torch.int8) for _ in range(2))
+    k_cache = torch.zeros(1, groups, length, n, dtype=torch.int8)
+    v_cache = torch.zeros(1, groups, n, length, dtype=torch.int8)
     k_scales, v_scales = (torch.zeros(1, groups, length, dtype=torch.float16) for _ in range(2))
     k_scale, v_scale = (t[0].abs().amax(1) / 127 for t in (keys, values))
     for p in range(position + 1):
         step, at = (slice(None), slice(None), slice(p, p + 1)), torch.tensor([p])
-        for cache, scales, scale, new in (
-            (k_cache, k_scales, k_scale, keys[step]),
-            (v_cache, v_scales, v_scale, values[step]),
-        ):
-            if dynamic:
-                mcu.cache_scale_write_(scales, new, at)
-                mcu.cache_write_dynamic_(cache, new, at)
-            else:
-                mcu.cache_write_(cache, new, 1 / scale, at)
-    assert not k_cache[:, :, position + 1 :].any()
+        if dynamic:
+            mcu.cache_scale_write_(k_scales, keys[step], at)
+            mcu.cache_scale_write_(v_scales, values[step], at)
+            mcu.cache_write_dynamic_(k_cache, keys[step], at)
+            mcu.cache_write_columns_dynamic_(v_cache, values[step], at)
+        else:
+            mcu.cache_write_(k_cache, keys[step], 1 / k_scale, at)
+            mcu.cache_write_columns_(v_cache, values[step], 1 / v_scale, at)
+    assert not k_cache[:, :, position + 1 :].any() and not v_cache[..., position + 1 :].any()
     at, scale = torch.tensor([position]), n**-0.5
     if dynamic:
         found, _ = mcu.attention_s8_dynamic(query, k_cache, v_cache, k_scales, v_scales, at, scale)
@@ -198,3 +198,6 @@ def test_a_position_outside_the_cache_changes_nothing(generator: torch.Generator
     for position in (-1, 4, 1 << 40):
         written = mcu.cache_write(cache, x, torch.ones(2, 3), torch.tensor([position]))
         assert torch.equal(written, cache)
+        columns = cache.transpose(2, 3).contiguous()
+        written = mcu.cache_write_columns(columns, x, torch.ones(2, 3), torch.tensor([position]))
+        assert torch.equal(written, columns)

@@ -40,7 +40,8 @@ class Weights(nn.Module):
         self.floats(f"{name}_scale", outputs)
 
     def cache(self, name: str) -> None:
-        self.register_buffer(name, torch.zeros(1, GROUPS, LENGTH, CHANNELS, dtype=torch.int8))
+        shape = (LENGTH, CHANNELS) if name == "keys" else (CHANNELS, LENGTH)
+        self.register_buffer(name, torch.zeros(1, GROUPS, *shape, dtype=torch.int8))
 
 
 class Dynamic(Weights):
@@ -68,8 +69,9 @@ class Dynamic(Weights):
         turned = mcu.rope(step, self.cosine, self.sine, position)
         query = mcu.rope(query, self.cosine, self.sine, position)
         written = []
-        for name, new in (("keys", turned), ("values", step)):
-            written += [mcu.cache_write_dynamic(getattr(self, name), new, position)]
+        writes = mcu.cache_write_dynamic, mcu.cache_write_columns_dynamic
+        for name, new, write in zip(("keys", "values"), (turned, step), writes, strict=True):
+            written += [write(getattr(self, name), new, position)]
             written += [mcu.cache_scale_write(getattr(self, f"{name}_scales"), new, position)]
             getattr(self, name).copy_(written[-2])
             getattr(self, f"{name}_scales").copy_(written[-1])
@@ -112,7 +114,7 @@ class Static(Weights):
         query = self._linear(q, "query", self.bias).view(1, HEADS, 1, CHANNELS)
         step = self._linear(q, "key", None).view(1, GROUPS, 1, CHANNELS)
         keys = mcu.cache_write(self.keys, step, self.keys_inverse, position)
-        values = mcu.cache_write(self.values, step, self.values_inverse, position)
+        values = mcu.cache_write_columns(self.values, step, self.values_inverse, position)
         self.keys.copy_(keys)
         self.values.copy_(values)
         mixed, _ = mcu.attention_s8(query, keys, values, self.keys_scale, self.values_scale, position, SCALE)
@@ -125,12 +127,12 @@ class Static(Weights):
 
 DYNAMIC = {
     "embedding_s8.out": 1, "rms_norm.out": 1, "quantize_rows.out": 2, "linear_s8.out": 3, "rope.out": 2,
-    "cache_write_dynamic_": 2, "cache_scale_write_": 2, "attention_s8_dynamic.out": 1,
+    "cache_write_dynamic_": 1, "cache_write_columns_dynamic_": 1, "cache_scale_write_": 2, "attention_s8_dynamic.out": 1,
     "silu.out": 1, "gelu.out": 1, "gated_silu.out": 1, "gated_gelu.out": 1,
 }  # fmt: skip
 STATIC = {
-    "embedding_s8.out": 1, "layer_norm.out": 1, "quantize.out": 2, "linear_s8_static.out": 2, "cache_write_": 2,
-    "attention_s8.out": 1, "linear_s8_requantize.out": 1, "gelu.out": 1, "gated_gelu.out": 1,
+    "embedding_s8.out": 1, "layer_norm.out": 1, "quantize.out": 2, "linear_s8_static.out": 2, "cache_write_": 1,
+    "cache_write_columns_": 1, "attention_s8.out": 1, "linear_s8_requantize.out": 1, "gelu.out": 1, "gated_gelu.out": 1,
 }  # fmt: skip
 MODELS = {"dynamic": (Dynamic, DYNAMIC), "static": (Static, STATIC)}
 

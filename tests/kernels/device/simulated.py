@@ -153,7 +153,14 @@ def build(sources: Sequence[Path], folder: Path) -> Simulated:
             pytest.fail(f"These tests need {tool} (Debian: gcc-arm-none-eabi, qemu-system-arm).")
     program = folder / "kernels.elf"
     driver = [HERE / "driver.cpp", FIRMWARE / "platform" / "cortex_m" / "counter_sse300.cpp"]
-    link = ["-nostartfiles", "-nodefaultlibs", f"-T{HERE / 'device.ld'}", "-Wl,--build-id=none", "-lc", "-lgcc"]
+    link = [
+        "-nostartfiles",
+        "-nodefaultlibs",
+        f"-T{HERE / 'device.ld'}",
+        "-Wl,--build-id=none",
+        "-lc",
+        "-lgcc",
+    ]
     command = ["arm-none-eabi-g++", *CORE, *FLAGS, *COUNTER, f"-I{FIRMWARE}", *map(str, [*driver, *sources])]
     done = subprocess.run([*command, *link, "-o", str(program)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,104 @@
+// The float32 arithmetic of math.h on four lanes of Helium: the same formulas in the same order, so the same bits.
+#pragma once
+
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 2)
+#define MCU_HELIUM_FLOAT 1
+
+#include <arm_mve.h>
+
+#include "kernels/math.h"
+
+// mcu_expf. A NaN counts as -86 there too: the number of the two is taken.
+static inline float32x4_t mcu_exp_lanes(float32x4_t x) {
+    x = vmaxnmq_f32(x, vdupq_n_f32(-86.0f));
+    x = vminnmq_f32(x, vdupq_n_f32(88.0f));
+    const float32x4_t shifted = vaddq_n_f32(vmulq_n_f32(x, 1.44269504f), MCU_ROUNDER);
+    const float32x4_t n = vsubq_n_f32(shifted, MCU_ROUNDER);
+    float32x4_t r = vfmaq_n_f32(x, n, -0.693359375f);
+    r = vfmaq_n_f32(r, n, 2.12194440e-4f);
+    float32x4_t y = vaddq_n_f32(vmulq_n_f32(r, 0x1.10624ep-7f), 0x1.572a64p-5f);
+    y = vfmasq_n_f32(y, r, 0x1.5557b0p-3f);
+    y = vfmasq_n_f32(y, r, 0x1.fffdfcp-2f);
+    y = vfmasq_n_f32(y, r, 1.0f);
+    y = vfmasq_n_f32(y, r, 1.0f);
+    // The rounder's own bits leave the word on the way to the exponent's place.
+    const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(shifted), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(y), exponent));
+}
+
+// mcu_round_clamped for limits that int32 holds: the conversion rounds ties to even, saturates, and makes 0 of a NaN.
+static inline int32x4_t mcu_round_clamped_lanes(float32x4_t x, int32_t low, int32_t high) {
+    return vmaxq_s32(vminq_s32(vcvtnq_s32_f32(x), vdupq_n_s32(high)), vdupq_n_s32(low));
+}
+
+// a / b in each lane: Helium has no division; its registers are the scalar unit's.
+static inline float32x4_t mcu_divide_lanes(float32x4_t a, float32x4_t b) {
+    register float32x4_t q asm("q0") = a;
+    register float32x4_t divisor asm("q1") = b;
+    asm("vdiv.f32 s0, s0, s4\n\t"
+        "vdiv.f32 s1, s1, s5\n\t"
+        "vdiv.f32 s2, s2, s6\n\t"
+        "vdiv.f32 s3, s3, s7"
+        : "+w"(q)
+        : "w"(divisor));
+    return q;
+}
+
+// mcu_lane_total of four lanes.
+static inline float mcu_total_of_lanes(float32x4_t lanes) {
+    return (vgetq_lane_f32(lanes, 0) + vgetq_lane_f32(lanes, 1)) +
+           (vgetq_lane_f32(lanes, 2) + vgetq_lane_f32(lanes, 3));
+}
+
+// max |x| of n floats, NaNs ignored; not below 0.
+static inline float mcu_greatest_of(const float* x, int32_t n) {
+    float greatest = 0.0f;
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4) greatest = vmaxnmavq_f32(greatest, vldrwq_f32(x + i));
+    if (i < n) {
+        const mve_pred16_t tail = vctp32q(uint32_t(n - i));
+        greatest = vmaxnmavq_p_f32(greatest, vldrwq_z_f32(x + i, tail), tail);
+    }
+    return greatest;
+}
+
+// Which lanes a step of a loop has: all four, or those that are left at the end.
+struct McuAllLanes {};
+struct McuLanes {
+    mve_pred16_t predicate;
+};
+
+static inline float32x4_t mcu_load(const float* from, McuAllLanes) { return vldrwq_f32(from); }
+static inline float32x4_t mcu_load(const float* from, McuLanes lanes) { return vldrwq_z_f32(from, lanes.predicate); }
+static inline int32x4_t mcu_load(const int32_t* from, McuAllLanes) { return vldrwq_s32(from); }
+static inline int32x4_t mcu_load(const int32_t* from, McuLanes lanes) { return vldrwq_z_s32(from, lanes.predicate); }
+static inline void mcu_store(float* to, float32x4_t x, McuAllLanes) { vstrwq_f32(to, x); }
+static inline void mcu_store(float* to, float32x4_t x, McuLanes lanes) { vstrwq_p_f32(to, x, lanes.predicate); }
+// The low byte of each lane.
+static inline void mcu_store(int8_t* to, int32x4_t x, McuAllLanes) { vstrbq_s32(to, x); }
+static inline void mcu_store(int8_t* to, int32x4_t x, McuLanes lanes) { vstrbq_p_s32(to, x, lanes.predicate); }
+// The same, lane j to the byte `to + offsets[j]`.
+static inline void mcu_scatter(int8_t* to, uint32x4_t offsets, int32x4_t x, McuAllLanes) {
+    vstrbq_scatter_offset_s32(to, offsets, x);
+}
+static inline void mcu_scatter(int8_t* to, uint32x4_t offsets, int32x4_t x, McuLanes lanes) {
+    vstrbq_scatter_offset_p_s32(to, offsets, x, lanes.predicate);
+}
+static inline int32_t mcu_add_across(int32_t sum, int32x4_t x, McuAllLanes) { return vaddvaq_s32(sum, x); }
+static inline int32_t mcu_add_across(int32_t sum, int32x4_t x, McuLanes lanes) {
+    return vaddvaq_p_s32(sum, x, lanes.predicate);
+}
+static inline float mcu_max_across(float m, float32x4_t x, McuAllLanes) { return vmaxnmvq_f32(m, x); }
+static inline float mcu_max_across(float m, float32x4_t x, McuLanes lanes) {
+    return vmaxnmvq_p_f32(m, x, lanes.predicate);
+}
+
+// Runs step(i, lanes) for i = 0, 4, ... below n.
+template <typename Step>
+static inline void mcu_for_lanes(int32_t n, Step step) {
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4) step(i, McuAllLanes{});
+    if (i < n) step(i, McuLanes{vctp32q(uint32_t(n - i))});
+}
+
+#endif
