@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +13,25 @@ from mcu_sdk.npu.operations import FeatureMap
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Integers = NDArray[np.int64]
-
 Region = Sequence["NDArray[np.uint8] | None"]
 """uint8[...] from each base pointer to the end of its memory, or None for a region that is not there."""
+
+_BRICK = 16
 
 
 class OutOfBounds(Exception):
     """An access outside the memory behind a base pointer; the message says where."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Elements at regular steps in memory: three axes, or four where the channels are in whole bricks (rows, columns,
+    bricks, channels). `index`: where they belong in [height, width, depth], None where they are all of it."""
+
+    start: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    index: tuple[slice, slice, slice] | None
 
 
 class FeatureMapAccess:
@@ -28,65 +40,53 @@ class FeatureMapAccess:
     def __init__(self, feature_map: FeatureMap) -> None:
         self._map = feature_map
         self._dtype = np.dtype(feature_map.type.numpy)
-        size = feature_map.type.size
-        depth = feature_map.shape[2]
-        self._parts = []
-        for base, row, column, rows, columns in feature_map.tiles():
-            if feature_map.bricks:
-                full, rest = divmod(depth, 16)
-                pieces = [(0, full, 16)] if full else []
-                pieces += [(full, 1, rest)] if rest else []
-                for brick, bricks, channels in pieces:
-                    shape = (rows, bricks, columns, channels)
-                    strides = (feature_map.stride_y, feature_map.stride_c, 16 * size, size)
-                    start = base + brick * feature_map.stride_c
-                    self._parts.append((start, shape, strides, row, column, 16 * brick))
-            else:
-                shape = (rows, 1, columns, depth)
-                strides = (feature_map.stride_y, 0, feature_map.stride_x, size)
-                self._parts.append((base, shape, strides, row, column, 0))
+        self._parts = [part for tile in feature_map.tiles() for part in _parts(feature_map, *tile)]
+        ends = [_reach(part, feature_map.type.size) for part in self._parts]
+        self._low, self._high = min(low for low, _ in ends), max(high for _, high in ends)
+        self._is_plain = len(self._parts) == 1 and len(self._parts[0].shape) == 3
 
     def extent(self) -> tuple[int, int]:
         """First byte, and one past the last, from the region's base."""
-        ends = [
-            _reach(start, shape, strides, self._dtype.itemsize) for start, shape, strides, *_ in self._parts
-        ]
-        return min(low for low, _ in ends), max(high for _, high in ends)
+        return self._low, self._high
 
     def load(self, regions: Region) -> NDArray[Any]:
-        """[height, width, depth] in the map's own type. Raises OutOfBounds."""
+        """[height, width, depth] in the map's own type: the memory itself or a copy, only to be read. Raises
+        OutOfBounds."""
+        if self._is_plain:
+            return self._view(self._memory(regions), self._parts[0])
         whole = np.empty(self._map.shape, self._dtype)
-        for view, row, column, channel in self._views(regions):
-            rows, bricks, columns, channels = view.shape
-            target = whole[row : row + rows, column : column + columns, channel : channel + bricks * channels]
-            target[:] = view.transpose(0, 2, 1, 3).reshape(rows, columns, bricks * channels)
+        self.load_into(regions, whole)
         return whole
+
+    def load_into(self, regions: Region, whole: NDArray[Any]) -> None:
+        """Fill `whole` [height, width, depth] of any type that holds the values. Raises OutOfBounds."""
+        memory = self._memory(regions)
+        for part in self._parts:
+            target = whole if part.index is None else whole[part.index]
+            if len(part.shape) == 4:
+                target = np.reshape(target, part.shape, copy=False)  # splits an axis: never a copy
+            target[...] = self._view(memory, part)
 
     def store(self, regions: Region, values: NDArray[Any]) -> None:
         """Write [height, width, depth]; values outside the type's range are the caller's mistake. Raises OutOfBounds."""
-        for view, row, column, channel in self._views(regions):
-            rows, bricks, columns, channels = view.shape
-            part = values[row : row + rows, column : column + columns, channel : channel + bricks * channels]
-            view[:] = part.reshape(rows, columns, bricks, channels).transpose(0, 2, 1, 3)
+        memory = self._memory(regions)
+        for part in self._parts:
+            source = values if part.index is None else values[part.index]
+            self._view(memory, part)[...] = source.reshape(part.shape) if len(part.shape) == 4 else source
 
-    def _views(self, regions: Region) -> list[tuple[NDArray[Any], int, int, int]]:
+    def _memory(self, regions: Region) -> NDArray[np.uint8]:
         memory = regions[self._map.region] if self._map.region < len(regions) else None
         if memory is None:
             raise OutOfBounds(f"a feature map lies in region {self._map.region}, which has no memory")
-        low, high = self.extent()
-        if low < 0 or high > memory.size:
+        if self._low < 0 or self._high > memory.size:
             raise OutOfBounds(
-                f"a feature map has bytes {low} to {high} of region {self._map.region}, which has {memory.size}"
+                f"a feature map has bytes {self._low} to {self._high} of region {self._map.region}, which has "
+                f"{memory.size}"
             )
-        return [
-            (
-                np.ndarray(shape, self._dtype, memory.data, start, strides),
-                row,
-                column,
-                channel,
-            )
-            for start, shape, strides, row, column, channel in self._parts
-        ]
+        return memory
+
+    def _view(self, memory: NDArray[np.uint8], part: _Part) -> NDArray[Any]:
+        return np.ndarray(part.shape, self._dtype, memory.data, part.start, part.strides)
 
 
 def take(regions: Region, region: int, begin: int, length: int) -> NDArray[np.uint8]:
@@ -99,6 +99,34 @@ def take(regions: Region, region: int, begin: int, length: int) -> NDArray[np.ui
     return memory[begin : begin + length]
 
 
-def _reach(start: int, shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> tuple[int, int]:
-    steps = [(extent - 1) * stride for extent, stride in zip(shape, strides, strict=True)]
-    return start + sum(s for s in steps if s < 0), start + sum(s for s in steps if s > 0) + size
+def _parts(feature_map: FeatureMap, base: int, row: int, column: int, rows: int, columns: int) -> list[_Part]:
+    """The parts of one tile."""
+    size, depth = feature_map.type.size, feature_map.shape[2]
+    step_y, step_x, step_c = feature_map.stride_y, feature_map.stride_x, feature_map.stride_c
+    if feature_map.bricks:
+        step_x = _BRICK * size
+    in_bricks = feature_map.bricks and depth > _BRICK and step_c != _BRICK * size
+    found = []
+    full, rest = divmod(depth, _BRICK) if in_bricks else (0, depth)
+    if full:
+        channels = full * _BRICK
+        shape = (rows, columns, full, _BRICK)
+        index = _index(feature_map, row, column, rows, columns, 0, channels)
+        found.append(_Part(base, shape, (step_y, step_x, step_c, size), index))
+    if rest:
+        index = _index(feature_map, row, column, rows, columns, full * _BRICK, depth)
+        found.append(_Part(base + full * step_c, (rows, columns, rest), (step_y, step_x, size), index))
+    return found
+
+
+def _index(
+    feature_map: FeatureMap, row: int, column: int, rows: int, columns: int, first: int, end: int
+) -> tuple[slice, slice, slice] | None:
+    if (rows, columns, end - first) == feature_map.shape:
+        return None
+    return slice(row, row + rows), slice(column, column + columns), slice(first, end)
+
+
+def _reach(part: _Part, size: int) -> tuple[int, int]:
+    steps = [(extent - 1) * stride for extent, stride in zip(part.shape, part.strides, strict=True)]
+    return part.start + sum(s for s in steps if s < 0), part.start + sum(s for s in steps if s > 0) + size

@@ -26,15 +26,15 @@ SCALE_BYTES = 10
 
 
 def decode_weights(
-    stream: bytes, operation: Convolution, accelerator: Accelerator, channels: int, bits: int
+    stream: bytes, operation: Convolution, accelerator: Accelerator, core: int, channels: int
 ) -> NDArray[np.int16]:
     """One core's weight stream -> int16[channels, rows, columns, input channels] (depthwise: one input channel).
 
-    `channels` are the core's output channels, `bits` the IFM's width. Raises ValueError for a stream that does not
+    `channels` are the core's output channels: the cores take turns, in a block of channels too. Raises ValueError for a stream that does not
     hold as many weights.
     """
     flat = _decompress(stream)
-    order = _order(operation, accelerator, channels, bits)
+    order = _order(operation, accelerator, core, channels)
     if len(flat) < len(order):
         raise ValueError(f"the weight stream holds {len(flat)} weights; {len(order)} are needed")
     rows, columns = operation.window.kernel.taps
@@ -68,15 +68,17 @@ def _decompress(stream: bytes) -> NDArray[np.int16]:
     return np.frombuffer(decoded, np.int16)
 
 
-def _order(operation: Convolution, accelerator: Accelerator, channels: int, bits: int) -> NDArray[np.int64]:
+def _order(operation: Convolution, accelerator: Accelerator, core: int, channels: int) -> NDArray[np.int64]:
     """For each weight of the stream its index in [channels, rows, columns, depth]; one past the end for padding."""
     kernel = operation.window.kernel
     rows, columns = kernel.taps
     depth = 1 if operation.depthwise else operation.window.ifm.shape[2]
     past = channels * rows * columns * depth
+    bits = operation.window.ifm.type.bits
+    block_depth = len(range(core, operation.block_depth, len(operation.weights)))
     parts = [
         _sub_kernel(operation, accelerator, bits, (first, size), inputs, origin, extent)
-        for first, size in _blocks(channels, operation.block_depth)
+        for first, size in _blocks(channels, block_depth)
         for inputs in _input_blocks(operation, accelerator, bits)
         for origin, extent in _pieces(rows, columns, kernel.dilation_y, kernel.dilation_x)
     ]

@@ -221,7 +221,7 @@ def _networks() -> list[Case]:
         Case("attention", lambda: Attention(32, 4), ((1, 9, 32),)),
         Case("transformer_layer", lambda: TransformerLayer(32, 4, nn.ReLU()), ((1, 9, 32),)),
         Case("transformer_step", lambda: TransformerLayer(32, 4, nn.GELU()), ((1, 1, 32),)),
-        Case("gated_layer", lambda: GatedLayer(32, 80), ((1, 5, 32),)),
+        Case("gated_layer", lambda: GatedLayer(32, 80), ((1, 1, 32),)),
         Case("mobile_net", lambda: mobile_net(), ((1, 3, 32, 32),)),
     ]
 
