@@ -41,6 +41,7 @@ VERBS = {
     "verify": Verb("verify", "verify_command", "Prove that device, host and PyTorch compute the same."),
     "evaluate": Verb("evaluate", "evaluate_command", "Measure what quantization costs on a text."),
     "inspect": Verb("inspect", "inspect_command", "Show what is in a .pte."),
+    "npu": Verb("npu", "npu_command", "Disassemble what was compiled for an Ethos-U."),
     "boards": Verb("boards", "boards_command", "List the boards, or show one."),
     "doctor": Verb(
         "doctor", "doctor_command", "Look for every tool, and say how to install what is missing."

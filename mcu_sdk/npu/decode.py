@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NoReturn, TypeVar
 
+from mcu_sdk.npu.encodings import definitions
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.opcodes import (
     SCALES,
@@ -63,11 +64,13 @@ class _Decoder:
         self._wide: dict[int, int] = {}
         self._shift: dict[int, int] = {}
         self._command = Command(0, 0, 0)
+        self._definitions = definitions(stream.config.accelerator.family)
 
     def run(self) -> list[Operation]:
         operations: list[Operation] = []
         for command in self._stream.commands:
             self._command = command
+            self._check(command)
             if command.payload is not None:
                 self._set_wide(command)
             elif command.opcode >= 0x100:
@@ -80,6 +83,15 @@ class _Decoder:
                 if started is not None:
                     operations.append(started)
         return self._refuse("the stream ends without STOP")
+
+    def _check(self, command: Command) -> None:
+        """The command is one that the family has, and what is reserved in it is zero."""
+        definition = self._definitions.get((command.opcode, command.payload is not None))
+        if definition is None:
+            self._refuse("it is not known")
+        value = definition.reserved(command.parameter, command.payload or 0)
+        if value:
+            self._refuse(f"its reserved bits hold {value:#x}")
 
     def _set(self, command: Command) -> None:
         self._small[self._known(Set, command.opcode)] = command.parameter
