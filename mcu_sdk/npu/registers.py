@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Protocol
 
 from mcu_sdk.errors import McuSdkError
@@ -100,6 +101,7 @@ class RegisterModel:
                 self._status &= ~_IRQ_RAISED
             if value & _RUN:
                 self._run()
+                _forget_locals(self.error)
         elif offset in _WRITABLE:
             self._values[offset] = value
 
@@ -144,6 +146,13 @@ class RegisterModel:
         header = [int.from_bytes(b"COP1", "little"), 1, self.read(CONFIG), self.read(ID)]
         header.append(2 | (words >> 16) << 8 | (words & 0xFFFF) << 16)
         return struct.pack("<5I", *header) + stream
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Clear the frames that an error keeps: their views would keep the memory open for as long as the error lives."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _failed(what: str) -> McuSdkError:
