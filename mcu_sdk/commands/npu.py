@@ -73,7 +73,10 @@ def _command_blocks(file: Path) -> list[tuple[str, bytes]]:
         return [(file.name, read_blob(data).commands)]
     program = read_program(data)
     found = [
-        (f"{plan.name}, delegate {number}", read_blob(data[delegate.offset : delegate.offset + delegate.size]))
+        (
+            f"{plan.name}, delegate {number}",
+            read_blob(data[delegate.offset : delegate.offset + delegate.size]),
+        )
         for plan in program.execution_plan
         for number, delegate in enumerate(read_delegates(program, plan))
         if delegate.id == ETHOS_U

@@ -58,4 +58,8 @@ def _raw(command: Command) -> dict[str, int | str]:
 
 
 def _shown(name: str, value: int | str) -> str:
-    return hex(value) if isinstance(value, int) and name in ("address", "scale", "parameter", "payload") else str(value)
+    return (
+        hex(value)
+        if isinstance(value, int) and name in ("address", "scale", "parameter", "payload")
+        else str(value)
+    )

@@ -1,6 +1,6 @@
 """Weights and scales as an Ethos-U55 or U65 reads them out of memory.
 
-The weight stream is compressed (`ethosu.mlw_codec`, part of ethos-u-vela) and holds the weights in the order in which
+The weight stream is compressed (weight_codec.py) and holds the weights in the order in which
 the NPU consumes them, padding included: blocks of output channels; in each, blocks of input channels (32, or 16 for
 part-kernel order and 16-bit feature maps); in each, pieces of the kernel of at most 8 x 8; in each, micro-blocks. Here
 that order is undone.
@@ -8,13 +8,13 @@ that order is undone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcu_sdk.errors import ToolMissingError
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.operations import Convolution
+from mcu_sdk.npu.weight_codec import decompress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def decode_weights(
     `channels` are the core's output channels: the cores take turns, in a block of channels too. Raises ValueError for a stream that does not
     hold as many weights.
     """
-    flat = _decompress(stream)
+    flat = decompress(stream)
     order = _order(operation, accelerator, core, channels)
     if len(flat) < len(order):
         raise ValueError(f"the weight stream holds {len(flat)} weights; {len(order)} are needed")
@@ -52,20 +52,6 @@ def decode_scales(data: bytes, channels: int) -> tuple[Integers, Integers, Integ
     bias = np.where(bias >> 39, bias - (1 << 40), bias)
     scale = sum(wide[:, 5 + i] << (8 * i) for i in range(4))
     return np.asarray(bias), np.asarray(scale), wide[:, 9] & 63
-
-
-def _decompress(stream: bytes) -> NDArray[np.int16]:
-    try:
-        from ethosu import mlw_codec
-    except ImportError as error:
-        raise ToolMissingError(
-            "Simulating an Ethos-U needs ethos-u-vela, which is not installed.",
-            hint="Install it: pip install 'executorch[ethos-u]'.",
-        ) from error
-    decoded: Any = mlw_codec.decode(bytearray(stream))
-    if isinstance(decoded, list):
-        return np.array(decoded, np.int16)
-    return np.frombuffer(decoded, np.int16)
 
 
 def _order(operation: Convolution, accelerator: Accelerator, core: int, channels: int) -> NDArray[np.int64]:
