@@ -1,21 +1,11 @@
-// Runs the Ethos-U driver over registers that standard input describes, and prints every access to them.
+// The NPU's driver over registers that a test scripts: ethos_u_driver POLLS [OFFSET=VALUE,VALUE...]... < command block
 //
-//   register OFFSET VALUE   what reads of this register give (0 unless told); the last line for a register stays, those
-//                           before it are one read each
-//   commands HEX            the command block
-//   region ADDRESS          the next region's base pointer
-//   ports VALUE | polls COUNT
-//   invoke | run            ends the script: ethos_u::invoke with all of this, or ethos_u_run with the commands alone
-//
-// The block lies in memory of exactly its size, so that the sanitizer sees a read beyond it.
+// Each read of a register takes its next value, hexadecimal; the last one stays; without any it is 0. What the driver
+// does is printed, a line each: addresses first, then reads ("r"), writes ("w"), cache hooks, and the outcome.
+// POLLS 0: through ethos_u_run, as a plan calls it.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <deque>
-#include <map>
-#include <string>
-#include <vector>
 
 #include "drivers/ethos_u/ethos_u.h"
 #include "drivers/ethos_u/ethos_u_run.h"
@@ -23,101 +13,66 @@
 
 namespace {
 
-std::map<uint32_t, std::deque<uint32_t>> registers;
-std::map<uint32_t, unsigned> reads;
-ethos_u::Job job = {};
-uint8_t weights[8];
-uint8_t scratch[24];
+constexpr uint32_t kLargest = 4096;
+char* scripts[kLargest] = {};  // of each register: what is left of its values
 
-const char* name_of(const void* address) {
-    if (address == job.commands) return "commands";
-    if (address == weights) return "weights";
-    return address == scratch ? "scratch" : "other";
+uint8_t weights[64];
+uint8_t scratch[128];
+
+void set_script(char* text) {
+    char* values = strchr(text, '=');
+    const unsigned long offset = strtoul(text, nullptr, 16);
+    if (values == nullptr || offset >= kLargest) abort();
+    scripts[offset] = values + 1;
 }
 
-unsigned long long number() {
-    char text[32];
-    if (scanf("%31s", text) != 1) exit(2);
-    return strtoull(text, nullptr, 0);
-}
-
-std::vector<uint8_t> hex() {
-    std::string text;
-    int c = getchar();
-    while ((c = getchar()) != '\n' && c != EOF) text += char(c);
-    std::vector<uint8_t> bytes;
-    for (size_t i = 0; i + 1 < text.size(); i += 2) {
-        bytes.push_back(uint8_t(strtoul(text.substr(i, 2).c_str(), nullptr, 16)));
-    }
-    return bytes;
-}
-
-void run() {
-    ethos_u_run(job.commands, int32_t(job.command_bytes), weights, sizeof weights, scratch, sizeof scratch);
-    printf("returned\n");
-}
-
-void invoke() {
-    const ethos_u::Status status = ethos_u::invoke(job);
-    printf("status %u %s\n", unsigned(status), ethos_u::message(status));
+const char* name_of(const void* begin) {
+    return begin == weights ? "weights" : begin == scratch ? "scratch" : "commands";
 }
 
 }  // namespace
 
 uint32_t ethos_u_read_register(uint32_t offset) {
-    ++reads[offset];
-    std::deque<uint32_t>& values = registers[offset];
-    if (values.empty()) return 0;
-    const uint32_t value = values.front();
-    if (values.size() > 1) values.pop_front();
+    uint32_t value = 0;
+    if (scripts[offset] != nullptr) {
+        char* end = nullptr;
+        value = uint32_t(strtoul(scripts[offset], &end, 16));
+        if (*end == ',') scripts[offset] = end + 1;
+    }
+    printf("r %02x %x\n", offset, value);
     return value;
 }
 
-void ethos_u_write_register(uint32_t offset, uint32_t value) { printf("write %u %u\n", offset, value); }
+void ethos_u_write_register(uint32_t offset, uint32_t value) { printf("w %02x %x\n", offset, value); }
 
-void ethos_u_failed(const char* reason) { printf("failed %s\n", reason); }
+void ethos_u_failed(const char* reason, uint32_t npu_status, uint32_t stream_position) {
+    printf("failed %s %x %u\n", reason, npu_status, stream_position);
+}
 
 namespace ethos_u {
-
 void clean_cache(const void* begin, uint32_t bytes) { printf("clean %s %u\n", name_of(begin), bytes); }
 void invalidate_cache(const void* begin, uint32_t bytes) { printf("invalidate %s %u\n", name_of(begin), bytes); }
-
 }  // namespace ethos_u
 
-int main() {
-    uint8_t* commands = nullptr;
-    char word[16];
-    while (scanf("%15s", word) == 1) {
-        const std::string key = word;
-        if (key == "register") {
-            const auto offset = uint32_t(number());
-            registers[offset].push_back(uint32_t(number()));
-        } else if (key == "commands") {
-            const std::vector<uint8_t> bytes = hex();
-            commands = static_cast<uint8_t*>(malloc(bytes.size()));
-            if (!bytes.empty()) memcpy(commands, bytes.data(), bytes.size());
-            job.commands = commands;
-            job.command_bytes = uint32_t(bytes.size());
-        } else if (key == "region") {
-            job.regions[job.region_count++] = reinterpret_cast<const void*>(uintptr_t(number()));
-        } else if (key == "ports") {
-            job.region_ports = uint32_t(number());
-        } else if (key == "polls") {
-            job.polls = uint32_t(number());
-        } else {
-            printf("commands %llu\n", static_cast<unsigned long long>(reinterpret_cast<uintptr_t>(commands)));
-            printf("weights %llu\n", static_cast<unsigned long long>(reinterpret_cast<uintptr_t>(weights)));
-            printf("scratch %llu\n", static_cast<unsigned long long>(reinterpret_cast<uintptr_t>(scratch)));
-            (key == "run" ? run : invoke)();
-            for (const auto& [offset, count] : reads) printf("reads %u %u\n", offset, count);
-            free(commands);
-            commands = nullptr;
-            job = {};
-            registers.clear();
-            reads.clear();
-            printf("end\n");
-            fflush(stdout);
-        }
+int main(int count, char** arguments) {
+    static uint8_t input[65536];
+    const uint32_t bytes = uint32_t(fread(input, 1, sizeof input, stdin));
+    // A block of exactly its size: reading past its end is an error that the sanitizer finds.
+    uint8_t* commands = static_cast<uint8_t*>(malloc(bytes + (bytes == 0)));
+    memcpy(commands, input, bytes);
+    const uint32_t polls = uint32_t(strtoul(arguments[1], nullptr, 10));
+    for (int i = 2; i < count; ++i) set_script(arguments[i]);
+    const void* const places[] = {commands, weights, scratch};
+    for (const void* place : places) {
+        printf("%s %llx\n", name_of(place), static_cast<unsigned long long>(reinterpret_cast<uintptr_t>(place)));
     }
+    if (polls == 0) {
+        ethos_u_run(commands, int32_t(bytes), weights, sizeof weights, scratch, sizeof scratch);
+    } else {
+        const ethos_u::Job job = {commands, bytes, {weights, scratch}, 2, 0x3, 2, polls};
+        const ethos_u::Outcome outcome = ethos_u::invoke(job);
+        printf("outcome %s %x %u\n", ethos_u::message(outcome.status), outcome.npu_status, outcome.stream_position);
+    }
+    free(commands);
     return 0;
 }

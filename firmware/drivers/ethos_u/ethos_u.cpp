@@ -31,14 +31,26 @@ Status reset() {
 
 // The hardware must be the one that the stream was made for; a newer minor version of the architecture runs older
 // streams.
-Status check_version(const CommandBlock& block) {
-    const uint32_t id = ethos_u_read_register(kId);
-    const uint32_t config = ethos_u_read_register(kConfig);
+Status check_version(const CommandBlock& block, uint32_t id, uint32_t config) {
     if ((id == 0 && config == 0) || id == UINT32_MAX) return Status::kNotFound;
     const bool same_major = (id & 0xF0000000) == (block.id & 0xF0000000);
     const bool new_enough = (id & kArchitecture) >= (block.id & kArchitecture);
     const bool same_product = (config & kProductAndMacs) == (block.config & kProductAndMacs);
     return same_major && new_enough && same_product ? Status::kOk : Status::kVersionMismatch;
+}
+
+// Four ways to access memory, which the queue and each region choose from: 0 and 1 for the fast memory, 2 and 3 for the
+// rest.
+void set_memory(uint32_t product) {
+    if (product != kProductU85) {
+        for (uint32_t i = 0; i < 4; ++i) ethos_u_write_register(kMemory + 4 * i, kAxiLimit);
+        return;
+    }
+    for (uint32_t i = 0; i < 4; ++i) {
+        ethos_u_write_register(kMemory + 4 * i, kNormalMemory | (i < 2 ? 0 : kExternalPort));
+    }
+    ethos_u_write_register(kSramPorts, kTransfers);
+    ethos_u_write_register(kExternalPorts, kTransfers);
 }
 
 Status fault_in(uint32_t status) {
@@ -49,16 +61,35 @@ Status fault_in(uint32_t status) {
     return Status::kOk;
 }
 
-// An error raises the interrupt as the end of the stream does.
-Status wait(uint32_t polls) {
+// An error raises the interrupt as the end of the stream does. `last`: what STATUS read last.
+Status wait(uint32_t polls, uint32_t* last) {
     for (uint32_t i = 0; i < polls; ++i) {
-        const uint32_t status = ethos_u_read_register(kStatus);
-        const Status fault = fault_in(status);
+        *last = ethos_u_read_register(kStatus);
+        const Status fault = fault_in(*last);
         if (fault != Status::kOk) return fault;
-        if ((status & kInterrupt) == 0) continue;
-        return (status & kEndReached) != 0 ? Status::kOk : Status::kEndedEarly;
+        if ((*last & kInterrupt) == 0) continue;
+        return (*last & kEndReached) != 0 ? Status::kOk : Status::kEndedEarly;
     }
     return Status::kTimeout;
+}
+
+Outcome run(const Job& job, const CommandBlock& block) {
+    ethos_u_write_register(kQueueConfig, job.queue_port);
+    ethos_u_write_register(kRegionConfig, job.region_ports);
+    write_address(kQueueBase, block.stream);
+    ethos_u_write_register(kQueueSize, block.stream_bytes);
+    for (uint32_t i = 0; i < job.region_count; ++i) write_address(kBasePointer + 8 * i, job.regions[i]);
+    ethos_u_write_register(kCommand, kRun);
+    Outcome outcome = {Status::kOk, 0, 0};
+    outcome.status = wait(job.polls, &outcome.npu_status);
+    if (outcome.status == Status::kOk) {
+        ethos_u_write_register(kCommand, kClearInterrupt);
+        ethos_u_write_register(kCommand, kClockGate | kPowerGate);
+    } else {
+        outcome.stream_position = ethos_u_read_register(kQueueRead);
+        static_cast<void>(reset());  // whatever it is doing to the memory, it stops
+    }
+    return outcome;
 }
 
 }  // namespace
@@ -66,25 +97,19 @@ Status wait(uint32_t polls) {
 __attribute__((weak)) void clean_cache(const void*, uint32_t) {}
 __attribute__((weak)) void invalidate_cache(const void*, uint32_t) {}
 
-Status invoke(const Job& job) {
+Outcome invoke(const Job& job) {
     CommandBlock block = {};
-    if (!read_command_block(job.commands, job.command_bytes, &block)) return Status::kBadStream;
+    if (job.region_count > kRegionCount || !read_command_block(job.commands, job.command_bytes, &block)) {
+        return {Status::kBadStream, 0, 0};
+    }
     Status status = reset();
-    if (status != Status::kOk) return status;
-    status = check_version(block);
-    if (status != Status::kOk) return status;
-
-    constexpr uint32_t kStreamPort = 2;  // the stream lies beside the weights
-    ethos_u_write_register(kQueueConfig, kStreamPort);
-    ethos_u_write_register(kRegionConfig, job.region_ports);
-    write_address(kQueueBase, block.stream);
-    ethos_u_write_register(kQueueSize, block.stream_bytes);
-    for (uint32_t i = 0; i < job.region_count; ++i) write_address(kBasePointer + 8 * i, job.regions[i]);
-    ethos_u_write_register(kCommand, kRun);
-    status = wait(job.polls);
-    ethos_u_write_register(kCommand, kClearInterrupt);
-    ethos_u_write_register(kCommand, kStop);
-    return status;
+    if (status != Status::kOk) return {status, ethos_u_read_register(kStatus), 0};
+    const uint32_t id = ethos_u_read_register(kId);
+    const uint32_t config = ethos_u_read_register(kConfig);
+    status = check_version(block, id, config);
+    if (status != Status::kOk) return {status, 0, 0};
+    set_memory(config >> 28);
+    return run(job, block);
 }
 
 const char* message(Status status) {

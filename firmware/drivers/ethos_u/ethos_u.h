@@ -7,7 +7,7 @@ namespace ethos_u {
 
 enum class Status : uint8_t {
     kOk,
-    kBadStream,        // no command block, or one for the driver of another time
+    kBadStream,        // no command block, or more regions than there are
     kNotFound,         // the registers do not read like an Ethos-U
     kVersionMismatch,  // the stream was made for another NPU than this one
     kStuckInReset,
@@ -19,7 +19,7 @@ enum class Status : uint8_t {
     kEndedEarly,
 };
 
-// A word for a console: "timeout", "bus_error".
+// A word for a console: "npu_timeout", "npu_bus_error".
 const char* message(Status status);
 
 inline constexpr uint32_t kRegionCount = 8;
@@ -31,12 +31,20 @@ struct Job {
     uint32_t command_bytes;
     const void* regions[kRegionCount];
     uint32_t region_count;
-    uint32_t region_ports;  // which memory port each region uses, two bits a region
+    uint32_t region_ports;  // which way to memory each region takes, two bits a region: 0, 1 fast; 2, 3 the rest
+    uint32_t queue_port;    // and the command stream
     uint32_t polls;         // how often the status is asked for before the NPU counts as hung
 };
 
-// Resets the NPU, checks that the stream was made for it, runs the stream and waits for its end.
-Status invoke(const Job& job);
+struct Outcome {
+    Status status;
+    uint32_t npu_status;       // the register STATUS, where a run or a reset failed
+    uint32_t stream_position;  // bytes of the stream that the NPU had read when a run failed
+};
+
+// Resets the NPU, checks that the stream was made for it, runs the stream and waits for its end. An NPU that failed is
+// reset, so that it no longer writes.
+Outcome invoke(const Job& job);
 
 // Called before and after a run with what the NPU is about to read and has written; they do nothing unless the
 // platform defines them. For a core whose data cache is on.

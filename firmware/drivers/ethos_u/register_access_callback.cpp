@@ -31,6 +31,6 @@ void ethos_u_write_register(uint32_t offset, uint32_t value) {
     if (write_function != nullptr) write_function(offset, value);
 }
 
-void ethos_u_failed(const char* reason) {
+void ethos_u_failed(const char* reason, uint32_t, uint32_t) {
     if (failure == nullptr) failure = reason;
 }

@@ -17,13 +17,13 @@ int response = -1;
 void connect() {
     if (request >= 0) return;
     const char* named = getenv("MCU_SDK_NPU");
-    if (named == nullptr || sscanf(named, "%d,%d", &request, &response) != 2) ethos_u_failed("npu_not_connected");
+    if (named == nullptr || sscanf(named, "%d,%d", &request, &response) != 2) ethos_u_failed("npu_not_connected", 0, 0);
 }
 
 void send(uint32_t operation, uint32_t offset, uint32_t value) {
     connect();
     const RegisterMessage text = {operation, offset, value};
-    if (write(request, &text, sizeof text) != ssize_t(sizeof text)) ethos_u_failed("npu_disconnected");
+    if (write(request, &text, sizeof text) != ssize_t(sizeof text)) ethos_u_failed("npu_disconnected", 0, 0);
 }
 
 }  // namespace
@@ -35,7 +35,7 @@ uint32_t ethos_u_read_register(uint32_t offset) {
     do {
         got = read(response, &value, sizeof value);
     } while (got < 0 && errno == EINTR);
-    if (got != ssize_t(sizeof value)) ethos_u_failed("npu_disconnected");
+    if (got != ssize_t(sizeof value)) ethos_u_failed("npu_disconnected", 0, 0);
     return value;
 }
 

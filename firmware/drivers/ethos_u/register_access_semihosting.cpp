@@ -42,14 +42,14 @@ void open_pipes() {
     constexpr char kResponse[] = "npu.response";
     pipes.request = open(kRequest, sizeof kRequest - 1, kOpenToWrite);
     pipes.response = open(kResponse, sizeof kResponse - 1, kOpenToRead);
-    if (pipes.request < 0 || pipes.response < 0) ethos_u_failed("npu_not_connected");
+    if (pipes.request < 0 || pipes.response < 0) ethos_u_failed("npu_not_connected", 0, 0);
 }
 
 void flush() {
     if (pipes.request < 0) open_pipes();
     const uint32_t block[] = {uint32_t(pipes.request), address(pipes.waiting),
                               pipes.count * uint32_t(sizeof(RegisterMessage))};
-    if (call(kSysWrite, block) != 0) ethos_u_failed("npu_disconnected");
+    if (call(kSysWrite, block) != 0) ethos_u_failed("npu_disconnected", 0, 0);
     pipes.count = 0;
 }
 
@@ -65,7 +65,7 @@ uint32_t ethos_u_read_register(uint32_t offset) {
     flush();
     uint32_t value = 0;
     const uint32_t block[] = {uint32_t(pipes.response), address(&value), sizeof value};
-    if (call(kSysRead, block) != 0) ethos_u_failed("npu_disconnected");
+    if (call(kSysRead, block) != 0) ethos_u_failed("npu_disconnected", 0, 0);
     return value;
 }
 
