@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import BuildError, RunError, TextError
+from mcu_sdk.npu.failures import driver_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,7 +203,8 @@ class _SimulatedNpu:
             error, self._model.error = self._model.error, None
             raise error
         if reason is not None:
-            raise RunError(f"The NPU's driver stopped: {reason.decode()}.")
+            word = reason.decode()
+            raise driver_error(word, "the host") or RunError(f"The NPU's driver stopped: {word}.")
 
 
 def made_up_inputs(shapes: Sequence[tuple[str, int]], seed: int, steps: int = 1) -> list[list[NDArray[Any]]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mcu_sdk.errors import McuSdkError, RunError, TextError, UsageError
+from mcu_sdk.npu.failures import driver_error
 
 EOT = 0x04
 """Ends an answer; sent to the firmware, it ends the firmware."""
@@ -359,7 +360,7 @@ def check_verdict(transcript: Transcript, target: str) -> Transcript:
     """The transcript, if its verdict is "ok".
 
     Raises RunError without a verdict or with an unknown complaint, UsageError or TextError where the firmware
-    refused the request.
+    refused the request, and what FAILURES says where the NPU failed.
     """
     if transcript.verdict == "ok":
         return transcript
@@ -373,6 +374,9 @@ def check_verdict(transcript: Transcript, target: str) -> Transcript:
         kind, meaning, hint = _REASONS[reason]
         raise kind(f"The firmware on {target} refused the request: {meaning}.", hint=hint)
     details = ", ".join(f"{key}={value}" for key, value in transcript.facts.items() if key not in _ORDINARY)
+    npu = driver_error(reason, target, details)
+    if npu is not None:
+        raise npu
     raise RunError(
         f"The firmware on {target} failed: {reason}" + (f" ({details})." if details else "."),
         hint="docs/run-protocol.md lists the reasons.",
