@@ -9,20 +9,19 @@ from __future__ import annotations
 import os
 import selectors
 import shutil
-import signal
 import struct
 import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mcu_sdk.errors import McuSdkError, RunError
 from mcu_sdk.npu.accelerator import Accelerator
-from mcu_sdk.npu.registers import Observer, RegisterModel
+from mcu_sdk.npu.registers import BusError, Memory, Observer, RegisterModel
 from mcu_sdk.npu.shared_memory import FileMemory, ProcessMemory
 
 READ, WRITE = 0x44524D31, 0x52574D31
@@ -34,26 +33,43 @@ _SHARED = "{shared}"
 class CoSimulation(ABC):
     """One run beside a simulated NPU. Use it as a context manager, and hand it to `run_process`.
 
-    `error` is what the NPU stopped at, or None.
+    Raises UnsupportedOperatorError for an accelerator that is not simulated, RunError where the system has no room.
     """
 
     def __init__(self, accelerator: Accelerator, observer: Observer | None = None) -> None:
-        self._accelerator = accelerator
-        self._observer = observer
+        self._stopped = threading.Event()
+        self._model = RegisterModel(accelerator, _NoMemory(), observer, self._stopped.is_set)
         self._cleanup = ExitStack()
-        self._process = 0
-        self._model: RegisterModel | None = None
         self._failure: McuSdkError | None = None
+        self._failed = self._fail = -1  # both ends of a pipe
 
     @property
     def error(self) -> McuSdkError | None:
-        if self._failure is not None:
-            return self._failure
-        return self._model.error if self._model is not None else None
+        """What the NPU stopped at, or None."""
+        return self._failure or self._model.error
+
+    @property
+    def runs(self) -> int:
+        """Command streams that were run."""
+        return self._model.runs
+
+    @property
+    def failed(self) -> int:
+        """A file descriptor that can be read once the simulation has failed: the firmware would wait for ever."""
+        return self._failed
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._open(stack)
+            self._failed, self._fail = os.pipe()
+            stack.callback(os.close, self._failed)
+            stack.callback(os.close, self._fail)
+            try:
+                self._open(stack)
+            except OSError as error:
+                raise RunError(
+                    f"The simulated NPU cannot be set up: {error}.",
+                    hint="It needs a folder for temporary files, and memory for what the firmware's DDR holds.",
+                ) from error
             self._cleanup = stack.pop_all()
         return self
 
@@ -67,27 +83,31 @@ class CoSimulation(ABC):
         return list(command)
 
     @property
+    @abstractmethod
     def popen_arguments(self) -> dict[str, Any]:
         """What `subprocess.Popen` has to be given besides."""
-        return {}
 
-    def started(self, process: int) -> None:
-        """The firmware runs as `process`."""
-        self._process = process
+    def started(self, process: int) -> None:  # noqa: B027 - only one kind has to know
+        """The firmware runs as `process`. Raises RunError if its memory cannot be reached."""
 
     # ---- what the kinds differ in
 
     @abstractmethod
-    def _open(self, stack: ExitStack) -> None: ...
+    def _open(self, stack: ExitStack) -> None:
+        """Make what both sides need, to be undone by the stack."""
+
+    def _after_write(self) -> None:  # noqa: B027
+        """A register was written; a run may be over."""
+
+    def _connected(self) -> None:  # noqa: B027
+        """The firmware has made itself heard."""
 
     # ---- the thread
 
-    def _serve(self, stack: ExitStack, requests: int, responses: int, model: RegisterModel) -> None:
+    def _serve(self, stack: ExitStack, requests: int, responses: int, memory: Memory) -> None:
         """Answer register accesses in a thread until the stack closes."""
-        self._model = model
-        os.set_blocking(
-            responses, False
-        )  # a firmware that does not read its answers must not stop the thread
+        self._model.memory = memory
+        os.set_blocking(responses, False)
         waker, wake = os.pipe()
         stack.callback(os.close, waker)
         thread = threading.Thread(
@@ -95,6 +115,7 @@ class CoSimulation(ABC):
         )
 
         def stop() -> None:
+            self._stopped.set()
             os.close(wake)
             thread.join()
 
@@ -114,46 +135,28 @@ class CoSimulation(ABC):
                     piece = os.read(requests, 1 << 16)
                     if not piece:
                         return
+                    self._connected()
                     data = self._answer(data + piece, responses)
-        except BaseException as error:  # the firmware would wait for ever
-            self._failure = (
-                error
-                if isinstance(error, McuSdkError)
-                else RunError(f"The simulated NPU failed: {type(error).__name__}: {error}.")
-            )
-            with suppress(ProcessLookupError, PermissionError):
-                if self._process:
-                    os.killpg(self._process, signal.SIGKILL)
+        except McuSdkError as error:
+            self._failure = error
+        except BlockingIOError:
+            self._failure = _confused("asked for more than it has read")
+        except Exception as error:  # whatever it is, the firmware must not wait for ever
+            self._failure = RunError(f"The simulated NPU failed: {type(error).__name__}: {error}.")
+        os.write(self._fail, b"!")
 
     def _answer(self, data: bytes, responses: int) -> bytes:
         """Handle every whole message; returns the rest."""
-        assert self._model is not None
         whole = len(data) // _MESSAGE.size * _MESSAGE.size
         for operation, offset, value in _MESSAGE.iter_unpack(data[:whole]):
             if operation == READ:
-                self._respond(responses, self._model.read(offset))
+                os.write(responses, struct.pack("<I", self._model.read(offset)))
             elif operation == WRITE:
                 self._model.write(offset, value)
                 self._after_write()
             else:
-                raise RunError(
-                    f"The firmware sent {operation:#010x} to the simulated NPU, which is no access to a register.",
-                    hint="Build the project again with this version of mcu-sdk.",
-                )
+                raise _confused(f"sent {operation:#010x}, which is no access to a register")
         return data[whole:]
-
-    def _respond(self, responses: int, value: int) -> None:
-        try:
-            os.write(responses, struct.pack("<I", value))
-        except BlockingIOError as error:
-            raise RunError(
-                "The firmware reads the simulated NPU's registers, but not the answers.",
-                hint="Build the project again with this version of mcu-sdk.",
-            ) from error
-
-    @abstractmethod
-    def _after_write(self) -> None:
-        """A register was written; a run may be over."""
 
 
 class QemuCoSimulation(CoSimulation):
@@ -165,33 +168,46 @@ class QemuCoSimulation(CoSimulation):
         super().__init__(accelerator, observer)
         self._origin, self._size = origin, size
         self._folder = Path()
+        self._shared = ""
+        self._descriptors: tuple[int, ...] = ()
 
     def _open(self, stack: ExitStack) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mcu-sdk-npu-", dir=_memory_folder()))
-        stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
-        memory_file = self._folder / "memory"
-        with memory_file.open("wb") as file:
-            file.truncate(self._size)  # sparse: only what is touched takes room
-        memory = FileMemory(memory_file, self._origin)
+        self._folder = Path(tempfile.mkdtemp(prefix="mcu-sdk-npu-"))
+        stack.callback(self._connected)
+        file = self._make_memory(stack)
+        memory = FileMemory(file, self._origin)
         stack.callback(memory.close)
         ends = []
         for name in (_REQUEST, _RESPONSE):
             os.mkfifo(self._folder / name)
             # For reading and writing: neither side waits for the other to open its end.
-            descriptor = os.open(self._folder / name, os.O_RDWR)
-            stack.callback(os.close, descriptor)
-            ends.append(descriptor)
-        self._serve(stack, ends[0], ends[1], RegisterModel(self._accelerator, memory, self._observer))
+            ends.append(os.open(self._folder / name, os.O_RDWR))
+            stack.callback(os.close, ends[-1])
+        self._serve(stack, ends[0], ends[1], memory)
+
+    def _make_memory(self, stack: ExitStack) -> int:
+        """A sparse file: only what is touched takes room. In memory and without a name where the system can."""
+        if hasattr(os, "memfd_create"):
+            file = os.memfd_create("mcu-sdk-npu")
+            self._shared, self._descriptors = f"/proc/self/fd/{file}", (file,)
+        else:
+            self._shared = str(self._folder / "memory")
+            file = os.open(self._shared, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        stack.callback(os.close, file)
+        os.ftruncate(file, self._size)
+        return file
 
     def command(self, command: Sequence[str]) -> list[str]:
-        return [part.replace(_SHARED, str(self._folder / "memory")) for part in command]
+        return [part.replace(_SHARED, self._shared) for part in command]
 
     @property
     def popen_arguments(self) -> dict[str, Any]:
-        return {"cwd": self._folder}  # where the firmware opens the pipes by name
+        # The firmware opens the pipes by name, in the folder where QEMU runs.
+        return {"cwd": self._folder, "pass_fds": self._descriptors}
 
-    def _after_write(self) -> None:
-        return
+    def _connected(self) -> None:
+        # Both sides have everything open: from here on not even a kill of this process leaves a file.
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class ProcessCoSimulation(CoSimulation):
@@ -200,13 +216,8 @@ class ProcessCoSimulation(CoSimulation):
     def _open(self, stack: ExitStack) -> None:
         self._request_read, self._request_write = os.pipe()
         self._response_read, self._response_write = os.pipe()
-        for descriptor in (
-            self._request_read,
-            self._request_write,
-            self._response_read,
-            self._response_write,
-        ):
-            stack.callback(os.close, descriptor)
+        for end in (self._request_read, self._request_write, self._response_read, self._response_write):
+            stack.callback(os.close, end)
 
     @property
     def popen_arguments(self) -> dict[str, Any]:
@@ -214,17 +225,23 @@ class ProcessCoSimulation(CoSimulation):
         return {"pass_fds": ends, "env": {**os.environ, "MCU_SDK_NPU": f"{ends[0]},{ends[1]}"}}
 
     def started(self, process: int) -> None:
-        super().started(process)
         self._memory = ProcessMemory(process)
         self._cleanup.callback(self._memory.close)
-        model = RegisterModel(self._accelerator, self._memory, self._observer)
-        self._serve(self._cleanup, self._request_read, self._response_write, model)
+        self._serve(self._cleanup, self._request_read, self._response_write, self._memory)
 
     def _after_write(self) -> None:
         self._memory.write_back()
 
 
-def _memory_folder() -> str | None:
-    """A folder in memory where there is one: every byte of the file would otherwise go to a disk."""
-    shared = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK | os.X_OK) else None
+class _NoMemory:
+    """Before the firmware runs."""
+
+    def view(self, address: int) -> Any:
+        raise BusError(f"there is no memory yet at {address:#x}")
+
+
+def _confused(what: str) -> RunError:
+    return RunError(
+        f"The firmware {what}, beside a simulated NPU.",
+        hint="Build the project again with this version of mcu-sdk.",
+    )

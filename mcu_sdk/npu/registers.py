@@ -1,7 +1,8 @@
 """The NPU's registers as the driver sees them; writing RUN executes the command stream on a `Simulator`.
 
-Offsets and bits: Arm's technical reference manuals of the Ethos-U55 and U65. Time stands still: a read of STATUS after
-RUN finds the stream finished.
+Offsets, bits and values after a reset: Arm's technical reference manuals of the Ethos-U55 and U65. Time stands still: a
+read of STATUS after RUN finds the stream finished. Performance counters and debug registers are not modelled, nor are
+STATUS's history of interrupts and the channel of a fault; an access to a register that is not here is an error.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from traceback import clear_frames
 from typing import TYPE_CHECKING, Protocol
 
-from mcu_sdk.errors import McuSdkError
+from mcu_sdk.errors import McuSdkError, RunError
 from mcu_sdk.npu.accelerator import PRODUCTS, Accelerator
+from mcu_sdk.npu.errors import SimulationError
+from mcu_sdk.npu.memory_access import OutOfBounds
 from mcu_sdk.npu.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -22,15 +24,29 @@ if TYPE_CHECKING:
 
 ID, STATUS, CMD, RESET = 0x00, 0x04, 0x08, 0x0C
 QBASE, QREAD, QCONFIG, QSIZE, PROT, CONFIG = 0x10, 0x18, 0x1C, 0x20, 0x24, 0x28
-LOCK, REGIONCFG, BASEP = 0x2C, 0x3C, 0x80
+LOCK, REGIONCFG, AXI_LIMIT, BASEP = 0x2C, 0x3C, 0x40, 0x80
 REGIONS = 8
 
 _IRQ_RAISED, _BUS_ERROR, _PARSE_ERROR, _END_REACHED = 1 << 1, 1 << 2, 1 << 4, 1 << 5
-_RUN, _CLEAR_IRQ = 1 << 0, 1 << 1
+_RUN, _CLEAR_IRQ, _CLOCK_GATE, _POWER_GATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_GATES = _CLOCK_GATE | _POWER_GATE
+_LEVELS = 0b11
+"""Privilege and security, in RESET and PROT."""
 _ARCHITECTURE = (1, 0, 6)
 """Major, minor, patch: what Vela 5.1.0 compiles for."""
 
-_WRITABLE = {QBASE, QBASE + 4, QCONFIG, QSIZE, LOCK, REGIONCFG} | {BASEP + 4 * i for i in range(2 * REGIONS)}
+_BITS = {
+    QBASE: 0xFFFF_FFFF,
+    QBASE + 4: 0xFF,
+    QCONFIG: 0b11,
+    QSIZE: 0xFFFF_FFFF,
+    LOCK: 0xFFFF_FFFF,
+    REGIONCFG: 0xFFFF,
+    **{AXI_LIMIT + 4 * i: 0x1F3F_00F3 for i in range(4)},
+    **{BASEP + 8 * i: 0xFFFF_FFFF for i in range(REGIONS)},
+    **{BASEP + 8 * i + 4: 0xFF for i in range(REGIONS)},
+}
+"""Registers that keep what is written, and which bits of it (addresses have 40)."""
 
 
 class BusError(Exception):
@@ -62,22 +78,28 @@ class RegisterModel:
     """One NPU behind its registers.
 
     `error` is what went wrong in the last run, to be shown to the user; the driver sees it as a bit of STATUS.
+    `stopped` is asked between operations whether to give up.
+
+    Raises UnsupportedOperatorError for an accelerator that is not simulated.
     """
 
     accelerator: Accelerator
     memory: Memory
     observer: Observer | None = None
+    stopped: Callable[[], bool] | None = None
     error: McuSdkError | None = None
     runs: int = 0
     _simulator: Simulator = field(init=False)
     _values: dict[int, int] = field(default_factory=dict)
     _status: int = 0
+    _gates: int = _GATES
+    _levels: int = 0
 
     def __post_init__(self) -> None:
         self._simulator = Simulator(self.accelerator)
 
     def read(self, offset: int) -> int:
-        """A register's 32 bits; those that are not modelled read as 0."""
+        """A register's 32 bits. Raises RunError for one that is not modelled."""
         if offset == ID:
             major, minor, patch = _ARCHITECTURE
             return major << 28 | minor << 20 | patch << 16 | 6 << 12 | 1
@@ -87,41 +109,54 @@ class RegisterModel:
             return product << 28 | shram << 8 | (self.accelerator.macs.bit_length() - 1)
         if offset == STATUS:
             return self._status
+        if offset == CMD:
+            return self._gates
         if offset == PROT:
-            return 1
-        return self._values.get(offset, 0)
+            return self._levels
+        if offset in _BITS or offset in (QREAD, RESET):
+            return self._values.get(offset, 0)
+        raise _not_modelled("read", offset)
 
     def write(self, offset: int, value: int) -> None:
-        """Set a register's 32 bits. CMD with RUN executes the stream before it returns."""
+        """Set a register. CMD with RUN executes the stream before it returns; read-only ones stay as they are.
+
+        Raises RunError for a register that is not modelled.
+        """
         if offset == RESET:
             self._values.clear()
             self._status = 0
+            self._gates = _GATES
+            self._levels = value & _LEVELS
         elif offset == CMD:
+            self._gates = value & _GATES
             if value & _CLEAR_IRQ:
                 self._status &= ~_IRQ_RAISED
-            if value & _RUN:
+            # A fault stays until the next reset.
+            if value & _RUN and not self._status & (_BUS_ERROR | _PARSE_ERROR):
                 self._run()
-                _forget_locals(self.error)
-        elif offset in _WRITABLE:
-            self._values[offset] = value
+        elif offset in _BITS:
+            self._values[offset] = value & _BITS[offset]
+        elif offset not in (ID, STATUS, QREAD, PROT, CONFIG):
+            raise _not_modelled("wrote", offset)
 
     def _run(self) -> None:
         self.runs += 1
-        self.error = None
         self._status = _IRQ_RAISED
         try:
             stream = self._stream()
             regions = tuple(self._region(index) for index in range(REGIONS))
             finish = self.observer(Run(stream, regions)) if self.observer else None
-            self._simulator.run(self._block(stream), regions)
+            self._simulator.run(self._block(stream), regions, self.stopped)
             if finish is not None:
                 finish()
         except BusError as error:
-            self.error = _failed(str(error))
+            self.error = _bus_error(str(error))
             self._status |= _BUS_ERROR
         except McuSdkError as error:
             self.error = error
-            self._status |= _PARSE_ERROR
+            self._status |= _BUS_ERROR if isinstance(error.__cause__, OutOfBounds) else _PARSE_ERROR
+            if isinstance(error, SimulationError):
+                self._values[QREAD] = 4 * error.index
         else:
             self._values[QREAD] = self._values.get(QSIZE, 0)
             self._status |= _END_REACHED
@@ -129,8 +164,8 @@ class RegisterModel:
     def _stream(self) -> bytes:
         size = self._values.get(QSIZE, 0)
         memory = self.memory.view(self._address(QBASE))
-        if size % 4 or size > memory.size:
-            raise BusError(f"a command stream of {size} bytes does not fit its memory")
+        if size % 4 or not 0 < size <= memory.size:
+            raise BusError(f"a command stream cannot have {size} bytes; its memory goes on for {memory.size}")
         return memory[:size].tobytes()
 
     def _region(self, index: int) -> NDArray[np.uint8] | None:
@@ -148,17 +183,15 @@ class RegisterModel:
         return struct.pack("<5I", *header) + stream
 
 
-def _forget_locals(error: BaseException | None) -> None:
-    """Clear the frames that an error keeps: their views would keep the memory open for as long as the error lives."""
-    while error is not None:
-        clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-
-
-def _failed(what: str) -> McuSdkError:
-    from mcu_sdk.errors import RunError
-
+def _bus_error(what: str) -> McuSdkError:
     return RunError(
         f"The simulated NPU met a bus error: {what}.",
         hint="What the NPU reads and writes has to lie in memory that it shares with the simulator.",
+    )
+
+
+def _not_modelled(did: str, offset: int) -> McuSdkError:
+    return RunError(
+        f"The firmware {did} the NPU's register {offset:#06x}, which is not modelled.",
+        hint="docs/npu_cosimulation.md lists those that are.",
     )

@@ -1,12 +1,12 @@
-"""Memory that a simulated NPU shares with a firmware: QEMU's, a process's, or this program's own."""
+"""Memory that firmware and simulated NPU share, by the addresses that the firmware knows."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from bisect import bisect_right
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,17 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_CLOSE = 256
-"""Bytes: changes of a process's memory that are no further apart are written together."""
-
-
 class FileMemory:
-    """A file that stands for the addresses from `origin` on, mapped for as long as this object is open."""
+    """An open file that stands for the addresses from `origin` on, mapped for as long as this object is open."""
 
-    def __init__(self, path: Path, origin: int) -> None:
+    def __init__(self, file: int, origin: int) -> None:
         self._origin = origin
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 0)
+        self._map = mmap.mmap(file, 0)
         self._bytes = np.frombuffer(self._map, np.uint8)
 
     def view(self, address: int) -> NDArray[np.uint8]:
@@ -51,87 +46,108 @@ class FileMemory:
 class OwnMemory:
     """This process's memory, for a library that was loaded into it. Addresses are taken as they are."""
 
-    REACH = 1 << 28
+    def __init__(self) -> None:
+        self._mappings = Mappings("self")
 
     def view(self, address: int) -> NDArray[np.uint8]:
-        """Bytes from `address` on; how many there are nobody knows, so that a wrong stream can end the process."""
-        if address == 0:
-            raise BusError("address 0")
-        return np.ctypeslib.as_array((ctypes.c_uint8 * self.REACH).from_address(address))
+        """Bytes from `address` to the end of what is mapped there. Raises BusError."""
+        mapping = self._mappings.around(address)
+        found = np.ctypeslib.as_array((ctypes.c_uint8 * (mapping.end - address)).from_address(address))
+        found.flags.writeable = mapping.writable
+        return found
 
 
 class ProcessMemory:
-    """Another process's memory, through /proc: what a run touches is copied in before and out after it.
+    """Another process's memory, through /proc: copied in for a run, and what has changed copied out after it.
 
-    Raises RunError if the system does not allow it.
+    Raises RunError where the system does not let this process reach the other's memory.
     """
 
     def __init__(self, process: int) -> None:
+        self._mappings = Mappings(str(process))
+        self._copies: dict[int, tuple[NDArray[np.uint8], bytes]] = {}
         try:
-            self._file = os.open(f"/proc/{process}/mem", os.O_RDWR | os.O_CLOEXEC)
+            self._file = os.open(f"/proc/{process}/mem", os.O_RDWR)
         except OSError as error:
             raise RunError(
-                f"The simulated NPU cannot reach the memory of process {process}: {error.strerror}.",
-                hint="Linux has to allow it (/proc/sys/kernel/yama/ptrace_scope at most 1); QEMU does not need it.",
+                f"The memory of the firmware's process cannot be shared with a simulated NPU: {error.strerror}.",
+                hint="A simulated NPU beside a process needs Linux's /proc, and to be allowed to trace the process.",
             ) from error
-        self._process = process
-        self._copies: list[tuple[int, NDArray[np.uint8], NDArray[np.uint8]]] = []
 
     def view(self, address: int) -> NDArray[np.uint8]:
-        """Bytes of a copy, from `address` to the end of its mapping; `write_back` returns what was changed.
-
-        Views of the same mapping share one copy, as regions of an NPU may overlap. Raises BusError.
-        """
-        for begin, copy, _ in self._copies:
-            if begin <= address < begin + copy.size:
-                return copy[address - begin :]
-        begin, end = self._mapping(address)
-        try:
-            data = os.pread(self._file, end - begin, begin)
-        except OSError as error:
-            raise BusError(f"{address:#x} cannot be read: {error.strerror}") from error
-        before = np.frombuffer(data, np.uint8)
-        if not before.size > address - begin:
-            raise BusError(f"{address:#x} cannot be read: the process has ended")
-        copy = before.copy()
-        self._copies.append((begin, copy, before))
-        return copy[address - begin :]
+        """A copy of the bytes from `address` to the end of what is mapped there; views of the same bytes share theirs,
+        and `write_back` returns what was changed. Raises BusError."""
+        mapping = self._mappings.around(address)
+        if mapping.begin not in self._copies:
+            try:
+                data = os.pread(self._file, mapping.end - mapping.begin, mapping.begin)
+            except OSError as error:
+                raise BusError(f"{address:#x} cannot be read: {error.strerror}") from error
+            copy = np.frombuffer(data, np.uint8).copy()
+            copy.flags.writeable = mapping.writable
+            self._copies[mapping.begin] = copy, data
+        copy, _ = self._copies[mapping.begin]
+        if address - mapping.begin >= copy.size:
+            raise BusError(f"{address:#x} cannot be read")
+        return copy[address - mapping.begin :]
 
     def write_back(self) -> None:
-        """Write what has changed since `view`, and forget the copies."""
-        copies, self._copies = self._copies, []
-        for begin, copy, before in copies:
-            changed = np.flatnonzero(copy != before)
-            # One call for what lies close together; bytes further apart are not touched in between.
-            for run in np.split(changed, np.flatnonzero(np.diff(changed) > _CLOSE) + 1):
-                if run.size:
-                    first, last = int(run[0]), int(run[-1]) + 1
-                    os.pwrite(self._file, copy[first:last].tobytes(), begin + first)
+        """Write what has changed since `view`, and forget the copies. Raises BusError."""
+        copies, self._copies = self._copies, {}
+        for begin, (copy, before) in copies.items():
+            changed = np.flatnonzero(copy != np.frombuffer(before, np.uint8))
+            if not changed.size:
+                continue
+            first, last = int(changed[0]), int(changed[-1]) + 1
+            try:
+                os.pwrite(self._file, copy[first:last].tobytes(), begin + first)
+            except OSError as error:
+                raise BusError(f"{begin + first:#x} cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
         os.close(self._file)
 
-    def _mapping(self, address: int) -> tuple[int, int]:
-        """The mapping of that address with its neighbours: an array can reach from .data's last page into .bss."""
-        begin = end = 0
-        for low, high in self._readable():
-            if low != end:
-                if begin <= address < end:
-                    break
-                begin = low
-            end = high
-        if begin <= address < end:
-            return begin, end
-        raise BusError(f"{address:#x} is no address of the process")
 
-    def _readable(self) -> Iterator[tuple[int, int]]:
-        """Mappings in the order of their addresses."""
+@dataclass(frozen=True)
+class Mapping:
+    """Addresses from `begin` to before `end`."""
+
+    begin: int
+    end: int
+    writable: bool
+
+
+class Mappings:
+    """Where a process has memory, as /proc tells; asked again for an address that was not mapped before."""
+
+    def __init__(self, process: str) -> None:
+        self._path = f"/proc/{process}/maps"
+        self._known: list[Mapping] = []
+
+    def around(self, address: int) -> Mapping:
+        """What is mapped without a gap around the address. Raises BusError where nothing is."""
+        for fresh in (False, True):
+            if fresh:
+                self._known = self._read()
+            place = bisect_right(self._known, address, key=lambda mapping: mapping.begin) - 1
+            if place >= 0 and address < self._known[place].end:
+                return self._known[place]
+        raise BusError(f"{address:#x} is no address of the firmware's process")
+
+    def _read(self) -> list[Mapping]:
+        """Neighbours with the same rights as one: a program's zeroed data goes on behind the page that its file fills."""
         try:
-            with open(f"/proc/{self._process}/maps", encoding="ascii", errors="replace") as maps:
-                for line in maps:
-                    span, rights, *_ = line.split()
-                    if rights.startswith("r") and "[v" not in line:  # [vvar], [vsyscall] cannot be read
-                        low, high = (int(part, 16) for part in span.split("-"))
-                        yield low, high
+            with open(self._path, encoding="ascii", errors="replace") as lines:
+                entries = [line.split(maxsplit=2) for line in lines]
         except OSError as error:
-            raise BusError("the process has ended") from error
+            raise BusError(f"the process's mappings are unknown: {error.strerror}") from error
+        found: list[Mapping] = []
+        for bounds, rights, *_ in entries:
+            if rights[0] != "r":
+                continue
+            begin, end = (int(part, 16) for part in bounds.split("-"))
+            writable = rights[1] == "w"
+            if found and found[-1].end == begin and found[-1].writable == writable:
+                begin = found.pop().begin
+            found.append(Mapping(begin, end, writable))
+        return found

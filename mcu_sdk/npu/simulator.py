@@ -7,13 +7,13 @@ emit is refused by name. What can be computed once (decoded weights, tables of a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.errors import InterruptedRunError, UnsupportedOperatorError
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.compute import Executable, prepare
 from mcu_sdk.npu.decode import decode
@@ -45,15 +45,23 @@ class Simulator:
         self.accelerator = accelerator
         self._kept: OrderedDict[bytes, list[tuple[Operation, Executable]]] = OrderedDict()
 
-    def run(self, commands: bytes, regions: Sequence[NDArray[np.uint8] | memoryview | None]) -> None:
+    def run(
+        self,
+        commands: bytes,
+        regions: Sequence[NDArray[np.uint8] | memoryview | None],
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
         """Execute a command block ("COP1") or stream to its STOP.
 
-        `regions[i]`: writable bytes from base pointer i on; they may go on to the end of the memory. Raises PteError
-        for a block that is corrupt or made for another accelerator, SimulationError for what the stream does wrong.
+        `regions[i]`: writable bytes from base pointer i on; they may go on to the end of the memory. `stopped` is asked
+        before each operation whether to give up. Raises PteError for a block that is corrupt or made for another
+        accelerator, SimulationError for what the stream does wrong, InterruptedRunError when it was stopped.
         """
         memory = [None if r is None else np.frombuffer(r, np.uint8) for r in regions]
         internal = Internal(self.accelerator.shram_bytes)
         for operation, executable in self._program(commands):
+            if stopped is not None and stopped():
+                raise InterruptedRunError("The simulated NPU was stopped in the middle of a run.")
             try:
                 executable(memory, internal)
             except (OutOfBounds, OverflowError, ValueError) as error:

@@ -6,7 +6,7 @@ The same sources as the firmware, so the same bits: what is measured here holds 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,17 +190,34 @@ class _SimulatedNpu:
         from mcu_sdk.npu.shared_memory import OwnMemory
 
         self._model = RegisterModel(accelerator(name), OwnMemory())
+        self._error: Exception | None = None
         # ctypes keeps no reference to what C was given.
-        self._read = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)(self._model.read)
-        self._write = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)(self._model.write)
+        self._read = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)(self._guarded(self._model.read))
+        self._write = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)(
+            self._guarded(self._model.write)
+        )
         library.model_set_npu(self._read, self._write)
         self._failure = library.model_npu_failure
         self._failure.restype = ctypes.c_char_p
 
+    def _guarded(self, access: Callable[..., Any]) -> Callable[..., int]:
+        """An exception cannot cross C: the first one is kept, and the register reads as 0."""
+
+        def guarded(*arguments: int) -> int:
+            try:
+                return access(*arguments) or 0
+            except Exception as error:
+                self._error = self._error or error
+                return 0
+
+        return guarded
+
     def check(self) -> None:
+        """Raises what went wrong since the last check."""
         reason = self._failure()
-        if self._model.error is not None:
-            error, self._model.error = self._model.error, None
+        error = self._error or self._model.error
+        self._error = self._model.error = None
+        if error is not None:
             raise error
         if reason is not None:
             word = reason.decode()

@@ -66,7 +66,7 @@ def run_process(
         if npu is not None:
             npu.started(process.pid)
         listener = Listener(on_text)
-        problem = _converse(process, b"" if uses_file else data, listener, timeout)
+        problem = _converse(process, b"" if uses_file else data, listener, timeout, npu)
         if npu is not None and npu.error is not None:
             raise npu.error
         if listener.done:
@@ -119,12 +119,20 @@ def _start(
         ) from error
 
 
-def _converse(process: subprocess.Popen[bytes], data: bytes, listener: Listener, timeout: float) -> str:
+def _converse(
+    process: subprocess.Popen[bytes],
+    data: bytes,
+    listener: Listener,
+    timeout: float,
+    npu: CoSimulation | None,
+) -> str:
     """Write `data`, feed the listener; returns when the answer or the process ended (""), or what went wrong."""
     deadline = time.monotonic() + timeout
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
+        if npu is not None:
+            selector.register(npu.failed, selectors.EVENT_READ)
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin, selectors.EVENT_WRITE)
@@ -138,6 +146,8 @@ def _converse(process: subprocess.Popen[bytes], data: bytes, listener: Listener,
                     if not data:
                         selector.unregister(process.stdin)
                     continue
+                if key.fileobj is not process.stdout:
+                    return "lost its simulated NPU"
                 piece = os.read(process.stdout.fileno(), _PIECE)
                 if not piece:
                     return ""
