@@ -1,228 +1,237 @@
-"""The register model over streams written by hand."""
+"""The register model: what the driver finds in it, and what RUN does to memory."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from mcu_sdk.errors import RunError, UnsupportedOperatorError
+from mcu_sdk.errors import InterruptedRunError, McuSdkError, RunError, UnsupportedOperatorError
+from mcu_sdk.npu import registers as reg
 from mcu_sdk.npu.accelerator import accelerator, accelerators
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.registers import BusError, RegisterModel, Run
-from mcu_sdk.npu.stream import check_accelerator, read_config
+from tests.npu.blobs import U55_128
+from tests.npu.streams import STOP, copy_stream, dma
 
-# As Arm's technical reference manual of the Ethos-U55 gives them.
-ID, STATUS, CMD, RESET, QBASE, QREAD, QSIZE, PROT, CONFIG, BASEP = (
-    *(0x00, 0x04, 0x08, 0x0C, 0x10, 0x18, 0x20, 0x24, 0x28),
-    0x80,
-)
-RAISED, BUS, PARSE, END = 1 << 1, 1 << 2, 1 << 4, 1 << 5
-RUN, CLEAR = 1, 2
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-SIMULATED = [name for name in accelerators() if "u85" not in name]
-ORIGIN, SIZE = 0x6000_0000, 4096
-STREAM_AT, WEIGHTS_AT, SCRATCH_AT = ORIGIN, ORIGIN + 1024, ORIGIN + 2048
-STOP = 0xFFFF_0000
+    from numpy.typing import NDArray
+
+ORIGIN = 0x6000_0000
+STREAM, WEIGHTS, SCRATCH = ORIGIN, ORIGIN + 0x1000, ORIGIN + 0x2000
+OUT_OF_RESET, INTERRUPT, BUS, PARSE, END = 0, 1 << 1, 1 << 2, 1 << 4, 1 << 5
 
 
-def copy_stream(source: int, target: int, length: int, regions: tuple[int, int] = (0, 1)) -> list[int]:
-    """A DMA of `length` bytes from `source` of one region to `target` of another; then STOP."""
-    return [
-        *(0x130 | regions[0] << 16, 0x131 | regions[1] << 16),
-        *(0x4030, source, 0x4031, target, 0x4032, length),
-        *(0x010, 0x011, STOP),
-    ]
-
-
-class Bytes:
-    """4096 bytes from ORIGIN on."""
+class Memory:
+    """12 KiB from ORIGIN on; the weights count up."""
 
     def __init__(self) -> None:
-        self.bytes = np.random.default_rng(1).integers(0, 256, SIZE, np.uint8)
+        self.bytes = np.zeros(0x3000, np.uint8)
+        self.at(WEIGHTS, 256)[:] = np.arange(256)
 
     def view(self, address: int) -> NDArray[np.uint8]:
-        if not ORIGIN <= address < ORIGIN + SIZE:
-            raise BusError(f"nothing at {address:#x}")
+        if not ORIGIN <= address < ORIGIN + self.bytes.size:
+            raise BusError(f"{address:#x} is nowhere")
         return self.bytes[address - ORIGIN :]
 
-
-class Npu:
-    """A register model and its memory, driven as the driver does it."""
-
-    def __init__(self, observer: Callable[[Run], Callable[[], None]] | None = None) -> None:
-        self.memory = Bytes()
-        self.model = RegisterModel(accelerator("ethos-u55-128"), self.memory, observer)
-
-    def address(self, offset: int, value: int) -> None:
-        self.model.write(offset, value & 0xFFFFFFFF)
-        self.model.write(offset + 4, value >> 32)
-
-    def run(
-        self,
-        words: Sequence[int],
-        *,
-        at: int = STREAM_AT,
-        size: int | None = None,
-        regions: Sequence[int] = (WEIGHTS_AT, SCRATCH_AT),
-    ) -> int:
-        """Returns STATUS. The words are put where the stream is looked for by default."""
-        data = np.frombuffer(struct.pack(f"<{len(words)}I", *words), np.uint8)
-        self.memory.bytes[: data.size] = data
-        self.address(QBASE, at)
-        self.model.write(QSIZE, data.size if size is None else size)
-        for index, base in enumerate(regions):
-            self.address(BASEP + 8 * index, base)
-        self.model.write(CMD, RUN)
-        return self.model.read(STATUS)
+    def at(self, address: int, length: int) -> NDArray[np.uint8]:
+        return self.view(address)[:length]
 
 
-@pytest.mark.parametrize("name", SIMULATED)
-def test_the_version_is_what_vela_writes(name: str) -> None:
-    """The driver compares these words with Vela's, of ID the architecture (bits 31:16; the rest is the product's)."""
+def make_model(**settings: object) -> tuple[RegisterModel, Memory]:
+    memory = Memory()
+    return RegisterModel(accelerator("ethos-u55-128"), memory, **settings), memory  # type: ignore[arg-type]
+
+
+def start(model: RegisterModel, memory: Memory, words: Sequence[int], **overrides: int) -> None:
+    """What the driver writes, from the reset to RUN."""
+    data = np.array(words, np.uint32).view(np.uint8)
+    memory.at(STREAM, data.size)[:] = data
+    values = {"qbase": STREAM, "qsize": data.size, "weights": WEIGHTS, "scratch": SCRATCH} | overrides
+    model.write(reg.RESET, 1)
+    for offset, value in (
+        (reg.QCONFIG, 2),
+        (reg.REGIONCFG, 3),
+        (reg.QBASE, values["qbase"]),
+        (reg.QBASE + 4, values["qbase"] >> 32),
+        (reg.QSIZE, values["qsize"]),
+        (reg.BASEP, values["weights"]),
+        (reg.BASEP + 8, values["scratch"]),
+        (reg.CMD, 1),
+    ):
+        model.write(offset, value & 0xFFFFFFFF)
+
+
+def test_run_executes_the_stream_on_the_memory_behind_the_base_pointers() -> None:
+    model, memory = make_model()
+    words = copy_stream(64, source=16, destination=32)
+    start(model, memory, words)
+    assert model.read(reg.STATUS) == INTERRUPT | END
+    assert model.read(reg.QREAD) == 4 * len(words)
+    scratch = memory.at(SCRATCH, 128)
+    assert list(scratch[32:96]) == list(range(16, 80)) and not scratch[:32].any() and not scratch[96:].any()
+    assert (model.runs, model.error) == (1, None)
+
+
+def test_registers_after_a_reset() -> None:
+    model, memory = make_model()
+    start(model, memory, copy_stream())
+    model.write(reg.RESET, 1)
+    expected = {
+        reg.STATUS: 0,
+        reg.CMD: 0b1100,  # clock and power may be switched off
+        reg.RESET: 0,
+        reg.PROT: 1,
+        reg.LOCK: 0,
+        **dict.fromkeys((reg.QBASE, reg.QBASE + 4, reg.QREAD, reg.QCONFIG, reg.QSIZE, reg.REGIONCFG), 0),
+        **dict.fromkeys((reg.AXI_LIMIT + 4 * i for i in range(4)), 0),
+        **dict.fromkeys((reg.BASEP + 4 * i for i in range(16)), 0),
+    }
+    assert {offset: model.read(offset) for offset in expected} == expected
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3])
+def test_the_reset_s_levels_are_shown_by_prot(level: int) -> None:
+    model, _ = make_model()
+    model.write(reg.RESET, level)
+    assert model.read(reg.PROT) == level
+
+
+def test_registers_keep_the_bits_that_they_have() -> None:
+    model, _ = make_model()
+    for offset, kept in {
+        reg.QBASE: 0xFFFFFFFF,
+        reg.QBASE + 4: 0xFF,  # 40-bit addresses
+        reg.QCONFIG: 3,
+        reg.REGIONCFG: 0xFFFF,
+        reg.AXI_LIMIT + 12: 0x1F3F00F3,
+        reg.BASEP + 8 * 7 + 4: 0xFF,
+    }.items():
+        model.write(offset, 0xFFFFFFFF)
+        assert model.read(offset) == kept, hex(offset)
+
+
+def test_identity_is_read_only_and_what_vela_writes_into_streams() -> None:
+    model, _ = make_model()
+    for offset in (reg.ID, reg.CONFIG, reg.STATUS, reg.QREAD, reg.PROT):
+        before = model.read(offset)
+        model.write(offset, 0x12345678)
+        assert model.read(offset) == before
+    assert (model.read(reg.CONFIG), model.read(reg.ID)) == U55_128
+
+
+@pytest.mark.parametrize("name", [name for name in accelerators() if "u85" not in name])
+def test_config_and_architecture_are_vela_s_for_every_accelerator(name: str) -> None:
     from ethosu.vela.architecture_features import Accelerator, create_default_arch
     from ethosu.vela.driver_actions import create_driver_payload
 
-    config = read_config(create_driver_payload([STOP], create_default_arch(Accelerator(name))))
-    model = RegisterModel(accelerator(name), Bytes())
-    assert model.read(CONFIG) == config.config
-    assert model.read(ID) >> 16 == config.id >> 16
-    check_accelerator(config, accelerator(name))
+    from mcu_sdk.npu.stream import read_config
+
+    payload = create_driver_payload([STOP], create_default_arch(Accelerator(name)))
+    expected = read_config(bytes(payload))
+    model = RegisterModel(accelerator(name), Memory())
+    assert model.read(reg.CONFIG) == expected.config
+    assert model.read(reg.ID) >> 16 == expected.id >> 16, (
+        "the architecture; below it is the revision of a chip"
+    )
 
 
-@pytest.mark.parametrize("name", [name for name in accelerators() if "u85" in name])
-def test_what_is_not_simulated_is_refused(name: str) -> None:
-    with pytest.raises(UnsupportedOperatorError, match=name):
-        RegisterModel(accelerator(name), Bytes())
+def test_the_u85_is_not_simulated() -> None:
+    with pytest.raises(UnsupportedOperatorError, match="ethos-u85-256"):
+        RegisterModel(accelerator("ethos-u85-256"), Memory())
 
 
-def test_a_run_copies_bytes() -> None:
-    npu = Npu()
-    before = npu.memory.bytes.copy()
-    words = copy_stream(48, 96, 33)
-    assert npu.run(words) == RAISED | END
-    expected = before
-    expected[: 4 * len(words)] = npu.memory.bytes[: 4 * len(words)]
-    expected[2048 + 96 : 2048 + 96 + 33] = before[1024 + 48 : 1024 + 48 + 33]
-    assert np.array_equal(npu.memory.bytes, expected)
-    assert npu.model.read(QREAD) == 4 * len(words)
-    assert npu.model.error is None and npu.model.runs == 1
-
-
-def test_the_interrupt_is_cleared_and_the_rest_stays() -> None:
-    npu = Npu()
-    npu.run(copy_stream(0, 0, 1))
-    npu.model.write(CMD, CLEAR)
-    assert npu.model.read(STATUS) == END
-    npu.model.write(CMD, 0)
-    assert npu.model.read(STATUS) == END and npu.model.runs == 1
-
-
-def test_a_reset_forgets_everything_but_the_version() -> None:
-    npu = Npu()
-    version = npu.model.read(ID), npu.model.read(CONFIG), npu.model.read(PROT)
-    npu.run([0x3FF, STOP])
-    for offset in (QBASE, QSIZE, BASEP, BASEP + 8, STATUS):
-        assert npu.model.read(offset) != 0
-    npu.model.write(RESET, 1)
-    for offset in range(0, 0x100, 4):
-        expected = {ID: version[0], CONFIG: version[1], PROT: version[2]}.get(offset, 0)
-        assert npu.model.read(offset) == expected
-
-
-def test_registers_that_are_read_only_stay() -> None:
-    npu = Npu()
-    before = {offset: npu.model.read(offset) for offset in (ID, STATUS, QREAD, PROT, CONFIG)}
-    for offset in before:
-        npu.model.write(offset, 0xFFFF_FFFF)
-    assert {offset: npu.model.read(offset) for offset in before} == before
+def test_the_interrupt_is_cleared_and_the_gates_are_kept() -> None:
+    model, memory = make_model()
+    start(model, memory, copy_stream())
+    assert model.read(reg.CMD) == 0, "running closed the gates"
+    model.write(reg.CMD, 0b10)
+    assert model.read(reg.STATUS) == END
+    model.write(reg.CMD, 0b1100)
+    assert (model.read(reg.STATUS), model.read(reg.CMD)) == (END, 0b1100)
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("register", "message"),
     [
-        pytest.param({"at": ORIGIN - 16}, id="stream below"),
-        pytest.param({"at": ORIGIN + SIZE}, id="stream above"),
-        pytest.param({"at": STREAM_AT + (1 << 32)}, id="stream above 4 GiB"),
-        pytest.param({"size": SIZE + 4}, id="stream too long"),
-        pytest.param({"size": 6}, id="half a word"),
-        pytest.param({"regions": (ORIGIN - 4096, SCRATCH_AT)}, id="weights"),
-        pytest.param({"regions": (WEIGHTS_AT, ORIGIN + SIZE)}, id="scratch"),
+        ({"qbase": 0x1000}, "0x1000 is nowhere"),
+        ({"qbase": STREAM | 1 << 32}, "0x160000000 is nowhere"),
+        ({"qsize": 0}, "cannot have 0 bytes"),
+        ({"qsize": 6}, "cannot have 6 bytes"),
+        ({"qsize": 0x4000}, "cannot have 16384 bytes; its memory goes on for 12288"),
+        ({"weights": 0x20000000}, "0x20000000 is nowhere"),
     ],
 )
-def test_addresses_outside_memory_are_a_bus_error(arguments: dict[str, int]) -> None:
-    npu = Npu()
-    before = npu.memory.bytes[1024:].copy()
-    assert npu.run(copy_stream(0, 0, 16), **arguments) == RAISED | BUS
-    assert isinstance(npu.model.error, RunError) and "bus error" in npu.model.error.message
-    assert np.array_equal(npu.memory.bytes[1024:], before)
+def test_an_address_that_nothing_answers_to_is_a_bus_error(register: dict[str, int], message: str) -> None:
+    model, memory = make_model()
+    start(model, memory, copy_stream(), **register)
+    assert model.read(reg.STATUS) == INTERRUPT | BUS
+    assert isinstance(model.error, RunError) and message in str(model.error)
 
 
-@pytest.mark.parametrize(
-    "words, index, command, what",
-    [
-        ([0x3FF, STOP], 0, "0x3ff", ""),
-        ([0x011, 0x43FF, 7, STOP], 1, "0x3ff", ""),
-        (copy_stream(0, 0, 2049), 8, "NPU_OP_DMA_START", "region 1, which has 2048"),
-        (copy_stream(3072, 0, 1), 8, "NPU_OP_DMA_START", "region 0"),
-        (copy_stream(0, 0, 1, (0, 5)), 8, "NPU_OP_DMA_START", "region 5 has no memory"),
-    ],
-)
-def test_a_stream_that_is_refused(words: list[int], index: int, command: str, what: str) -> None:
-    """STATUS shows a parse error; the error says which command it was."""
-    npu = Npu()
-    assert npu.run(words) == RAISED | PARSE
-    error = npu.model.error
-    assert isinstance(error, SimulationError)
-    assert error.index == index and command in error.command and what in error.message
+def test_a_stream_that_leaves_its_memory_is_a_bus_error_with_the_command() -> None:
+    model, memory = make_model()
+    start(model, memory, copy_stream(0x2000))
+    assert model.read(reg.STATUS) == INTERRUPT | BUS
+    assert isinstance(model.error, SimulationError) and "NPU_OP_DMA_START" in str(model.error)
+    assert model.read(reg.QREAD) == 4 * model.error.index > 0
 
 
-def test_a_run_after_a_failed_one_starts_anew() -> None:
-    npu = Npu()
-    assert npu.run([0x3FF, STOP]) == RAISED | PARSE
-    assert npu.run(copy_stream(0, 0, 16)) == RAISED | END
-    assert npu.model.error is None and npu.model.runs == 2
+def test_a_command_that_nobody_knows_is_a_parse_error_that_names_it() -> None:
+    model, memory = make_model()
+    start(model, memory, [0x3FF, STOP])
+    assert model.read(reg.STATUS) == INTERRUPT | PARSE
+    assert isinstance(model.error, McuSdkError) and "0x3ff" in str(model.error)
 
 
-def test_the_observer_sees_memory_before_and_after() -> None:
-    seen: list[bytes] = []
+def test_a_fault_stays_until_the_next_reset() -> None:
+    model, memory = make_model()
+    start(model, memory, [0x3FF, STOP])
+    model.write(reg.CMD, 0b10)
+    model.write(reg.CMD, 1)
+    assert (model.read(reg.STATUS), model.runs) == (PARSE, 1)
+    start(model, memory, copy_stream())
+    assert (model.read(reg.STATUS), model.runs) == (INTERRUPT | END, 2)
+
+
+@pytest.mark.parametrize("offset", [0x02, 0x30, 0xC0, 0x180, 0x1000])
+def test_what_is_not_modelled_is_an_error(offset: int) -> None:
+    model, _ = make_model()
+    with pytest.raises(RunError, match=f"read the NPU's register {offset:#06x}"):
+        model.read(offset)
+    with pytest.raises(RunError, match=f"wrote the NPU's register {offset:#06x}"):
+        model.write(offset, 0)
+
+
+def test_an_observer_sees_memory_before_and_after_each_run() -> None:
+    seen: list[tuple[int, int, int]] = []
 
     def observe(run: Run) -> Callable[[], None]:
-        source, target = run.regions[:2]
-        assert source is not None and target is not None and run.regions[2:] == (None,) * 6
-        assert run.stream == struct.pack(f"<{len(words)}I", *words)
-        seen.extend((source[:16].tobytes(), target[:16].tobytes()))
-        return lambda: seen.append(target[:16].tobytes())
+        scratch = run.regions[1]
+        assert scratch is not None and run.regions[2] is None
+        before = int(scratch[5])
+        return lambda: seen.append((len(run.stream), before, int(scratch[5])))
 
-    words = copy_stream(0, 0, 16)
-    Npu(observe).run(words)
-    assert seen[0] != seen[1] and seen[2] == seen[0]
-
-
-COMMANDS = [0x000, 0x001, 0x002, 0x003, 0x005, 0x006, 0x010, 0x011, 0x012, 0x013]
+    model, memory = make_model(observer=observe)
+    start(model, memory, copy_stream())
+    start(model, memory, copy_stream(source=1))
+    size = 4 * len(copy_stream())
+    assert seen == [(size, 0, 5), (size, 5, 6)]
 
 
-@given(
-    st.lists(
-        st.one_of(
-            st.integers(0, 0xFFFF_FFFF),
-            st.sampled_from(COMMANDS),
-            st.builds(
-                lambda opcode, value: opcode | value << 16, st.integers(0x100, 0x190), st.integers(0, 9)
-            ),
-            st.builds(lambda opcode: 0x4000 | opcode, st.integers(0, 0x93)),
-        ),
-        max_size=40,
-    )
-)
-def test_no_stream_gets_past_the_registers(words: list[int]) -> None:
-    """Whatever the words are: an end or an error that is kept, never an exception into the driver."""
-    npu = Npu()
-    status = npu.run([*words, STOP])
-    assert status in (RAISED | END, RAISED | PARSE)
-    assert (npu.model.error is None) == (status == RAISED | END)
+def test_a_run_that_is_stopped_ends_between_operations() -> None:
+    asked: list[int] = []
+
+    def stopped() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    model, memory = make_model(stopped=stopped)
+    copies = [word for i in range(5) for word in dma((0, i), (1, 100 * i), 4)]
+    start(model, memory, [*copies, STOP])
+    assert isinstance(model.error, InterruptedRunError)
+    done = [bool(memory.at(SCRATCH + 100 * i, 4).any()) for i in range(5)]
+    assert done == [True, True, False, False, False]
