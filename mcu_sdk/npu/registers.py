@@ -37,16 +37,15 @@ _ARCHITECTURE = (1, 0, 6)
 
 _BITS = {
     QBASE: 0xFFFF_FFFF,
-    QBASE + 4: 0xFF,
+    QBASE + 4: 0xFFFF_FFFF,
     QCONFIG: 0b11,
     QSIZE: 0xFFFF_FFFF,
     LOCK: 0xFFFF_FFFF,
     REGIONCFG: 0xFFFF,
     **{AXI_LIMIT + 4 * i: 0x1F3F_00F3 for i in range(4)},
-    **{BASEP + 8 * i: 0xFFFF_FFFF for i in range(REGIONS)},
-    **{BASEP + 8 * i + 4: 0xFF for i in range(REGIONS)},
+    **{BASEP + 4 * i: 0xFFFF_FFFF for i in range(2 * REGIONS)},
 }
-"""Registers that keep what is written, and which bits of it (addresses have 40)."""
+"""Registers that keep what is written, and which bits of it. Addresses have 40 on the NPU; a host needs more."""
 
 
 class BusError(Exception):

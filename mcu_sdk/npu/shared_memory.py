@@ -65,7 +65,8 @@ class ProcessMemory:
 
     def __init__(self, process: int) -> None:
         self._mappings = Mappings(str(process))
-        self._copies: dict[int, tuple[NDArray[np.uint8], bytes]] = {}
+        self._copies: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+        self._constants: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}  # copied once
         try:
             self._file = os.open(f"/proc/{process}/mem", os.O_RDWR)
         except OSError as error:
@@ -78,15 +79,15 @@ class ProcessMemory:
         """A copy of the bytes from `address` to the end of what is mapped there; views of the same bytes share theirs,
         and `write_back` returns what was changed. Raises BusError."""
         mapping = self._mappings.around(address)
-        if mapping.begin not in self._copies:
+        copies = self._copies if mapping.writable else self._constants
+        if mapping.begin not in copies:
             try:
                 data = os.pread(self._file, mapping.end - mapping.begin, mapping.begin)
             except OSError as error:
                 raise BusError(f"{address:#x} cannot be read: {error.strerror}") from error
-            copy = np.frombuffer(data, np.uint8).copy()
-            copy.flags.writeable = mapping.writable
-            self._copies[mapping.begin] = copy, data
-        copy, _ = self._copies[mapping.begin]
+            before = np.frombuffer(data, np.uint8)
+            copies[mapping.begin] = (before.copy() if mapping.writable else before), before
+        copy, _ = copies[mapping.begin]
         if address - mapping.begin >= copy.size:
             raise BusError(f"{address:#x} cannot be read")
         return copy[address - mapping.begin :]
@@ -95,7 +96,7 @@ class ProcessMemory:
         """Write what has changed since `view`, and forget the copies. Raises BusError."""
         copies, self._copies = self._copies, {}
         for begin, (copy, before) in copies.items():
-            changed = np.flatnonzero(copy != np.frombuffer(before, np.uint8))
+            changed = np.flatnonzero(copy != before)
             if not changed.size:
                 continue
             first, last = int(changed[0]), int(changed[-1]) + 1
