@@ -1,0 +1,81 @@
+"""Attention over a cache that is the delegate's input, written so that integers keep its precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.fx import Node
+
+
+@dataclass(frozen=True)
+class CachedAttention:
+    """One layer's attention in the fused graph.
+
+    `query`, `keys`, `values` are the nodes of this step's rows; `key_scale` and `value_scale` float32[kv_heads, D]
+    divide what goes into the cache; `first_row` is where the layer's planes begin (keys, then values).
+    """
+
+    query: Node
+    keys: Node
+    values: Node
+    key_scale: torch.Tensor
+    value_scale: torch.Tensor
+    scale: float
+    heads: int
+    first_row: int
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return int(self.key_scale.shape[0])
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one head."""
+        return int(self.key_scale.shape[1])
+
+
+def rotate(x: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding: x [B, heads, 1, D], row [B, 1, 2r] = (cos, cos, -sin, sin), r <= D -> like x."""
+    width = row.shape[-1] // 2
+    half = width // 2
+    row = row.reshape(row.shape[0], 1, 1, 2 * width)
+    cosine, sine = row[..., :width], row[..., width:]
+    turning = x[..., :width]
+    swapped = torch.cat([turning[..., half:], turning[..., :half]], -1)
+    turned = turning * cosine + swapped * sine
+    return turned if width == x.shape[-1] else torch.cat([turned, x[..., width:]], -1)
+
+
+def attend(
+    attention: CachedAttention,
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor,
+    cache: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(attention's output [B, heads, 1, D], this step's cache rows [B, 2 kv_heads, 1, D]).
+
+    query [B, heads, 1, D]; keys and values [B, kv_heads, 1, D]; mask [B, 1, S]; cache [B, R, S, D]. The softmax is
+    left unnormalized (e^(s - max), which always reaches 1) until after the product with the values: its 8-bit
+    integers then span the whole range, however flat the attention is.
+    """
+    batch, heads, kv_heads, size = query.shape[0], attention.heads, attention.kv_heads, attention.head_dim
+    length = cache.shape[2]
+    key_scale = attention.key_scale.reshape(1, kv_heads, 1, size)
+    value_scale = attention.value_scale.reshape(1, kv_heads, 1, size)
+    begin = attention.first_row
+    cached_keys = cache[:, begin : begin + kv_heads]
+    cached_values = cache[:, begin + kv_heads : begin + 2 * kv_heads]
+    grouped = query.reshape(batch, kv_heads, heads // kv_heads, size) * (key_scale * attention.scale)
+    new_keys, new_values = keys * (1 / key_scale), values * (1 / value_scale)
+    old_scores = torch.matmul(grouped, cached_keys.transpose(2, 3)) + mask.reshape(batch, 1, 1, length)
+    new_scores = torch.matmul(grouped, new_keys.transpose(2, 3))
+    scores = torch.cat([old_scores, new_scores], -1)
+    weights = torch.exp(scores - scores.amax(-1, keepdim=True))
+    inverse = torch.reciprocal(weights.sum(-1, keepdim=True))
+    mixed = torch.matmul(weights[..., :length], cached_values) + weights[..., length:] * new_values
+    out = mixed * inverse * value_scale
+    return out.reshape(batch, heads, 1, size), torch.cat([new_keys, new_values], 1)
