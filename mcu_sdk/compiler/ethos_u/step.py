@@ -183,13 +183,20 @@ class NpuStep(nn.Module):
             self._constants[node] = name
 
 
+def _normalized(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight; the mean's division is moved into the weight: one operation less."""
+    size = x.shape[-1]
+    root = torch.rsqrt((x * x).sum(-1, keepdim=True) + eps * size)
+    return x * root * (weight * size**0.5)
+
+
 def _rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + eps) * weight
+    return _normalized(x, weight, eps)
 
 
 def _layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
-    centred = x - x.mean(-1, keepdim=True)
-    return centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + eps) * weight + bias
+    mean = x.sum(-1, keepdim=True) * (1 / x.shape[-1])
+    return _normalized(x - mean, weight, eps) + bias
 
 
 def _silu(x: torch.Tensor) -> torch.Tensor:
