@@ -42,7 +42,7 @@ INT8 = QuantizationSpec(
     quant_min=-128,
     quant_max=127,
     qscheme=torch.per_tensor_affine,
-    observer_or_fake_quant_ctr=HistogramObserver.with_args(eps=SMALLEST_SCALE),
+    observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=SMALLEST_SCALE),
 )
 WEIGHT = QuantizationSpec(
     dtype=torch.int8,

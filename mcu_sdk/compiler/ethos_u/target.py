@@ -1,16 +1,42 @@
-"""What a model is lowered to an Ethos-U for."""
+"""Which NPU a model is compiled for. No torch here: command lines check a target before anything slow is loaded."""
 
 from __future__ import annotations
 
+import configparser
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from mcu_sdk.errors import BoardError, ToolMissingError
+
 ActivationBits = Literal[8, 16]
+
+ACCELERATORS = (
+    "ethos-u55-32",
+    "ethos-u55-64",
+    "ethos-u55-128",
+    "ethos-u55-256",
+    "ethos-u65-256",
+    "ethos-u65-512",
+    "ethos-u85-128",
+    "ethos-u85-256",
+    "ethos-u85-512",
+    "ethos-u85-1024",
+    "ethos-u85-2048",
+)
+
+NO_U55_MODES = "Dedicated_Sram"
+"""Memory modes of this prefix keep the arena in external memory and cache it in SRAM: Vela has them for U65 and U85."""
 
 
 @dataclass(frozen=True)
 class NpuTarget:
-    """An accelerator by Vela's name, what Vela is told of the memories around it, and the width of activations."""
+    """An accelerator, how Vela models its system, and where its memories are.
+
+    `system_config` and `memory_mode` are section names of Vela's configuration (Arm/vela.ini). `activation_bits` is
+    the width of what matrix products read: 8, or 16 for more accuracy at about twice the time.
+    """
 
     accelerator: str
     system_config: str
@@ -18,6 +44,74 @@ class NpuTarget:
     activation_bits: ActivationBits = 8
 
     @property
+    def family(self) -> str:
+        """ "u55", "u65" or "u85"."""
+        return self.accelerator.split("-")[1]
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulators per cycle."""
         return int(self.accelerator.rsplit("-", 1)[1])
+
+    def check(self) -> None:
+        """Hold the names against each other and against the installed Vela's configuration.
+
+        Raises BoardError for an accelerator, system configuration or memory mode that does not exist or does not
+        belong to the accelerator, ToolMissingError without Vela.
+        """
+        if self.accelerator not in ACCELERATORS:
+            raise BoardError(
+                f"An Ethos-U accelerator was expected; {self.accelerator!r} is none.",
+                hint=f"Choose one of {', '.join(ACCELERATORS)}.",
+            )
+        systems, modes = _configurations()
+        systems = [name for name in systems if name.startswith(f"Ethos_{self.family.upper()}_")]
+        if self.family == "u55":
+            modes = [name for name in modes if not name.startswith(NO_U55_MODES)]
+        for kind, name, known in (
+            ("system configuration", self.system_config, systems),
+            ("memory mode", self.memory_mode, modes),
+        ):
+            if name not in known:
+                raise BoardError(
+                    f"A {kind} of {self.accelerator} was expected; Vela knows no {name!r} for it.",
+                    hint=f"Choose one of {', '.join(known)} in the board file's NPU table.",
+                )
+
+
+def default_target(accelerator: str, activation_bits: ActivationBits = 8) -> NpuTarget:
+    """The accelerator with the system configuration and memory mode that ExecuTorch takes when none are given.
+
+    U85: Shared_Sram instead of Sram_Only, as weights lie in flash here.
+    """
+    family = accelerator.split("-")[1] if accelerator.count("-") == 2 else ""
+    system, mode = {
+        "u55": ("Ethos_U55_High_End_Embedded", "Shared_Sram"),
+        "u65": ("Ethos_U65_High_End", "Dedicated_Sram_384KB"),
+        "u85": ("Ethos_U85_SYS_DRAM_Mid", "Shared_Sram"),
+    }.get(family, ("", ""))
+    return NpuTarget(accelerator, system, mode, activation_bits)
+
+
+def require_vela() -> None:
+    """Raises ToolMissingError when Arm's compiler is not installed."""
+    if importlib.util.find_spec("ethosu") is None or importlib.util.find_spec("ethosu.vela") is None:
+        raise ToolMissingError(
+            "Vela, Arm's compiler for Ethos-U, was expected; the package ethos-u-vela is not installed.",
+            hint="Install it: pip install ethos-u-vela",
+        )
+
+
+def _configurations() -> tuple[list[str], list[str]]:
+    """Names of the system configurations and memory modes in Vela's Arm/vela.ini."""
+    require_vela()
+    spec = importlib.util.find_spec("ethosu")
+    assert spec is not None and spec.submodule_search_locations is not None
+    parser = configparser.ConfigParser()
+    for folder in spec.submodule_search_locations:
+        parser.read(Path(folder) / "config_files" / "Arm" / "vela.ini")
+    names = [section.split(".", 1) for section in parser.sections() if "." in section]
+    return (
+        [name for kind, name in names if kind == "System_Config"],
+        [name for kind, name in names if kind == "Memory_Mode"],
+    )

@@ -1,0 +1,104 @@
+"""What Vela says of a delegate it compiled: estimates by layer and the memory it takes, read from its CSV files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """One operation of the command stream as Vela's performance model sees it: estimates, not measurements.
+
+    `name` is the tensor it writes; `cycles` the greatest of what the NPU and its memories need; `memory_bytes` the
+    SRAM in use while it runs.
+    """
+
+    name: str
+    operator: str
+    npu_operator: str
+    cycles: int
+    macs: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class VelaSummary:
+    """Vela's estimates for one delegate. Bytes, cycles of the NPU's clock, MACs for one invocation."""
+
+    accelerator: str
+    system_config: str
+    memory_mode: str
+    estimated: bool
+    core_clock_hz: float
+    cycles: int
+    macs: int
+    sram_bytes: int
+    dram_bytes: int
+    flash_bytes: int
+    weight_bytes: int
+    encoded_weight_bytes: int
+    layers: tuple[LayerEstimate, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the cache and the report."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> VelaSummary:
+        """The inverse of `to_json`."""
+        layers = tuple(LayerEstimate(**layer) for layer in data["layers"])
+        return VelaSummary(**{**data, "layers": layers})
+
+
+def read_summary(folder: Path) -> VelaSummary:
+    """Read `*_summary_*.csv` and `*_per-layer.csv` from Vela's output folder.
+
+    Raises FileNotFoundError when either is missing, KeyError when a column is: another version of Vela.
+    """
+    row = _rows(_only(folder, "*_summary_*.csv"))[0]
+    kibibytes = {kind: float(row[f"{kind}_memory_used"]) for kind in _MEMORIES}
+    return VelaSummary(
+        accelerator=row["accelerator_configuration"],
+        system_config=row["system_config"],
+        memory_mode=row["memory_mode"],
+        estimated=True,
+        core_clock_hz=float(row["core_clock"]),
+        cycles=round(float(row["cycles_total"])),
+        macs=round(float(row["nn_macs"])),
+        sram_bytes=round(kibibytes["sram"] * 1024),
+        dram_bytes=round(kibibytes["dram"] * 1024),
+        flash_bytes=round((kibibytes["on_chip_flash"] + kibibytes["off_chip_flash"]) * 1024),
+        weight_bytes=round(float(row["total_original_weights"])),
+        encoded_weight_bytes=round(float(row["total_npu_encoded_weights"])),
+        layers=tuple(_layer(layer) for layer in _rows(_only(folder, "*_per-layer.csv"))),
+    )
+
+
+_MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
+
+
+def _layer(row: Mapping[str, str]) -> LayerEstimate:
+    return LayerEstimate(
+        name=row["Name"],
+        operator=row["Original Operator"],
+        npu_operator=row["NNG Operator"],
+        cycles=round(float(row["Op Cycles"])),
+        macs=round(float(row["MAC Count"])),
+        memory_bytes=round(float(row["Staging Usage"])),
+    )
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise FileNotFoundError(f"{pattern} in {folder}")
+    return found[0]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
