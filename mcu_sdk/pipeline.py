@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcu_sdk import cache
+from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
 from mcu_sdk.compiler.ethos_u.target import NpuTarget
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.fx import GraphModule
     from transformers import PreTrainedModel
+
+    from mcu_sdk.compiler.ethos_u.compile import QuantizedStep
 
 Activations = Literal["dynamic", "static"]
 CacheScales = Literal["calibrated", "dynamic"]
@@ -48,6 +51,7 @@ class CompiledModel:
     pte: bytes
     names: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+    delegates: tuple[DelegateArtifact, ...] = ()
 
 
 def compile_checkpoint(
@@ -59,25 +63,92 @@ def compile_checkpoint(
         facts[name] = value.read_bytes() if isinstance(value, Path) and value.is_file() else value
     key = cache.key_of(facts)
     if use_cache:
-        kept = cache.load(key, ("model.pte", "info.json"))
+        kept = _kept(key)
         if kept is not None:
-            info = json.loads(kept["info.json"])
-            return CompiledModel(kept["model.pte"], tuple(info["names"]), info["facts"])
+            return kept
     with quiet_libraries():
         compiled = _compile(checkpoint, options)
     if use_cache:
-        info = {"names": compiled.names, "facts": compiled.facts}
-        cache.store(key, {"model.pte": compiled.pte, "info.json": json.dumps(info).encode()})
+        delegates = [artifact.name for artifact in compiled.delegates]
+        info = {"names": compiled.names, "facts": compiled.facts, "delegates": delegates}
+        files = {"model.pte": compiled.pte, "info.json": json.dumps(info).encode()}
+        for artifact in compiled.delegates:
+            files |= artifact.files()
+        cache.store(key, files)
     return compiled
 
 
+def _kept(key: str) -> CompiledModel | None:
+    kept = cache.load(key, ("model.pte", "info.json"))
+    if kept is None:
+        return None
+    info = json.loads(kept["info.json"])
+    delegates = []
+    for name in info["delegates"]:
+        files = cache.load(key, DelegateArtifact.file_names(name))
+        if files is None:
+            return None
+        delegates.append(DelegateArtifact.from_files(name, files))
+    return CompiledModel(kept["model.pte"], tuple(info["names"]), info["facts"], tuple(delegates))
+
+
 def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
+    if options.npu is not None:
+        return _compile_for_npu(checkpoint, options, options.npu)
     quantized, metadata, facts = quantized_step(checkpoint, options)
     with step("Lowering to ExecuTorch and planning memory"):
         from mcu_sdk.compiler.lower import lower
 
         lowered = lower(quantized, metadata)
     return CompiledModel(lowered.pte, lowered.names, facts)
+
+
+def _compile_for_npu(checkpoint: Checkpoint, options: CompileOptions, target: NpuTarget) -> CompiledModel:
+    target.check()
+    quantized, metadata, facts = npu_step(checkpoint, options, target)
+    with step(f"Lowering to one delegate for {target.accelerator}"):
+        from mcu_sdk.compiler.ethos_u.compile import lower_decoder
+
+        compiled = lower_decoder(quantized, target, metadata)
+    return CompiledModel(compiled.pte, compiled.names, {**facts, **compiled.facts}, (compiled.delegate,))
+
+
+def npu_step(
+    checkpoint: Checkpoint, options: CompileOptions, target: NpuTarget, **settings: Any
+) -> tuple[QuantizedStep, dict[str, Any], dict[str, Any]]:
+    """Checkpoint to calibrated NPU step: (step in PyTorch, metadata for the .pte, facts for the report).
+
+    `settings` go to `quantize_decoder`.
+    """
+    with step("Loading PyTorch and the checkpoint"), _reproducible():
+        from mcu_sdk.model.export import choose_cache_length, export_decoder
+        from mcu_sdk.model.load import load_model
+
+        model = load_model(checkpoint)
+        cache_length = choose_cache_length(model, options.cache_length)
+    with step("Calibrating"), _reproducible():
+        from mcu_sdk.model.calibrate import cache_ranges
+
+        windows = _calibration_windows(checkpoint, model, options, cache_length)
+        ranges = cache_ranges(model, windows)
+    with step("Exporting one step with a static cache"):
+        program = export_decoder(model, cache_length)
+    with step("Fusing"):
+        from mcu_sdk.compiler.fuse import fuse
+
+        counts = fuse(program, cache_length, ranges)
+    with step("Quantizing for the NPU"), _reproducible():
+        from mcu_sdk.compiler.ethos_u.compile import quantize_decoder
+
+        quantized = quantize_decoder(program, model, cache_length, windows, target, **settings)
+    facts = {
+        "cache_length": cache_length,
+        "activations": "static",
+        "cache_scales": "calibrated",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "fused": asdict(counts),
+    }
+    return quantized, llm_metadata(model, cache_length), facts
 
 
 def quantized_step(

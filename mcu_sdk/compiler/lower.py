@@ -29,10 +29,16 @@ class Lowered:
     names: tuple[str, ...]
 
 
-def lower(program: ExportedProgram, metadata: Mapping[str, int | bool | list[int] | str]) -> Lowered:
+def lower(
+    program: ExportedProgram,
+    metadata: Mapping[str, int | bool | list[int] | str],
+    *,
+    cortex_m_passes: bool = True,
+) -> Lowered:
     """Lower one method, "forward", with `metadata` as constant methods (a list becomes several outputs).
 
-    Raises ModelError when ExecuTorch refuses the program.
+    `cortex_m_passes` turns quantized operators into Cortex-M's; around a delegate there are none. Raises ModelError
+    when ExecuTorch refuses the program.
     """
     import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
     from executorch.exir import ExecutorchBackendConfig
@@ -40,7 +46,7 @@ def lower(program: ExportedProgram, metadata: Mapping[str, int | bool | list[int
 
     from mcu_sdk.compiler.memory import plan_memory
 
-    edge = _to_edge(program, metadata)
+    edge = _to_edge(program, metadata, cortex_m_passes)
     _write_in_place(edge)
     config = ExecutorchBackendConfig(
         run_reinplace_pass=False,
@@ -57,7 +63,9 @@ def lower(program: ExportedProgram, metadata: Mapping[str, int | bool | list[int
     return Lowered(pte=pte, names=_instruction_names(lowered))
 
 
-def _to_edge(program: ExportedProgram, metadata: Mapping[str, Any]) -> EdgeProgramManager:
+def _to_edge(
+    program: ExportedProgram, metadata: Mapping[str, Any], cortex_m_passes: bool
+) -> EdgeProgramManager:
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.exir import EdgeCompileConfig, to_edge
 
@@ -69,8 +77,9 @@ def _to_edge(program: ExportedProgram, metadata: Mapping[str, Any]) -> EdgeProgr
     )
     try:
         edge = to_edge(program, compile_config=config, constant_methods=dict(metadata))
-        passes = CortexMPassManager(edge.exported_program())
-        edge._edge_programs["forward"] = passes.transform()
+        if cortex_m_passes:
+            passes = CortexMPassManager(edge.exported_program())
+            edge._edge_programs["forward"] = passes.transform()
     except Exception as error:
         raise _refused(error) from error
     return edge
@@ -144,7 +153,8 @@ def _instruction_names(lowered: ExecutorchProgramManager) -> tuple[str, ...]:
         if n.op == "call_function" and n.target not in skipped
     ]
     plan = next(p for p in lowered.executorch_program.execution_plan if p.name == "forward")
-    calls = [i.instr_args for i in plan.chains[0].instructions if hasattr(i.instr_args, "op_index")]
+    executed = [i.instr_args for i in plan.chains[0].instructions]
+    calls = [i for i in executed if hasattr(i, "op_index") or hasattr(i, "delegate_index")]
     if len(nodes) != len(calls):
         logging.getLogger(__name__).warning(
             "%d nodes for %d instructions: names are lost", len(nodes), len(calls)
@@ -152,6 +162,9 @@ def _instruction_names(lowered: ExecutorchProgramManager) -> tuple[str, ...]:
         return ("",) * len(calls)
     names = []
     for node, call in zip(nodes, calls, strict=True):
+        if hasattr(call, "delegate_index"):
+            names.append("")  # a delegate is no module of its own
+            continue
         wanted = plan.operators[call.op_index].name.split("::")[-1]
         schema = getattr(node.target, "_schema", None)
         found = schema.name.split("::")[-1] if schema is not None else ""

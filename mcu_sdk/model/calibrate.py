@@ -38,7 +38,7 @@ def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.
     tokens, cache = first, DynamicCache(config=config)
     with torch.no_grad():
         while tokens.shape[1] < length:
-            output = _run(model, input_ids=tokens[:, -1:], past_key_values=cache)
+            output = run_with_cache(model, input_ids=tokens[:, -1:], past_key_values=cache)
             probabilities = torch.softmax(output.logits[:, -1].float(), -1)
             tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)], 1)
     return tokens
@@ -80,7 +80,7 @@ def cache_ranges(model: PreTrainedModel, windows: torch.Tensor) -> dict[str, Cac
     from mcu_sdk.compiler.fuse.cached_attention import CacheRange
 
     with torch.no_grad():
-        cache = _run(model, input_ids=windows).past_key_values
+        cache = run_with_cache(model, input_ids=windows).past_key_values
     ranges = {}
     for index, layer in enumerate(cache.layers):
         keys, values = layer.keys.float(), layer.values.float()  # [n, kv_heads, length, head_dim]
@@ -88,7 +88,7 @@ def cache_ranges(model: PreTrainedModel, windows: torch.Tensor) -> dict[str, Cac
     return ranges
 
 
-def _run(model: PreTrainedModel, **inputs: Any) -> Any:
+def run_with_cache(model: PreTrainedModel, **inputs: Any) -> Any:
     """The model's output on `inputs`, with what its layers keep as keys and values.
 
     Raises ModelError for an architecture that keeps something else, or nothing: an encoder, a state-space model.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -55,12 +56,13 @@ def attend(
     values: torch.Tensor,
     mask: torch.Tensor,
     cache: torch.Tensor,
+    observe_scores: Callable[[torch.Tensor], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(attention's output [B, heads, 1, D], this step's cache rows [B, 2 kv_heads, 1, D]).
 
     query [B, heads, 1, D]; keys and values [B, kv_heads, 1, D]; mask [B, 1, S]; cache [B, R, S, D]. The softmax is
     left unnormalized (e^(s - max), which always reaches 1) until after the product with the values: its 8-bit
-    integers then span the whole range, however flat the attention is.
+    integers then span the whole range, however flat the attention is. `observe_scores` is shown the unmasked scores.
     """
     batch, heads, kv_heads, size = query.shape[0], attention.heads, attention.kv_heads, attention.head_dim
     length = cache.shape[2]
@@ -71,7 +73,10 @@ def attend(
     cached_values = cache[:, begin + kv_heads : begin + 2 * kv_heads]
     grouped = query.reshape(batch, kv_heads, heads // kv_heads, size) * (key_scale * attention.scale)
     new_keys, new_values = keys * (1 / key_scale), values * (1 / value_scale)
-    old_scores = torch.matmul(grouped, cached_keys.transpose(2, 3)) + mask.reshape(batch, 1, 1, length)
+    old_scores = torch.matmul(grouped, cached_keys.transpose(2, 3))
+    if observe_scores is not None:
+        observe_scores(old_scores)
+    old_scores = old_scores + mask.reshape(batch, 1, 1, length)
     new_scores = torch.matmul(grouped, new_keys.transpose(2, 3))
     scores = torch.cat([old_scores, new_scores], -1)
     weights = torch.exp(scores - scores.amax(-1, keepdim=True))

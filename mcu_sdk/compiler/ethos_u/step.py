@@ -53,6 +53,7 @@ class NpuStep(nn.Module):
         super().__init__()
         self.program = program
         self.cache_length = cache_length
+        self.observe_scores: Callable[[torch.Tensor], None] | None = None
         self.lookups: list[Lookup] = []
         self.attentions: list[CachedAttention] = []
         self._lookup_nodes: dict[Node, int] = {}
@@ -98,7 +99,7 @@ class NpuStep(nn.Module):
             elif node in self._attention_of:
                 attention = self._attention_of[node]
                 source = [values[n] for n in (attention.query, attention.keys, attention.values)]
-                out, row = attend(attention, *source, mask, cache)
+                out, row = attend(attention, *source, mask, cache, self.observe_scores)
                 values[node] = (out, None)
                 new.append(row)
             elif is_call(node, mcu.rope.default):

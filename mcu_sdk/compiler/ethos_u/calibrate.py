@@ -1,0 +1,80 @@
+"""Observing a decoder step on real sequences, many positions at a time.
+
+The prepared graph has fixed shapes. So it is made twice, for a batch and for one token; observers are filled on the
+batch and then shared with the graph for one token. What an attention at position p sees is known beforehand: the
+float model's keys and values at the positions before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch.fx import GraphModule
+
+from mcu_sdk.compiler.ethos_u.decoder import mask_table
+from mcu_sdk.compiler.ethos_u.step import NpuStep
+from mcu_sdk.model.calibrate import run_with_cache
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BATCH = 16
+"""Positions observed at one time."""
+
+OBSERVED = 512
+"""Positions that scales are observed on, spread over the calibration windows."""
+
+
+def step_inputs(step: NpuStep, tokens: torch.Tensor, positions: torch.Tensor, masked: float) -> list[torch.Tensor]:
+    """The looked-up inputs before the cache: tokens int64[B] at positions int64[B]."""
+    rows = [
+        lookup.table[tokens if lookup.index == "token" else positions].unsqueeze(1) for lookup in step.lookups
+    ]
+    return [*rows, mask_table(step.cache_length, masked)[positions].unsqueeze(1)]
+
+
+def batches(
+    step: NpuStep, model: PreTrainedModel, windows: torch.Tensor, masked: float, count: int = OBSERVED
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Inputs of the step for `count` (sequence, position) pairs of windows int64[n, L], BATCH at a time.
+
+    Pairs are spread evenly, each window from its first to its last position; the count is rounded up to whole
+    batches, and is at most all pairs.
+    """
+    n, length = windows.shape
+    cached = _cached(step, model, windows)  # [n, R, L, D]
+    total = n * length
+    wanted = min(total, -(-count // BATCH) * BATCH)
+    flat = torch.linspace(0, total - 1, wanted).round().long()
+    flat = flat[torch.randperm(wanted, generator=torch.Generator().manual_seed(0))]
+    flat = torch.cat([flat, flat[: -wanted % BATCH]])
+    for begin in range(0, len(flat), BATCH):
+        chosen = flat[begin : begin + BATCH]
+        sequence, position = chosen // length, chosen % length
+        rows = step_inputs(step, windows[sequence, position], position, masked)
+        cache = torch.zeros(BATCH, step.cache_rows, step.cache_length, step.head_dim)
+        visible = torch.arange(length)[None, :] < position[:, None]
+        cache[:, :, :length] = cached[sequence] * visible[:, None, :, None]
+        yield (*rows, cache)
+
+
+def _cached(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -> torch.Tensor:
+    """Keys and values of all layers at all positions, scaled as the step's cache is: float32[n, R, L, D]."""
+    with torch.no_grad():
+        layers = run_with_cache(model, input_ids=windows).past_key_values.layers
+    planes = []
+    for attention, layer in zip(step.attentions, layers, strict=True):
+        planes.append(layer.keys.float() / attention.key_scale[None, :, None, :])
+        planes.append(layer.values.float() / attention.value_scale[None, :, None, :])
+    return torch.cat(planes, 1)
+
+
+def share_observers(source: GraphModule, target: GraphModule) -> None:
+    """Give `target`'s observers what `source`'s, of the same graph for another batch, have seen."""
+    names = [name for name, _ in target.named_children() if name.startswith("activation_post_process")]
+    found = [name for name, _ in source.named_children() if name.startswith("activation_post_process")]
+    assert names == found, "the two graphs must be prepared alike"
+    for name in names:
+        setattr(target, name, getattr(source, name))

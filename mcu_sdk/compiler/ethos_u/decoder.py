@@ -1,0 +1,67 @@
+"""A decoder step around its delegate: what the CPU looks up before it and writes to the cache after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from mcu_sdk.compiler.ethos_u.delegate import Delegate, Scale
+from mcu_sdk.compiler.ethos_u.step import NpuStep
+
+
+class DecoderStep(nn.Module):
+    """`(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, the cache an int8 buffer.
+
+    Tables hold what the delegate reads, already quantized; the only floating-point work is the logits' scale.
+    """
+
+    kv_cache: torch.Tensor
+
+    def __init__(self, step: NpuStep, delegate: Delegate, mask: torch.Tensor) -> None:
+        super().__init__()
+        self.delegate = delegate.module
+        self.order = delegate.arguments
+        self.results = delegate.results
+        self.logits: Scale = delegate.outputs[0]
+        self.indices = [lookup.index for lookup in step.lookups] + ["position"]
+        tables = [lookup.table for lookup in step.lookups] + [mask]
+        for index, (table, scale) in enumerate(zip(tables, delegate.inputs, strict=False)):
+            self.register_buffer(f"table_{index}", scale.quantize(table))
+        cache = step.example_inputs()[-1]
+        self.register_buffer("kv_cache", torch.zeros(cache.shape, dtype=delegate.inputs[-1].dtype))
+
+    def rows(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> list[torch.Tensor]:
+        """The delegate's inputs before the cache, in the step's order."""
+        rows = []
+        for index, kind in enumerate(self.indices):
+            where = input_ids.reshape(1) if kind == "token" else cache_position
+            rows.append(torch.index_select(getattr(self, f"table_{index}"), 0, where).unsqueeze(0))
+        return rows
+
+    def forward(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:
+        values = [*self.rows(input_ids, cache_position), self.kv_cache]
+        found: Any = self.delegate(*(values[index] for index in self.order))
+        logits, new = (found[index] for index in self.results)
+        self.kv_cache.index_copy_(2, cache_position, new)
+        return self.logits.dequantize(logits)
+
+
+def mask_table(length: int, masked: float) -> torch.Tensor:
+    """float32[length, length]: row p is 0 before p and `masked` from p on. The step itself adds position p."""
+    positions = torch.arange(length)
+    return torch.where(positions[None, :] < positions[:, None], 0.0, masked)
+
+
+def export_step(step: DecoderStep) -> ExportedProgram:
+    """The step as a program whose cache is a mutable buffer."""
+    example = (torch.tensor([[1]]), torch.tensor([0]))
+    with torch.no_grad():
+        return torch.export.export(
+            step,
+            (),
+            kwargs={"input_ids": example[0], "cache_position": example[1]},
+            strict=False,
+        )
