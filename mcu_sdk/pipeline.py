@@ -120,13 +120,13 @@ def npu_step(
 
     `settings` go to `quantize_decoder`.
     """
-    with step("Loading PyTorch and the checkpoint"), _reproducible():
+    with step("Loading PyTorch and the checkpoint"), reproducible():
         from mcu_sdk.model.export import choose_cache_length, export_decoder
         from mcu_sdk.model.load import load_model
 
         model = load_model(checkpoint)
         cache_length = choose_cache_length(model, options.cache_length)
-    with step("Calibrating"), _reproducible():
+    with step("Calibrating"), reproducible():
         from mcu_sdk.model.calibrate import cache_ranges
 
         windows = _calibration_windows(checkpoint, model, options, cache_length)
@@ -137,7 +137,7 @@ def npu_step(
         from mcu_sdk.compiler.fuse import fuse
 
         counts = fuse(program, cache_length, ranges)
-    with step("Quantizing for the NPU"), _reproducible():
+    with step("Quantizing for the NPU"), reproducible():
         from mcu_sdk.compiler.ethos_u.compile import quantize_decoder
 
         quantized = quantize_decoder(program, model, cache_length, windows, target, **settings)
