@@ -10,21 +10,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import growth, measure, plots, profiles, results, tables
+from benchmarks import document, growth, measure, plots, profiles, results, tables
 from benchmarks.cases import CASES, Case
 from benchmarks.reference import load_reference
 from mcu_sdk.console import quiet_libraries, set_quiet
 from mcu_sdk.errors import McuSdkError
-from mcu_sdk.project.profile import to_table
+from mcu_sdk.project.profile import Cost, to_table
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "benchmarks"
 PLOT = ROOT / "docs" / "images" / "benchmarks.svg"
+PAGE = ROOT / "docs" / "performance.md"
 GROWTH_PLOT = ROOT / "docs" / "images" / "growth.svg"
 
 
@@ -61,12 +62,13 @@ def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> i
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     baseline, reference = results.read(results.BASELINE), load_reference()
     latest: dict[str, results.Figures] = {}
+    profiled: dict[str, list[Cost]] = {}
     for case in cases:
         print(f"{case.name}: {case.title}", file=sys.stderr, flush=True)
         built = measure.prepare(case, WORK)
         latest[case.name] = measure.figures(built)
         if profile:
-            _show_profile(console, built)
+            profiled[case.name] = _show_profile(console, built)
     console.print(tables.instructions_table(latest, baseline, reference))
     console.print(tables.bytes_table(latest, baseline, reference))
     for source in reference.sources:
@@ -75,7 +77,11 @@ def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> i
     if len(latest) == len(CASES):
         plots.plot_figures(latest, reference, PLOT)
     if new_baseline:
-        results.write(results.BASELINE, {**baseline, **latest})
+        known = {**baseline, **latest}
+        results.write(results.BASELINE, known)
+        document.replace_block(PAGE, "figures", document.figures_markdown(_in_order(known), reference))
+        if "B" in profiled:
+            document.replace_block(PAGE, "profile", document.profile_markdown(profiled["B"]))
         return 0
     worse = results.compare(baseline, latest)
     for item in worse:
@@ -95,8 +101,13 @@ def run_growth() -> int:
     return 1 if complaints else 0
 
 
-def _show_profile(console: Console, built: measure.Built) -> None:
-    """The table by operator, and how near its bound the worst of the large products comes."""
+def _in_order(figures: Mapping[str, results.Figures]) -> dict[str, results.Figures]:
+    """The cases in the order in which they are listed."""
+    return {name: figures[name] for name in CASES if name in figures}
+
+
+def _show_profile(console: Console, built: measure.Built) -> list[Cost]:
+    """Show the table by operator, and how near its bound the worst of the large products comes; its rows."""
     position = built.case.positions[0]
     rows = profiles.profile_case(built, position)
     console.print(to_table(rows, f"{built.case.name}: {built.case.title}; position {position}"))
@@ -108,6 +119,7 @@ def _show_profile(console: Console, built: measure.Built) -> None:
             f"goal {profiles.LARGE_GOAL}",
             style="green" if met else "red",
         )
+    return rows
 
 
 if __name__ == "__main__":

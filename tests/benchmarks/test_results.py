@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import plots, results, tables
+from benchmarks import document, plots, results, tables
 from benchmarks.__main__ import run as run_benchmarks
 from benchmarks.cases import CASES
 from benchmarks.reference import load_reference
 from benchmarks.results import Figures, compare
 from mcu_sdk.errors import UsageError
+from mcu_sdk.project.profile import Cost
 
 FIGURES = Figures(100_000, 200_000, 3_000, 4_000, 50_000)
 
@@ -79,17 +80,37 @@ def test_a_plot_is_the_same_twice(tmp_path: Path) -> None:
     assert b"stock runtime" in one
 
 
+def test_tables_go_between_their_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A\n<!-- figures -->\nold\n<!-- end of figures -->\nB\n")
+    for _ in range(2):
+        document.replace_block(page, "figures", document.figures_markdown({"A": FIGURES}, load_reference()))
+    text = page.read_text()
+    assert (
+        "old" not in text and text.startswith("# A\n<!-- figures -->\n| case |") and text.endswith("-->\nB\n")
+    )
+    assert "| 1,840,000 | 18.4 | 3,000 | 4,000 |" in text
+    rows = [Cost("mcu::rope", "layers.3.attn", 1, 30, 10), Cost("aten::add", "", 1, 10, 0)]
+    assert "| mcu::rope | layers.\\*.attn | 1 | 30 | 75.0 % | 10 | 3.00 |" in document.profile_markdown(rows)
+    with pytest.raises(UsageError, match="once"):
+        document.replace_block(page, "profile", "x")
+
+
 @pytest.mark.slow
 def test_counts_repeat_to_the_digit_and_a_worse_figure_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Case A twice, from generation to the table; then against a baseline that was 3 % better."""
     monkeypatch.setattr("benchmarks.__main__.WORK", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures -->\n<!-- end of figures -->\n<!-- profile -->\n<!-- end of profile -->\n")
+    monkeypatch.setattr("benchmarks.__main__.PAGE", page)
     for name in ("LATEST", "BASELINE"):
         monkeypatch.setattr(results, name, tmp_path / f"{name}.json")
     assert run_benchmarks([CASES["A"]], new_baseline=True) == 0
     first = results.read(tmp_path / "LATEST.json")
     assert run_benchmarks([CASES["A"]], new_baseline=False) == 0
+    assert f"| A | {CASES['A'].title} | 16,448 | {first['A'].instructions_first:,} |" in page.read_text()
     assert results.read(tmp_path / "LATEST.json") == first == results.read(tmp_path / "BASELINE.json")
     shown = capsys.readouterr().out
     assert "mcu::attention_s8" in shown and "worse than" not in shown
