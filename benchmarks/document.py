@@ -49,10 +49,10 @@ def profile_markdown(rows: Sequence[Cost]) -> str:
 def replace_block(path: Path, name: str, text: str) -> None:
     """Put `text` between `<!-- NAME -->` and `<!-- end of NAME -->`. Raises UsageError if they are not there, once."""
     page = path.read_text(encoding="utf-8")
-    block = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
     if len(block.findall(page)) != 1:
         raise UsageError(
             f"{path.name} should have <!-- {name} --> and <!-- end of {name} --> once; it does not.",
             hint="Put them back: the tables between them are written by `make bench-baseline`.",
         )
-    path.write_text(block.sub(lambda found: found[1] + text + found[2], page), encoding="utf-8")
+    path.write_text(block.sub(lambda found: found[1] + text + "\n" + found[2], page), encoding="utf-8")
