@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Activations = Literal["dynamic", "static"]
 CacheScales = Literal["calibrated", "dynamic"]
+WeightLayout = Literal["rows", "helium-8x16"]
+"""How int8 weights lie in the .pte: row by row, or as compiler/pack.py lays them out for a vector unit."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class CompileOptions:
     `cache_length` is in positions (None: the model's own limit). `activations`: int8 scales found per token at run
     time, or calibrated. `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
     one the model generates what it is calibrated on. `npu`: the Ethos-U to lower to; None for the processor.
+    `weight_layout`: what the board's core reads fastest (`Board.weight_layout`); every core can read both.
     """
 
     cache_length: int | None = None
@@ -42,6 +45,7 @@ class CompileOptions:
     cache_scales: CacheScales = "calibrated"
     calibration_text: Path | None = None
     npu: NpuTarget | None = None
+    weight_layout: WeightLayout = "rows"
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     quantized, metadata, facts = quantized_step(checkpoint, options)
     with step("Lowering to ExecuTorch and planning memory"):
         from mcu_sdk.compiler.lower import lower
+        from mcu_sdk.compiler.pack import pack_weights
 
+        facts["weight_layout"] = pack_weights(quantized, options.weight_layout)
         lowered = lower(quantized, metadata)
     return CompiledModel(lowered.pte, lowered.names, facts)
 

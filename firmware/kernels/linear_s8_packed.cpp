@@ -2,12 +2,13 @@
 
 #include <string.h>
 
+#include "kernels/add_bias.h"
 #include "kernels/gemv_s8.h"
 #include "kernels/packed_s8.h"
 
-// out[n] of one row, without the bias.
-static void product(const int8_t* x, float x_scale, const int8_t* weight, const float* weight_scale, float* out,
-                    int32_t k, int32_t n) {
+// out[n] of one row, without the bias. Not inlined: the compiler would prepare for every row before the first.
+[[gnu::noinline]] static void product(const int8_t* x, float x_scale, const int8_t* weight, const float* weight_scale,
+                                      float* out, int32_t k, int32_t n) {
 #if defined(__ARM_FEATURE_MVE)
     const int32_t whole = n & ~(MCU_PACKED_ROWS - 1);
     const auto multiply = k > 48 && k <= 64 ? mcu_gemv_s8_dynamic_64 : mcu_gemv_s8_dynamic;
@@ -32,7 +33,6 @@ void mcu_linear_s8_packed(const int8_t* x, const float* x_scale, const int8_t* w
                           const float* bias, float* out, int32_t rows, int32_t k, int32_t n) {
     for (int32_t row = 0; row < rows; ++row, x += k, out += n) {
         product(x, x_scale[row], weight, weight_scale, out, k, n);
-        if (!bias) continue;
-        for (int32_t c = 0; c < n; ++c) out[c] += bias[c];
+        if (bias) mcu_add_bias(bias, out, n);
     }
 }

@@ -17,7 +17,9 @@ _emitters: dict[str, Emitter] = {}
 
 
 def emits(*operators: str) -> Callable[[Emitter], Emitter]:
-    """Register an emitter for operators such as "mcu::rms_norm" (every overload).
+    """Register an emitter for operators such as "mcu::rms_norm" (every overload that has none of its own).
+
+    "mcu::linear_s8.packed" is one overload, whose out form is `packed_out`.
 
     The emitter returns the calls in order; an empty list means nothing is left to do (a view over the same
     bytes). It raises through `unsupported` for types and shapes its kernel cannot take.
@@ -47,7 +49,9 @@ def emit(instruction: Instruction) -> Sequence[KernelCall]:
 
     Raises UnsupportedOperatorError when no kernel exists for the operator, or none for these types or shapes.
     """
-    emitter = load_emitters().get(instruction.operator)
+    emitters = load_emitters()
+    overload = f"{instruction.operator}.{instruction.overload.removesuffix('_out')}"
+    emitter = emitters.get(overload) or emitters.get(instruction.operator)
     if emitter is None:
         unsupported(instruction, "there is no kernel for this operator")
     return emitter(instruction)

@@ -8,7 +8,7 @@ from mcu_sdk.compiler.instruction import ConstantArray, DType, Instruction, Kern
 from mcu_sdk.compiler.kernels.checks import LIMIT, apart, call, count_is, integers, optional_tensor, tensor
 from mcu_sdk.compiler.kernels.cortex_m import offset_of
 from mcu_sdk.compiler.kernels.cortex_m_images import LARGEST_STEP, MOST_TAPS
-from mcu_sdk.compiler.kernels.mcu_ops import check_requantization
+from mcu_sdk.compiler.kernels.mcu_linear import check_requantization
 from mcu_sdk.compiler.kernels.memory_order import CHANNELS_LAST, stored
 from mcu_sdk.compiler.kernels.quantized_decomposed import int8, int8_range
 from mcu_sdk.compiler.registry import emits, unsupported

@@ -12,22 +12,28 @@ from torch.library import Library, register_fake
 library = Library("mcu", "DEF")
 
 
-def define(arguments: str, outputs: tuple[str, ...], fake: Callable[..., Any]) -> Callable[..., Any]:
+def define(
+    arguments: str, outputs: tuple[str, ...], fake: Callable[..., Any], overload: str = ""
+) -> Callable[..., Any]:
     """Decorate the reference of `name(arguments)`, whose name is the function's.
 
     The reference takes and returns torch tensors. `<name>.out` is defined beside it with one out tensor for each
-    name in `outputs`, so that ExecuTorch's to-out-variant pass finds it; it computes the same and copies.
+    name in `outputs`, so that ExecuTorch's to-out-variant pass finds it; it computes the same and copies. With an
+    `overload`, the function `name_overload` defines `name.overload`, and `name.overload_out` beside it.
     """
 
     def register(reference: Callable[..., Any]) -> Callable[..., Any]:
-        name = reference.__name__
+        base = reference.__name__.removesuffix(f"_{overload}" if overload else "")
+        name, out_name = (
+            (f"{base}.{overload}", f"{base}.{overload}_out") if overload else (base, f"{base}.out")
+        )
         single = len(outputs) == 1
         returns = "Tensor" if single else "(" + ", ".join(f"Tensor {o}" for o in outputs) + ")"
         aliases = [f"Tensor({chr(97 + i)}!)" for i in range(len(outputs))]
         outs = ", ".join(f"{a} {o}" for a, o in zip(aliases, outputs, strict=True))
         out_returns = aliases[0] if single else "(" + ", ".join(aliases) + ")"
         library.define(f"{name}({arguments}) -> {returns}")
-        library.define(f"{name}.out({arguments}, *, {outs}) -> {out_returns}")
+        library.define(f"{out_name}({arguments}, *, {outs}) -> {out_returns}")
         register_fake(f"mcu::{name}")(fake)
         library.impl(name, reference, "CompositeExplicitAutograd")
 
@@ -38,7 +44,7 @@ def define(arguments: str, outputs: tuple[str, ...], fake: Callable[..., Any]) -
                 destination.copy_(result)
             return destinations[0] if single else tuple(destinations)
 
-        library.impl(f"{name}.out", into, "CompositeExplicitAutograd")
+        library.impl(out_name, into, "CompositeExplicitAutograd")
         return reference
 
     return register
