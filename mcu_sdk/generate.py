@@ -17,6 +17,7 @@ from mcu_sdk.errors import PteError, UsageError
 if TYPE_CHECKING:
     from mcu_sdk.compiler.plan import Plan
     from mcu_sdk.pipeline import CompileOptions
+    from mcu_sdk.project.board import Board
     from mcu_sdk.project.fit import Layout
     from mcu_sdk.project.render import LanguageModel
 
@@ -108,7 +109,9 @@ def generate(request: GenerateRequest) -> Generated:
     )
     if request.output is not None:
         _check_output(request.output)
-    source = _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request, npu)
+    source = (
+        _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request, board, npu)
+    )
     destination = request.output or Path(f"{slug(source.name)}-{board.name}")
     _check_output(destination)
     with step("Compiling the plan"):
@@ -186,12 +189,14 @@ def _fit(board: Any, plan: Plan, language_model: LanguageModel | None) -> Layout
     )
 
 
-def _from_checkpoint(request: GenerateRequest, npu: NpuTarget | None) -> _Source:
+def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | None) -> _Source:
+    from mcu_sdk.compiler.weight_layout import layout_for
     from mcu_sdk.model.load import find_checkpoint
     from mcu_sdk.pipeline import compile_checkpoint
 
     checkpoint = find_checkpoint(request.model)
-    options = replace(request.compile_options, npu=npu)
+    layout = layout_for(helium=board.core.helium and npu is None)
+    options = replace(request.compile_options, npu=npu, weight_layout=layout)
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     facts = dict(compiled.facts)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mcu_sdk.compiler.weight_layout import WeightLayout, layout_for
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.pipeline import Activations, CompiledModel, check_finite, reproducible
@@ -30,6 +31,7 @@ def compile_module(
     calibration: Iterable[torch.Tensor | Sequence[torch.Tensor]] = (),
     activations: Activations = "static",
     border: Border = "float",
+    board: str | None = None,
     output: str | Path | None = None,
 ) -> CompiledModel:
     """Quantize a module to int8 and lower it to a .pte, ready for `mcu-sdk generate --pte`.
@@ -38,21 +40,24 @@ def compile_module(
     calls, from which static scales are taken; without any, the example alone. `activations`: "static" keeps a chain
     of linears (with ReLUs or clamps between them) int8 from end to end, "dynamic" finds each linear's input scale at
     run time. `border`: "float" takes and gives float32; "int8" (static only) takes and gives int8, the scales being
-    in `facts["inputs"]` and `facts["outputs"]` (real = scale * (q - zero_point)). `output`: where to write the .pte;
-    the names of its operations go beside it.
+    in `facts["inputs"]` and `facts["outputs"]` (real = scale * (q - zero_point)). `board`: a name or a folder, as
+    `generate --board` takes; the weights are laid out for its core (every core can read them). `output`: where to
+    write the .pte; the names of its operations go beside it.
 
     The module is called as it is in `eval()`; it is left as it was. Raises UsageError for arguments that do not go
-    together, ModelError for a module that cannot be called, exported, quantized or lowered, and OSError for an
+    together, BoardError for a board that does not exist, ModelError for a
+    module that cannot be called, exported, quantized or lowered, and OSError for an
     output that cannot be written.
     """
     _check(activations, border, output)
+    layout = _layout(board)
     example = _call(example_inputs, "example_inputs")
     calls = [_call(inputs, "calibration") for inputs in calibration] or [example]
     with quiet_libraries():
         training = {part: part.training for part in module.modules()}
         module.eval()
         try:
-            compiled = _compile(module, example, calls, activations, border)
+            compiled = _compile(module, example, calls, activations, border, layout)
         finally:
             for part, was in training.items():
                 part.training = was
@@ -99,8 +104,19 @@ def _call(inputs: Any, name: str) -> Inputs:
     return tuple(call)
 
 
+def _layout(board: str | None) -> WeightLayout:
+    from mcu_sdk.project.board import load_board
+
+    return layout_for(helium=board is not None and load_board(board).core.helium)
+
+
 def _compile(
-    module: torch.nn.Module, example: Inputs, calls: list[Inputs], activations: Activations, border: Border
+    module: torch.nn.Module,
+    example: Inputs,
+    calls: list[Inputs],
+    activations: Activations,
+    border: Border,
+    layout: WeightLayout,
 ) -> CompiledModel:
     with step("Exporting the module"):
         program = _export(module, example)
@@ -128,14 +144,19 @@ def _compile(
         scales = {"inputs": list(map(_plain, inputs)), "outputs": list(map(_plain, outputs))}
     with step("Lowering to ExecuTorch and planning memory"):
         from mcu_sdk.compiler.lower import lower
+        from mcu_sdk.compiler.pack import pack_weights
 
+        shares = int8_share(quantized)
+        packed = pack_weights(quantized, layout)
         lowered = lower(quantized, {})
     facts = {
         "activations": activations,
         "border": border,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "fused": asdict(counts),
-        **int8_share(quantized),
+        **shares,
+        "weight_layout": layout,
+        "packed_weights": packed,
         **scales,
     }
     return CompiledModel(lowered.pte, lowered.names, facts)

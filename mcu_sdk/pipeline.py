@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mcu_sdk import cache
 from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
 from mcu_sdk.compiler.ethos_u.target import NpuTarget
+from mcu_sdk.compiler.weight_layout import WeightLayout
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.model.load import Checkpoint
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 Activations = Literal["dynamic", "static"]
 CacheScales = Literal["calibrated", "dynamic"]
-WeightLayout = Literal["rows", "helium-8x16"]
-"""How int8 weights lie in the .pte: row by row, or as compiler/pack.py lays them out for a vector unit."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class CompileOptions:
     `cache_length` is in positions (None: the model's own limit). `activations`: int8 scales found per token at run
     time, or calibrated. `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
     one the model generates what it is calibrated on. `npu`: the Ethos-U to lower to; None for the processor.
-    `weight_layout`: what the board's core reads fastest (`Board.weight_layout`); every core can read both.
+    `weight_layout`: what the board's core reads fastest.
     """
 
     cache_length: int | None = None
@@ -104,7 +103,8 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
         from mcu_sdk.compiler.lower import lower
         from mcu_sdk.compiler.pack import pack_weights
 
-        facts["weight_layout"] = pack_weights(quantized, options.weight_layout)
+        facts["weight_layout"] = options.weight_layout
+        facts["packed_weights"] = pack_weights(quantized, options.weight_layout)
         lowered = lower(quantized, metadata)
     return CompiledModel(lowered.pte, lowered.names, facts)
 

@@ -6,7 +6,7 @@ of an embedding and the last linear. What cannot be packed keeps its rows, and i
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -24,14 +24,15 @@ from mcu_sdk.compiler.fuse.graph import (
     shape_of,
     tidy,
 )
-from mcu_sdk.compiler.ops.packed import interleave, pack, pad_channels
+from mcu_sdk.compiler.ops.packed import COLUMNS, ROWS, interleave, pack, pad_channels
+from mcu_sdk.compiler.weight_layout import WeightLayout
 
 mcu = torch.ops.mcu
 
-WeightLayout = Literal["rows", "helium-8x16"]
-"""How int8 weights lie in a .pte: row by row, or in groups of 8 rows and blocks of 16 columns (ops/packed.py)."""
+MOST_PADDING = 1.25
+"""Times a weight may grow: a matrix of two rows would become four times as large, and hardly faster."""
 
-_WEIGHT_INDEX = {
+_WEIGHT_INDEX: dict[object, int] = {
     mcu.embedding_s8.default: 0,
     mcu.linear_s8.default: 2,
     mcu.linear_s8_static.default: 1,
@@ -61,6 +62,9 @@ def pack_weights(program: ExportedProgram, layout: WeightLayout) -> int:
 def _can_be_packed(program: ExportedProgram, weight: object) -> bool:
     """Whether a weight is a constant matrix that only packable calls read, and only as their weight."""
     if not isinstance(weight, Node) or not is_constant(program, weight) or len(shape_of(weight)) != 2:
+        return False
+    n, k = shape_of(weight)
+    if -(-n // ROWS) * ROWS * -(-k // COLUMNS) * COLUMNS > MOST_PADDING * n * k:
         return False
     return all(_takes_packed(program, user, weight) for user in weight.users)
 

@@ -75,8 +75,6 @@ def zero_point_of(instruction: Instruction, index: int) -> int:
 
 @emits("mcu::embedding_s8")
 def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
-    if is_packed(instruction):
-        return packed_embedding(instruction)
     count_is(instruction, 4)
     weight, scale, ids = tensor(instruction, 0, S8), tensor(instruction, 1, F32), tensor(instruction, 2, S64)
     out = out_tensor(instruction, 3, F32)
@@ -110,8 +108,6 @@ def check_sum(instruction: Instruction, k: int) -> None:
 
 @emits("mcu::linear_s8")
 def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
-    if is_packed(instruction):
-        return packed_linear(instruction)
     count_is(instruction, 6)
     x, x_scale = tensor(instruction, 0, S8), tensor(instruction, 1, F32)
     weight, weight_scale = tensor(instruction, 2, S8), tensor(instruction, 3, F32)
@@ -128,8 +124,6 @@ def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::linear_s8_static")
 def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
-    if is_packed(instruction):
-        return packed_linear_static(instruction)
     count_is(instruction, 6)
     x, weight = tensor(instruction, 0, S8), tensor(instruction, 1, S8)
     offset, scale = tensor(instruction, 2, S32), tensor(instruction, 3, F32)
@@ -145,8 +139,6 @@ def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::linear_s8_requantize")
 def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
-    if is_packed(instruction):
-        return packed_linear_requantize(instruction)
     count_is(instruction, 9)
     x, weight = tensor(instruction, 0, S8), tensor(instruction, 1, S8)
     bias, multiplier, shift = (tensor(instruction, i, S32) for i in (2, 3, 4))
