@@ -78,5 +78,12 @@ def multilayer_perceptron_pte(folder: Path) -> Path:
 
         inputs = multilayer_perceptron_inputs()
         folder.mkdir(parents=True, exist_ok=True)
-        compile_module(multilayer_perceptron(), inputs[:1], calibration=inputs, border="int8", output=path)
+        compile_module(
+            multilayer_perceptron(),
+            inputs[:1],
+            calibration=inputs,
+            border="int8",
+            board="corstone-300",
+            output=path,
+        )
     return path
