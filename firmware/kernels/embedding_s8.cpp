@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "kernels/scale_s8.h"
+
 void mcu_embedding_s8(const int8_t* weight, const float* scale, const int64_t* ids, float* out, int32_t count,
                       int32_t vocabulary, int32_t n) {
     for (int32_t i = 0; i < count; ++i, out += n) {
@@ -11,6 +13,6 @@ void mcu_embedding_s8(const int8_t* weight, const float* scale, const int64_t* i
             continue;
         }
         const int8_t* row = weight + id * n;  // [n]
-        for (int32_t k = 0; k < n; ++k) out[k] = float(row[k]) * scale[id];
+        mcu_scale_s8(row, out, n, scale[id]);
     }
 }
