@@ -101,7 +101,7 @@ void Reset_Handler() {
     uint32_t status;
     asm volatile("vmrs %0, fpscr" : "=r"(status));
     asm volatile("vmsr fpscr, %0" : : "r"(status | 1u << 24));  // subnormals are zero, as in the firmware
-    device_register(0xE000ED14) |= 1u << 19 | 1u << 3;          // the loop cache; misaligned words fault
+    device_register(0xE000ED14) |= 1u << 19;                    // the loop cache
     asm volatile("dsb\n isb" ::: "memory");
     const uint32_t input = open("calls.bin", 9, 1);
     const uint32_t read[] = {input, reinterpret_cast<uint32_t>(kImage), kRoom};

@@ -1,0 +1,17 @@
+"""The kernels of the products, on a simulated Cortex-M55."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kernels.conftest import KERNELS
+from tests.kernels.device.simulated import Simulated, build
+
+PRODUCTS = ("linear_s8*.cpp", "embedding_s8*.cpp", "*quantize*.cpp", "*.S")
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    """What is made of int8 weights, and the quantization around it."""
+    sources = sorted({path for pattern in PRODUCTS for path in KERNELS.glob(pattern)})
+    return build(sources, tmp_path_factory.mktemp("device"))
