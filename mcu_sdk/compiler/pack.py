@@ -29,7 +29,7 @@ from mcu_sdk.compiler.weight_layout import WeightLayout
 
 mcu = torch.ops.mcu
 
-MOST_PADDING = 1.25
+MOST_PADDING = 1.5
 """Times a weight may grow: a matrix of two rows would become four times as large, and hardly faster."""
 
 _WEIGHT_INDEX: dict[object, int] = {
