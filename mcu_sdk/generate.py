@@ -117,6 +117,7 @@ def generate(request: GenerateRequest) -> Generated:
     with step("Compiling the plan"):
         from mcu_sdk.compiler.plan import compile_plan
         from mcu_sdk.compiler.pte import read_pte
+        from mcu_sdk.compiler.weight_layout import layout_of
 
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
@@ -128,7 +129,8 @@ def generate(request: GenerateRequest) -> Generated:
     shares = npu is not None and board.npu is not None and board.npu.shared is not None
     shared_layout = _fit(board.with_npu_memory(shared=True), plan, language_model) if shares else None
     with step(f"Writing the project to {destination}"):
-        facts = {**source.facts, "notes": list(pte.notes)}
+        weight_layout = layout_of(pte.instructions)
+        facts = {**source.facts, "notes": list(pte.notes), "weight_layout": weight_layout}
         files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
         if source.names is not None:
             files["names.json"] = (json.dumps({"instructions": source.names}, indent=1) + "\n").encode()
@@ -144,7 +146,7 @@ def generate(request: GenerateRequest) -> Generated:
                 language_model=language_model,
                 tokenizer=_device_tokenizer(source.tokenizer, facts) if language_model else None,
                 files=files,
-                options=_options(request, npu),
+                options={**_options(request, npu), "weight_layout": weight_layout},
                 profile=request.profile,
             ),
             destination,

@@ -103,7 +103,6 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
         from mcu_sdk.compiler.lower import lower
         from mcu_sdk.compiler.pack import pack_weights
 
-        facts["weight_layout"] = options.weight_layout
         facts["packed_weights"] = pack_weights(quantized, options.weight_layout)
         lowered = lower(quantized, metadata)
     return CompiledModel(lowered.pte, lowered.names, facts)

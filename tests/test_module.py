@@ -14,7 +14,7 @@ from torch import nn
 import mcu_sdk
 from mcu_sdk.compiler.interpret import Interpreter
 from mcu_sdk.compiler.pte import read_pte
-from mcu_sdk.errors import McuSdkError, ModelError, UsageError
+from mcu_sdk.errors import BoardError, McuSdkError, ModelError, UsageError
 from mcu_sdk.generate import GenerateRequest, generate
 from mcu_sdk.pipeline import CompiledModel, CompileOptions
 from mcu_sdk.project.board import load_board
@@ -114,6 +114,19 @@ def test_a_float_border_adds_one_conversion_at_each_end(model: nn.Module) -> Non
     assert "quantize_per_tensor" in operators(compiled)[0]
     found = torch.cat([run(compiled, call)[0] for call in calls])
     assert relative_error(found, torch.cat([model(call).detach() for call in calls])) < INT8_ERROR
+
+
+def test_weights_are_laid_out_for_the_board(chain: tuple[CompiledModel, Path], model: nn.Module) -> None:
+    plain, calls = chain[0], inputs(32, 1, 32)
+    packed = mcu_sdk.compile_module(model, calls[0], calibration=calls, border="int8", board="corstone-300")
+    layouts = [(c.facts["weight_layout"], c.facts["packed_weights"]) for c in (plain, packed)]
+    assert layouts == [("rows", 0), ("helium-8x16", 3)]
+    overloads = [instruction.overload for instruction in read_pte(packed.pte).instructions]
+    assert overloads == ["packed_out"] * 3
+    q = torch.randint(-128, 128, (1, 32), dtype=torch.int8)
+    assert torch.equal(run(plain, q)[0], run(packed, q)[0])
+    with pytest.raises(BoardError):
+        mcu_sdk.compile_module(model, calls[0], board="no-such-board")
 
 
 def test_what_is_also_read_as_float_stays_float() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
+
+from mcu_sdk.compiler.instruction import Instruction
 
 WeightLayout = Literal["rows", "helium-8x16"]
 """Row by row, or in groups of 8 rows and blocks of 16 columns (compiler/ops/packed.py), as Helium streams them. Every
@@ -12,3 +15,9 @@ core reads both."""
 def layout_for(*, helium: bool) -> WeightLayout:
     """What a core with or without Helium reads fastest."""
     return "helium-8x16" if helium else "rows"
+
+
+def layout_of(instructions: Iterable[Instruction]) -> WeightLayout:
+    """What a .pte's instructions read: weights that are packed at all are packed for Helium."""
+    packed = any(instruction.overload.startswith("packed") for instruction in instructions)
+    return "helium-8x16" if packed else "rows"

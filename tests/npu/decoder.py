@@ -13,7 +13,9 @@ class DecoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads, self.size = heads, width // heads
-        self.query, self.key, self.value, self.output = (nn.Linear(width, width, bias=False) for _ in range(4))
+        self.query, self.key, self.value, self.output = (
+            nn.Linear(width, width, bias=False) for _ in range(4)
+        )
         self.gate, self.up = nn.Linear(width, hidden, bias=False), nn.Linear(width, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
         self.first, self.second = (nn.Parameter(torch.rand(width) + 0.5) for _ in range(2))
@@ -56,7 +58,12 @@ class DecoderStep(nn.Module):
         self.head = nn.Linear(width, vocabulary, bias=False)
 
     def forward(
-        self, x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, mask: torch.Tensor, *caches: torch.Tensor
+        self,
+        x: torch.Tensor,
+        cosine: torch.Tensor,
+        sine: torch.Tensor,
+        mask: torch.Tensor,
+        *caches: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
         new: list[torch.Tensor] = []
         for index, layer in enumerate(self.layers):

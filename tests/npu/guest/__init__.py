@@ -48,7 +48,16 @@ SOURCES = (
     "drivers/ethos_u/ethos_u_failed.cpp",
     "runtime/print.cpp",
 )
-FLAGS = ("-std=c++17", "-O2", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-Wall", "-Wextra", "-Werror")
+FLAGS = (
+    "-std=c++17",
+    "-O2",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-threadsafe-statics",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
 
 
 def number(name: str) -> int:
@@ -82,7 +91,11 @@ def build(folder: Path, *, for_board: bool) -> Path:
 
 def _header() -> str:
     """blocks.h: the command blocks and the weights, which count up."""
-    lines = ["#include <stdint.h>", "#ifdef __arm__", '#define BLOCK __attribute__((section(".ddr"), aligned(16)))']
+    lines = [
+        "#include <stdint.h>",
+        "#ifdef __arm__",
+        '#define BLOCK __attribute__((section(".ddr"), aligned(16)))',
+    ]
     lines += ["#else", "#define BLOCK __attribute__((aligned(16)))", "#endif"]
     for index, data in enumerate(BLOCKS.values()):
         lines.append(f"BLOCK static uint8_t block_{index}[] = {{{','.join(map(str, data))}}};")
