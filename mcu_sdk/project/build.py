@@ -14,7 +14,7 @@ from typing import TextIO
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
-from mcu_sdk.project.elf import ElfSizes, read_sizes
+from mcu_sdk.project.elf import ElfSizes, read_sizes, uses_helium
 
 HOST_PRESETS = ("host", "host-debug")
 
@@ -48,7 +48,8 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     """Configure and build `preset` of a generated project; the steps show on stderr.
 
     Raises UsageError for a folder without presets, ToolMissingError (with the line that installs it), BuildError
-    with the first errors of the compiler, DoesNotFitError if the linker runs out of a region.
+    with the first errors of the compiler or where the firmware has instructions that the core lacks, DoesNotFitError
+    if the linker runs out of a region.
     """
     if not (project / "CMakePresets.json").is_file():
         raise UsageError(
@@ -72,7 +73,18 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     if native:
         return BuildResult(preset, folder / "firmware", log_file, library=folder / "libmodel.so")
     program = folder / "firmware.elf"
+    _check_instructions(program, project)
     return BuildResult(preset, program, log_file, map=folder / "firmware.map", sizes=read_sizes(program))
+
+
+def _check_instructions(program: Path, project: Path) -> None:
+    """Raise BuildError if Helium code is in the firmware of a core that the board file gives none."""
+    toolchain = (project / "cmake" / "arm-none-eabi.cmake").read_text(encoding="utf-8")
+    if "set(CORE_HAS_HELIUM OFF)" in toolchain and uses_helium(program):
+        raise BuildError(
+            f"The board's core has no Helium (core.helium = false), and {program.name} has code for it.",
+            hint="Check core.flags in the board.toml: -mcpu decides which instructions the compiler uses.",
+        )
 
 
 def find_tool(name: str) -> str:

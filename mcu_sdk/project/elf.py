@@ -128,6 +128,26 @@ def read_sizes(path: Path) -> ElfSizes:
     return ElfSizes(tuple(sorted(sections, key=lambda section: section.address)))
 
 
+def uses_helium(path: Path) -> bool:
+    """Whether any object in an Arm ELF file was made for a core with Helium: its build attributes have MVE.
+
+    The assembler sets the tag (Tag_MVE_arch, Arm IHI 0045, "Addenda to the ABI: build attributes") and the linker
+    keeps the greatest of all objects.
+    """
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import ARMAttributesSection
+
+    with path.open("rb") as file:
+        return any(
+            attribute.tag == "TAG_MVE_ARCH" and attribute.value != 0
+            for table in ELFFile(file).iter_sections()
+            if isinstance(table, ARMAttributesSection)
+            for owner in table.iter_subsections()
+            for scope in owner.iter_subsubsections()
+            for attribute in scope.iter_attributes()
+        )
+
+
 def forbidden_symbols(path: Path) -> list[str]:
     """The names out of FORBIDDEN that an ELF file defines or refers to, sorted."""
     return sorted(FORBIDDEN & set(symbols(path)))

@@ -365,8 +365,10 @@ def _source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
 def _platform(board: Board) -> list[str]:
     if board.uart is None:
         return []
-    counter = board.counter.driver if board.counter is not None else "none"
-    names = ["startup", "platform", "memory", f"uart_{board.uart.driver}", f"counter_{counter}"]
+    counter = ["counter_none"]
+    if board.counter is not None:
+        counter = ["counter_ticks", f"counter_{board.counter.driver}"]
+    names = ["startup", "platform", "memory", f"uart_{board.uart.driver}", *counter]
     extra = ["board.cpp"] if board.folder is not None and (board.folder / "board.cpp").is_file() else []
     return [f"cortex_m/{name}.cpp" for name in names] + extra
 

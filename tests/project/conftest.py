@@ -120,9 +120,9 @@ def run_host(program: Path, text: bytes) -> bytes:
     return subprocess.run([program], input=text, stdout=subprocess.PIPE, timeout=20, check=True).stdout
 
 
-def run_qemu(elf: Path, text: bytes) -> tuple[int, bytes]:
-    """Exit code and console of corstone-300 in QEMU, fed with `text`, which ends with EOT."""
-    simulator = load_board("corstone-300").simulator["qemu"]
+def run_qemu(elf: Path, text: bytes, board: str = "corstone-300") -> tuple[int, bytes]:
+    """Exit code and console of a board in QEMU, fed with `text`, which ends with EOT."""
+    simulator = load_board(board).simulator["qemu"]
     command = [part.replace("{elf}", str(elf)) for part in simulator.command]
     finished = subprocess.run(command, input=text, stdout=subprocess.PIPE, timeout=60, check=False)
     return finished.returncode, finished.stdout
@@ -134,5 +134,6 @@ def on_host() -> Callable[[Path, bytes], bytes]:
 
 
 @pytest.fixture(scope="session")
-def on_qemu() -> Callable[[Path, bytes], tuple[int, bytes]]:
+def on_qemu() -> Callable[..., tuple[int, bytes]]:
+    """`on_qemu(elf, text, board)`"""
     return run_qemu
