@@ -9,10 +9,15 @@ void mcu_linear_s8_per_tensor(const int8_t* x, const int8_t* weight, const int32
                               int32_t k, int32_t n, int32_t multiplier, int32_t shift, int32_t zero_point, int32_t low,
                               int32_t high) {
     for (int32_t row = 0; row < rows; ++row, x += k, out += n) {
-        const int8_t* w = weight;  // [k] of channel c
-        for (int32_t c = 0; c < n; ++c, w += k) {
-            const int32_t sum = mcu_add_wrapping(mcu_dot_s8(x, w, k), bias != nullptr ? bias[c] : 0);
-            out[c] = mcu_clamp_to_s8(mcu_requantize(sum, multiplier, shift), zero_point, low, high);
+        const int8_t* w = weight;  // [n - c][k]
+        for (int32_t c = 0; c < n;) {
+            int32_t sums[4];
+            const int32_t end = c + mcu_dots_s8(x, w, k, n - c, sums);
+            w += (end - c) * k;
+            for (const int32_t* sum = sums; c < end; ++c, ++sum) {
+                const int32_t total = mcu_add_wrapping(*sum, bias != nullptr ? bias[c] : 0);
+                out[c] = mcu_clamp_to_s8(mcu_requantize(total, multiplier, shift), zero_point, low, high);
+            }
         }
     }
 }

@@ -6,10 +6,15 @@
 void mcu_linear_s8_static(const int8_t* x, const int8_t* weight, const int32_t* offset, const float* scale,
                           const float* bias, float* out, int32_t rows, int32_t k, int32_t n) {
     for (int32_t row = 0; row < rows; ++row, x += k, out += n) {
-        const int8_t* w = weight;  // [k] of channel c
-        for (int32_t c = 0; c < n; ++c, w += k) {
-            const float value = float(mcu_add_wrapping(mcu_dot_s8(x, w, k), offset[c])) * scale[c];
-            out[c] = bias ? value + bias[c] : value;
+        const int8_t* w = weight;  // [n - c][k]
+        for (int32_t c = 0; c < n;) {
+            int32_t sums[4];
+            const int32_t end = c + mcu_dots_s8(x, w, k, n - c, sums);
+            w += (end - c) * k;
+            for (const int32_t* sum = sums; c < end; ++c, ++sum) {
+                const float value = float(mcu_add_wrapping(*sum, offset[c])) * scale[c];
+                out[c] = bias ? value + bias[c] : value;
+            }
         }
     }
 }

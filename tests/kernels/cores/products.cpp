@@ -1,0 +1,113 @@
+// The int8 linears with and without DSP instructions, side by side: one line for each case says whether the bits are
+// equal and how many instructions each took. `portable_` functions are the same sources, compiled without the
+// extension.
+#include <stdint.h>
+#include <string.h>
+
+#include <initializer_list>
+
+#include "kernels/dot_s8.h"
+#include "kernels/linear_s8.h"
+#include "kernels/linear_s8_per_tensor.h"
+#include "kernels/linear_s8_requantize.h"
+#include "kernels/linear_s8_static.h"
+#include "platform/counter.h"
+#include "platform/platform.h"
+#include "runtime/print.h"
+
+extern "C" {
+decltype(mcu_linear_s8) portable_linear_s8;
+decltype(mcu_linear_s8_static) portable_linear_s8_static;
+decltype(mcu_linear_s8_requantize) portable_linear_s8_requantize;
+decltype(mcu_linear_s8_per_tensor) portable_linear_s8_per_tensor;
+}
+
+namespace {
+
+constexpr int32_t kLongest = 2048, kChannels = 64, kRows = 3;
+
+int8_t x[kRows * kLongest + 4], weight[kChannels * kLongest + 4];
+float scale[kChannels], bias[kChannels];
+int32_t offset[kChannels], multiplier[kChannels], shift[kChannels];
+uint8_t found[kRows * kChannels * 4], expected[kRows * kChannels * 4];
+
+uint32_t state = 1;
+uint32_t random_word() {  // xorshift32
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state;
+}
+
+// All of int8, one value in eight from its ends.
+int8_t random_byte() {
+    const uint32_t word = random_word();
+    if ((word >> 8 & 7) == 0) return word & 1 << 16 ? int8_t(-128) : int8_t(127);
+    return int8_t(word);
+}
+
+template <typename Call>
+uint64_t counted(Call call) {
+    const uint64_t before = counter_read();
+    call();
+    return counter_instructions(before, counter_read());
+}
+
+template <typename Call>
+void compare(const char* name, int32_t rows, int32_t k, int32_t n, Call call) {
+    memset(found, 0x5A, sizeof found);
+    memset(expected, 0x5A, sizeof expected);
+    const uint64_t fast = counted([&] { call(true, found); });
+    const uint64_t slow = counted([&] { call(false, expected); });
+    print_text(name);
+    for (const uint64_t number : {uint64_t(rows), uint64_t(k), uint64_t(n), fast, slow}) {
+        print_text(" ");
+        print_unsigned(number);
+    }
+    print_text(memcmp(found, expected, sizeof found) == 0 ? " equal\n" : " DIFFERENT\n");
+}
+
+void all(int32_t rows, int32_t k, int32_t n, int32_t misaligned) {
+    const int8_t* a = x + misaligned;
+    const int8_t* w = weight + (misaligned + 1) % 4;
+    for (int8_t& value : x) value = random_byte();
+    for (int32_t i = 0; i < n * k + 4; ++i) weight[i] = random_byte();
+    for (int32_t i = 0; i < n; ++i) {
+        scale[i] = float(random_byte()) * 0x1p-9f;
+        bias[i] = float(random_byte()) * 0.25f;
+        offset[i] = int32_t(random_word());
+        multiplier[i] = int32_t(random_word() >> 1);
+        shift[i] = -int32_t(random_word() % 20);
+    }
+    compare("linear_s8", rows, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_linear_s8 : portable_linear_s8)(a, bias, w, scale, bias, reinterpret_cast<float*>(out), rows, k, n);
+    });
+    compare("linear_s8_static", rows, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_linear_s8_static : portable_linear_s8_static)(a, w, offset, scale, nullptr,
+                                                                  reinterpret_cast<float*>(out), rows, k, n);
+    });
+    compare("linear_s8_requantize", rows, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_linear_s8_requantize : portable_linear_s8_requantize)(
+            a, w, offset, multiplier, shift, reinterpret_cast<int8_t*>(out), rows, k, n, 3, -128, 127);
+    });
+    compare("linear_s8_per_tensor", rows, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_linear_s8_per_tensor : portable_linear_s8_per_tensor)(
+            a, w, nullptr, reinterpret_cast<int8_t*>(out), rows, k, n, multiplier[0], shift[0], -5, -100, 120);
+    });
+}
+
+}  // namespace
+
+int main() {
+    if (!counter_start()) print_text("NO COUNTER\n");
+    for (int32_t k = 1; k <= 19; ++k) {
+        for (int32_t n = 1; n <= 9; ++n) all(1, k, n, k % 4);
+    }
+    for (int32_t misaligned = 0; misaligned < 4; ++misaligned) all(kRows, 33, 6, misaligned);
+    all(1, 64, 64, 0);
+    all(1, 256, 64, 0);
+    all(2, 688, 64, 1);
+    all(1, kLongest, kChannels, 0);
+    print_text("done\n");
+    return 0;
+}

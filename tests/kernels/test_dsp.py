@@ -1,0 +1,141 @@
+"""The int8 linears with DSP instructions on simulated Cortex-M4 and M7 cores: the portable kernels' bits, and
+how many instructions they take."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.kernels.conftest import FIRMWARE, KERNELS
+from tests.kernels.test_targets import CORES, FLAGS
+
+HERE = Path(__file__).parent / "cores"
+NAMES = ("linear_s8", "linear_s8_static", "linear_s8_requantize", "linear_s8_per_tensor")
+BOARDS = {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}
+RUNTIME = (
+    "platform/cortex_m/startup.cpp",
+    "platform/cortex_m/platform.cpp",
+    "platform/cortex_m/uart_cmsdk.cpp",
+    "platform/cortex_m/counter_ticks.cpp",
+    "platform/cortex_m/counter_cmsdk.cpp",
+    "runtime/print.cpp",
+)
+BOARD = (
+    "-DMCU_SEMIHOSTING_EXIT=1",
+    "-DMCU_UART_BASE=0x40004000u",
+    "-DMCU_UART_CLOCK_HZ=25000000u",
+    "-DMCU_UART_BAUD=115200u",
+    "-DMCU_COUNTER_CONTROL=0x40000000u",
+    "-DMCU_COUNTER_STATUS=0x40000004u",
+    "-DMCU_COUNTER_HZ=25000000u",
+    "-DMCU_COUNTER_INSTRUCTION_NS=64u",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: its sizes, and the instructions with and without DSP."""
+
+    name: str
+    rows: int
+    k: int
+    n: int
+    dsp: int
+    portable: int
+    equal: bool
+
+    @property
+    def products(self) -> int:
+        return self.rows * self.k * self.n
+
+
+def compile_image(core: str, folder: Path) -> Path:
+    """products.cpp with the kernels as they are, and once more as portable_* without the extension."""
+    flags = [*CORES[core], *(flag for flag in FLAGS if flag != "-Os"), "-O3", f"-I{FIRMWARE}"]
+    compiler = "arm-none-eabi-g++"
+    for name in NAMES:
+        portable = ["-U__ARM_FEATURE_DSP", f"-Dmcu_{name}=portable_{name}", "-o", f"portable_{name}.o"]
+        source = str(KERNELS / f"{name}.cpp")
+        subprocess.run([compiler, *flags, *portable, "-c", source], cwd=folder, check=True, timeout=120)
+    sources = [
+        HERE / "products.cpp",
+        *(KERNELS / f"{name}.cpp" for name in NAMES),
+        *(FIRMWARE / f for f in RUNTIME),
+    ]
+    objects = [f"portable_{name}.o" for name in NAMES]
+    link = ["-nostartfiles", "-nodefaultlibs", f"-T{HERE / 'image.ld'}", "-Wl,--gc-sections"]
+    command = [
+        compiler,
+        *flags,
+        *BOARD,
+        *map(str, sources),
+        *objects,
+        *link,
+        "-o",
+        "image.elf",
+        "-lc",
+        "-lgcc",
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return folder / "image.elf"
+
+
+@pytest.fixture(scope="module", params=BOARDS)
+def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
+    image = compile_image(request.param, tmp_path_factory.mktemp("dsp"))
+    command = [
+        *("qemu-system-arm", "-M", BOARDS[request.param], "-icount", "shift=6,align=off,sleep=off"),
+        *("-display", "none", "-monitor", "none", "-serial", "stdio"),
+        *("-semihosting-config", "enable=on,target=native", "-kernel", str(image)),
+    ]
+    output = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    ).stdout
+    assert output.endswith("done\n") and "NO COUNTER" not in output, output[-500:]
+    lines = re.findall(r"^(\w+) (\d+) (\d+) (\d+) (\d+) (\d+) (\w+)$", output, re.MULTILINE)
+    return [Case(name, *map(int, numbers), verdict == "equal") for name, *numbers, verdict in lines]
+
+
+def test_every_case_ran(cases: list[Case]) -> None:
+    assert len(cases) == len(NAMES) * (19 * 9 + 4 + 4)
+
+
+def test_the_bits_are_the_portable_ones(cases: list[Case]) -> None:
+    assert [case for case in cases if not case.equal] == []
+
+
+def test_large_products_take_what_the_assembly_says(cases: list[Case]) -> None:
+    """25 instructions for 16 products, and at most a quarter on top for what surrounds them: with 256 columns the
+    requantization is most of that. The portable loop takes five a product."""
+    large = [case for case in cases if case.k >= 256]
+    assert len(large) == len(NAMES) * 3
+    for case in large:
+        assert case.dsp < 1.25 * 25 / 16 * case.products, case
+        assert case.dsp < 0.4 * case.portable, case
+
+
+def test_smaller_products_are_faster_too(cases: list[Case]) -> None:
+    """From 33 columns on always; the smallest pay for choosing between the loops, some dozens of instructions."""
+    for case in cases:
+        assert case.dsp < 0.75 * case.portable if case.k >= 33 else case.dsp <= case.portable + 160, case
+
+
+@pytest.mark.parametrize(
+    ("core", "used"), [("cortex-m33", True), ("cortex-m33+nodsp", False), ("cortex-m55", False)]
+)
+def test_which_cores_use_it(core: str, used: bool, tmp_path: Path) -> None:
+    """A Cortex-M33 may lack the extension, and a Cortex-M55 has Helium instead."""
+    flags = [f"-mcpu={core}", *FLAGS, f"-I{FIRMWARE}"]
+    source = str(KERNELS / "linear_s8.cpp")
+    subprocess.run(
+        ["arm-none-eabi-g++", *flags, "-c", source, "-o", "a.o"], cwd=tmp_path, check=True, timeout=60
+    )
+    listing = subprocess.run(
+        ["arm-none-eabi-objdump", "-d", "a.o"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert ("smlad" in listing) is used
