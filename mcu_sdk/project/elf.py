@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mcu_sdk.errors import BuildError
 from mcu_sdk.project.board import Board
@@ -40,12 +42,16 @@ FORBIDDEN = frozenset(_HEAP + _NEW + _PRINTF + _UNWIND)
 
 @dataclass(frozen=True)
 class Section:
-    """An allocated section: `size` bytes at `address`; `stored` if its bytes are part of the image."""
+    """An allocated section: `size` bytes at `address`; `stored` if its bytes are part of the image.
+
+    `load` is where the image keeps those bytes, if they are copied from there to `address` at the start; else None.
+    """
 
     name: str
     address: int
     size: int
     stored: bool
+    load: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,12 +105,14 @@ class ElfSizes:
         return self.arena + self.kv_cache + self.stack + self.data + self.bss
 
     def by_region(self, board: Board) -> dict[str, int]:
-        """Bytes in each of the board's regions; `.data` counts where it lives at run time."""
+        """Bytes in each of the board's regions; `.data` counts where it lives and where its initial values lie."""
         used = dict.fromkeys(board.regions, 0)
         for section in self.sections:
-            for region in board.region:
-                if region.origin <= section.address < region.end:
-                    used[region.name] += section.size
+            places = [section.address] if section.load is None else [section.address, section.load]
+            for address in places:
+                for region in board.region:
+                    if region.origin <= address < region.end:
+                        used[region.name] += section.size
         return used
 
 
@@ -116,9 +124,11 @@ def read_sizes(path: Path) -> ElfSizes:
 
     try:
         with path.open("rb") as file:
+            elf = ELFFile(file)
+            segments = [segment.header for segment in elf.iter_segments() if segment["p_type"] == "PT_LOAD"]
             sections = [
-                Section(item.name, item["sh_addr"], item["sh_size"], item["sh_type"] != "SHT_NOBITS")
-                for item in ELFFile(file).iter_sections()
+                _section(item.name, item.header, segments)
+                for item in elf.iter_sections()
                 if item["sh_flags"] & SH_FLAGS.SHF_ALLOC and item["sh_size"] > 0
             ]
     except (OSError, ELFError) as error:
@@ -126,6 +136,18 @@ def read_sizes(path: Path) -> ElfSizes:
             f"{path} is no ELF file that can be read: {error}.", hint="Build the project again."
         ) from error
     return ElfSizes(tuple(sorted(sections, key=lambda section: section.address)))
+
+
+def _section(name: str, header: Mapping[str, Any], segments: Sequence[Mapping[str, Any]]) -> Section:
+    """A section from its header; the program headers know where its bytes are loaded (ELF's physical address)."""
+    address, size, stored = header["sh_addr"], header["sh_size"], header["sh_type"] != "SHT_NOBITS"
+    load = None
+    for segment in segments:
+        moved = segment["p_paddr"] - segment["p_vaddr"]
+        inside = 0 <= address - segment["p_vaddr"] < segment["p_filesz"]
+        if stored and inside and moved:
+            load = address + moved
+    return Section(name, address, size, stored, load)
 
 
 def uses_helium(path: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk.errors import BuildError
+from mcu_sdk.project.board import Board
 from mcu_sdk.project.elf import ElfSizes, Section, forbidden_symbols, read_sizes, symbols
 
 
@@ -67,3 +68,38 @@ def test_files_that_are_no_elf_are_refused(tmp_path: Path) -> None:
     for path in (file, tmp_path / "missing"):
         with pytest.raises(BuildError, match="no ELF file"):
             read_sizes(path)
+
+
+def test_initial_values_count_where_they_lie_and_where_they_go(tmp_path: Path) -> None:
+    """A board with flash: `.data` takes room in both memories, `.bss` in one."""
+    board = Board.model_validate(
+        {
+            "name": "small",
+            "description": "flash and ram",
+            "stack_bytes": 4096,
+            "core": {"cpu": "cortex-m4", "flags": ("-mcpu=cortex-m4",)},
+            "region": (
+                {"name": "flash", "origin": 0x08000000, "size": 4096, "kind": "rom"},
+                {"name": "ram", "origin": 0x20000000, "size": 4096, "kind": "ram"},
+            ),
+            "placement": dict.fromkeys(("vectors", "code", "weights"), "flash")
+            | dict.fromkeys(("data", "arena", "kv_cache", "stack"), "ram"),
+            "uart": {"driver": "cmsdk", "base": 0x40000000, "clock_hz": 1000000},
+        }
+    )
+    (tmp_path / "a.ld").write_text(
+        "MEMORY { flash (rx) : ORIGIN = 0x08000000, LENGTH = 4K  ram (rw) : ORIGIN = 0x20000000, LENGTH = 4K }\n"
+        "SECTIONS { .text : { *(.text*) . = ALIGN(8); } > flash  .ARM.exidx : { *(.ARM.exidx*) } > flash\n"
+        " .data : { *(.data*) } > ram AT > flash  .bss (NOLOAD) : { *(.bss*) } > ram }\n"
+    )
+    source = "char zeros[100]; int numbers[3] = {1, 2, 3}; int main() { return numbers[0] + zeros[0]; }"
+    compile_object(tmp_path, source)
+    subprocess.run(
+        ["arm-none-eabi-g++", "-mcpu=cortex-m55", "-nostdlib", "-Ta.ld", "-Wl,-emain", "a.o", "-o", "a.elf"],
+        cwd=tmp_path, check=True, timeout=60,
+    )  # fmt: skip
+    sizes = read_sizes(tmp_path / "a.elf")
+    assert (sizes.data, sizes.bss) == (12, 100)
+    code = sum(section.size for section in sizes.sections if section.name in (".text", ".ARM.exidx"))
+    assert sizes.by_region(board) == {"flash": code + 12, "ram": 12 + 100}
+    assert sizes.flash == code + 12
