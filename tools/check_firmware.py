@@ -76,6 +76,7 @@ def write_model_header(folder: Path) -> None:
         project={"title": "lint"},
         board={"name": "lint"},
         plan={"arena_bytes": 4096, "kv_cache_bytes": 4096, "inputs": [0, 0], "outputs": [0]},
+        tokenizer={"present": True},
         model={
             "hash": "0" * 64,
             "is_language_model": True,

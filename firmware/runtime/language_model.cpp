@@ -21,6 +21,19 @@ int32_t prompt_count = 0;
 int32_t generated_count = 0;
 bool text_is_open = false;
 
+// The text's ids into `ids` and their number into `count`; returns what is wrong, or nullptr. A firmware without
+// tokenizer tables has no code for them either.
+const char* encode(const Request& request, int32_t* count) {
+    if constexpr (model::kHasTokenizer) {
+        *count = mcu_tokenizer_encode(request.text, request.text_bytes, ids, kIdCapacity);
+        return *count >= 0 ? nullptr : *count == -1 ? "prompt_too_long" : "text_not_encodable";
+    } else {
+        static_cast<void>(request);
+        static_cast<void>(count);
+        return "no_tokenizer";
+    }
+}
+
 // The number of prompt tokens in `ids`, or 0 and a verdict.
 int32_t prompt_from(const Request& request) {
     int32_t count = request.id_count;
@@ -28,14 +41,7 @@ int32_t prompt_from(const Request& request) {
     if (request.steps != 0) {
         error = "steps_for_a_language_model";
     } else if (request.text != nullptr) {
-        count = mcu_tokenizer_encode(request.text, request.text_bytes, ids, kIdCapacity);
-        if (!mcu_tokenizer_present) {
-            error = "no_tokenizer";
-        } else if (count == -1) {
-            error = "prompt_too_long";
-        } else if (count < 0) {
-            error = "text_not_encodable";
-        }
+        error = encode(request, &count);
     }
     if (error == nullptr && count == 0) error = "empty_prompt";
     if (error == nullptr && count > kMax) error = "prompt_too_long";
@@ -52,6 +58,20 @@ void print_ids(const int32_t* values, int32_t count) {
         if (i > 0) print_text(",");
         print_signed(values[i]);
     }
+}
+
+// A token's text. A model may say EOT; to the host that would be the end of the run. SUB stands in for it.
+[[maybe_unused]] void print_token(int32_t token) {
+    const uint8_t* bytes = nullptr;
+    const int32_t count = mcu_tokenizer_decode(token, &bytes);
+    int32_t begin = 0;
+    for (int32_t i = 0; i < count; ++i) {
+        if (bytes[i] != kEndOfTransmission) continue;
+        print_bytes(bytes + begin, i - begin);
+        print_text("\x1a");
+        begin = i + 1;
+    }
+    print_bytes(bytes + begin, count - begin);
 }
 
 }  // namespace
@@ -103,22 +123,12 @@ void conversation_token(int32_t token) {
     ids[prompt_count + generated_count] = token;
     ++generated_count;
     text_is_open = true;
-    if (!mcu_tokenizer_present) {
+    if constexpr (!model::kHasTokenizer) {
         print_signed(token);
         print_text(" ");
-        return;
+    } else {
+        print_token(token);
     }
-    const uint8_t* bytes = nullptr;
-    const int32_t count = mcu_tokenizer_decode(token, &bytes);
-    int32_t begin = 0;
-    for (int32_t i = 0; i < count; ++i) {
-        if (bytes[i] != kEndOfTransmission) continue;
-        // A model may say EOT; to the host that would be the end of the run. SUB stands in for it.
-        print_bytes(bytes + begin, i - begin);
-        print_text("\x1a");
-        begin = i + 1;
-    }
-    print_bytes(bytes + begin, count - begin);
 }
 
 void conversation_end(const LanguageModel& language_model) {

@@ -15,6 +15,7 @@ from typing import TextIO
 from mcu_sdk.console import step
 from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
 from mcu_sdk.project.elf import ElfSizes, read_sizes, uses_helium
+from mcu_sdk.project.stack import StackBound, stack_bound
 
 HOST_PRESETS = ("host", "host-debug")
 
@@ -33,7 +34,7 @@ _FLAG_VARIABLES = ("CFLAGS", "CXXFLAGS", "ASMFLAGS", "CPPFLAGS", "LDFLAGS", "CXX
 class BuildResult:
     """What a build made. `library` (libmodel.so) is there for host builds, `map` and `sizes` for boards.
 
-    `program` is firmware.elf for a board, an executable for a host.
+    `program` is firmware.elf for a board, an executable for a host. `stack` is how deep a board's stack can get.
     """
 
     preset: str
@@ -42,6 +43,7 @@ class BuildResult:
     library: Path | None = None
     map: Path | None = None
     sizes: ElfSizes | None = None
+    stack: StackBound | None = None
 
 
 def build(project: Path, preset: str = "release") -> BuildResult:
@@ -49,7 +51,7 @@ def build(project: Path, preset: str = "release") -> BuildResult:
 
     Raises UsageError for a folder without presets, ToolMissingError (with the line that installs it), BuildError
     with the first errors of the compiler or where the firmware has instructions that the core lacks, DoesNotFitError
-    if the linker runs out of a region.
+    if the linker runs out of a region or the stack can get deeper than what is reserved.
     """
     if not (project / "CMakePresets.json").is_file():
         raise UsageError(
@@ -74,7 +76,19 @@ def build(project: Path, preset: str = "release") -> BuildResult:
         return BuildResult(preset, folder / "firmware", log_file, library=folder / "libmodel.so")
     program = folder / "firmware.elf"
     _check_instructions(program, project)
-    return BuildResult(preset, program, log_file, map=folder / "firmware.map", sizes=read_sizes(program))
+    sizes, stack = read_sizes(program), stack_bound(program)
+    _check_stack(stack, sizes.stack)
+    return BuildResult(preset, program, log_file, map=folder / "firmware.map", sizes=sizes, stack=stack)
+
+
+def _check_stack(stack: StackBound, reserved: int) -> None:
+    """Raise DoesNotFitError if the stack can get deeper than what is reserved for it."""
+    if stack.bytes is not None and stack.bytes > reserved:
+        chain = " > ".join(stack.chain[-4:])
+        raise DoesNotFitError(
+            f"The stack can get {stack.bytes:,} bytes deep (in ... {chain}), and {reserved:,} are reserved.",
+            hint=f"Give stack_bytes in the board.toml at least {-(-stack.bytes // 8) * 8}, or use less in app/.",
+        )
 
 
 def _check_instructions(program: Path, project: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.project.board import Board
 from mcu_sdk.project.build import BuildResult
+from mcu_sdk.project.stack import StackBound
 from mcu_sdk.targets.protocol import Transcript
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Report:
     arena: int | None = None
     kv_cache: int | None = None
     stack: int | None = None
+    stack_bound: StackBound | None = None
     other: int | None = None
     regions: tuple[RegionUse, ...] = ()
     target: str | None = None
@@ -63,6 +65,11 @@ class Report:
             ("  other variables", self.other),
         )
         rows += [(label, f"{size:,} bytes") for label, size in sizes if size is not None]
+        if self.stack_bound is not None:
+            deepest, why = self.stack_bound.bytes, self.stack_bound.reason
+            rows.append(
+                ("stack (at most)", f"{deepest:,} bytes" if deepest is not None else f"unknown: {why}")
+            )
         return rows + self._run_rows()
 
     def _run_rows(self) -> list[tuple[str, str]]:
@@ -104,6 +111,7 @@ class Report:
             "arena_bytes": self.arena,
             "kv_cache_bytes": self.kv_cache,
             "stack_bytes": self.stack,
+            "stack_bound_bytes": self.stack_bound.bytes if self.stack_bound is not None else None,
             "other_bytes": self.other,
             "regions": [{"name": r.name, "used_bytes": r.used, "size_bytes": r.size} for r in self.regions],
             "run": None if run is None else transcript_json(run),
@@ -190,6 +198,7 @@ def make_report(
         arena=sizes.arena,
         kv_cache=sizes.kv_cache,
         stack=sizes.stack,
+        stack_bound=built.stack if built is not None else None,
         other=sizes.data + sizes.bss,
         regions=tuple(RegionUse(region.name, used[region.name], region.size) for region in board.region),
         target=target,

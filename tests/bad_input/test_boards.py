@@ -73,7 +73,7 @@ def test_an_unknown_board(name: str, refused: Refused, generate: Callable[..., l
 
 
 CHANGES = {
-    "a wrong key": ("stack_bytes = 16384", "stack_byte = 16384", "stack_byte"),
+    "a wrong key": ("stack_bytes = 2048", "stack_byte = 2048", "stack_byte"),
     "a wrong key in a table": ("fpu = true", "fpuu = true", "core.fpuu"),
     "a wrong key in a region": ("speed = 2", "sped = 2", "sped"),
     "an unknown table": ("[semihosting]", "[semihost]", "semihost"),
@@ -90,7 +90,7 @@ CHANGES = {
     "a negative size": ('size = "256M"', "size = -1", "size"),
     "a region that is none": ('stack = "dtcm"', 'stack = "nowhere"', "nowhere"),
     "variables in ROM": ('stack = "dtcm"', 'stack = "qspi"', "qspi"),
-    "a stack that is too small": ("stack_bytes = 16384", "stack_bytes = 8", "stack_bytes"),
+    "a stack that is too small": ("stack_bytes = 2048", "stack_bytes = 8", "stack_bytes"),
     "a flag with a command": ('"-mthumb"', '"; touch owned"', "flags"),
     "a name with a path": ('name = "corstone-300"', 'name = "../../owned"', "name"),
     "a region's name with code": ('name = "qspi"', 'name = "q; } INSERT"', "name"),
@@ -162,7 +162,7 @@ SMALL = {
         "weights",
         "smaller model",
     ),
-    "stack": (("stack_bytes = 16384", 'stack_bytes = "510K"'), "dtcm", "stack", "stack_bytes"),
+    "stack": (("stack_bytes = 2048", 'stack_bytes = "510K"'), "dtcm", "stack", "stack_bytes"),
     "code": (('size = "512K"', 'size = "64K"'), "itcm", "code", "more memory"),
 }
 
