@@ -25,7 +25,6 @@ FAILURES: dict[str, tuple[type[McuSdkError], str, str]] = {
     "npu_stream_fault": (RunError, "weights or a branch of the stream cannot be", _STREAM),
     "npu_ended_early": (RunError, "it stopped before the end of the stream", _STREAM),
     "npu_not_connected": (RunError, "the firmware was built for a simulated one, and there is none", _AGAIN),
-    "npu_disconnected": (RunError, "the simulated one went away", _AGAIN),
 }
 """By the word that the firmware prints: the error's class, its meaning, what to try."""
 

@@ -32,8 +32,8 @@ _RUN, _CLEAR_IRQ, _CLOCK_GATE, _POWER_GATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _GATES = _CLOCK_GATE | _POWER_GATE
 _LEVELS = 0b11
 """Privilege and security, in RESET and PROT."""
-_ARCHITECTURE = (1, 0, 6)
-"""Major, minor, patch: what Vela 5.1.0 compiles for."""
+_IDENTITY = 1 << 28 | 0 << 20 | 6 << 16 | 6 << 12 | 1
+"""Architecture 1.0.6, which Vela 5.1.0 compiles for; product 6, revision 0.1."""
 
 _BITS = {
     QBASE: 0xFFFF_FFFF,
@@ -100,12 +100,9 @@ class RegisterModel:
     def read(self, offset: int) -> int:
         """A register's 32 bits. Raises RunError for one that is not modelled."""
         if offset == ID:
-            major, minor, patch = _ARCHITECTURE
-            return major << 28 | minor << 20 | patch << 16 | 6 << 12 | 1
+            return _IDENTITY
         if offset == CONFIG:
-            product = next(number for number, family in PRODUCTS.items() if family == self.accelerator.family)
-            shram = self.accelerator.shram_bytes // 1024
-            return product << 28 | shram << 8 | (self.accelerator.macs.bit_length() - 1)
+            return _configuration(self.accelerator)
         if offset == STATUS:
             return self._status
         if offset == CMD:
@@ -177,9 +174,15 @@ class RegisterModel:
     def _block(self, stream: bytes) -> bytes:
         """The stream as a command block for this NPU: the simulator takes what Vela writes."""
         words = len(stream) // 4
-        header = [int.from_bytes(b"COP1", "little"), 1, self.read(CONFIG), self.read(ID)]
+        header = [int.from_bytes(b"COP1", "little"), 1, _configuration(self.accelerator), _IDENTITY]
         header.append(2 | (words >> 16) << 8 | (words & 0xFFFF) << 16)
         return struct.pack("<5I", *header) + stream
+
+
+def _configuration(accelerator: Accelerator) -> int:
+    """CONFIG: product, KiB of SHRAM, binary logarithm of the MACs; the stream version is 0."""
+    product = next(number for number, family in PRODUCTS.items() if family == accelerator.family)
+    return product << 28 | accelerator.shram_bytes // 1024 << 8 | (accelerator.macs.bit_length() - 1)
 
 
 def _bus_error(what: str) -> McuSdkError:
