@@ -1,6 +1,6 @@
 """Weights and scales as an Ethos-U55 or U65 reads them out of memory.
 
-The weight stream is compressed (weight_codec.py) and holds the weights in the order in which
+The weight stream is compressed (`ethosu.mlw_codec`, part of ethos-u-vela) and holds the weights in the order in which
 the NPU consumes them, padding included: blocks of output channels; in each, blocks of input channels (32, or 16 for
 part-kernel order and 16-bit feature maps); in each, pieces of the kernel of at most 8 x 8; in each, micro-blocks. Here
 that order is undone.
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcu_sdk.npu import weight_decoder
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.operations import Convolution
-from mcu_sdk.npu.weight_codec import decompress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,17 +30,17 @@ def decode_weights(
 ) -> NDArray[np.int16]:
     """One core's weight stream -> int16[channels, rows, columns, input channels] (depthwise: one input channel).
 
-    `channels` are the core's output channels: the cores take turns, in a block of channels too. Raises ValueError for a stream that does not
-    hold as many weights.
+    `channels` are the core's output channels: the cores take turns, in a block of channels too. Raises ValueError for a stream that is corrupt
+    or holds another number of weights.
     """
-    flat = decompress(stream)
+    flat = weight_decoder.shared.decode(stream)
     order = _order(operation, accelerator, core, channels)
-    if len(flat) < len(order):
+    if len(flat) != len(order):
         raise ValueError(f"the weight stream holds {len(flat)} weights; {len(order)} are needed")
     rows, columns = operation.window.kernel.taps
     depth = 1 if operation.depthwise else operation.window.ifm.shape[2]
     weights = np.zeros(channels * rows * columns * depth + 1, np.int16)
-    weights[order] = flat[: len(order)]  # the last element takes the padding
+    weights[order] = flat  # the last element takes the padding
     return weights[:-1].reshape(channels, rows, columns, depth)
 
 

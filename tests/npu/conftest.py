@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk import cli
-from mcu_sdk.npu.weight_codec import decompress
+from mcu_sdk.npu import weight_decoder
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.opened import Project, open_project
 from tests.npu.programs import lowered_program
@@ -17,7 +17,7 @@ from tests.npu.programs import lowered_program
 @pytest.fixture(scope="session", autouse=True)
 def _codec() -> None:
     """The codec's process stays for as long as this one: it is there before a test counts processes."""
-    decompress(bytes([0xFF] * 16))
+    weight_decoder.shared.decode(bytes([0xFF] * 16))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mcu_sdk.errors import ToolMissingError
-from mcu_sdk.npu.weight_codec import decompress
+from mcu_sdk.npu import weight_decoder
 
 
 def compressed(weights: list[int]) -> bytes:
@@ -26,7 +26,7 @@ def weights(seed: int, count: int = 3000) -> list[int]:
 def test_what_was_encoded_comes_back(count: int) -> None:
     """70,000 weights take several slices."""
     values = weights(count, count)
-    assert decompress(compressed(values)).tolist() == values
+    assert weight_decoder.shared.decode(compressed(values)).tolist() == values
 
 
 def test_a_corrupt_stream_is_refused_and_the_next_one_is_decoded() -> None:
@@ -34,13 +34,13 @@ def test_a_corrupt_stream_is_refused_and_the_next_one_is_decoded() -> None:
     whole = compressed(values)
     for _ in range(2):
         with pytest.raises(ValueError, match="the weight stream of 50 bytes is corrupt"):
-            decompress(whole[:50])
-        assert decompress(whole).tolist() == values
+            weight_decoder.shared.decode(whole[:50])
+        assert weight_decoder.shared.decode(whole).tolist() == values
 
 
 def test_without_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ethosu", None)
     monkeypatch.delitem(sys.modules, "ethosu.mlw_codec", raising=False)
     with pytest.raises(ToolMissingError, match="ethos-u-vela") as caught:
-        decompress(bytes([0xFF]))
+        weight_decoder.shared.decode(bytes([0xFF]))
     assert "pip install" in caught.value.hint
