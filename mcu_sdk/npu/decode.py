@@ -223,7 +223,7 @@ class _Decoder:
         ofm = self._feature_map(shape, kind, precision, registers, SetWide.OFM_BASE0, zero_point)
         activation = self._small[Set.ACTIVATION]
         function = activation & 0xFFF
-        if activation >> 12 not in (0, 2, 3) or (function and not 16 <= function <= 23):
+        if activation >> 12 or (function and not 16 <= function <= 23):
             self._refuse(f"ACTIVATION is {activation:#x}")
         return Output(
             ofm=ofm,

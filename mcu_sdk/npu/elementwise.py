@@ -134,17 +134,19 @@ def _leading_zeros(a: Any, _: Any) -> Integers:
 
 
 def _shift_right(operation: ElementwiseOperation) -> _Compute:
+    """NATURAL rounds halves up, DOUBLE rounds down."""
+
     def natural(a: Any, b: Any) -> Integers:
         _check_shift(b)
         return np.asarray(np.where(b > 0, ((a >> np.maximum(b - 1, 0)) + 1) >> 1, a))
 
-    def truncating(a: Any, b: Any) -> Integers:
+    def down(a: Any, b: Any) -> Integers:
         _check_shift(b)
         return np.asarray(a >> b)
 
-    if operation.output.rounding is Rounding.DOUBLE:
-        raise ValueError("SHR with the rounding DOUBLE is not simulated")
-    return natural if operation.output.rounding is Rounding.NATURAL else truncating
+    if operation.output.rounding is Rounding.TRUNCATE:
+        raise ValueError("SHR with the rounding TRUNCATE is not simulated")
+    return natural if operation.output.rounding is Rounding.NATURAL else down
 
 
 def _shift_left(a: Any, b: Any) -> Integers:

@@ -25,10 +25,13 @@ def largest_element(window: Window) -> int:
 class WindowBuffer:
     """The IFM in a buffer of its own, with its zero point still in it.
 
-    `filler` stands in the padding and between the elements of a larger input.
+    `filler` stands in the padding and between the elements of a larger input. Raises ValueError for what is not
+    simulated.
     """
 
     def __init__(self, window: Window, output: tuple[int, int], dtype: DTypeLike, filler: int) -> None:
+        if window.upscale is Upscale.NEAREST:
+            raise ValueError("an input that is made larger by repeating its elements is not simulated")
         self._window = window
         self._output = output
         self._access = FeatureMapAccess(window.ifm)
@@ -52,11 +55,8 @@ class WindowBuffer:
         """Read the IFM. Raises OutOfBounds."""
         if self._window.upscale is Upscale.NONE:
             self._access.load_into(memory, self._inside)
-        elif self._window.upscale is Upscale.ZEROS:
-            self._access.load_into(memory, self._inside[::2, ::2])
         else:
-            for corner in range(4):
-                self._access.load_into(memory, self._inside[corner // 2 :: 2, corner % 2 :: 2])
+            self._access.load_into(memory, self._inside[::2, ::2])
 
     def count_inside(self) -> NDArray[np.int64]:
         """How many elements of the IFM lie under the kernel: int64[height, width, 1] of the output."""
