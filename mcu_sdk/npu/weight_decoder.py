@@ -85,10 +85,11 @@ def _is_installed() -> bool:
 
 
 _WORKER = """
-import struct, sys
+import os, struct, sys
 from array import array
 from ethosu import mlw_codec
-source, sink = sys.stdin.buffer, sys.stdout.buffer
+source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)
 while len(head := source.read(8)) == 8:
     size = struct.unpack("<Q", head)[0]
     stream = source.read(size)
@@ -99,7 +100,8 @@ while len(head := source.read(8)) == 8:
     sink.write(struct.pack("<Q", len(answer)) + answer)
     sink.flush()
 """
-"""The process's program: lengths of 8 bytes, little-endian, before each question and each answer."""
+"""The process's program: lengths of 8 bytes, little-endian, before each question and each answer. The decoder prints
+on standard output; that goes where standard error goes."""
 
 
 def _send(pipe: IO[bytes], data: bytes) -> None:
