@@ -27,7 +27,9 @@ OBSERVED = 512
 """Positions that scales are observed on, spread over the calibration windows."""
 
 
-def step_inputs(step: NpuStep, tokens: torch.Tensor, positions: torch.Tensor, masked: float) -> list[torch.Tensor]:
+def step_inputs(
+    step: NpuStep, tokens: torch.Tensor, positions: torch.Tensor, masked: float
+) -> list[torch.Tensor]:
     """The looked-up inputs before the cache: tokens int64[B] at positions int64[B]."""
     rows = [
         lookup.table[tokens if lookup.index == "token" else positions].unsqueeze(1) for lookup in step.lookups

@@ -110,7 +110,7 @@ def lower_decoder(
         delegate = lower_whole(program, target, DELEGATE)
         outer = DecoderStep(step, delegate, mask_table(step.cache_length, quantized.masked))
         lowered = lower(export_step(outer), metadata, cortex_m_passes=False)
-    facts = {
+    facts: dict[str, Any] = {
         "npu": target.accelerator,
         "activation_bits": target.activation_bits,
         "npu_delegates": 1,

@@ -40,15 +40,17 @@ class Scale:
 
     def quantize(self, value: torch.Tensor) -> torch.Tensor:
         """The integers of a float tensor, in `dtype`."""
-        return torch.ops.quantized_decomposed.quantize_per_tensor.default(
+        quantized: torch.Tensor = torch.ops.quantized_decomposed.quantize_per_tensor.default(
             value, self.scale, self.zero_point, self.quant_min, self.quant_max, self.dtype
         )
+        return quantized
 
     def dequantize(self, value: torch.Tensor) -> torch.Tensor:
         """float32 of a tensor of integers."""
-        return torch.ops.quantized_decomposed.dequantize_per_tensor.default(
+        numbers: torch.Tensor = torch.ops.quantized_decomposed.dequantize_per_tensor.default(
             value, self.scale, self.zero_point, self.quant_min, self.quant_max, self.dtype
         )
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ def lower_whole(program: ExportedProgram, target: NpuTarget, name: str) -> Deleg
         edge = partition(program, target, folder)
         lowered = edge.exported_program()
         left = operators_left(lowered)
-        calls = [n for n in lowered.graph.nodes if n.target is torch.ops.higher_order.executorch_call_delegate]
+        calls = [
+            n for n in lowered.graph.nodes if n.target is torch.ops.higher_order.executorch_call_delegate
+        ]
         if left or len(calls) != 1:
             named = ", ".join(sorted({entry["operator"] for entry in left})) or "none"
             raise ModelError(
@@ -153,7 +157,7 @@ def _border(program: ExportedProgram, call: Node, artifact: DelegateArtifact) ->
         inputs[index] = _scale(quantize)
         arguments.append(index)
     outputs, results = [], []
-    for value in program.graph.output_node().args[0]:  # type: ignore[union-attr]
+    for value in program.graph.output_node().args[0]:
         assert isinstance(value, Node) and isinstance(value.args[0], Node), value
         outputs.append(_scale(value))
         results.append(int(value.args[0].args[1]))  # type: ignore[arg-type]
