@@ -50,15 +50,10 @@ static inline float mcu_quantize_query(const float* q, int8_t* query, int32_t n)
     return greatest / 127.0f;
 }
 
-// out[i] = float(sum over t of p[t] * values[i][t]) * scale, p[count], values[n] rows that are `positions` apart; exact
-// in int32 for count <= 132,104.
+// sums[i] = sum over t of p[t] * values[i][t], p[count], values[n] rows that are `positions` apart; exact in int32 for
+// count <= 132,104. `sums` may be the memory of floats that are not read any more.
 static inline void mcu_weighted_sums(const mcu_probability* p, const int8_t* values, int32_t positions, int32_t count,
-                                     int32_t n, float* out, float scale) {
-    int32_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        int32_t sums[4];
-        mcu_four_dots_s8(p, values + i * positions, positions, count, sums);
-        for (int32_t j = 0; j < 4; ++j) out[i + j] = float(sums[j]) * scale;
-    }
-    for (; i < n; ++i) out[i] = float(mcu_dot_s8(p, values + i * positions, count)) * scale;
+                                     int32_t n, int32_t* sums) {
+    mcu_dots_s8(p, values, positions, count, sums, n);
+    asm volatile("" ::: "memory");
 }

@@ -45,6 +45,31 @@ int32_t exponentiate(const float* scores, mcu_probability* p, int32_t count, flo
     return sum;
 }
 
+// out = (q * scale) * key_scale, [n].
+void take_in_scales(const float* q, float scale, const float* key_scale, float* out, int32_t n) {
+#if defined(MCU_HELIUM_FLOAT)
+    mcu_for_lanes(n, [=](int32_t i, auto lanes) {
+        const float32x4_t scaled = vmulq_n_f32(mcu_load(q + i, lanes), scale);
+        mcu_store(out + i, vmulq_f32(scaled, mcu_load(key_scale + i, lanes)), lanes);
+    });
+#else
+    for (int32_t i = 0; i < n; ++i) out[i] = (q[i] * scale) * key_scale[i];
+#endif
+}
+
+// out = (float(sum) * reciprocal) * value_scale, [n]; the int32 sums lie where the floats go.
+void normalize(float* out, float reciprocal, const float* value_scale, int32_t n) {
+#if defined(MCU_HELIUM_FLOAT)
+    mcu_for_lanes(n, [=](int32_t i, auto lanes) {
+        const int32x4_t sums = vreinterpretq_s32_f32(mcu_load(out + i, lanes));
+        const float32x4_t mean = vmulq_n_f32(vcvtq_f32_s32(sums), reciprocal);
+        mcu_store(out + i, vmulq_f32(mean, mcu_load(value_scale + i, lanes)), lanes);
+    });
+#else
+    for (int32_t i = 0; i < n; ++i) out[i] = (float(int32_t(mcu_bits(out[i]))) * reciprocal) * value_scale[i];
+#endif
+}
+
 }  // namespace
 
 void mcu_attention_s8(const float* q, const int8_t* k_cache, const int8_t* v_cache, const float* k_scale,
@@ -61,12 +86,12 @@ void mcu_attention_s8(const float* q, const int8_t* k_cache, const int8_t* v_cac
         const float* key_scale = k_scale + group * n;            // [n]
         const float* value_scale = v_scale + group * n;          // [n]
 
-        for (int32_t i = 0; i < n; ++i) out[i] = (q[i] * scale) * key_scale[i];
+        take_in_scales(q, scale, key_scale, out, n);
         const float query_scale = mcu_quantize_query(out, s.query, n);
         mcu_dots_s8(s.query, keys, n, n, dots, visible);
         const float highest = scale_scores(dots, s.scores, visible, query_scale);
         const int32_t sum = exponentiate(s.scores, s.probabilities, visible, highest);
-        mcu_weighted_sums(s.probabilities, values, positions, visible, n, out, 1.0f / float(sum));
-        for (int32_t i = 0; i < n; ++i) out[i] *= value_scale[i];
+        mcu_weighted_sums(s.probabilities, values, positions, visible, n, reinterpret_cast<int32_t*>(out));
+        normalize(out, 1.0f / float(sum), value_scale, n);
     }
 }

@@ -40,6 +40,8 @@ void mcu_attention_s8_dynamic(const float* q, const int8_t* k_cache, const int8_
             const int32_t p = mcu_round_clamped(s.scores[t] * factor, 0, int32_t(MCU_PROBABILITY_ONE));
             s.probabilities[t] = mcu_probability(p);
         }
-        mcu_weighted_sums(s.probabilities, values, positions, visible, n, out, (greatest / MCU_PROBABILITY_ONE) / sum);
+        mcu_weighted_sums(s.probabilities, values, positions, visible, n, reinterpret_cast<int32_t*>(out));
+        const float share = (greatest / MCU_PROBABILITY_ONE) / sum;
+        for (int32_t i = 0; i < n; ++i) out[i] = float(int32_t(mcu_bits(out[i]))) * share;
     }
 }
