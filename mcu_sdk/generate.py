@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcu_sdk.pipeline import CompileOptions
     from mcu_sdk.project.board import Board
     from mcu_sdk.project.fit import Layout
-    from mcu_sdk.project.render import LanguageModel
+    from mcu_sdk.project.render import LanguageModel, Optimize
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class GenerateRequest:
     activation_bits: ActivationBits = 8
     use_cache: bool = True
     profile: bool = False
+    optimize: Optimize = "speed"
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def generate(request: GenerateRequest) -> Generated:
                 files=files,
                 options={**_options(request, npu), "weight_layout": weight_layout},
                 profile=request.profile,
+                optimize=request.optimize,
             ),
             destination,
         )
@@ -310,6 +312,7 @@ def _options(request: GenerateRequest, npu: NpuTarget | None) -> dict[str, str |
         "max_cache_len": options.cache_length,
         "activations": options.activations,
         "kv_scales": options.cache_scales,
+        "optimize": request.optimize,
         "calibration_text": str(options.calibration_text) if options.calibration_text else None,
         "target": npu.accelerator if npu else request.target,
         "memory_mode": npu.memory_mode if npu else None,
@@ -349,5 +352,6 @@ def regenerate(project: Path, *, use_cache: bool = True) -> Generated:
         memory_mode=_text(options.get("memory_mode")),
         activation_bits=16 if options.get("activation_bits") == 16 else 8,
         use_cache=use_cache,
+        optimize="size" if options.get("optimize") == "size" else "speed",
     )
     return generate(request)

@@ -34,6 +34,13 @@ class CacheScales(StrEnum):
     calibrated = "calibrated"
 
 
+class Optimize(StrEnum):
+    """What the kernels are compiled for."""
+
+    speed = "speed"
+    size = "size"
+
+
 BoardOption = Annotated[
     str, typer.Option("--board", help="A board's name (see `mcu-sdk boards`) or a folder.")
 ]
@@ -54,6 +61,9 @@ CacheScalesOption = Annotated[
 CalibrationOption = Annotated[
     Path | None,
     typer.Option("--calibration-text", help="UTF-8 text to calibrate on. Default: what the model generates."),
+]
+OptimizeOption = Annotated[
+    Optimize, typer.Option("--optimize", help="Compile the kernels for speed (-O3) or for size (-Os).")
 ]
 TargetOption = Annotated[
     str | None,
@@ -92,6 +102,7 @@ def generate_command(
     target: TargetOption = None,
     memory_mode: MemoryModeOption = None,
     activation_bits: ActivationBitsOption = ActivationBits.eight,
+    optimize: OptimizeOption = Optimize.speed,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,6 +122,7 @@ def generate_command(
         memory_mode=memory_mode,
         activation_bits=16 if activation_bits is ActivationBits.sixteen else 8,
         use_cache=not no_cache,
+        optimize=optimize.value,
     )
     show(generate(request), as_json)
 

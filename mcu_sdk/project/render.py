@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -48,6 +48,9 @@ _LANGUAGE_MODEL_TEMPLATE = "model/tokenizer.cpp.j2"
 _BOARD_TEMPLATES = ("cmake/board.cmake.j2", "cmake/board.ld.j2", "cmake/arm-none-eabi.cmake.j2")
 
 
+Optimize = Literal["speed", "size"]
+
+
 class RenderablePlan(Protocol):
     """What is used of `mcu_sdk.compiler.plan.Plan`."""
 
@@ -75,7 +78,8 @@ class ProjectInputs:
     `name` is the model's name as the user knows it; only a cleaned form of it reaches paths and code. `tokenizer`
     is `DeviceTokenizer.to_template()`; None stands for no tokenizer. `files` are more files for model/ ("names.json").
     `options` go into the manifest. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
-    QEMU, which shares one region with the simulated NPU.
+    QEMU, which shares one region with the simulated NPU. `optimize` is what the release build's kernels are
+    compiled for; the rest is outside of the steps and always compiled for size.
     With `profile` the firmware counts the instructions of each call of the plan.
     """
 
@@ -91,6 +95,7 @@ class ProjectInputs:
     files: Mapping[str, bytes] = field(default_factory=dict)
     options: Mapping[str, manifest.Option] = field(default_factory=dict)
     profile: bool = False
+    optimize: Optimize = "speed"
 
 
 def render_project(inputs: ProjectInputs, destination: Path) -> Path:
@@ -195,7 +200,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "eos_ids": list(language_model.eos_ids) if language_model else [],
         },
         "sources": _source_lists(inputs),
-        "presets": _presets(board, simulated_npu=inputs.shared_layout is not None),
+        "presets": _presets(board, inputs.optimize, simulated_npu=inputs.shared_layout is not None),
         "profile": inputs.profile,
         "tokenizer": inputs.tokenizer
         or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
@@ -261,11 +266,11 @@ def _definitions(board: Board) -> list[str]:
     return [f"{name}={value}" for name, value in values.items()]
 
 
-def _presets(board: Board, *, simulated_npu: bool) -> list[dict[str, Any]]:
+def _presets(board: Board, optimize: Optimize, *, simulated_npu: bool) -> list[dict[str, Any]]:
     """CMake's configure presets. -g changes nothing of what runs; it is there for addr2line and debuggers."""
     fast, checked = "-O3 -g", "-O1 -g"
     kinds = [
-        ("release", "Optimised", not board.is_host, fast),
+        ("release", "Optimised", not board.is_host, "-Os -g" if optimize == "size" else fast),
         ("debug", "For a debugger", not board.is_host, checked if board.is_host else "-Og -g"),
         ("host", "This computer", False, fast),
         ("host-debug", "This computer, with sanitizers", False, checked),
@@ -280,6 +285,7 @@ def _presets(board: Board, *, simulated_npu: bool) -> list[dict[str, Any]]:
             "flags": flags,
             "sanitize": not cross and name.endswith("debug"),
             "simulated_npu": name == SIMULATED_NPU_PRESET,
+            "small_runtime": cross and name == "release",
         }
         for name, description, cross, flags in kinds
     ]
