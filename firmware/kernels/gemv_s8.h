@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 #if defined(__ARM_FEATURE_MVE)
-// out[channel] = (float(sum) * scale[channel]) * row_scale; the second for 49 <= k <= 64.
+// out[channel] = (float(sum) * scale[channel]) * row_scale; the first for k >= 49, the second for any k.
 extern "C" void mcu_gemv_s8_dynamic(const int8_t* x, const int8_t* weight, const float* scale, float* out,
                                     const float* end, int32_t k, float row_scale);
-extern "C" void mcu_gemv_s8_dynamic_64(const int8_t* x, const int8_t* weight, const float* scale, float* out,
-                                       const float* end, int32_t k, float row_scale);
+extern "C" void mcu_gemv_s8_dynamic_short(const int8_t* x, const int8_t* weight, const float* scale, float* out,
+                                          const float* end, int32_t k, float row_scale);
 
 // out[channel] = float(sum + offset[channel]) * scale[channel].
 extern "C" void mcu_gemv_s8_static(const int8_t* x, const int8_t* weight, const int32_t* offset, const float* scale,
