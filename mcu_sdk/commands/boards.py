@@ -72,5 +72,5 @@ def _page(board: Board) -> list[str]:
         )
     for name, simulator in board.simulator.items():
         note = " (untested)" if simulator.untested else ""
-        lines.append(f"  {name:10}  {simulator.command[0]}{note}")
+        lines.append(f"  {name:10}  {board.simulator_command(name)[0]}{note}")
     return lines

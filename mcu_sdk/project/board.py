@@ -134,7 +134,8 @@ class Semihosting(_Table):
 
 
 class Simulator(_Table):
-    """A simulator's command line; "{elf}" stands for the firmware, "{input}" for a file with console input.
+    """A simulator's command line; "{elf}" stands for the firmware, "{input}" for a file with console input, "{npu}" for
+    the family ("U55") and "{macs}" for the size of the NPU that the simulator is to have.
 
     `npu_command`: the same beside a simulated NPU; "{shared}" stands for a file with `shared_bytes` bytes, the memory
     from the region `npu.shared` on.
@@ -231,6 +232,16 @@ class Board(_Table):
     @property
     def default_target(self) -> str:
         return self.target or self.core.cpu
+
+    def simulator_command(self, name: Literal["qemu", "fvp"], target: str | None = None) -> tuple[str, ...]:
+        """A simulator's command line with the NPU of `target`; for a target without, the board's first one."""
+        command = self.simulator[name].command
+        npus = [*([target] if target else []), *(self.npu.targets if self.npu else ())]
+        found = next((npu for npu in npus if npu.startswith("ethos-")), None)
+        if found is None:
+            return command
+        _, family, macs = found.split("-")
+        return tuple(part.replace("{npu}", family.upper()).replace("{macs}", macs) for part in command)
 
     def with_npu_memory(self, *, shared: bool = False) -> Board:
         """The board with the arena and the model where its NPU reaches them; `shared`: where QEMU shares them.

@@ -102,8 +102,11 @@ def device_runner(
     if chosen == "host":
         return lambda request: run_on_host(project, program, request, timeout=timeout, on_text=on_text)
     if chosen == "fvp":
-        fvp.command_line(project.board, program)
-        return lambda request: fvp.run(project.board, program, request, timeout=timeout, on_text=on_text)
+        board, target = project.board, project.accelerator
+        fvp.command_line(board, program, target)
+        return lambda request: fvp.run(
+            board, program, request, target=target, timeout=timeout, on_text=on_text
+        )
     return lambda request: run_in_qemu(project, program, request, timeout=timeout, on_text=on_text)
 
 

@@ -13,20 +13,21 @@ from mcu_sdk.project.board import Board
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
 
-INSTALL = (
-    "download the Corstone-300 Ecosystem FVP from developer.arm.com, and name its program in $MCU_SDK_FVP"
-)
+INSTALL = "download the board's Ecosystem FVP from developer.arm.com, and name its program in $MCU_SDK_FVP"
 
 
-def command_line(board: Board, elf: Path) -> list[str]:
-    """The FVP's command line for `elf`; "{input}" stays in it. Raises UsageError if the board has none."""
-    simulator = board.simulator.get("fvp")
-    if simulator is None:
+def command_line(board: Board, elf: Path, target: str | None = None) -> list[str]:
+    """The FVP's command line for `elf`, with the NPU of `target`; "{input}" stays in it.
+
+    Raises UsageError if the board has none.
+    """
+    if "fvp" not in board.simulator:
         raise UsageError(
             f"The board {board.name!r} has no [simulator.fvp].",
             hint=f"`mcu-sdk boards {board.name}` shows what it has.",
         )
-    program, *rest = (part.replace("{elf}", str(elf)) for part in simulator.command)
+    command = board.simulator_command("fvp", target)
+    program, *rest = (part.replace("{elf}", str(elf.resolve())) for part in command)
     return [os.environ.get("MCU_SDK_FVP") or program, *rest]
 
 
@@ -35,9 +36,10 @@ def run(
     elf: Path,
     request: Request,
     *,
+    target: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
 ) -> Transcript:
     """Run `elf` and return its answer, whose verdict is "ok"; errors as `run_process` raises them."""
-    command = command_line(board, elf)
+    command = command_line(board, elf, target)
     return run_process(command, request, name="the FVP", install=INSTALL, timeout=timeout, on_text=on_text)
