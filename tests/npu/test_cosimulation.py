@@ -21,6 +21,9 @@ from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.npu.cosimulation import QemuCoSimulation
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.registers import RegisterModel, Run
+from mcu_sdk.project.board import load_board
+from mcu_sdk.targets import qemu
+from mcu_sdk.targets.protocol import Request
 from tests.npu import guest
 from tests.npu.cosimulated import prepare, run
 
@@ -182,6 +185,14 @@ def test_without_nameless_files_the_memory_lies_in_the_folder(
     monkeypatch.delattr(os, "memfd_create")
     transcript, _ = run("qemu", programs["qemu"], "copy")
     assert transcript.facts["sum"] == guest.checksum(bytes(range(64)) + bytes(192))
+
+
+def test_a_board_s_firmware_finds_no_npu_in_plain_qemu(tmp_path: Path) -> None:
+    """Registers at their address: QEMU has nothing there that answers like an NPU."""
+    program = guest.build(tmp_path, for_board=True, access=guest.MEMORY_MAPPED)
+    request = Request(steps=1, seed=guest.number("copy"))
+    with pytest.raises(RunError, match="there is none at the address .npu_not_found"):
+        qemu.run(load_board("corstone-300"), program, request, timeout=20)
 
 
 # ---- ends

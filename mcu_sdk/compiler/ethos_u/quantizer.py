@@ -15,7 +15,7 @@ from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_qua
 from executorch.backends.arm.quantizer.arm_quantizer_utils import NodeFinder, SharedQspecQuantizer
 from executorch.backends.arm.quantizer.quantization_config import TOSAQuantizationConfig
 from torch.fx import GraphModule, Node
-from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
+from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
     QuantizationSpec,
@@ -53,12 +53,7 @@ WEIGHT = QuantizationSpec(
     observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=SMALLEST_SCALE),
 )
 CACHED = FixedQParamsQuantizationSpec(
-    dtype=torch.int8,
-    scale=1.0,
-    zero_point=0,
-    quant_min=-127,
-    quant_max=127,
-    qscheme=torch.per_tensor_symmetric,
+    dtype=torch.int8, scale=1.0, zero_point=0, quant_min=-127, quant_max=127, qscheme=torch.per_tensor_symmetric
 )
 """Keys and values: the step divides them by their calibrated scales itself, so one step is one integer."""
 

@@ -33,14 +33,13 @@ BOARD_FLAGS = (
     "-DMCU_UART_BASE=0x49303000u",
     "-DMCU_UART_CLOCK_HZ=25000000u",
     "-DMCU_UART_BAUD=115200u",
+    "-DMCU_NPU_BASE=0x48102000u",
     "-nostartfiles",
     "--specs=nano.specs",
 )
-BOARD_SOURCES = (
-    "platform/cortex_m/uart_cmsdk.cpp",
-    "platform/cortex_m/platform.cpp",
-    "drivers/ethos_u/register_access_semihosting.cpp",
-)
+BOARD_SOURCES = ("platform/cortex_m/uart_cmsdk.cpp", "platform/cortex_m/platform.cpp")
+SIMULATED = "drivers/ethos_u/register_access_semihosting.cpp"
+MEMORY_MAPPED = "drivers/ethos_u/register_access_mmio.cpp"
 HOST_SOURCES = ("platform/host/platform.cpp", "drivers/ethos_u/register_access_pipe.cpp")
 SOURCES = (
     "drivers/ethos_u/ethos_u.cpp",
@@ -74,13 +73,15 @@ def checksum(scratch: bytes) -> str:
     return f"{total:08x}"
 
 
-def build(folder: Path, *, for_board: bool) -> Path:
-    """The guest's program, in `folder`."""
+def build(folder: Path, *, for_board: bool, access: str = SIMULATED) -> Path:
+    """The guest's program, in `folder`; `access`: how a board's firmware reaches the registers."""
     firmware = resources.firmware()
     (folder / "blocks.h").write_text(_header(), encoding="ascii")
     program = folder / ("guest.elf" if for_board else "guest")
     sources = [FOLDER / "guest.cpp"]
-    sources += [firmware / source for source in (*SOURCES, *(BOARD_SOURCES if for_board else HOST_SOURCES))]
+    sources += [
+        firmware / source for source in (*SOURCES, *((*BOARD_SOURCES, access) if for_board else HOST_SOURCES))
+    ]
     command = ["arm-none-eabi-g++" if for_board else "g++", *FLAGS]
     if for_board:
         command += [*BOARD_FLAGS, f"-T{FOLDER / 'guest.ld'}"]
