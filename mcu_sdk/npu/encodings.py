@@ -159,39 +159,31 @@ wide 097 SET_RESIZE_Y one_step_int:4 blk_step_int:11 - one_step_mod:11 -:5 blk_s
 wide 100 OP_BRANCH branch_cond -:15 branch_target:32
 """
 
-VALUES: dict[str, dict[int, str]] = {
+_PRECISIONS = {0: "B8", 1: "B16", 2: "B32", 3: "B64"}
+_ELEMENTWISE = "MUL ADD SUB MIN MAX LRELU ABS CLZ SHR SHL"
+
+_VALUES: dict[str, dict[int, str]] = {
     "activation_format": {0: "NHWC", 1: "NHCWB16"},
-    "activation_precision": {0: "8", 1: "16", 2: "32", 3: "64"},
-    "activation_type": {0: "unsigned", 1: "signed"},
+    "activation_precision": _PRECISIONS,
+    "activation_type": {0: "UNSIGNED", 1: "SIGNED"},
     "acc_format": {0: "I32", 1: "I40", 2: "F16"},
     "pooling_mode": {0: "MAX", 1: "AVERAGE", 2: "REDUCE_SUM"},
-    "elementwise_mode": {
-        0: "MUL",
-        1: "ADD",
-        2: "SUB",
-        3: "MIN",
-        4: "MAX",
-        5: "LRELU",
-        6: "ABS",
-        7: "CLZ",
-        8: "SHR",
-        9: "SHL",
-    },
-    "weight_order": {0: "depth_first", 1: "part_kernel_first"},
-    "region_mode": {0: "external", 1: "internal"},
-    "stride_mode": {0: "1D", 1: "2D", 2: "3D"},
+    "elementwise_mode": dict(enumerate(_ELEMENTWISE.split())),
+    "weight_order": {0: "DEPTH_FIRST", 1: "PART_KERNEL_FIRST"},
+    "region_mode": {0: "EXTERNAL", 1: "INTERNAL"},
+    "stride_mode": {0: "D1", 1: "D2", 2: "D3"},
 }
-"""Names of values, where they mean the same on all NPUs."""
 
 _VALUES_U55_AND_U65: dict[str, dict[int, str]] = {
-    "round_mode": {0: "DOUBLE", 1: "TRUNCATE", 2: "NATURAL"},
-    "activation_function": {0: "NONE", 3: "TANH", 4: "SIGMOID", **{16 + n: f"TABLE_{n}" for n in range(8)}},
+    "round_mode": {0: "DBL", 1: "TRUNCATE", 2: "NATURAL"},
+    "activation_function": {0: "RELU", 3: "TANH", 4: "SIGMOID", **{16 + n: f"TABLE_{n}" for n in range(8)}},
     "activation_clip_range": {0: "OFM_PRECISION", 2: "FORCE_UINT8", 3: "FORCE_INT8", 5: "FORCE_INT16"},
+    "parallel_mode": {0: "SINGLE_CORE", 1: "DUAL_CORE_DEPTH"},
 }
 
 _VALUES_U85: dict[str, dict[int, str]] = {
     "pooling_mode": {
-        **VALUES["pooling_mode"],
+        **_VALUES["pooling_mode"],
         3: "SUM",
         4: "NONE",
         5: "MIN",
@@ -199,7 +191,7 @@ _VALUES_U85: dict[str, dict[int, str]] = {
         7: "ARGMAX_Y",
     },
     "elementwise_mode": {
-        **VALUES["elementwise_mode"],
+        **_VALUES["elementwise_mode"],
         10: "LSR",
         11: "DIV",
         16: "CMP_EQ",
@@ -215,7 +207,7 @@ _VALUES_U85: dict[str, dict[int, str]] = {
     "resize_mode": {0: "BILINEAR", 1: "REPLICATE", 2: "NEAREST"},
     "weight_format": {0: "SWD", 1: "FWD"},
     "activation_function": {
-        0: "NONE",
+        0: "LUT_NONE",
         1: "LUT_U8_U8",
         4: "LUT_S8_S8",
         5: "LUT_S8_S16",
@@ -226,6 +218,17 @@ _VALUES_U85: dict[str, dict[int, str]] = {
         11: "LUT_SIGMOID",
     },
     "activation_clip_range": {0: "B16", 1: "NONE"},
+    "broadcast_mode": {
+        0: "NONE",
+        1: "H",
+        2: "W",
+        3: "HW",
+        4: "C",
+        5: "CH",
+        6: "CW",
+        7: "CWH",
+        8: "SCALAR",
+    },
 }
 
 
@@ -261,8 +264,8 @@ def definitions(family: str) -> dict[tuple[int, bool], Definition]:
 
 
 def value_names(family: str) -> dict[str, dict[int, str]]:
-    """By field the names of its values, on that family."""
-    return {**VALUES, **(_VALUES_U85 if family == "u85" else _VALUES_U55_AND_U65)}
+    """By field the published names of its values, on that family."""
+    return {**_VALUES, **(_VALUES_U85 if family == "u85" else _VALUES_U55_AND_U65)}
 
 
 def _parse(line: str) -> Definition:

@@ -7,10 +7,12 @@ import pytest
 from mcu_sdk.npu.accelerator import accelerators
 from mcu_sdk.npu.errors import SimulationError
 from tests.npu.comparison import count_mismatches, make_simulator
-from tests.npu.lowering import lower
+from tests.npu.graphs import graphs
+from tests.npu.lowering import Lowered, compile_tosa, lower
 from tests.npu.models import MISCOMPILED, cases
 
 CASES = cases()
+GRAPHS = graphs()
 SEEDS = range(4)
 EVERY = [name for name in accelerators() if "u55" in name or "u65" in name]
 QUICK = [
@@ -39,6 +41,15 @@ def test_matches_the_reference_model(name: str) -> None:
 @pytest.mark.parametrize("accelerator", [name for name in EVERY if name != "ethos-u55-128"])
 def test_matches_on_every_accelerator(accelerator: str) -> None:
     _compare(QUICK_ELSEWHERE, accelerator)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_matches_on_graphs_by_hand(name: str) -> None:
+    tosa = GRAPHS[name]()
+    lowered = Lowered(compile_tosa(tosa, "ethos-u55-128"), tosa)
+    differing, total = count_mismatches(lowered, make_simulator("ethos-u55-128"), SEEDS)
+    assert total > 0
+    assert differing == 0, f"{differing} of {total} elements differ"
 
 
 @pytest.mark.slow

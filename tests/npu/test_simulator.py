@@ -1,0 +1,148 @@
+"""The simulator on streams written by hand: what it does, and what it stops at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mcu_sdk.errors import PteError, UnsupportedOperatorError
+from mcu_sdk.npu.accelerator import accelerator
+from mcu_sdk.npu.errors import SimulationError
+from mcu_sdk.npu.simulator import Simulator
+from tests.npu.assembly import INT8, INT32, STOP, command, feature_map, plain_operation
+from tests.npu.blobs import command_block
+
+U55 = accelerator("ethos-u55-128")
+
+
+def run(words: list[int], scratch: np.ndarray) -> None:
+    Simulator(U55).run(command_block([*words, STOP]), [None, scratch])
+
+
+def noise(size: int = 8192) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, size, np.uint8)
+
+
+def _sum(target: int) -> list[int]:
+    return [*plain_operation((1, 1, 8), (1, 1, 1), INT32, target), *command("OP_POOL", 2)]
+
+
+def test_dma_copies_a_stretch() -> None:
+    words = command("SET_DMA0_SRC_REGION", region=1) + command("SET_DMA0_DST_REGION", region=1)
+    words += command("SET_DMA0_SRC", 100) + command("SET_DMA0_DST", 4000) + command("SET_DMA0_LEN", 50)
+    scratch = noise()
+    before = scratch.copy()
+    run([*words, *command("OP_DMA_START"), *command("OP_DMA_WAIT", 0)], scratch)
+    before[4000:4050] = before[100:150]
+    np.testing.assert_array_equal(scratch, before)
+
+
+def test_sum_over_channels() -> None:
+    scratch = noise()
+    scratch[:32].view("<i4")[:] = [1, -2, 30, 4, 5, 6, -7, 8]
+    run(_sum(INT8), scratch)
+    assert scratch[4096] == 45
+
+
+def test_an_accumulator_that_overflows_is_an_error() -> None:
+    scratch = noise()
+    scratch[:32].view("<i4")[:] = 1 << 29
+    with pytest.raises(
+        SimulationError, match=r"OP_POOL REDUCE_SUM: an accumulator of 32 bits would hold 4294967296"
+    ):
+        run(_sum(INT8), scratch)
+
+
+def test_a_result_that_overflows_is_an_error() -> None:
+    scratch = noise()
+    scratch[:32].view("<i4")[:] = 1 << 30
+    words = feature_map("IFM", (1, 1, 8), 0, {"activation_type": 1, "activation_precision": INT32})
+    words = plain_operation((1, 1, 8), (1, 1, 8), INT32, INT32) + words
+    words += feature_map("IFM2", (1, 1, 8), 0, {"activation_type": 1, "activation_precision": INT32})
+    words += command("SET_IFM2_BROADCAST") + command("SET_OPA_SCALE", scale=1, shift=0)
+    words += command("SET_OPB_SCALE", 1) + command("OP_ELEMENTWISE", 1)
+    with pytest.raises(SimulationError, match="ELEMENTWISE ADD: a result of 32 bits would hold 2147483648"):
+        run(words, scratch)
+
+
+def test_an_access_outside_its_region_is_an_error() -> None:
+    with pytest.raises(SimulationError, match="bytes 4096 to 4097 of region 1, which has 4096"):
+        run(_sum(INT8), np.zeros(4096, np.uint8))
+    with pytest.raises(SimulationError, match="region 1, which has no memory"):
+        Simulator(U55).run(command_block([*_sum(INT8), STOP]), [noise()])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([0x3F0], "word 0 of the command stream, 0x3f0: it is not known"),
+        ([0x43F0, 1], "0x3f0: it is not known"),
+        ([0x0008_010F], "SET_IFM_REGION: its reserved bits hold 0x8"),
+        (command("OP_POOL", 2), "it needs the register OFM_PRECISION, which nothing has set"),
+        ([*_sum(INT8)[:-1], *command("OP_POOL", 5)], "0x5 is no Pooling"),
+        ([*_sum(INT8)[:-1], *command("OP_ELEMENTWISE", 40)], "0x28 is no Elementwise"),
+        ([*command("SET_ACC_FORMAT", 3), *command("OP_POOL", 2)], "OP_POOL"),
+    ],
+)
+def test_what_is_not_known_is_refused(words: list[int], message: str) -> None:
+    with pytest.raises(SimulationError, match=message):
+        run(words, noise())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (command("SET_ACTIVATION", activation_function=3), "ACTIVATION is 0x3"),
+        (command("SET_ACTIVATION", activation_clip_range=3), "ACTIVATION is 0x3000"),
+        (command("SET_ACC_FORMAT", 2), "16-bit floats"),
+        (command("SET_ACC_FORMAT", 3), "0x3 is no Accumulator"),
+        (command("SET_IFM_UPSCALE", 3), "0x3 is no Upscale"),
+        (command("SET_KERNEL_STRIDE", decomposition=1), "KERNEL_STRIDE is 0x20"),
+        (command("SET_IFM_PAD_BOTTOM", 1), "it pads by 0, 0, 1, 0"),
+        (
+            command("SET_IFM_PRECISION", activation_type=1, activation_precision=3),
+            "elements of the size 3 are not defined",
+        ),
+        (
+            command("SET_OFM_PRECISION", activation_type=1, scale_mode=1, round_mode=1)
+            + command("SET_OFM_SCALE", scale=3, shift=4),
+            "TRUNCATE",
+        ),
+        (
+            command("SET_OFM_PRECISION", activation_type=1, scale_mode=1, round_mode=3),
+            "0x3 is no Rounding",
+        ),
+    ],
+)
+def test_encodings_that_are_not_simulated_are_refused(change: list[int], message: str) -> None:
+    words = _sum(INT8)
+    with pytest.raises(SimulationError, match=message):
+        run([*words[:-1], *change, words[-1]], noise())
+
+
+def test_an_elementwise_mode_that_vela_does_not_use_is_refused() -> None:
+    words = [*plain_operation((1, 1, 8), (1, 1, 8), INT8, INT8), *command("OP_ELEMENTWISE", 5)]
+    with pytest.raises(SimulationError, match="LRELU is not simulated"):
+        run(words, noise())
+
+
+def test_a_stream_without_stop_is_refused() -> None:
+    with pytest.raises(SimulationError, match="ends without STOP"):
+        Simulator(U55).run(command_block(_sum(INT8)), [None, noise()])
+
+
+def test_a_stream_for_another_accelerator_is_refused() -> None:
+    with pytest.raises(PteError, match="ethos-u55-128; the NPU is ethos-u55-32"):
+        Simulator(accelerator("ethos-u55-32")).run(command_block([STOP]), [None, noise()])
+
+
+def test_the_u85_is_not_simulated() -> None:
+    with pytest.raises(UnsupportedOperatorError, match="not ethos-u85-256"):
+        Simulator(accelerator("ethos-u85-256"))
+
+
+def test_many_streams_do_not_pile_up() -> None:
+    simulator = Simulator(U55)
+    for base in range(20):
+        simulator.run(command_block([*command("SET_IFM_BASE0", base), STOP]), [None, noise(64)])
+    assert len(simulator._kept) <= 8
