@@ -5,6 +5,7 @@
 # make matrix    every model with every choice of scales, host against QEMU; the result goes to docs/test-matrix.md
 # make bench     instructions, RAM and code of every benchmark in QEMU, against the committed baseline
 # make bench-baseline   the same, and the result becomes the baseline
+# make npu-matrix  every model on every simulated NPU against the TOSA reference model; to docs/npu-matrix.md
 # make setup     only what is needed: Debian packages, and a virtual environment in .venv
 #
 # A second run installs nothing. PYTHON names another interpreter, PIP_FLAGS goes to every `pip install`.
@@ -20,7 +21,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test test-all matrix bench bench-baseline check setup system
+.PHONY: demo test test-all matrix npu-matrix bench bench-baseline check setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -43,6 +44,9 @@ bench: setup
 
 bench-baseline: setup
 	$(BIN)/python -m benchmarks --baseline
+
+npu-matrix: setup
+	$(BIN)/python tools/run_npu_matrix.py
 
 check: setup
 	$(BIN)/ruff check .

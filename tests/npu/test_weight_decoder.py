@@ -42,5 +42,5 @@ def test_without_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ethosu", None)
     monkeypatch.delitem(sys.modules, "ethosu.mlw_codec", raising=False)
     with pytest.raises(ToolMissingError, match="ethos-u-vela") as caught:
-        weight_decoder.shared.decode(bytes([0xFF]))
+        weight_decoder.WeightDecoder().decode(bytes([0xFF]))
     assert "pip install" in caught.value.hint
