@@ -42,7 +42,12 @@ class Finish:
         self._zero_point = output.ofm.zero_point
         low, high = output.ofm.type.range
         self._low, self._high = max(output.minimum, low), min(output.maximum, high)
-        self._is_wide = output.ofm.type.bits == 32 and output.table is None
+        self._is_wide = output.ofm.type.bits == 32
+        if output.table is not None and (self._is_wide or (output.minimum, output.maximum) != (low, high)):
+            raise ValueError(
+                f"a table of {output.ofm.type.bits} bits behind limits of {output.minimum} to {output.maximum} is not "
+                "simulated"
+            )
         if self._is_wide:  # the limits are 16 bits wide and do not apply
             if (output.minimum, output.maximum) != (-(1 << 15), (1 << 15) - 1):
                 raise ValueError(

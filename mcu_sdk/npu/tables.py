@@ -20,14 +20,14 @@ _FRACTION_BITS = 7
 def look_up(values: Integers, output: Output, internal: NDArray[np.uint8], base: int) -> Integers:
     """`values`, which are within the limits of the activation, through the table at `base` of the internal memory.
 
-    8 bits: 256 entries of the OFM's type, one for each value. 16 bits: 512 entries of a slope and a base, between which
+    8 bits: 256 entries of the OFM's type, one for each value from the least on. 16 bits: 512 entries of a slope and a base, between which
     7 bits of fraction interpolate. Raises ValueError for a table that reaches over the memory's end.
     """
     kind = output.ofm.type
     if kind.bits == 16:
         return _interpolated(values, _entries(internal, base, _SLOPES, "<u4"))
     entries = _entries(internal, base, 256, kind.numpy).astype(np.int64)
-    return np.asarray(entries[(values + (128 if output.minimum < 0 else 0)) & 255])
+    return np.asarray(entries[values - kind.range[0]])
 
 
 def _interpolated(values: Integers, entries: NDArray[np.int64]) -> Integers:

@@ -30,8 +30,8 @@ def decode_weights(
 ) -> NDArray[np.int16]:
     """One core's weight stream -> int16[channels, rows, columns, input channels] (depthwise: one input channel).
 
-    `channels` are the core's output channels: the cores take turns, in a block of channels too. Raises ValueError for a stream that is corrupt
-    or holds another number of weights.
+    `channels` are the core's output channels: the cores take turns, in a block of channels too. Raises ValueError for
+    a stream that is corrupt or holds another number of weights.
     """
     flat = weight_decoder.shared.decode(stream)
     order = _order(operation, accelerator, core, channels)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.disassembly import disassemble
 from mcu_sdk.npu.encodings import definitions
+from mcu_sdk.npu.opcodes import Op, Set, SetWide
 from mcu_sdk.npu.stream import read_stream
 from tests.npu.assembly import STOP, command
 from tests.npu.blobs import command_block
@@ -60,6 +61,14 @@ def test_names_are_velas() -> None:
     for commands, wide in ((cmd0, False), (cmd1, True)):
         for each in commands:
             assert "NPU_" + known[each.value, wide].name == each.name
+
+
+def test_the_simulator_has_the_same_names() -> None:
+    known = definitions("u65")
+    for numbers, prefix, wide in ((Op, "OP_", False), (Set, "SET_", False), (SetWide, "SET_", True)):
+        for each in numbers:
+            assert known[each.value, wide].name == prefix + each.name
+    assert len(known) == len(Op) + len(Set) + len(SetWide)
 
 
 @pytest.mark.parametrize("family", ["u55", "u65", "u85"])

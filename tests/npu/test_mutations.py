@@ -105,8 +105,8 @@ FAULTS = {
     ),
     "a table begins one entry later": Fault(
         "tables",
-        "return np.asarray(entries[(values + (128 if output.minimum < 0 else 0)) & 255])",
-        "return np.asarray(entries[(values + (127 if output.minimum < 0 else 0)) & 255])",
+        "return np.asarray(entries[values - kind.range[0]])",
+        "return np.asarray(entries[values - kind.range[0] - 1])",
         "gelu",
     ),
     "the operand without a scale is shifted too far": Fault(
