@@ -1,6 +1,6 @@
 """A functional simulator of the Ethos-U55 (and of the U65 where it computes the same): streams in, bytes out.
 
-It matches the TOSA reference model on every blob of docs/npu_simulator.md; it knows nothing of time. What Vela does not
+It matches the TOSA reference model on every case of docs/npu-matrix.md; it knows nothing of time. What Vela does not
 emit is refused by name. What can be computed once (decoded weights, tables of addresses) is kept for each stream.
 """
 
