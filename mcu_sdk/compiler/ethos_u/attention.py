@@ -55,32 +55,40 @@ def attend(
     keys: torch.Tensor,
     values: torch.Tensor,
     mask: torch.Tensor,
-    cache: torch.Tensor,
+    caches: tuple[torch.Tensor, torch.Tensor],
     observe_scores: Callable[[torch.Tensor], None] | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(attention's output [B, heads, 1, D], this step's cache rows [B, 2 kv_heads, 1, D]).
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(attention's output [B, heads, 1, D], this step's key rows [B, kv_heads, 1, D] and value rows likewise).
 
-    query [B, heads, 1, D]; keys and values [B, kv_heads, 1, D]; mask [B, 1, S]; cache [B, R, S, D]. The softmax is
-    left unnormalized (e^(s - max), which always reaches 1) until after the product with the values: its 8-bit
-    integers then span the whole range, however flat the attention is. `observe_scores` is shown the unmasked scores.
+    query [B, heads, 1, D]; keys and values [B, kv_heads, 1, D]; mask [B, 1, S]; caches: keys [B, R, S, D] and values
+    [B, R, D, S]. `observe_scores` is shown the unmasked scores.
+
+    The NPU multiplies matrices column by column of the right operand. So the caches stand on the left, the values
+    transposed: a product then has as many columns as queries share a key, not S or D.
+
+    The softmax is left unnormalized (e^(s - max), which always reaches 1) until after the product with the values: its
+    8-bit integers then span the whole range, however flat the attention is.
     """
     batch, heads, kv_heads, size = query.shape[0], attention.heads, attention.kv_heads, attention.head_dim
-    length = cache.shape[2]
+    length, begin = caches[0].shape[2], attention.first_row
+    planes, queries = batch * kv_heads, heads // kv_heads
     key_scale = attention.key_scale.reshape(1, kv_heads, 1, size)
     value_scale = attention.value_scale.reshape(1, kv_heads, 1, size)
-    begin = attention.first_row
-    cached_keys = cache[:, begin : begin + kv_heads]
-    cached_values = cache[:, begin + kv_heads : begin + 2 * kv_heads]
-    grouped = query.reshape(batch, kv_heads, heads // kv_heads, size) * (key_scale * attention.scale)
+    old_keys = caches[0][:, begin : begin + kv_heads].reshape(planes, length, size)
+    old_values = caches[1][:, begin : begin + kv_heads].reshape(planes, size, length)
     new_keys, new_values = keys * (1 / key_scale), values * (1 / value_scale)
-    old_scores = torch.matmul(grouped, cached_keys.transpose(2, 3))
+    grouped = query.reshape(batch, kv_heads, queries, size) * (key_scale * attention.scale)
+    columns = grouped.reshape(planes, queries, size).transpose(1, 2)
+    old_scores = torch.bmm(old_keys, columns).transpose(1, 2)  # [planes, queries, S]
     if observe_scores is not None:
         observe_scores(old_scores)
-    old_scores = old_scores + mask.reshape(batch, 1, 1, length)
-    new_scores = torch.matmul(grouped, new_keys.transpose(2, 3))
-    scores = torch.cat([old_scores, new_scores], -1)
+    old_scores = old_scores.reshape(batch, kv_heads, queries, length) + mask.reshape(batch, 1, 1, length)
+    new_scores = torch.bmm(new_keys.reshape(planes, 1, size), columns).transpose(1, 2)
+    scores = torch.cat([old_scores, new_scores.reshape(batch, kv_heads, queries, 1)], -1)
     weights = torch.exp(scores - scores.amax(-1, keepdim=True))
     inverse = torch.reciprocal(weights.sum(-1, keepdim=True))
-    mixed = torch.matmul(weights[..., :length], cached_values) + weights[..., length:] * new_values
+    columns = weights[..., :length].reshape(planes, queries, length).transpose(1, 2)
+    mixed = torch.bmm(old_values, columns).transpose(1, 2).reshape(batch, kv_heads, queries, size)
+    mixed = mixed + weights[..., length:] * new_values
     out = mixed * inverse * value_scale
-    return out.reshape(batch, heads, 1, size), torch.cat([new_keys, new_values], 1)
+    return out.reshape(batch, heads, 1, size), new_keys, new_values

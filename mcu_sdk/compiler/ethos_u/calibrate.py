@@ -46,7 +46,7 @@ def batches(
     batches, and is at most all pairs.
     """
     n, length = windows.shape
-    cached = _cached(step, model, windows)  # [n, R, L, D]
+    caches = _cached(step, model, windows)  # [n, R, L, D] each
     total = n * length
     wanted = min(total, -(-count // BATCH) * BATCH)
     flat = torch.linspace(0, total - 1, wanted).round().long()
@@ -56,21 +56,26 @@ def batches(
         chosen = flat[begin : begin + BATCH]
         sequence, position = chosen // length, chosen % length
         rows = step_inputs(step, windows[sequence, position], position, masked)
-        cache = torch.zeros(BATCH, step.cache_rows, step.cache_length, step.head_dim)
-        visible = torch.arange(length)[None, :] < position[:, None]
-        cache[:, :, :length] = cached[sequence] * visible[:, None, :, None]
-        yield (*rows, cache)
+        visible = (torch.arange(length)[None, :] < position[:, None])[:, None, :, None]
+        padded = []
+        for cached in caches:
+            cache = torch.zeros(BATCH, step.cache_rows, step.cache_length, step.head_dim)
+            cache[:, :, :length] = cached[sequence] * visible
+            padded.append(cache)
+        yield (*rows, padded[0], padded[1].transpose(2, 3).contiguous())
 
 
-def _cached(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -> torch.Tensor:
-    """Keys and values of all layers at all positions, scaled as the step's cache is: float32[n, R, L, D]."""
+def _cached(
+    step: NpuStep, model: PreTrainedModel, windows: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keys and values of all layers at all positions, scaled as the step's caches are: float32[n, R, L, D] each."""
     with torch.no_grad():
         layers = run_with_cache(model, input_ids=windows).past_key_values.layers
-    planes = []
+    keys, values = [], []
     for attention, layer in zip(step.attentions, layers, strict=True):
-        planes.append(layer.keys.float() / attention.key_scale[None, :, None, :])
-        planes.append(layer.values.float() / attention.value_scale[None, :, None, :])
-    return torch.cat(planes, 1)
+        keys.append(layer.keys.float() / attention.key_scale[None, :, None, :])
+        values.append(layer.values.float() / attention.value_scale[None, :, None, :])
+    return torch.cat(keys, 1), torch.cat(values, 1)
 
 
 def share_observers(source: GraphModule, target: GraphModule) -> None:

@@ -13,12 +13,13 @@ from mcu_sdk.compiler.ethos_u.step import NpuStep
 
 
 class DecoderStep(nn.Module):
-    """`(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, the cache an int8 buffer.
+    """`(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, the caches int8 buffers.
 
     Tables hold what the delegate reads, already quantized; the only floating-point work is the logits' scale.
     """
 
-    kv_cache: torch.Tensor
+    key_cache: torch.Tensor
+    value_cache: torch.Tensor
 
     def __init__(self, step: NpuStep, delegate: Delegate, mask: torch.Tensor) -> None:
         super().__init__()
@@ -30,11 +31,12 @@ class DecoderStep(nn.Module):
         tables = [lookup.table for lookup in step.lookups] + [mask]
         for index, (table, scale) in enumerate(zip(tables, delegate.inputs, strict=False)):
             self.register_buffer(f"table_{index}", scale.quantize(table))
-        cache = step.example_inputs()[-1]
-        self.register_buffer("kv_cache", torch.zeros(cache.shape, dtype=delegate.inputs[-1].dtype))
+        keys, values = step.example_inputs()[-2:]
+        self.register_buffer("key_cache", keys.to(delegate.inputs[-2].dtype))
+        self.register_buffer("value_cache", values.to(delegate.inputs[-1].dtype))
 
     def rows(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> list[torch.Tensor]:
-        """The delegate's inputs before the cache, in the step's order."""
+        """The delegate's inputs before the caches, in the step's order."""
         rows = []
         for index, kind in enumerate(self.indices):
             where = input_ids.reshape(1) if kind == "token" else cache_position
@@ -42,10 +44,11 @@ class DecoderStep(nn.Module):
         return rows
 
     def forward(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:
-        values = [*self.rows(input_ids, cache_position), self.kv_cache]
-        found: Any = self.delegate(*(values[index] for index in self.order))
-        logits, new = (found[index] for index in self.results)
-        self.kv_cache.index_copy_(2, cache_position, new)
+        inputs = [*self.rows(input_ids, cache_position), self.key_cache, self.value_cache]
+        found: Any = self.delegate(*(inputs[index] for index in self.order))
+        logits, keys, values = (found[index] for index in self.results)
+        self.key_cache.index_copy_(2, cache_position, keys)
+        self.value_cache.index_copy_(3, cache_position, values.reshape(*values.shape[:2], -1, 1))
         return self.logits.dequantize(logits)
 
 
@@ -56,7 +59,7 @@ def mask_table(length: int, masked: float) -> torch.Tensor:
 
 
 def export_step(step: DecoderStep) -> ExportedProgram:
-    """The step as a program whose cache is a mutable buffer."""
+    """The step as a program whose caches are mutable buffers."""
     example = (torch.tensor([[1]]), torch.tensor([0]))
     with torch.no_grad():
         return torch.export.export(

@@ -15,7 +15,7 @@ from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_qua
 from executorch.backends.arm.quantizer.arm_quantizer_utils import NodeFinder, SharedQspecQuantizer
 from executorch.backends.arm.quantizer.quantization_config import TOSAQuantizationConfig
 from torch.fx import GraphModule, Node
-from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver, PerChannelMinMaxObserver
+from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
     QuantizationSpec,
@@ -67,6 +67,8 @@ LOGISTIC_INPUT = FixedQParamsQuantizationSpec(
 )
 """sigmoid and tanh are constant to 16 bits beyond +-16: their tables' entries are spent within."""
 
+CACHES = 2
+
 PRODUCTS = (aten.linear.default, aten.bmm.default)
 LOGISTIC = (aten.sigmoid.default, aten.tanh.default)
 
@@ -92,7 +94,7 @@ def is_product(node: object) -> bool:
 class StepQuantizer(Quantizer):  # type: ignore[misc]
     """EthosUQuantizer for an NpuStep: INT8 where matrix products read, CACHED what is cached, INT16 elsewhere.
 
-    The module's last input is the cache, its last output what goes into it.
+    The module's last inputs are the caches of keys and of values, its last outputs what goes into them.
     """
 
     def __init__(self, spec: EthosUCompileSpec) -> None:
@@ -144,8 +146,10 @@ def _input_spec(node: Node, source: Node, outputs: dict[Node, QuantizationSpecBa
 def _values(model: GraphModule, cached: bool) -> list[Node]:
     """The nodes whose values are written as they are computed: no views. `cached`: those that the cache holds."""
     placeholders = [n for n in model.graph.nodes if n.op == "placeholder"]
-    rows = args(model.graph.output_node())[0][-1]
-    inside = {placeholders[-1], *_concatenated(rows)}
+    outputs = args(model.graph.output_node())[0]
+    inside = set(placeholders[-CACHES:])
+    for rows in outputs[-CACHES:]:
+        inside.update(_concatenated(rows))
     nodes = [n for n in model.graph.nodes if n.op in ("placeholder", "call_function") and not _is_shared(n)]
     return [n for n in nodes if (n in inside) == cached]
 

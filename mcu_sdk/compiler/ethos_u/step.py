@@ -40,11 +40,13 @@ class Lookup:
 class NpuStep(nn.Module):
     """The body of a step as a float module over plain tensors, for any batch of B independent sequences.
 
-    forward(rows..., mask, cache) -> (logits, new):
-      rows   one float32[B, 1, n] for each of `lookups`, in their order
-      mask   float32[B, 1, S]: 0 where a cached position is visible, `masked` where it is not
-      cache  float32[B, R, S, D]: all layers' keys and values, R = 2 x the sum of the layers' kv heads
-      logits float32[B, 1, V]; new float32[B, R, 1, D]: this step's keys and values, to be written at its position
+    forward(rows..., mask, keys, values) -> (logits, new_keys, new_values):
+      rows    one float32[B, 1, n] for each of `lookups`, in their order
+      mask    float32[B, 1, S]: 0 where a cached position is visible, something below every score where it is not
+      keys    float32[B, R, S, D]: all layers' cached keys, R the sum of the layers' kv heads
+      values  float32[B, R, D, S]: all layers' cached values
+      logits  float32[B, 1, V]
+      new_keys, new_values  float32[B, R, 1, D], to be written at this step's position
 
     Cached rows are divided by `attentions[i].key_scale` and `value_scale`, so that one scale serves them all.
     """
@@ -67,8 +69,8 @@ class NpuStep(nn.Module):
 
     @property
     def cache_rows(self) -> int:
-        """R, the number of [S, D] planes of the cache."""
-        return sum(2 * attention.kv_heads for attention in self.attentions)
+        """R, the number of [S, D] planes of each cache."""
+        return sum(attention.kv_heads for attention in self.attentions)
 
     @property
     def head_dim(self) -> int:
@@ -76,32 +78,34 @@ class NpuStep(nn.Module):
         return self.attentions[0].head_dim
 
     def example_inputs(self, batch: int = 1) -> tuple[torch.Tensor, ...]:
-        """Zeros of the right shapes: rows, mask, cache."""
+        """Zeros of the right shapes: rows, mask, keys, values."""
         rows = [torch.zeros(batch, 1, lookup.table.shape[1]) for lookup in self.lookups]
         mask = torch.zeros(batch, 1, self.cache_length)
-        cache = torch.zeros(batch, self.cache_rows, self.cache_length, self.head_dim)
-        return (*rows, mask, cache)
+        keys = torch.zeros(batch, self.cache_rows, self.cache_length, self.head_dim)
+        return (*rows, mask, keys, keys.transpose(2, 3).contiguous())
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, mask, cache = inputs[:-2], inputs[-2], inputs[-1]
-        batch = cache.shape[0]
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        rows, mask, caches = inputs[:-3], inputs[-3], (inputs[-2], inputs[-1])
+        batch = mask.shape[0]
         values: dict[Node, Any] = {node: rows[index] for node, index in self._lookup_nodes.items()}
-        new: list[torch.Tensor] = []
+        new_keys: list[torch.Tensor] = []
+        new_values: list[torch.Tensor] = []
         for node in self.program.graph.nodes:
             if node.op == "placeholder":
                 if node in self._constants:
                     values[node] = getattr(self, self._constants[node])
             elif node.op == "output":
                 logits = values[args(node)[0][-1]]
-                return logits, torch.cat(new, 1)
+                return logits, torch.cat(new_keys, 1), torch.cat(new_values, 1)
             elif node in values or node in self._skipped:
                 continue
             elif node in self._attention_of:
                 attention = self._attention_of[node]
                 source = [values[n] for n in (attention.query, attention.keys, attention.values)]
-                out, row = attend(attention, *source, mask, cache, self.observe_scores)
+                out, key_rows, value_rows = attend(attention, *source, mask, caches, self.observe_scores)
                 values[node] = (out, None)
-                new.append(row)
+                new_keys.append(key_rows)
+                new_values.append(value_rows)
             elif is_call(node, mcu.rope.default):
                 cosine = rows[self._rope_rows[args(node)[1], args(node)[2]]]
                 values[node] = rotate(values[args(node)[0]], cosine)
@@ -161,7 +165,7 @@ class NpuStep(nn.Module):
                     f"{attention.head_dim}.",
                     hint="Run this model on the CPU: choose a Cortex-M target.",
                 )
-            first_row += 2 * attention.kv_heads
+            first_row += attention.kv_heads
             self.attentions.append(attention)
             self._attention_of[node] = attention
             self._skipped |= {keys, values}
