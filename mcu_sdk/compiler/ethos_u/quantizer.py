@@ -53,7 +53,12 @@ WEIGHT = QuantizationSpec(
     observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=SMALLEST_SCALE),
 )
 CACHED = FixedQParamsQuantizationSpec(
-    dtype=torch.int8, scale=1.0, zero_point=0, quant_min=-127, quant_max=127, qscheme=torch.per_tensor_symmetric
+    dtype=torch.int8,
+    scale=1.0,
+    zero_point=0,
+    quant_min=-127,
+    quant_max=127,
+    qscheme=torch.per_tensor_symmetric,
 )
 """Keys and values: the step divides them by their calibrated scales itself, so one step is one integer."""
 

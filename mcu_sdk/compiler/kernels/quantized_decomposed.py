@@ -20,7 +20,7 @@ from mcu_sdk.compiler.kernels.memory_order import elementwise
 from mcu_sdk.compiler.kernels.strided import axis_of
 from mcu_sdk.compiler.registry import emits, unsupported
 
-S8, S32, S64, F32, F64 = DType.S8, DType.S32, DType.S64, DType.F32, DType.F64
+S8, S16, S32, S64, F32, F64 = DType.S8, DType.S16, DType.S32, DType.S64, DType.F32, DType.F64
 
 
 def int8(instruction: Instruction, index: int) -> int:
@@ -56,16 +56,28 @@ def inverse_of(instruction: Instruction, scale: float) -> float:
     return _float32(instruction, 1.0 / scale, "inverse scale")
 
 
-_INT8 = 1
-"""ExecuTorch's number of int8 as a ScalarType."""
+_SCALAR_TYPES = {S8: 1, S16: 2}
+"""ExecuTorch's numbers of the integers that are quantized to."""
 
 
-def _limits(instruction: Instruction) -> tuple[int, int]:
-    """quant_min and quant_max, for an operator whose argument behind them says int8."""
+def _limits(instruction: Instruction, quantized: DType = S8) -> tuple[int, int]:
+    """quant_min and quant_max, for an operator whose argument behind them says the quantized type."""
     kind = instruction.arguments[5]
-    if isinstance(kind, bool) or kind not in (None, _INT8):
-        unsupported(instruction, f"its quantized type is number {kind!r}, not int8")
-    return int8_range(instruction, 3, 4)
+    if isinstance(kind, bool) or kind not in (None, _SCALAR_TYPES[quantized]):
+        unsupported(instruction, f"its quantized type is number {kind!r}, not that of {quantized!r}")
+    if quantized is S8:
+        return int8_range(instruction, 3, 4)
+    low, high = _int16(instruction, 3), _int16(instruction, 4)
+    if low > high:
+        unsupported(instruction, f"its range from {low} to {high} is empty")
+    return low, high
+
+
+def _int16(instruction: Instruction, index: int) -> int:
+    value = integer(instruction, index)
+    if not -(1 << 15) <= value < 1 << 15:
+        unsupported(instruction, f"argument {index} is {value}, not within int16")
+    return value
 
 
 @emits("cortex_m::quantize_per_tensor", "quantized_decomposed::quantize_per_tensor")
@@ -73,11 +85,15 @@ def _limits(instruction: Instruction) -> tuple[int, int]:
 def quantize_per_tensor(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, scale, zero_point, low, high, dtype, out)."""
     count_is(instruction, 7)
-    x, out = tensor(instruction, 0, F32), out_tensor(instruction, 6, S8)
+    x, out = tensor(instruction, 0, F32), out_tensor(instruction, 6, S8, S16)
     count = same_elements(instruction, x, out)
-    inverse, zero_point = inverse_of(instruction, number(instruction, 1)), int8(instruction, 2)
-    low, high = _limits(instruction)
+    inverse = inverse_of(instruction, number(instruction, 1))
+    low, high = _limits(instruction, out.dtype)
     apart(instruction, out, x)
+    if out.dtype is S16:
+        limits = (inverse, _int16(instruction, 2), low, high)
+        return call("quantize_s16", x, out, count, *limits) if count else []
+    zero_point = int8(instruction, 2)
     return call("quantize", x, out, count, inverse, zero_point, low, high) if count else []
 
 
@@ -86,11 +102,14 @@ def quantize_per_tensor(instruction: Instruction) -> Sequence[KernelCall]:
 def dequantize_per_tensor(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, scale, zero_point, low, high, dtype, out); quantized_decomposed's has an output type before out."""
     count_is(instruction, 7 if instruction.operator.startswith("cortex_m") else 8)
-    x, out = tensor(instruction, 0, S8), out_tensor(instruction, len(instruction.arguments) - 1, F32)
+    x, out = tensor(instruction, 0, S8, S16), out_tensor(instruction, len(instruction.arguments) - 1, F32)
     count = same_elements(instruction, x, out)
-    scale, zero_point = _float32(instruction, number(instruction, 1), "scale"), int8(instruction, 2)
-    _limits(instruction)
+    scale = _float32(instruction, number(instruction, 1), "scale")
+    _limits(instruction, x.dtype)
     apart(instruction, out, x)
+    if x.dtype is S16:
+        return call("dequantize_s16", x, out, count, scale, _int16(instruction, 2)) if count else []
+    zero_point = int8(instruction, 2)
     return call("dequantize", x, out, count, scale, zero_point) if count else []
 
 
