@@ -15,6 +15,7 @@ from mcu_sdk.console import step
 from mcu_sdk.errors import PteError, UsageError
 
 if TYPE_CHECKING:
+    from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
     from mcu_sdk.compiler.plan import Plan
     from mcu_sdk.pipeline import CompileOptions
     from mcu_sdk.project.board import Board
@@ -91,6 +92,7 @@ class _Source:
     names: tuple[str, ...] | None
     tokenizer: Path | None
     facts: dict[str, Any]
+    delegates: tuple[DelegateArtifact, ...] = ()
 
 
 def generate(request: GenerateRequest) -> Generated:
@@ -133,6 +135,8 @@ def generate(request: GenerateRequest) -> Generated:
         weight_layout = layout_of(pte.instructions)
         facts = {**source.facts, "notes": list(pte.notes), "weight_layout": weight_layout}
         files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
+        for number, delegate in enumerate(source.delegates):
+            files[f"delegate_{number}.tosa"] = delegate.tosa
         if source.names is not None:
             files["names.json"] = (json.dumps({"instructions": source.names}, indent=1) + "\n").encode()
         project = render_project(
@@ -204,7 +208,8 @@ def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | No
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     facts = dict(compiled.facts)
-    return _Source(request.name or checkpoint.name, compiled.pte, compiled.names, tokenizer, facts)
+    name = request.name or checkpoint.name
+    return _Source(name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates)
 
 
 def _from_pte(request: GenerateRequest, path: Path) -> _Source:
