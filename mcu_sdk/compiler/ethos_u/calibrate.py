@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
 from mcu_sdk.compiler.ethos_u.decoder import mask_table
 from mcu_sdk.compiler.ethos_u.step import NpuStep
@@ -79,9 +79,25 @@ def _cached(
 
 
 def share_observers(source: GraphModule, target: GraphModule) -> None:
-    """Give `target`'s observers what `source`'s, of the same graph for another batch, have seen."""
-    names = [name for name, _ in target.named_children() if name.startswith("activation_post_process")]
-    found = [name for name, _ in source.named_children() if name.startswith("activation_post_process")]
-    assert names == found, "the two graphs must be prepared alike"
-    for name in names:
-        setattr(target, name, getattr(source, name))
+    """Give `target`'s observers what `source`'s, of the same graph for another batch, have seen.
+
+    They are matched by their place in the graph: PT2E numbers them in no fixed order.
+    """
+    pairs = list(zip(source.graph.nodes, target.graph.nodes, strict=True))
+    for old, new in pairs:
+        assert (old.op, _kind(old)) == (new.op, _kind(new)), "the two graphs must be prepared alike"
+        if new.op == "call_module":
+            setattr(target, str(new.target), getattr(source, str(old.target)))
+
+
+def observe_tables(step: NpuStep, prepared: GraphModule) -> None:
+    """Show the observers of looked-up inputs the whole tables: a rare token must not saturate."""
+    placeholders = [node for node in prepared.graph.nodes if node.op == "placeholder"]
+    for lookup, placeholder in zip(step.lookups, placeholders, strict=False):
+        for user in placeholder.users:
+            if user.op == "call_module":
+                prepared.get_submodule(str(user.target))(lookup.table)
+
+
+def _kind(node: Node) -> object:
+    return node.target if node.op == "call_function" else None

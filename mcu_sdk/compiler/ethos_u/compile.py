@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
-from mcu_sdk.compiler.ethos_u.calibrate import BATCH, batches, share_observers
+from mcu_sdk.compiler.ethos_u.calibrate import BATCH, batches, observe_tables, share_observers
 from mcu_sdk.compiler.ethos_u.decoder import DecoderStep, export_step, mask_table
 from mcu_sdk.compiler.ethos_u.delegate import compile_spec, lower_whole
 from mcu_sdk.compiler.ethos_u.quantizer import StepQuantizer
@@ -63,6 +63,7 @@ def quantize_decoder(
         observed, one = (_prepare(step, target, size) for size in (BATCH, 1))
         for inputs in batches(step, model, windows, masked):
             observed(*inputs)
+        observe_tables(step, observed)
         share_observers(observed, one)
         many = observed
         if batch != BATCH:
