@@ -191,7 +191,7 @@ def test_a_board_s_firmware_finds_no_npu_in_plain_qemu(tmp_path: Path) -> None:
     """Registers at their address: QEMU has nothing there that answers like an NPU."""
     program = guest.build(tmp_path, for_board=True, access=guest.MEMORY_MAPPED)
     request = Request(steps=1, seed=guest.number("copy"))
-    with pytest.raises(RunError, match="there is none at the address .npu_not_found"):
+    with pytest.raises(RunError, match=r"there is none at the address .npu_not_found"):
         qemu.run(load_board("corstone-300"), program, request, timeout=20)
 
 
