@@ -100,7 +100,9 @@ def run_command(
         finally:
             if shows_text:
                 _say("\n")
-    report = make_report(opened.manifest.name, opened.board, built, transcript, target=target)
+    report = make_report(
+        opened.manifest.name, opened.board, built, transcript, target=target, npu=opened.npu_on(target)
+    )
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
     elif markdown:

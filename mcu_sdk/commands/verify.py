@@ -62,12 +62,14 @@ def verify_command(
         seed=seed,
     )
     verdict = verify(opened, request, simulator=simulator, port=port, timeout=timeout, with_python=python)
+    target = port or choose_simulator(opened, simulator)
     report = make_report(
         opened.manifest.name,
         opened.board,
         verdict.built,
         verdict.device,
-        target=port or choose_simulator(opened, simulator),
+        target=target,
+        npu=opened.npu_on(target),
         agreement="ok" if verdict.ok else "DIFFERS",
     )
     if as_json:

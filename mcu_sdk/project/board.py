@@ -24,6 +24,9 @@ embedded .pte; `data`: initialised and zeroed variables; `arena`: activations an
 
 WRITABLE = ("data", "arena", "kv_cache", "stack")
 
+SIMULATED_NPU_PRESET = "qemu"
+"""The preset of a project whose firmware reaches the NPU's registers through semihosting."""
+
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,47}$"
 _IDENTIFIER = r"^[a-z][a-z0-9_]{0,31}$"
 _FLAG = r"^-[A-Za-z0-9=+,._-]+$"

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcu_sdk.errors import BoardError, UsageError
-from mcu_sdk.project.board import Board, load_board
+from mcu_sdk.project.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.project.manifest import Manifest, read_manifest
-from mcu_sdk.project.render import SIMULATED_NPU_PRESET
 from mcu_sdk.targets.protocol import Request
 
 DEFAULT_STEPS = 3
@@ -33,6 +32,17 @@ class Project:
         """The NPU that parts of the model were compiled for, by Vela's name."""
         target = self.manifest.options.get("target")
         return str(target) if str(target).startswith("ethos-") else None
+
+    def npu_on(self, target: str) -> str | None:
+        """What stands for the NPU on `target` (a simulator, a port, or this computer), for a report; None without one."""
+        if self.accelerator is None:
+            return None
+        if target == "qemu" and self.board.npu is not None and self.board.npu.shared is not None:
+            shared = self.board.npu.shared
+            return f"{self.accelerator}, simulated; for this run arena and weights lie in {shared}, which QEMU shares"
+        if target == "host":
+            return f"{self.accelerator}, simulated"
+        return self.accelerator
 
     def preset_for(self, target: str) -> str:
         """The preset whose firmware runs on `target`: a simulator, a port, or this computer."""

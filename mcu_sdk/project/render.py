@@ -24,16 +24,13 @@ from mcu_sdk import resources
 from mcu_sdk.compiler.ethos_u.target import NpuTarget
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project import manifest
-from mcu_sdk.project.board import Board
+from mcu_sdk.project.board import SIMULATED_NPU_PRESET, Board
 from mcu_sdk.project.fit import Layout
 
 KEPT = "app"
 """The folder that is written once and then belongs to the user."""
 
 MODEL_FILE = "model/model.pte"
-
-SIMULATED_NPU_PRESET = "qemu"
-"""The preset whose firmware reaches the NPU's registers through semihosting."""
 
 _DRIVER_FILES = {
     "failed": "ethos_u_failed",

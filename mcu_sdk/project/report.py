@@ -48,12 +48,13 @@ class Report:
     other: int | None = None
     regions: tuple[RegionUse, ...] = ()
     target: str | None = None
+    npu: str | None = None
     run: Transcript | None = None
     agreement: str | None = None
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each line, without the regions."""
-        rows: list[tuple[str, str]] = []
+        rows = [("NPU", self.npu)] if self.npu is not None else []
         sizes = (
             ("flash", self.flash),
             ("  weights (.pte)", self.weights),
@@ -104,6 +105,7 @@ class Report:
             "name": self.name,
             "board": self.board,
             "target": self.target,
+            "npu": self.npu,
             "flash_bytes": self.flash,
             "weights_bytes": self.weights,
             "code_bytes": self.code,
@@ -181,12 +183,16 @@ def make_report(
     run: Transcript | None = None,
     *,
     target: str | None = None,
+    npu: str | None = None,
     agreement: str | None = None,
 ) -> Report:
-    """Put together what a build and a run said. A host build has no sizes: its memory is the system's business."""
+    """Put together what a build and a run said. A host build has no sizes: its memory is the system's business.
+
+    `npu`: what stands for the NPU, if the model has one.
+    """
     sizes = built.sizes if built is not None else None
     if sizes is None:
-        return Report(name, board.name, target=target, run=run, agreement=agreement)
+        return Report(name, board.name, target=target, npu=npu, run=run, agreement=agreement)
     used = sizes.by_region(board)
     return Report(
         name=name,
@@ -202,6 +208,7 @@ def make_report(
         other=sizes.data + sizes.bss,
         regions=tuple(RegionUse(region.name, used[region.name], region.size) for region in board.region),
         target=target,
+        npu=npu,
         run=run,
         agreement=agreement,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -95,6 +96,26 @@ def test_an_error_in_the_library_is_raised_and_the_next_step_goes_on(
 
 def fail(*_: object) -> None:
     raise ZeroDivisionError("made for the test")
+
+
+@pytest.mark.parametrize(
+    ("simulator", "found"),
+    [
+        ("qemu", "ethos-u55-128, simulated; for this run arena and weights lie in ddr, which QEMU shares"),
+        ("host", "ethos-u55-128, simulated"),
+    ],
+)
+def test_the_report_says_what_stands_for_the_npu(
+    npu_project: Project, capfd: pytest.CaptureFixture[str], simulator: str, found: str
+) -> None:
+    capfd.readouterr()
+    command = ["--quiet", "run", str(npu_project.folder), f"--simulator={simulator}", "--json"]
+    assert cli.run(command) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert report["npu"] == found
+    if simulator == "qemu":
+        used = {region["name"]: region["used_bytes"] for region in report["regions"]}
+        assert used["ddr"] > 0 and used["isram"] == used["sram"] == 0
 
 
 @pytest.mark.parametrize("simulator", ["qemu", "host"])

@@ -56,6 +56,13 @@ def test_sizes_and_regions_add_up() -> None:
     )
 
 
+def test_what_stands_for_the_npu_is_said() -> None:
+    report = make_report("tiny", load_board("corstone-300"), BUILT, RUN, npu="ethos-u55-128, simulated")
+    assert ("NPU", "ethos-u55-128, simulated") in report.rows()
+    assert report.to_json()["npu"] == "ethos-u55-128, simulated"
+    assert "NPU" not in dict(make_report("tiny", load_board("corstone-300"), BUILT, RUN).rows())
+
+
 def test_bars_show_every_use_and_never_overflow() -> None:
     assert RegionUse("a", 0, 100).bar == "░" * 24
     assert RegionUse("a", 1, 10**9).bar == "█" + "░" * 23
