@@ -32,6 +32,11 @@ def prepare_convolution(
     operation: Convolution, accelerator: Accelerator
 ) -> Callable[[Region, Internal], None]:
     """The operation as a function. Raises ValueError for what is not simulated."""
+    kind = operation.window.ifm.type
+    if kind.bits == 32 or not kind.signed:
+        raise ValueError(f"a convolution of {kind.numpy} is not simulated: only int8 and int16 are")
+    if operation.depthwise and operation.window.ifm.shape[2] != operation.output.ofm.shape[2]:
+        raise ValueError("a depthwise convolution between different numbers of channels is not simulated")
     height, width, channels = operation.output.ofm.shape
     shared = operation.output.scale
     scaler = None if shared is None else Scaler(shared.scale, shared.shift, operation.output.rounding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ Region = Sequence["NDArray[np.uint8] | None"]
 """uint8[...] from each base pointer to the end of its memory, or None for a region that is not there."""
 
 _BRICK = 16
+_MOST_ELEMENTS = 1 << 26
+"""Of a feature map: far more than fits any memory these NPUs are built with, and few enough for buffers of ours."""
 
 
 class OutOfBounds(Exception):
@@ -35,9 +38,12 @@ class _Part:
 
 
 class FeatureMapAccess:
-    """Reads and writes one feature map; what can be computed beforehand is."""
+    """Reads and writes one feature map; what can be computed beforehand is. Raises ValueError for one that is too large
+    to be simulated."""
 
     def __init__(self, feature_map: FeatureMap) -> None:
+        if prod(feature_map.shape) > _MOST_ELEMENTS:
+            raise ValueError(f"a feature map of {feature_map.shape} elements is not simulated")
         self._map = feature_map
         self._dtype = np.dtype(feature_map.type.numpy)
         self._parts = [part for tile in feature_map.tiles() for part in _parts(feature_map, *tile)]

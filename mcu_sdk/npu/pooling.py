@@ -35,6 +35,8 @@ def prepare_pooling(operation: PoolingOperation, accelerator: Accelerator) -> Ex
         return _prepare_sum(operation, finish)
     if operation.window.ifm.shape[2] != operation.output.ofm.shape[2]:
         raise ValueError("pooling between different numbers of channels is not simulated")
+    if operation.window.ifm.type.bits == 32:
+        raise ValueError(f"{operation.mode.name} of 32 bits is not simulated")
     if operation.mode is Pooling.MAX:
         return _prepare_max(operation, finish)
     return _prepare_average(operation, finish)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mcu_sdk.errors import PteError, UnsupportedOperatorError
+from mcu_sdk.errors import McuSdkError, PteError, UnsupportedOperatorError
 from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.simulator import Simulator
@@ -146,3 +148,43 @@ def test_many_streams_do_not_pile_up() -> None:
     for base in range(20):
         simulator.run(command_block([*command("SET_IFM_BASE0", base), STOP]), [None, noise(64)])
     assert len(simulator._kept) <= 8
+
+
+def _conv() -> list[int]:
+    words = plain_operation((2, 2, 8), (2, 2, 8), INT8, INT8)
+    words += command("SET_WEIGHT_REGION", 1) + command("SET_WEIGHT_BASE", 5000)
+    words += command("SET_WEIGHT_LENGTH", 64) + command("SET_SCALE_REGION", 1)
+    words += command("SET_SCALE_BASE", 6000) + command("SET_SCALE_LENGTH", 80)
+    return [*words, *command("SET_OFM_BLK_DEPTH_M1", 7), *command("OP_CONV")]
+
+
+def _elementwise() -> list[int]:
+    words = plain_operation((2, 2, 8), (2, 2, 8), INT8, INT8)
+    words += feature_map("IFM2", (2, 2, 8), 64, {"activation_type": 1, "activation_precision": INT8})
+    words += command("SET_IFM2_BROADCAST") + command("SET_OPA_SCALE", scale=1, shift=0)
+    return [*words, *command("SET_OPB_SCALE", 1), *command("OP_ELEMENTWISE", 1)]
+
+
+STREAMS = {"sum": _sum(INT8), "elementwise": _elementwise(), "convolution": _conv()}
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    name=st.sampled_from(sorted(STREAMS)),
+    changes=st.lists(
+        st.tuples(st.integers(0, 200), st.sampled_from(["parameter", "word"]), st.integers(0, 2**32 - 1)),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_a_damaged_stream_ends_in_an_error_or_in_bytes(
+    name: str, changes: list[tuple[int, str, int]]
+) -> None:
+    words = list(STREAMS[name])
+    for place, part, value in changes:
+        place %= len(words)
+        words[place] = value if part == "word" else words[place] & 0xFFFF | value & 0xFFFF0000
+    try:
+        run(words, noise())
+    except McuSdkError as error:
+        assert len(str(error)) > 20
