@@ -19,7 +19,8 @@ from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.resources import PACKAGE
 from tests.npu.comparison import count_mismatches
-from tests.npu.lowering import lower
+from tests.npu.graphs import graphs
+from tests.npu.lowering import Lowered, compile_tosa, lower
 from tests.npu.models import cases
 
 PREFIX = "mcu_sdk.npu."
@@ -121,6 +122,24 @@ FAULTS = {
         "finish(regions, internal, compute(a, b), bound)",
         "sub_column",
     ),
+    "both roundings of DOUBLE go up": Fault(
+        "arithmetic",
+        "addend = addend + np.where(values < 0, -self._signed, self._signed)",
+        "addend = addend + self._signed",
+        "rescale_8_double",
+    ),
+    "one leading zero is not counted": Fault(
+        "elementwise",
+        "return np.asarray((32 - bits).astype(np.int64))",
+        "return np.asarray((31 - bits).astype(np.int64))",
+        "clz",
+    ),
+    "a shift to the right does not round": Fault(
+        "elementwise",
+        "return np.asarray(np.where(b > 0, ((a >> np.maximum(b - 1, 0)) + 1) >> 1, a))",
+        "return np.asarray(a >> b)",
+        "shift_right",
+    ),
     "bricks are eight channels wide": Fault(
         "memory_access", "step_x = _BRICK * size", "step_x = _BRICK // 2 * size", "slice"
     ),
@@ -159,10 +178,17 @@ def faulty_simulator(fault: Fault) -> Iterator[Any]:
         vars(mcu_sdk.npu).update(attributes)
 
 
+def _lowered(case: str) -> Lowered:
+    if case not in graphs():
+        return lower(cases()[case], "ethos-u55-128")
+    tosa = graphs()[case]()
+    return Lowered(compile_tosa(tosa, "ethos-u55-128"), tosa)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_noticed(name: str) -> None:
     fault = FAULTS[name]
-    lowered = lower(cases()[fault.case], "ethos-u55-128")
+    lowered = _lowered(fault.case)
     with faulty_simulator(fault) as simulator:
         try:
             differing, _ = count_mismatches(lowered, simulator(accelerator("ethos-u55-128")), range(2))
