@@ -7,10 +7,10 @@ from collections.abc import Callable
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.convolution import prepare_convolution
 from mcu_sdk.npu.elementwise import prepare_elementwise
-from mcu_sdk.npu.finish import Internal
 from mcu_sdk.npu.memory_access import Region, take
 from mcu_sdk.npu.operations import Dma, ElementwiseOperation, Operation, PoolingOperation
 from mcu_sdk.npu.pooling import prepare_pooling
+from mcu_sdk.npu.tables import Internal
 
 Executable = Callable[[Region, Internal], None]
 
@@ -28,12 +28,12 @@ def prepare(operation: Operation, accelerator: Accelerator) -> Executable:
 
 def _prepare_dma(dma: Dma) -> Executable:
     def run(memory: Region, internal: Internal) -> None:
-        source = take(memory, dma.source.region, dma.source.begin, dma.source.length)
-        if dma.destination is not None:
-            target = take(memory, dma.destination.region, dma.destination.begin, dma.destination.length)
-        else:
+        source = take(memory, dma.source.region, dma.source.begin, dma.source.length).copy()
+        if dma.destination is None:
             assert dma.table_offset is not None
-            target = take([internal.bytes], 0, dma.table_offset, dma.source.length)
-        target[:] = source.copy()
+            internal.write(dma.table_offset, source)
+        else:
+            target = take(memory, dma.destination.region, dma.destination.begin, dma.destination.length)
+            target[:] = source
 
     return run

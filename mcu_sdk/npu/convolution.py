@@ -8,9 +8,10 @@ import numpy as np
 
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.arithmetic import Scaler, largest
-from mcu_sdk.npu.finish import ACCUMULATOR_BITS, Finish, Internal, check_accumulator
+from mcu_sdk.npu.finish import ACCUMULATOR_BITS, Finish, check_accumulator
 from mcu_sdk.npu.memory_access import Region, take
 from mcu_sdk.npu.operations import Convolution
+from mcu_sdk.npu.tables import Internal
 from mcu_sdk.npu.weights import SCALE_BYTES, decode_scales, decode_weights
 from mcu_sdk.npu.window import WindowBuffer, largest_element
 

@@ -128,6 +128,8 @@ class _Decoder:
         window = self._window(output.ofm)
         weights = [self._stretch(Set.WEIGHT_REGION, SetWide.WEIGHT_BASE, SetWide.WEIGHT_LENGTH)]
         scales = [self._stretch(Set.SCALE_REGION, SetWide.SCALE_BASE, SetWide.SCALE_LENGTH)]
+        if self._small.get(Set.PARALLEL_MODE, 0) != self._cores - 1:
+            self._refuse(f"PARALLEL_MODE is {self._small.get(Set.PARALLEL_MODE, 0)} on {self._cores} core(s)")
         if self._cores == 2 and self._wide.get(SetWide.WEIGHT1_LENGTH):
             weights.append(self._stretch(Set.WEIGHT_REGION, SetWide.WEIGHT1_BASE, SetWide.WEIGHT1_LENGTH))
             scales.append(self._stretch(Set.SCALE_REGION, SetWide.SCALE1_BASE, SetWide.SCALE1_LENGTH))
@@ -235,6 +237,10 @@ class _Decoder:
         )
 
     def _window(self, ofm: FeatureMap) -> Window:
+        if self._small[Set.IFM_PRECISION] >> 8 & 3:
+            self._refuse(
+                f"IFM_PRECISION is {self._small[Set.IFM_PRECISION]:#x}: only elementwise inputs are scaled"
+            )
         bits = self._small[Set.KERNEL_STRIDE]
         if bits & ~0x25F:
             self._refuse(f"KERNEL_STRIDE is {bits:#x}")

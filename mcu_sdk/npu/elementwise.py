@@ -9,10 +9,11 @@ import numpy as np
 
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.arithmetic import Scaler
-from mcu_sdk.npu.finish import Finish, Internal
+from mcu_sdk.npu.finish import Finish
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
 from mcu_sdk.npu.opcodes import Elementwise, IfmScale, Rounding
 from mcu_sdk.npu.operations import ElementwiseOperation, FeatureMap, Scale
+from mcu_sdk.npu.tables import Internal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ from mcu_sdk.npu.arithmetic import Scaler, largest
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
 from mcu_sdk.npu.opcodes import Accumulator
 from mcu_sdk.npu.operations import Output
-from mcu_sdk.npu.tables import look_up
+from mcu_sdk.npu.tables import Internal, look_up
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 ACCUMULATOR_BITS = {Accumulator.I32: 32, Accumulator.I40: 40}
-
-
-class Internal:
-    """The memory inside the NPU: only look-up tables are read out of it."""
-
-    def __init__(self, size: int) -> None:
-        self.bytes = np.zeros(size, np.uint8)
 
 
 class Finish:
@@ -74,7 +67,7 @@ class Finish:
         if bound is None or bound + abs(self._zero_point) > min(-self._low, self._high):
             values = self._limited(values)
         if self._output.table is not None:
-            values = look_up(values, self._output, internal.bytes, self._table_base)
+            values = look_up(values, self._output, internal, self._table_base)
         self._access.store(memory, values)
 
     def _limited(self, values: Integers) -> Integers:

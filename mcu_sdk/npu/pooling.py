@@ -8,10 +8,11 @@ import numpy as np
 
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.arithmetic import Scaler, largest
-from mcu_sdk.npu.finish import Finish, Internal, check_accumulator
+from mcu_sdk.npu.finish import Finish, check_accumulator
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
 from mcu_sdk.npu.opcodes import Pooling, Upscale
 from mcu_sdk.npu.operations import PoolingOperation, Scale
+from mcu_sdk.npu.tables import Internal
 from mcu_sdk.npu.window import WindowBuffer, largest_element
 
 if TYPE_CHECKING:

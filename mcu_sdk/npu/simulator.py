@@ -18,10 +18,10 @@ from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.compute import Executable, prepare
 from mcu_sdk.npu.decode import decode
 from mcu_sdk.npu.errors import SimulationError
-from mcu_sdk.npu.finish import Internal
 from mcu_sdk.npu.memory_access import OutOfBounds
 from mcu_sdk.npu.operations import Convolution, ElementwiseOperation, Operation, PoolingOperation
 from mcu_sdk.npu.stream import check_accelerator, read_stream
+from mcu_sdk.npu.tables import Internal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -102,6 +102,10 @@ def test_what_is_not_known_is_refused(words: list[int], message: str) -> None:
         (command("SET_KERNEL_STRIDE", decomposition=1), "KERNEL_STRIDE is 0x20"),
         (command("SET_IFM_PAD_BOTTOM", 1), "it pads by 0, 0, 1, 0"),
         (
+            command("SET_IFM_PRECISION", activation_type=1, activation_precision=2, scale_mode=1),
+            "only elementwise inputs are scaled",
+        ),
+        (
             command("SET_IFM_PRECISION", activation_type=1, activation_precision=3),
             "elements of the size 3 are not defined",
         ),
@@ -120,6 +124,15 @@ def test_encodings_that_are_not_simulated_are_refused(change: list[int], message
     words = _sum(INT8)
     with pytest.raises(SimulationError, match=message):
         run([*words[:-1], *change, words[-1]], noise())
+
+
+def test_a_table_that_was_not_loaded_is_an_error() -> None:
+    words = plain_operation((1, 1, 8), (1, 1, 8), INT8, INT8)
+    words += command("SET_ACTIVATION", activation_function=17)
+    with pytest.raises(
+        SimulationError, match="a table at bytes 22784 to 23040 inside the NPU is used, and was not"
+    ):
+        run([*words, *command("OP_POOL", 1)], noise())
 
 
 def test_an_elementwise_mode_that_vela_does_not_use_is_refused() -> None:
