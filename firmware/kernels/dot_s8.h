@@ -7,6 +7,7 @@
 #include <arm_mve.h>
 #endif
 
+#include "kernels/dot4_s8_helium.h"
 #include "kernels/dot_s8_dsp.h"
 
 // sum a[i] * b[i] over k elements, exact in int32 for k <= 131,071. Bytes need no alignment, also in vectors.
@@ -30,7 +31,12 @@ static inline int32_t mcu_dot_s8(const int8_t* a, const int8_t* b, int32_t k) {
 // The sums of one row x[k] with the first channels of w[channels][k], channels >= 1: of four where that is faster and
 // there are four, else of one. Returns how many.
 static inline int32_t mcu_dots_s8(const int8_t* x, const int8_t* w, int32_t k, int32_t channels, int32_t sums[4]) {
-#if defined(MCU_HAS_DSP)
+#if defined(__ARM_FEATURE_MVE)
+    if (channels >= 4) {
+        mcu_dot4_s8_helium(x, w, k, k, sums);
+        return 4;
+    }
+#elif defined(MCU_HAS_DSP)
     if (channels >= 4) {
         mcu_dot4_s8_dsp(x, w, k, sums);
         return 4;

@@ -14,6 +14,16 @@ void mcu_linear_s8_per_tensor(const int8_t* x, const int8_t* weight, const int32
             int32_t sums[4];
             const int32_t end = c + mcu_dots_s8(x, w, k, n - c, sums);
             w += (end - c) * k;
+#if defined(__ARM_FEATURE_MVE)
+            if (end - c == 4) {
+                int32x4_t total = vld1q_s32(sums);
+                if (bias) total = vaddq_s32(total, vld1q_s32(bias + c));
+                const int32x4_t value = mcu_requantize_four(total, vdupq_n_s32(multiplier), vdupq_n_s32(shift));
+                mcu_store_four_s8(out + c, value, zero_point, low, high);
+                c = end;
+                continue;
+            }
+#endif
             for (const int32_t* sum = sums; c < end; ++c, ++sum) {
                 const int32_t total = mcu_add_wrapping(*sum, bias != nullptr ? bias[c] : 0);
                 out[c] = mcu_clamp_to_s8(mcu_requantize(total, multiplier, shift), zero_point, low, high);

@@ -1,5 +1,6 @@
 #include "kernels/linear_s8_requantize.h"
 
+#include "kernels/clamp_to_s8.h"
 #include "kernels/dot_s8.h"
 #include "kernels/math.h"
 #include "kernels/requantize.h"
@@ -13,13 +14,19 @@ void mcu_linear_s8_requantize(const int8_t* x, const int8_t* weight, const int32
             int32_t sums[4];
             const int32_t end = c + mcu_dots_s8(x, w, k, n - c, sums);
             w += (end - c) * k;
+#if defined(__ARM_FEATURE_MVE)
+            if (end - c == 4) {
+                int32x4_t total = vld1q_s32(sums);
+                if (bias) total = vaddq_s32(total, vld1q_s32(bias + c));
+                const int32x4_t value = mcu_requantize_four(total, vld1q_s32(multiplier + c), vld1q_s32(shift + c));
+                mcu_store_four_s8(out + c, value, zero_point, low, high);
+                c = end;
+                continue;
+            }
+#endif
             for (const int32_t* sum = sums; c < end; ++c, ++sum) {
                 const int32_t total = bias ? mcu_add_wrapping(*sum, bias[c]) : *sum;
-                // Limiting before the zero point is added cannot overflow.
-                int32_t value = mcu_requantize(total, multiplier[c], shift[c]);
-                value = value < low - zero_point ? low - zero_point : value;
-                value = value > high - zero_point ? high - zero_point : value;
-                out[c] = int8_t(value + zero_point);
+                out[c] = mcu_clamp_to_s8(mcu_requantize(total, multiplier[c], shift[c]), zero_point, low, high);
             }
         }
     }

@@ -152,7 +152,8 @@ def build(sources: Sequence[Path], folder: Path) -> Simulated:
         if shutil.which(tool) is None:
             pytest.fail(f"These tests need {tool} (Debian: gcc-arm-none-eabi, qemu-system-arm).")
     program = folder / "kernels.elf"
-    driver = [HERE / "driver.cpp", FIRMWARE / "platform" / "cortex_m" / "counter_sse300.cpp"]
+    platform = FIRMWARE / "platform" / "cortex_m"
+    driver = [HERE / "driver.cpp", platform / "counter_sse300.cpp", platform / "counter_ticks.cpp"]
     link = [
         "-nostartfiles",
         "-nodefaultlibs",
