@@ -121,6 +121,25 @@ def test_conv2d(kernel_library: ctypes.CDLL, case: tuple[Any, list[Any]]) -> Non
     _check(kernel_library, "quantized_conv2d", *case)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, channels=st.tuples(st.integers(1, 20), st.integers(1, 9)), with_bias=st.booleans())
+def test_conv2d_of_one_tap(
+    kernel_library: ctypes.CDLL, seed: int, channels: tuple[int, int], with_bias: bool
+) -> None:
+    """It is a linear over the channels of each pixel, and computed as one."""
+    rng = np.random.default_rng(seed)
+    inputs, outputs = channels
+    factors = [quantize_multiplier_aot(factor) for factor in rng.uniform(1e-4, 0.05, outputs)]
+    multipliers, shifts = (np.array(column, np.int32) for column in zip(*factors, strict=True))
+    bias = rng.integers(-9999, 9999, outputs).astype(np.int32) if with_bias else None
+    x, weight = int8(rng, 2, inputs, 3, 2), int8(rng, outputs, 1, 1, inputs)
+    arguments = [weight, bias, [1, 1], [0, 0], [1, 1], 5, -3, multipliers, shifts, -120, 110]
+    _check(kernel_library, "quantized_conv2d", x, arguments)
+    expected = np.zeros((2, outputs, 3, 2), np.int8)
+    (one,) = emit(_placed(Machine(), "quantized_conv2d", x, arguments, expected, scratch=True))
+    assert one.function == "mcu_linear_s8_requantize"
+
+
 @settings(max_examples=60, deadline=None)
 @given(case=_convolutions(depthwise=True))
 def test_depthwise_conv2d(kernel_library: ctypes.CDLL, case: tuple[Any, list[Any]]) -> None:

@@ -116,7 +116,7 @@ def quantized_linear(instruction: Instruction) -> Sequence[KernelCall]:
         if value is not None and value.elements != n:
             unsupported(instruction, f"there are {value.elements} sums or biases for {n} outputs")
     offset = offset_of(instruction, 4)
-    addend = _folded(instruction, weight, bias, offset) if kernel_sum is None else kernel_sum
+    addend = folded_bias(instruction, weight, bias, offset) if kernel_sum is None else kernel_sum
     multipliers, shifts = integers(instruction, 7), integers(instruction, 8)
     if not multipliers or not shifts:
         unsupported(instruction, "its multiplier or shift is missing")
@@ -129,14 +129,17 @@ def quantized_linear(instruction: Instruction) -> Sequence[KernelCall]:
     return call("linear_s8_per_tensor", x, weight, addend, out, rows, k, n, *factors, point, low, high)
 
 
-def _folded(instruction: Instruction, weight: Tensor, bias: Tensor | None, offset: int) -> ConstantArray:
-    """bias + offset * sum(weight) for each output, wrapping as int32."""
+def folded_bias(instruction: Instruction, weight: Tensor, bias: Tensor | None, offset: int) -> ConstantArray:
+    """bias + offset * sum(weight) for each output, the weight's first axis, wrapping as int32."""
     import numpy as np
 
     if weight.data is None or (bias is not None and bias.data is None):
         unsupported(instruction, "its weights and bias have to be constants")
-    n, k = weight.shape
-    sums = np.frombuffer(weight.data, np.int8, n * k).reshape(n, k).sum(axis=1, dtype=np.int64) * offset
+    n = weight.shape[0]
+    sums = (
+        np.frombuffer(weight.data, np.int8, weight.elements).reshape(n, -1).sum(axis=1, dtype=np.int64)
+        * offset
+    )
     if bias is not None and bias.data is not None:
         sums = sums + np.frombuffer(bias.data, "<i4", n)
     return ConstantArray("int32_t", tuple(sums.astype(np.int32).tolist()))

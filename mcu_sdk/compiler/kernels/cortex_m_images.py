@@ -16,7 +16,7 @@ from mcu_sdk.compiler.kernels.checks import (
     optional_tensor,
     tensor,
 )
-from mcu_sdk.compiler.kernels.cortex_m import offset_of, requantization
+from mcu_sdk.compiler.kernels.cortex_m import folded_bias, offset_of, requantization
 from mcu_sdk.compiler.kernels.mcu_linear import check_requantization
 from mcu_sdk.compiler.kernels.memory_order import CHANNELS_LAST, stored
 from mcu_sdk.compiler.kernels.quantized_decomposed import int8, int8_range
@@ -94,8 +94,15 @@ def _convolution(
     check_requantization(instruction, multiplier, shift)
     low, high = int8_range(instruction, at + 4, at + 5)
     apart(instruction, out, x, weight, bias, multiplier, shift)
+    offset, point = offset_of(instruction, at), int8(instruction, at + 1)
+    constants = weight.data is not None and (bias is None or bias.data is not None)
+    if weight.shape == (outputs, 1, 1, inputs) and stride == (1, 1) and padding == (0, 0) and constants:
+        # One pixel at a time is a linear over channels.
+        factors = (folded_bias(instruction, weight, bias, offset), multiplier, shift)
+        sizes = (out.elements // outputs, inputs, outputs)
+        return call("linear_s8_requantize", x, weight, *factors, out, *sizes, point, low, high)
     groups = outputs // (inputs // group_inputs)
-    numbers = (offset_of(instruction, at), int8(instruction, at + 1), low, high)
+    numbers = (offset, point, low, high)
     return call(
         "conv2d_s8", x, weight, bias, multiplier, shift, out, window, group_inputs, groups, *steps, *numbers
     )
