@@ -2,11 +2,10 @@
 #include "runtime/print.h"
 
 #include "platform/platform.h"
+#include "runtime/divide.h"
 
 void print_text(const char* text) {
-    int32_t count = 0;
-    while (text[count] != '\0') ++count;
-    platform_write(text, count);
+    for (; *text != '\0'; ++text) platform_write(text, 1);
 }
 
 void print_bytes(const uint8_t* bytes, int32_t count) { platform_write(reinterpret_cast<const char*>(bytes), count); }
@@ -15,8 +14,9 @@ void print_unsigned(uint64_t value) {
     char digits[20];
     int32_t first = 20;
     do {
-        digits[--first] = static_cast<char>('0' + value % 10);
-        value /= 10;
+        uint32_t digit;
+        value = divide_by_small(value, 10, &digit);
+        digits[--first] = static_cast<char>('0' + digit);
     } while (value != 0);
     platform_write(digits + first, 20 - first);
 }

@@ -35,8 +35,10 @@ bool parse_number(Cursor* in, uint64_t limit, uint64_t* value) {
     uint64_t number = 0;
     for (; !in->done() && is_digit(*in->next); ++in->next) {
         const uint64_t digit = static_cast<uint64_t>(*in->next - '0');
-        if (number > (limit - digit) / 10) return false;
-        number = number * 10 + digit;
+        if (__builtin_mul_overflow(number, uint64_t{10}, &number) || number > limit || digit > limit - number) {
+            return false;
+        }
+        number += digit;
     }
     *value = number;
     return in->next != begin;

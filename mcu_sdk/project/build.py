@@ -15,6 +15,7 @@ from typing import TextIO
 from mcu_sdk.console import step
 from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
 from mcu_sdk.project.elf import ElfSizes, read_sizes, uses_helium
+from mcu_sdk.project.map import LibraryPart, library_parts
 from mcu_sdk.project.stack import StackBound, stack_bound
 
 HOST_PRESETS = ("host", "host-debug")
@@ -34,7 +35,8 @@ _FLAG_VARIABLES = ("CFLAGS", "CXXFLAGS", "ASMFLAGS", "CPPFLAGS", "LDFLAGS", "CXX
 class BuildResult:
     """What a build made. `library` (libmodel.so) is there for host builds, `map` and `sizes` for boards.
 
-    `program` is firmware.elf for a board, an executable for a host. `stack` is how deep a board's stack can get.
+    `program` is firmware.elf for a board, an executable for a host. `stack` is how deep a board's stack can get,
+    `libraries` what of libc and libgcc is in it.
     """
 
     preset: str
@@ -44,6 +46,7 @@ class BuildResult:
     map: Path | None = None
     sizes: ElfSizes | None = None
     stack: StackBound | None = None
+    libraries: tuple[LibraryPart, ...] = ()
 
 
 def build(project: Path, preset: str = "release") -> BuildResult:
@@ -78,7 +81,10 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     _check_instructions(program, project)
     sizes, stack = read_sizes(program), stack_bound(program)
     _check_stack(stack, sizes.stack)
-    return BuildResult(preset, program, log_file, map=folder / "firmware.map", sizes=sizes, stack=stack)
+    map_file = folder / "firmware.map"
+    return BuildResult(
+        preset, program, log_file, map=map_file, sizes=sizes, stack=stack, libraries=library_parts(map_file)
+    )
 
 
 def _check_stack(stack: StackBound, reserved: int) -> None:

@@ -360,18 +360,20 @@ def _source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
     return {
         "model": model,
         "runtime": [f"sdk/runtime/{name}.cpp" for name in sorted(runtime)],
-        "platform": [f"sdk/platform/{name}" for name in _platform(inputs.board)],
+        "platform": [f"sdk/platform/{name}" for name in _platform(inputs.board, inputs.optimize)],
         "host": ["sdk/platform/host/platform.cpp", "sdk/platform/host/library.cpp"],
     }
 
 
-def _platform(board: Board) -> list[str]:
+def _platform(board: Board, optimize: Optimize) -> list[str]:
     if board.uart is None:
         return []
     counter = ["counter_none"]
     if board.counter is not None:
         counter = ["counter_ticks", f"counter_{board.counter.driver}"]
     names = ["startup", "platform", "memory", f"uart_{board.uart.driver}", *counter]
+    if optimize == "size":
+        names.append("small_library")
     extra = ["board.cpp"] if board.folder is not None and (board.folder / "board.cpp").is_file() else []
     return [f"cortex_m/{name}.cpp" for name in names] + extra
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.project.board import Board
 from mcu_sdk.project.build import BuildResult
+from mcu_sdk.project.map import LibraryPart
 from mcu_sdk.project.stack import StackBound
 from mcu_sdk.targets.protocol import Transcript
 
@@ -45,6 +46,7 @@ class Report:
     kv_cache: int | None = None
     stack: int | None = None
     stack_bound: StackBound | None = None
+    libraries: tuple[LibraryPart, ...] = ()
     other: int | None = None
     regions: tuple[RegionUse, ...] = ()
     target: str | None = None
@@ -66,6 +68,9 @@ class Report:
             ("  other variables", self.other),
         )
         rows += [(label, f"{size:,} bytes") for label, size in sizes if size is not None]
+        if self.libraries:
+            names = ", ".join(part.symbol for part in self.libraries)
+            rows.append(("of libc, libgcc", f"{sum(p.bytes for p in self.libraries):,} bytes: {names}"))
         if self.stack_bound is not None:
             deepest, why = self.stack_bound.bytes, self.stack_bound.reason
             rows.append(
@@ -113,6 +118,7 @@ class Report:
             "arena_bytes": self.arena,
             "kv_cache_bytes": self.kv_cache,
             "stack_bytes": self.stack,
+            "libraries": [asdict(part) for part in self.libraries],
             "stack_bound_bytes": self.stack_bound.bytes if self.stack_bound is not None else None,
             "other_bytes": self.other,
             "regions": [{"name": r.name, "used_bytes": r.used, "size_bytes": r.size} for r in self.regions],
@@ -205,6 +211,7 @@ def make_report(
         kv_cache=sizes.kv_cache,
         stack=sizes.stack,
         stack_bound=built.stack if built is not None else None,
+        libraries=built.libraries if built is not None else (),
         other=sizes.data + sizes.bss,
         regions=tuple(RegionUse(region.name, used[region.name], region.size) for region in board.region),
         target=target,

@@ -118,9 +118,10 @@ def registers_bytes(text: str) -> int:
 def deepest(functions: Mapping[str, Function], entry: str) -> StackBound:
     """The deepest chain of calls from `entry`.
 
-    A call through a pointer counts as the deepest kernel (mcu_...) that makes none itself: what the firmware points
-    at are kernels. Recursion and frames of variable size have no bound.
+    A call through a pointer counts as the deepest kernel (mcu_...) below which no such call is: what the firmware
+    points at are kernels that do their work themselves. Recursion and frames of variable size have no bound.
     """
+    pointed_at = {n for n in functions if n.startswith("mcu_")} - _above_pointers(functions)
     done: dict[str, StackBound] = {}
 
     def visit(name: str, above: tuple[str, ...]) -> StackBound:
@@ -136,7 +137,7 @@ def deepest(functions: Mapping[str, Function], entry: str) -> StackBound:
             return StackBound(None, reason=f"{name} has a frame of variable size")
         callees = set(function.calls)
         if function.calls_pointer:
-            callees |= {n for n, f in functions.items() if n.startswith("mcu_") and not f.calls_pointer}
+            callees |= pointed_at
         best = StackBound(0)
         for callee in sorted(callees):
             found = visit(callee, (*above, name))
@@ -147,3 +148,13 @@ def deepest(functions: Mapping[str, Function], entry: str) -> StackBound:
         return StackBound(function.frame + (best.bytes or 0), (name, *best.chain))
 
     return visit(entry, ())
+
+
+def _above_pointers(functions: Mapping[str, Function]) -> set[str]:
+    """The functions that call through a pointer, or call one that does, however indirectly."""
+    found = {name for name, function in functions.items() if function.calls_pointer}
+    while True:
+        more = {name for name, function in functions.items() if function.calls & found} - found
+        if not more:
+            return found
+        found |= more

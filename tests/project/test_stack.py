@@ -119,9 +119,12 @@ def test_a_pointer_may_be_any_kernel() -> None:
         "mcu_a": Function(100),
         "mcu_b": Function(40, {"helper"}),
         "helper": Function(70),
+        "mcu_above": Function(500, {"product"}),
+        "product": Function(20, set(), calls_pointer=True),
         "large": Function(9999),
     }
     assert deepest(functions, "main").bytes == 8 + 110
+    assert deepest(functions, "mcu_above").chain == ("mcu_above", "product", "mcu_b", "helper")
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=13, unique=True))
@@ -156,5 +159,5 @@ def test_a_stack_that_is_too_small_is_refused(
             "    volatile char buffer[1500];\n    buffer[0] = 0;\n    static_cast<void>(buffer[0]);\n    console_start();\n",
         )
     )
-    with pytest.raises(DoesNotFitError, match=r"bytes deep .*main.* 1,024 are reserved"):
+    with pytest.raises(DoesNotFitError, match=r"1,\d\d\d bytes deep .* 1,024 are reserved"):
         build(project)

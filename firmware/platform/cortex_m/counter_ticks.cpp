@@ -4,19 +4,25 @@
 // measure of instructions: instructions = ticks * ns per tick / ns per instruction.
 #include "platform/cortex_m/counter_clock.h"
 #include "platform/counter.h"
+#include "runtime/divide.h"
 
 namespace {
 
 // ticks * 1e9 / (frequency * ns per instruction): 1000 / 1024 for 32 MHz and 32 ns.
 constexpr uint64_t kNumerator = 1000;
-constexpr uint64_t kDenominator = static_cast<uint64_t>(MCU_COUNTER_HZ) / 1000 * MCU_COUNTER_INSTRUCTION_NS / 1000;
+constexpr uint32_t kDenominator =
+    static_cast<uint32_t>(static_cast<uint64_t>(MCU_COUNTER_HZ) / 1000 * MCU_COUNTER_INSTRUCTION_NS / 1000);
+static_assert(kDenominator < 1u << 16, "the division is for small divisors");
 static_assert(kDenominator >= kNumerator, "a tick has to be at least as short as an instruction");
 
 uint64_t overhead = 0;  // instructions between two readings with nothing between them
 
 // A tick is no longer than an instruction (checked above), so every instruction has a tick of its own, the last one
 // that began before it ended: ticks = floor(n * kDenominator / kNumerator), and rounding up gives n back, exactly.
-uint64_t to_instructions(uint64_t ticks) { return (ticks * kNumerator + kDenominator - 1) / kDenominator; }
+uint64_t to_instructions(uint64_t ticks) {
+    uint32_t remainder;
+    return divide_by_small(ticks * kNumerator + kDenominator - 1, kDenominator, &remainder);
+}
 
 }  // namespace
 
