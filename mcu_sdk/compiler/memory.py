@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ ARENA = 1
 KV_CACHE = 2
 SHUFFLES = 200
 """Random orders that are tried when no sorted order reaches the lower bound; a few milliseconds each at most."""
+EXACT_BLOCKS = 7
+"""Plans of so few blocks are the smallest that there are: 5,040 orders, a fifth of a second at most."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,22 @@ def place(blocks: Sequence[Block]) -> tuple[list[int], int]:
     """An offset for each block, such that no two that meet overlap, and the total size.
 
     Each block goes to the lowest gap that takes it; that is tried in several orders (by size, by time and size, by
-    life span, then shuffles from a fixed seed) until one reaches the lower bound; the best is kept.
+    life span, then shuffles from a fixed seed) until one reaches the lower bound; the best is kept. Up to
+    EXACT_BLOCKS blocks every order is tried: none can do better.
     """
+    best, best_size = _place_in_some_orders(blocks)
+    if len(blocks) > EXACT_BLOCKS or best_size <= lower_bound(blocks):
+        return best, best_size
+    # In a plan of the least size, let every block sink as far as it can: placing the blocks by their offsets then, each
+    # into the lowest gap, gives no larger one. So one of the orders is as good as any plan.
+    for order in permutations(range(len(blocks))):
+        offsets, size = _first_fit(blocks, order)
+        if size < best_size:
+            best, best_size = offsets, size
+    return best, best_size
+
+
+def _place_in_some_orders(blocks: Sequence[Block]) -> tuple[list[int], int]:
     indices = range(len(blocks))
     orders = [
         sorted(indices, key=lambda i: (-blocks[i].size, blocks[i].first)),

@@ -14,6 +14,7 @@ from mcu_sdk.compiler.plan import compile_plan
 from mcu_sdk.compiler.pte import read_pte
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.pipeline import CompileOptions, compile_checkpoint
+from tests.checkpoints import FAMILIES
 
 blocks = st.lists(
     st.builds(
@@ -50,7 +51,40 @@ def test_a_plan_that_one_order_misses_is_found() -> None:
     assert place(given_blocks)[1] == lower_bound(given_blocks)
 
 
-@pytest.mark.parametrize("family", ["llama-odd", "gpt2"])
+def smallest(given_blocks: list[Block]) -> int:
+    """The least size of any plan, by trying every offset that a stack of other blocks can give."""
+    heights = {0}
+    for block in given_blocks:
+        heights |= {height + block.size for height in heights}
+    placed: list[tuple[Block, int]] = []
+
+    def search(left: list[Block], best: int) -> int:
+        if not left:
+            return max((at + block.size for block, at in placed), default=0)
+        block, rest = left[0], left[1:]
+        for at in sorted(heights):
+            if at + block.size >= best:
+                break
+            if all(not block.meets(b) or at + block.size <= t or t + b.size <= at for b, t in placed):
+                placed.append((block, at))
+                best = min(best, search(rest, best))
+                placed.pop()
+        return best
+
+    return search(given_blocks, sum(block.size for block in given_blocks) + 1)
+
+
+@given(st.lists(st.builds(lambda s, f, n: Block(16 * s, f, f + n), st.integers(1, 5), st.integers(0, 6),
+                          st.integers(0, 3)), min_size=1, max_size=6))  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_small_plans_are_the_smallest_possible(given_blocks: list[Block]) -> None:
+    assert place(given_blocks)[1] == smallest(given_blocks)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=[] if f in ("llama-odd", "gpt2") else [pytest.mark.slow]) for f in FAMILIES],
+)
 def test_the_arena_is_near_its_bound_and_the_cache_apart(
     family: str, checkpoint: Callable[[str], Path]
 ) -> None:
@@ -60,7 +94,7 @@ def test_the_arena_is_near_its_bound_and_the_cache_apart(
     plan = compile_plan(pte)
     assert plan.arena_bytes <= 1.05 * plan.peak_live_bytes
     caches = [b for b in pte.mutable_buffers if "cache" in b.name]
-    assert len(caches) == 4 and plan.kv_cache_bytes == sum(b.tensor.nbytes for b in caches)
+    assert len(caches) >= 4 and plan.kv_cache_bytes == sum(b.tensor.nbytes for b in caches)
 
 
 def test_no_step_copies_the_cache(checkpoint: Callable[[str], Path]) -> None:
