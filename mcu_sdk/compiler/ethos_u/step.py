@@ -7,6 +7,7 @@ becomes one input, and the new keys and values become one output.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,8 +102,10 @@ class NpuStep(nn.Module):
                 continue
             elif node in self._attention_of:
                 attention = self._attention_of[node]
-                source = [values[n] for n in (attention.query, attention.keys, attention.values)]
-                out, key_rows, value_rows = attend(attention, *source, mask, caches, self.observe_scores)
+                query, keys, held = (values[n] for n in (attention.query, attention.keys, attention.values))
+                out, key_rows, value_rows = attend(
+                    attention, query, keys, held, mask, caches, self.observe_scores
+                )
                 values[node] = (out, None)
                 new_keys.append(key_rows)
                 new_values.append(value_rows)
@@ -192,7 +195,8 @@ def _normalized(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tens
     """x / sqrt(mean(x^2) + eps) * weight; the mean's division is moved into the weight: one operation less."""
     size = x.shape[-1]
     root = torch.rsqrt((x * x).sum(-1, keepdim=True) + eps * size)
-    return x * root * (weight * size**0.5)
+    normalized: torch.Tensor = x * root * (weight * math.sqrt(size))
+    return normalized
 
 
 def _rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
