@@ -105,7 +105,7 @@ def test_mask_hides_every_score(llama: Fused) -> None:
 
 def test_masked_rows_of_the_cache_change_nothing(llama: Fused, quantized: QuantizedStep) -> None:
     """What an earlier text left behind the position in the cache must not show."""
-    model, step, windows = llama
+    _, step, windows = llama
     tokens, where = windows[:, 0], torch.zeros(len(windows), dtype=torch.long)
     rows = step_inputs(step, tokens, where, quantized.masked)
     filled = [torch.cat([row, row])[: quantized.batch] for row in rows]
