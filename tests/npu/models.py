@@ -233,6 +233,13 @@ MISCOMPILED = Case(
 )
 """Of this Vela 5.1.0 makes a 1 x 1 convolution that is padded by six rows: it reads one row of seven."""
 
+MISCOMPILED_SLICE = Case(
+    "miscompiled_slice",
+    _f(lambda cache, query: cache[:, 2:4] @ query),
+    ((1, 6, 64, 32), (1, 2, 32, 2)),
+)
+"""Of this Vela 5.1.0 makes products that all read the first of the sliced matrices."""
+
 _IN_16_BITS = [
     "linear",
     "linear_wide",

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 
 from mcu_sdk.npu.accelerator import accelerators
+from mcu_sdk.npu.blob import read_blob
+from mcu_sdk.npu.decode import decode
 from mcu_sdk.npu.errors import SimulationError
+from mcu_sdk.npu.opcodes import Elementwise
+from mcu_sdk.npu.operations import ElementwiseOperation
+from mcu_sdk.npu.stream import read_stream
 from tests.npu.comparison import count_mismatches, make_simulator
 from tests.npu.graphs import graphs
 from tests.npu.lowering import Lowered, compile_tosa, lower
-from tests.npu.models import MISCOMPILED, cases
+from tests.npu.models import MISCOMPILED, MISCOMPILED_SLICE, cases
 
 CASES = cases()
 GRAPHS = graphs()
@@ -64,3 +69,14 @@ def test_miscompiled_window_is_refused() -> None:
     lowered = lower(MISCOMPILED, "ethos-u55-128")
     with pytest.raises(SimulationError, match="it pads by 0, 0, 6, 0"):
         count_mismatches(lowered, make_simulator("ethos-u55-128"), [0])
+
+
+@pytest.mark.slow
+def test_vela_reads_one_sliced_matrix_for_all() -> None:
+    """What docs/npu_simulator.md says of slices: it is the stream that differs from the graph, not the simulator."""
+    lowered = lower(MISCOMPILED_SLICE, "ethos-u55-128")
+    operations = decode(read_stream(read_blob(lowered.blob).commands))
+    products = [o for o in operations if isinstance(o, ElementwiseOperation) and o.mode is Elementwise.MUL]
+    assert len(products) == 4  # two matrices times two columns
+    assert len({product.first.bases[0] for product in products}) == 1
+    assert count_mismatches(lowered, make_simulator("ethos-u55-128"), [0])[0] > 0
