@@ -69,6 +69,7 @@ class Generated:
             "arena_bytes": self.plan.arena_bytes,
             "kv_cache_bytes": self.plan.kv_cache_bytes,
             "regions": dict(self.layout.regions),
+            "placement": dict(self.layout.reasons),
             "peak_memory_bytes": peak_memory(),
             **self.facts,
         }
@@ -194,7 +195,27 @@ def _fit(board: Any, plan: Plan, language_model: LanguageModel | None) -> Layout
         kv_cache_bytes=plan.kv_cache_bytes,
         weights_bytes=plan.model_bytes,
         max_sequence_length=length,
+        traffic=step_traffic(plan),
     )
+
+
+def step_traffic(plan: Plan) -> dict[str, int]:
+    """The bytes of arena, kv_cache and weights that the calls of one step read and write, each operand counted whole.
+
+    Of an embedding table only the row that comes out is read; of a KV cache all positions count, as at its end.
+    """
+    from mcu_sdk.compiler.instruction import Space, Tensor
+
+    names = {Space.ARENA: "arena", Space.KV_CACHE: "kv_cache", Space.MODEL: "weights"}
+    total = dict.fromkeys(names.values(), 0)
+    for planned in plan.calls:
+        operands = [value for value in planned.instruction.arguments if isinstance(value, Tensor)]
+        looks_up = "embedding" in planned.instruction.operator
+        row = min((tensor.nbytes for tensor in operands if tensor.space is Space.ARENA), default=0)
+        for tensor in operands:
+            whole = not (looks_up and tensor.space is Space.MODEL)
+            total[names[tensor.space]] += tensor.nbytes if whole else min(row, tensor.nbytes)
+    return total
 
 
 def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | None) -> _Source:

@@ -153,7 +153,8 @@ def show(generated: Generated, as_json: bool) -> None:
         ("KV cache", "kv_cache_bytes", "kv_cache"),
     ):
         region = summary["regions"].get(section)
-        print(f"  {part:15} {summary[key]:>12,} bytes" + (f"  in {region}" if region else ""))
+        place = f"  in {region}: {summary['placement'].get(section, '')}" if region else ""
+        print(f"  {part:15} {summary[key]:>12,} bytes{place}")
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")
     print(f"  {'made with':15} {summary['peak_memory_bytes'] / 2**20:,.0f} MiB of this computer's memory")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mcu_sdk.errors import DoesNotFitError
-from mcu_sdk.project.board import Board, Region
+from mcu_sdk.project.board import Board, Placement, Region
+from mcu_sdk.project.placement import Item, Room, assign, explain
 
 CODE_ESTIMATE = 96 * 1024
 """Bytes of code and tables when nothing better is known: kernels, runtime and a tokenizer of a few thousand tokens."""
@@ -15,6 +17,8 @@ DATA_ESTIMATE = 4 * 1024
 
 VECTORS_BYTES = 1024
 _ALIGNMENT = 64  # of every section in the linker script
+
+_FREE = ("arena", "kv_cache", "weights")  # the sections that may have a choice; the others have one region
 
 _TITLES = {
     "vectors": "the vector table",
@@ -29,10 +33,14 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """The region of every section, and the bytes that are taken in every region. Empty for a host."""
+    """The region of every section, and the bytes that are taken in every region. Empty for a host.
+
+    `reasons`: for each section that could lie in several regions, why it lies where it does.
+    """
 
     regions: dict[str, str] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 def check_fit(
@@ -44,11 +52,12 @@ def check_fit(
     code_bytes: int = CODE_ESTIMATE,
     data_bytes: int = DATA_ESTIMATE,
     max_sequence_length: int | None = None,
+    traffic: Mapping[str, int] | None = None,
 ) -> Layout:
-    """Place every section in the first region that has room, in the board's order of preference.
+    """Place every section: what has one place only there, then arena, KV cache and weights as placement.py finds best.
 
-    All sizes in bytes; `max_sequence_length` (tokens) lets the advice say how long a KV cache would fit.
-    Raises DoesNotFitError: which section, which region, how many bytes too many, what would help.
+    All sizes in bytes; `max_sequence_length` (tokens) lets the advice say how long a KV cache would fit. `traffic` is
+    the bytes that a step reads and writes of arena, kv_cache and weights; without it, all of each once. Raises DoesNotFitError: which section, which region, how many bytes too many, what would help.
     """
     if board.placement is None:
         return Layout()
@@ -64,8 +73,13 @@ def check_fit(
     }
     regions: dict[str, str] = {}
     used = dict.fromkeys(board.regions, 0)
+    reasons: dict[str, str] = {}
     for section, size in sizes.items():
-        rounded = -(-size // _ALIGNMENT) * _ALIGNMENT
+        if section == _FREE[0]:
+            reasons = _place_freely(board, board.placement, sizes, traffic or {}, regions, used)
+        if section in regions:
+            continue
+        rounded = _rounded(size)
         candidates = [board.regions[name] for name in board.placement.of(section)]
         for region in candidates:
             if used[region.name] + rounded <= region.size:
@@ -74,7 +88,38 @@ def check_fit(
                 break
         else:
             _refuse(board, section, size, candidates, used, sizes, regions, max_sequence_length)
-    return Layout(regions, used)
+    return Layout(regions, used, reasons)
+
+
+def _rounded(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _place_freely(
+    board: Board,
+    placement: Placement,
+    sizes: Mapping[str, int],
+    traffic: Mapping[str, int],
+    regions: dict[str, str],
+    used: dict[str, int],
+) -> dict[str, str]:
+    """Add the sections that may lie in several regions to `regions` and `used`; returns why each lies where it does.
+
+    Adds nothing if they do not fit together: going on one by one then finds which is one too many.
+    """
+    items = [
+        Item(name, _rounded(sizes[name]), traffic.get(name, sizes[name]), placement.of(name))
+        for name in _FREE
+    ]
+    rooms = {name: Room(region.size - used[name], region.speed) for name, region in board.regions.items()}
+    found = assign(items, rooms)
+    if found is None:
+        return {}
+    for item in items:
+        regions[item.name] = found.regions[item.name]
+        used[found.regions[item.name]] += item.size
+    whole = {name: region.size for name, region in board.regions.items()}
+    return {item.name: explain(item, found.regions[item.name], rooms, whole) for item in items}
 
 
 def _refuse(

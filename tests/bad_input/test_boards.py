@@ -157,7 +157,7 @@ SMALL = {
         "smaller model",
     ),
     "weights": (
-        ('weights = ["sram", "ddr"]', 'weights = ["qram"]'),
+        ('weights = ["sram", "isram", "ddr"]', 'weights = ["qram"]'),
         "qram",
         "weights",
         "smaller model",
@@ -172,8 +172,8 @@ def test_a_model_that_is_too_large_for_a_region(
     what: str, refused: Refused, spoiled: Spoiled, generate: Callable[..., list[str]]
 ) -> None:
     change, region, title, advice = SMALL[what]
-    small = '[[region]]\nname = "qram"\norigin = 0x7000_0000\nsize = 1024\nkind = "ram"\n\n# A list is'
-    folder = spoiled(*change, "# A list is", small)
+    small = '[[region]]\nname = "qram"\norigin = 0x7000_0000\nsize = 1024\nkind = "ram"\n\n# Of several'
+    folder = spoiled(*change, "# Of several", small)
     message = refused(generate(folder), TOO_LARGE, f"'{region}'", title, advice)
     assert over_by(message) > 0
 
@@ -187,8 +187,8 @@ def test_the_length_that_is_advised_fits(
     """The KV cache of 16 positions against a region of 1 KiB; the advice, followed, generates."""
     from mcu_sdk import cli
 
-    small = '[[region]]\nname = "qram"\norigin = 0x7000_0000\nsize = 1024\nkind = "ram"\n\n# A list is'
-    board = spoiled("# A list is", small, 'kv_cache = ["dtcm", "isram", "ddr"]', 'kv_cache = ["qram"]')
+    small = '[[region]]\nname = "qram"\norigin = 0x7000_0000\nsize = 1024\nkind = "ram"\n\n# Of several'
+    board = spoiled("# Of several", small, 'kv_cache = ["dtcm", "isram", "ddr"]', 'kv_cache = ["qram"]')
     message = refused(generate(board), TOO_LARGE, "'qram'", "KV cache", "(now 16)")
     found = re.search(r"--max-cache-len (\d+)", message)
     assert found and 1 <= int(found[1]) < 16
@@ -200,6 +200,7 @@ def test_every_region_that_was_tried_is_told(
     refused: Refused, spoiled: Spoiled, generate: Callable[..., list[str]]
 ) -> None:
     board = spoiled('name = "sram"\norigin = 0x0100_0000\nsize = "2M"', 'name = "sram"\norigin = 0x0100_0000\nsize = 64',
-                    'size = "256M"', "size = 128")  # fmt: skip
-    message = refused(generate(board), TOO_LARGE, "'ddr' of 128 bytes", "sram cannot hold it either")
+                    'size = "4M"', "size = 96", 'arena = ["dtcm", "isram", "ddr"]', 'arena = "dtcm"',
+                    'kv_cache = ["dtcm", "isram", "ddr"]', 'kv_cache = "dtcm"', 'size = "256M"', "size = 128")  # fmt: skip
+    message = refused(generate(board), TOO_LARGE, "'ddr' of 128 bytes", "sram, isram cannot hold it either")
     assert over_by(message) > 10_000
