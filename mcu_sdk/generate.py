@@ -121,7 +121,7 @@ def generate(request: GenerateRequest) -> Generated:
     with step("Compiling the plan"):
         from mcu_sdk.compiler.plan import compile_plan
         from mcu_sdk.compiler.pte import read_pte
-        from mcu_sdk.compiler.weight_layout import layout_of
+        from mcu_sdk.compiler.weight_layout import layout_notes, layout_of
 
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
@@ -134,7 +134,10 @@ def generate(request: GenerateRequest) -> Generated:
     shared_layout = _fit(board.with_npu_memory(shared=True), plan, language_model) if shares else None
     with step(f"Writing the project to {destination}"):
         weight_layout = layout_of(pte.instructions)
-        facts = {**source.facts, "notes": list(pte.notes), "weight_layout": weight_layout}
+        notes = list(pte.notes)
+        if request.pte is not None:
+            notes += layout_notes(pte.instructions, helium=board.core.helium)
+        facts = {**source.facts, "notes": notes, "weight_layout": weight_layout}
         files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
         for number, delegate in enumerate(source.delegates):
             files[f"delegate_{number}.tosa"] = delegate.tosa

@@ -21,3 +21,15 @@ def layout_of(instructions: Iterable[Instruction]) -> WeightLayout:
     """What a .pte's instructions read: weights that are packed at all are packed for Helium."""
     packed = any(instruction.overload.startswith("packed") for instruction in instructions)
     return "helium-8x16" if packed else "rows"
+
+
+def layout_notes(instructions: Iterable[Instruction], *, helium: bool) -> list[str]:
+    """What to say of a .pte of this SDK whose weights lie row by row, though the core has Helium."""
+    instructions = list(instructions)
+    linears = sum(instruction.operator.startswith("mcu::linear_s8") for instruction in instructions)
+    if not helium or linears == 0 or layout_of(instructions) != "rows":
+        return []
+    return [
+        f"The weights of {linears} linears lie row by row. Compiled for the board, compile_module(..., board=...), they "
+        "take about half the instructions."
+    ]

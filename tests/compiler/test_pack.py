@@ -16,7 +16,7 @@ from mcu_sdk.compiler.lower import lower
 from mcu_sdk.compiler.pack import pack_weights
 from mcu_sdk.compiler.plan import compile_plan
 from mcu_sdk.compiler.pte import Pte, read_pte
-from mcu_sdk.compiler.weight_layout import layout_of
+from mcu_sdk.compiler.weight_layout import layout_notes, layout_of
 
 mcu = torch.ops.mcu
 LAYOUT = "helium-8x16"
@@ -158,6 +158,11 @@ def test_a_packed_pte_runs_and_compiles(module: nn.Module, inputs: torch.Tensor)
     assert weights
     assert all(weight.offset % 16 == 0 for weight in weights)
     assert (layout_of(plain.instructions), layout_of(packed.instructions)) == ("rows", LAYOUT)
+    assert (
+        layout_notes(packed.instructions, helium=True) == layout_notes(plain.instructions, helium=False) == []
+    )
+    (note,) = layout_notes(plain.instructions, helium=True)
+    assert "The weights of 2 linears lie row by row" in note
     functions = {planned.call.function for planned in compile_plan(packed).calls}
     assert any(function.endswith("_packed") for function in functions)
 
