@@ -99,7 +99,9 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     if options.npu is not None:
         return _compile_for_npu(checkpoint, options, options.npu)
     quantized, metadata, facts = quantized_step(checkpoint, options)
-    with step("Lowering to ExecuTorch and planning memory"):
+    from mcu_sdk.compiler.provenance import without_provenance
+
+    with step("Lowering to ExecuTorch and planning memory"), without_provenance():
         from mcu_sdk.compiler.lower import lower
         from mcu_sdk.compiler.pack import pack_weights
 
@@ -111,7 +113,9 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
 def _compile_for_npu(checkpoint: Checkpoint, options: CompileOptions, target: NpuTarget) -> CompiledModel:
     target.check()
     quantized, metadata, facts = npu_step(checkpoint, options, target)
-    with step(f"Lowering to one delegate for {target.accelerator}"):
+    from mcu_sdk.compiler.provenance import without_provenance
+
+    with step(f"Lowering to one delegate for {target.accelerator}"), without_provenance():
         from mcu_sdk.compiler.ethos_u.compile import lower_decoder
 
         compiled = lower_decoder(quantized, target, metadata)

@@ -74,21 +74,31 @@ def attend(
     planes, queries = batch * kv_heads, heads // kv_heads
     key_scale = attention.key_scale.reshape(1, kv_heads, 1, size)
     value_scale = attention.value_scale.reshape(1, kv_heads, 1, size)
-    old_keys = caches[0][:, begin : begin + kv_heads].reshape(planes, length, size)
-    old_values = caches[1][:, begin : begin + kv_heads].reshape(planes, size, length)
     new_keys, new_values = keys * (1 / key_scale), values * (1 / value_scale)
     grouped = query.reshape(batch, kv_heads, queries, size) * (key_scale * attention.scale)
-    columns = grouped.reshape(planes, queries, size).transpose(1, 2)
-    old_scores = torch.bmm(old_keys, columns).transpose(1, 2)  # [planes, queries, S]
+    old_scores = _times_cached(caches[0], begin, grouped)
     if observe_scores is not None:
         observe_scores(old_scores)
-    old_scores = old_scores.reshape(batch, kv_heads, queries, length) + mask.reshape(batch, 1, 1, length)
+    old_scores = old_scores + mask.reshape(batch, 1, 1, length)
+    columns = grouped.reshape(planes, queries, size).transpose(1, 2)
     new_scores = torch.bmm(new_keys.reshape(planes, 1, size), columns).transpose(1, 2)
     scores = torch.cat([old_scores, new_scores.reshape(batch, kv_heads, queries, 1)], -1)
     weights = torch.exp(scores - scores.amax(-1, keepdim=True))
     inverse = torch.reciprocal(weights.sum(-1, keepdim=True))
-    columns = weights[..., :length].reshape(planes, queries, length).transpose(1, 2)
-    mixed = torch.bmm(old_values, columns).transpose(1, 2).reshape(batch, kv_heads, queries, size)
+    mixed = _times_cached(caches[1], begin, weights[..., :length])
     mixed = mixed + weights[..., length:] * new_values
     out = mixed * inverse * value_scale
     return out.reshape(batch, heads, 1, size), new_keys, new_values
+
+
+def _times_cached(cache: torch.Tensor, begin: int, rows: torch.Tensor) -> torch.Tensor:
+    """Planes begin .. begin + heads of a cache [B, R, m, n] times rows [B, heads, q, n] -> [B, heads, q, m].
+
+    One plane at a time: of several that are sliced from a larger tensor Vela 5.1.0 multiplies the first with every
+    row (docs/npu_simulator.md).
+    """
+    products = [
+        torch.bmm(cache[:, begin + head], rows[:, head].transpose(1, 2)).transpose(1, 2).unsqueeze(1)
+        for head in range(rows.shape[1])
+    ]
+    return torch.cat(products, 1)

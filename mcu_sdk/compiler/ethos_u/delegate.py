@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from executorch.backends.arm.ethosu import EthosUCompileSpec, EthosUPartitioner
 from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge_transform_and_lower
+from executorch.exir.lowered_backend_module import LoweredBackendModule
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -26,6 +27,9 @@ from mcu_sdk.errors import ModelError
 
 BORDER = ("quantized_decomposed.quantize_per_tensor", "quantized_decomposed.dequantize_per_tensor")
 """Calls between the processor's floats and the delegate's integers."""
+
+ARTIFACT_FOLDER = "debug_artifact_path"
+"""ExecuTorch's name for the compile spec that says where intermediate files go."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def partition(program: ExportedProgram, target: NpuTarget, folder: Path) -> Edge
     printed = io.StringIO()
     with _quiet(), contextlib.redirect_stdout(printed):
         try:
-            return to_edge_transform_and_lower(
+            edge = to_edge_transform_and_lower(
                 program, partitioner=[EthosUPartitioner(spec)], compile_config=config
             )
         except SystemExit as error:  # Vela's own command line
@@ -103,6 +107,15 @@ def partition(program: ExportedProgram, target: NpuTarget, folder: Path) -> Edge
             raise _refused(
                 target, f"{type(error).__name__}: {_first_line(error)}", printed.getvalue()
             ) from error
+    _forget_folder(edge)
+    return edge
+
+
+def _forget_folder(edge: EdgeProgramManager) -> None:
+    """Take the folder of Vela's files out of what the .pte keeps: it is another one each time."""
+    for module in edge.exported_program().graph_module.modules():
+        if isinstance(module, LoweredBackendModule):
+            module.compile_specs[:] = [spec for spec in module.compile_specs if spec.key != ARTIFACT_FOLDER]
 
 
 def lower_whole(program: ExportedProgram, target: NpuTarget, name: str) -> Delegate:
