@@ -1,7 +1,8 @@
-"""Bits per byte on a text: the float checkpoint in PyTorch against the int8 firmware, run on the host.
+"""Bits per byte on a text: the float checkpoint in PyTorch against the quantized one.
 
 The int8 figure comes from the same C++ sources that run on the device, built for the host; the digests of `verify`
-are what carries it over.
+are what carries it over. For an NPU it comes from the quantized step in PyTorch with the NPU's roundings, many windows
+at a time; that its integers are the device's is a test's to show.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 BATCH = 8
 """Windows that the float model reads at once."""
+
+NPU_BATCH = 128
+"""Windows that an NPU's step reads side by side."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,26 @@ def int8_score(library: Path, text: Text) -> float:
     return text.bits_per_byte(total)
 
 
+def npu_score(checkpoint: Checkpoint, options: CompileOptions, text: Text) -> float:
+    """Bits per byte of the quantized step in PyTorch, with the NPU's integers (ethos_u/arithmetic.py)."""
+    import torch
+
+    from mcu_sdk.compiler.ethos_u.score import total_loss
+    from mcu_sdk.pipeline import npu_step
+
+    assert options.npu is not None
+    windows = [torch.from_numpy(part) for part in text.windows()]
+    full = [part for part in windows if len(part) == text.window]
+    with quiet_libraries():
+        quantized, _, _ = npu_step(checkpoint, options, options.npu, batch=min(len(full), NPU_BATCH) or 1)
+    with step(f"Measuring {options.npu.accelerator} on {len(text.ids):,} tokens"):
+        total = total_loss(quantized, torch.stack(full)) if full else 0.0
+        for part in windows:
+            if len(part) != text.window:
+                total += total_loss(quantized, part[None])
+    return text.bits_per_byte(total)
+
+
 def evaluate(
     model: str | None,
     text_path: Path,
@@ -138,6 +162,11 @@ def evaluate(
         reference = float_score(checkpoint, text)
     scores = [Score("float32 checkpoint (PyTorch)", reference, 0.0)]
     for options in variants:
+        if options.npu is not None:
+            name = f"{options.npu.accelerator}, {options.npu.activation_bits}-bit activations (PyTorch)"
+            value = npu_score(checkpoint, options, text)
+            scores.append(Score(name, value, (value / reference - 1) * 100))
+            continue
         with tempfile.TemporaryDirectory(prefix="mcu-sdk-evaluate-") as folder:
             library = _host_library(model, options, Path(folder) / "project", use_cache)
             name = f"int8, activations {options.activations}, KV scales {options.cache_scales}"

@@ -94,7 +94,7 @@ def bounded_mask(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -
 def _prepare(step: NpuStep, target: NpuTarget, batch: int) -> GraphModule:
     exported = torch.export.export(step, step.example_inputs(batch), strict=False)
     module = exported.module(check_guards=False)
-    prepared: GraphModule = prepare_pt2e(module, StepQuantizer(compile_spec(target)))
+    prepared: GraphModule = prepare_pt2e(module, StepQuantizer(compile_spec(target), target.activation_bits))
     return prepared
 
 

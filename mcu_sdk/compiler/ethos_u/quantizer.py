@@ -25,6 +25,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
+from mcu_sdk.compiler.ethos_u.target import ActivationBits
 from mcu_sdk.compiler.fuse.graph import args, aten, is_call
 
 SMALLEST_SCALE = 2.0**-30
@@ -74,7 +75,9 @@ LOGISTIC_INPUT = FixedQParamsQuantizationSpec(
 
 CACHES = 2
 
-PRODUCTS = (aten.linear.default, aten.bmm.default)
+ATTENTION = (aten.bmm.default, aten.matmul.default)
+"""Products with the cache; before its decomposition a bmm may be a matmul."""
+
 LOGISTIC = (aten.sigmoid.default, aten.tanh.default)
 
 
@@ -91,23 +94,24 @@ class _Nodes(NodeFinder):  # type: ignore[misc]  # executorch carries no types
         return self.name
 
 
-def is_product(node: object) -> bool:
-    """A matrix product, or before its decomposition a matmul."""
-    return is_call(node, *PRODUCTS, aten.matmul.default)
-
-
 class StepQuantizer(Quantizer):  # type: ignore[misc]
     """EthosUQuantizer for an NpuStep: INT8 where matrix products read, CACHED what is cached, INT16 elsewhere.
 
-    The module's last inputs are the caches of keys and of values, its last outputs what goes into them.
+    With `activation_bits` 16 linears read INT16 too, and only the products with the 8-bit cache read INT8. The module's
+    last inputs are the caches of keys and of values, its last outputs what goes into them.
     """
 
-    def __init__(self, spec: EthosUCompileSpec) -> None:
+    def __init__(self, spec: EthosUCompileSpec, activation_bits: ActivationBits = 8) -> None:
         super().__init__()
+        self.narrow = ATTENTION if activation_bits == 16 else (aten.linear.default, *ATTENTION)
         self.inner = EthosUQuantizer(spec)
-        self.inner.set_global(TOSAQuantizationConfig(INT16, INT16, WEIGHT, None))
-        products = TOSAQuantizationConfig(INT8, INT16, WEIGHT, get_symmetric_quantization_config().bias)
-        self.inner.set_node_finder(products, _Nodes(is_product, "products"))
+        bias = get_symmetric_quantization_config().bias
+        self.inner.set_global(TOSAQuantizationConfig(INT16, INT16, WEIGHT, bias))
+        narrow = TOSAQuantizationConfig(INT8, INT16, WEIGHT, bias)
+        self.inner.set_node_finder(narrow, _Nodes(self._is_narrow, "products"))
+
+    def _is_narrow(self, node: Node) -> bool:
+        return is_call(node, *self.narrow)
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         transformed: GraphModule = self.inner.transform_for_annotation(model)
@@ -125,27 +129,33 @@ class StepQuantizer(Quantizer):  # type: ignore[misc]
                 annotation.output_qspec = outputs[node]
             for source, spec in annotation.input_qspec_map.items():
                 if source.op != "get_attr" and not isinstance(spec, SharedQuantizationSpec):
-                    annotation.input_qspec_map[source] = _input_spec(node, source, outputs)
+                    annotation.input_qspec_map[source] = self._input_spec(node, source, outputs)
         return annotated
 
     def _output_spec(self, node: Node) -> QuantizationSpecBase:
-        return INT8 if node.op != "placeholder" and _feeds_products_only(node) else INT16
+        return INT8 if node.op != "placeholder" and self._feeds_narrow_only(node) else INT16
+
+    def _feeds_narrow_only(self, node: Node) -> bool:
+        users = list(node.users)
+        return bool(users) and all(
+            self._is_narrow(user) or (_is_shared(user) and self._feeds_narrow_only(user)) for user in users
+        )
+
+    def _input_spec(
+        self, node: Node, source: Node, outputs: dict[Node, QuantizationSpecBase]
+    ) -> QuantizationSpecBase:
+        """What `node` reads `source` as, given what the values behind views are written as."""
+        written = outputs.get(_origin(source), INT16)
+        if written is CACHED:
+            return CACHED
+        if self._is_narrow(node):
+            return INT8
+        if is_call(node, *LOGISTIC):
+            return LOGISTIC_INPUT
+        return written if _is_shared(node) else INT16
 
     def validate(self, model: GraphModule) -> None:
         self.inner.validate(model)
-
-
-def _input_spec(node: Node, source: Node, outputs: dict[Node, QuantizationSpecBase]) -> QuantizationSpecBase:
-    """What `node` reads `source` as, given what the values behind views are written as."""
-    origin = _origin(source)
-    written = outputs.get(origin, INT16)
-    if written is CACHED:
-        return CACHED
-    if is_product(node):
-        return INT8
-    if is_call(node, *LOGISTIC):
-        return LOGISTIC_INPUT
-    return written if _is_shared(node) else INT16
 
 
 def _values(model: GraphModule, cached: bool) -> list[Node]:
@@ -177,10 +187,3 @@ def _origin(node: Node) -> Node:
     while _is_shared(node):
         node = node.all_input_nodes[0]
     return node
-
-
-def _feeds_products_only(node: Node) -> bool:
-    users = list(node.users)
-    return bool(users) and all(
-        is_product(user) or (_is_shared(user) and _feeds_products_only(user)) for user in users
-    )
