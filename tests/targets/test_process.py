@@ -138,8 +138,10 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert wait_until_gone(int(pid_file.read_text()))
 
 
-def test_sigterm_on_the_command_line_leaves_nothing_behind(tmp_path: Path) -> None:
-    """As `timeout` sends it: the simulator is in a session of its own and would not get it."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_command_line_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    """SIGTERM as `timeout` sends it: the simulator is in a session of its own and would not get it. SIGKILL as the
+    kernel sends it when memory runs out: nobody is left to clean up."""
     pid_file = tmp_path / "pid"
     code = f"""
 import sys
@@ -157,8 +159,8 @@ cli.main([])
             if pid_file.exists() and pid_file.read_text():
                 break
             time.sleep(0.05)
-        parent.terminate()
-        assert parent.wait(20) == 128 + signal.SIGTERM
+        parent.send_signal(number)
+        assert parent.wait(20) == (-number if number is signal.SIGKILL else 128 + number)
     finally:
         parent.kill()
         parent.wait()
