@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,9 +18,11 @@ from mcu_sdk.errors import PteError, UsageError
 if TYPE_CHECKING:
     from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
     from mcu_sdk.compiler.plan import Plan
+    from mcu_sdk.compiler.pte import Pte
     from mcu_sdk.pipeline import CompileOptions
     from mcu_sdk.project.board import Board
     from mcu_sdk.project.fit import Layout
+    from mcu_sdk.project.npu_details import NpuDetails
     from mcu_sdk.project.render import LanguageModel, Optimize
 
 
@@ -102,6 +105,7 @@ def generate(request: GenerateRequest) -> Generated:
     Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
     """
     from mcu_sdk.project.board import load_board
+    from mcu_sdk.project.npu_details import details_files
     from mcu_sdk.project.render import ProjectInputs, render_project, slug
     from mcu_sdk.project.target import check_delegates, choose_target
 
@@ -141,6 +145,8 @@ def generate(request: GenerateRequest) -> Generated:
         files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
         for number, delegate in enumerate(source.delegates):
             files[f"delegate_{number}.tosa"] = delegate.tosa
+        if npu is not None:
+            files |= details_files(_npu_details(pte, plan, source))
         if source.names is not None:
             files["names.json"] = (json.dumps({"instructions": source.names}, indent=1) + "\n").encode()
         project = render_project(
@@ -162,6 +168,23 @@ def generate(request: GenerateRequest) -> Generated:
             destination,
         )
     return Generated(project, source.name, plan, layout, facts)
+
+
+def _npu_details(pte: Pte, plan: Plan, source: _Source) -> NpuDetails:
+    """What the report says of the NPU's part."""
+    from mcu_sdk.compiler.instruction import Tensor
+    from mcu_sdk.compiler.pte import ETHOS_U
+    from mcu_sdk.npu.blob import read_blob
+    from mcu_sdk.project.npu_details import NpuDetails, count_operations
+
+    blobs = [i.arguments[0] for i in pte.instructions if i.operator == f"delegate::{ETHOS_U}"]
+    streams = [read_blob(bytes(blob.data or b"")).commands for blob in blobs if isinstance(blob, Tensor)]
+    return NpuDetails(
+        operations=count_operations(streams),
+        calls=len(plan.calls) - len(streams),
+        left=tuple(source.facts.get("cpu_operators") or ()),
+        estimates=tuple(delegate.vela_summary for delegate in source.delegates),
+    )
 
 
 UNBUILDABLE = re.compile(r'["\\;|\x00-\x1f\x7f]')
@@ -244,23 +267,47 @@ def _from_pte(request: GenerateRequest, path: Path) -> _Source:
             f"--pte takes a file that ExecuTorch wrote; {path} could not be read: {error.strerror or error}.",
             hint="Check the path.",
         ) from error
-    names = _names_beside(path)
-    return _Source(request.name or path.stem, data, names, request.tokenizer, {})
+    beside = _read_beside(path)
+    names = _names_of(beside)
+    facts: dict[str, Any] = {}
+    delegates: tuple[DelegateArtifact, ...] = ()
+    if beside.get("pte_sha256") == hashlib.sha256(data).hexdigest():
+        facts = dict(beside.get("facts") or {})
+        delegates = _delegates_beside(path, facts)
+    return _Source(request.name or path.stem, data, names, request.tokenizer, facts, delegates)
 
 
-def _names_beside(path: Path) -> tuple[str, ...] | None:
-    """The module paths of the .pte's instructions, when a file of ours with them lies beside it."""
+def _read_beside(path: Path) -> dict[str, Any]:
+    """The file of ours beside a .pte that says what is in it (module.write_compiled), or a project's names.json."""
     own = path.with_suffix(".names.json")
     try:
-        content = json.loads(
-            (own if own.is_file() else path.parent / "names.json").read_text(encoding="utf-8")
-        )
-        names = content["instructions"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        text = (own if own.is_file() else path.parent / "names.json").read_text(encoding="utf-8")
+        content = json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _names_of(beside: dict[str, Any]) -> tuple[str, ...] | None:
+    """The module paths of the .pte's instructions."""
+    names = beside.get("instructions")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None
     return tuple(names)
+
+
+def _delegates_beside(path: Path, facts: dict[str, Any]) -> tuple[DelegateArtifact, ...]:
+    """The delegates' graphs and estimates; nothing unless all are there."""
+    count = facts.get("npu_delegates")
+    found = []
+    for number in range(count if isinstance(count, int) else 0):
+        name = f"{path.stem}.delegate_{number}"
+        try:
+            files = {file: path.with_name(file).read_bytes() for file in DelegateArtifact.file_names(name)}
+            found.append(DelegateArtifact.from_files(name, files))
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
+    return tuple(found)
 
 
 LONGEST_SEQUENCE = 1 << 20

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mcu_sdk.compiler.ethos_u.target import ActivationBits, NpuTarget, default_target
 from mcu_sdk.compiler.weight_layout import WeightLayout, layout_for
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError, UsageError
-from mcu_sdk.pipeline import Activations, CompiledModel, check_finite, reproducible
+from mcu_sdk.pipeline import Activations, CompiledModel, CompileOptions, check_finite, reproducible
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +34,8 @@ def compile_module(
     activations: Activations = "static",
     border: Border = "float",
     board: str | None = None,
+    target: str | None = None,
+    activation_bits: ActivationBits = 8,
     output: str | Path | None = None,
 ) -> CompiledModel:
     """Quantize a module to int8 and lower it to a .pte, ready for `mcu-sdk generate --pte`.
@@ -41,8 +45,10 @@ def compile_module(
     of linears (with ReLUs or clamps between them) int8 from end to end, "dynamic" finds each linear's input scale at
     run time. `border`: "float" takes and gives float32; "int8" (static only) takes and gives int8, the scales being
     in `facts["inputs"]` and `facts["outputs"]` (real = scale * (q - zero_point)). `board`: a name or a folder, as
-    `generate --board` takes; the weights are laid out for its core (every core can read them). `output`: where to
-    write the .pte; the names of its operations go beside it.
+    `generate --board` takes; the weights are laid out for its core (every core can read them). `target`:
+    an Ethos-U, such as "ethos-u55-128" (of `board`, where one is named), with `activation_bits` wide activations; what
+    ExecuTorch's partitioner leaves to the processor is in `facts["cpu_operators"]` with its reasons. `output`: where
+    to write the .pte; the names of its operations, and each delegate's TOSA graph, go beside it.
 
     The module is called as it is in `eval()`; it is left as it was. Raises UsageError for arguments that do not go
     together, BoardError for a board that does not exist, ModelError for a
@@ -50,6 +56,9 @@ def compile_module(
     output that cannot be written.
     """
     _check(activations, border, output)
+    npu = _npu(target, board, activation_bits)
+    if npu is not None and (activations, border) != ("static", "float"):
+        raise UsageError("An Ethos-U takes static activations and, here, float32 at the border.")
     layout = _layout(board)
     example = _call(example_inputs, "example_inputs")
     calls = [_call(inputs, "calibration") for inputs in calibration] or [example]
@@ -57,7 +66,10 @@ def compile_module(
         training = {part: part.training for part in module.modules()}
         module.eval()
         try:
-            compiled = _compile(module, example, calls, activations, border, layout)
+            if npu is not None:
+                compiled = _compile_for_npu(module, calls, npu)
+            else:
+                compiled = _compile(module, example, calls, activations, border, layout)
         finally:
             for part, was in training.items():
                 part.training = was
@@ -66,11 +78,29 @@ def compile_module(
     return compiled
 
 
+def compile_loaded(module: torch.nn.Module, calls: list[Inputs], options: CompileOptions) -> CompiledModel:
+    """What `compile_module` does for a checkpoint's model in evaluation mode; `calls[0]` is the example."""
+    if options.npu is not None:
+        return _compile_for_npu(module, calls, options.npu)
+    return _compile(module, calls[0], calls, "static", "float", options.weight_layout)
+
+
 def write_compiled(compiled: CompiledModel, path: Path) -> None:
-    """Write the .pte, and the names of its operations beside it, where `generate --pte` looks for them."""
+    """Write the .pte, and beside it, where `generate --pte` looks: its operations' names and what is known of it.
+
+    NAME.names.json belongs to the .pte with the SHA-256 in it; NAME.delegate_<n>.tosa is a delegate's TOSA graph,
+    and .json Vela's estimates for it.
+    """
     path.write_bytes(compiled.pte)
-    names = json.dumps({"instructions": compiled.names}, indent=1) + "\n"
-    path.with_suffix(".names.json").write_text(names, encoding="utf-8")
+    content = {
+        "instructions": compiled.names,
+        "pte_sha256": hashlib.sha256(compiled.pte).hexdigest(),
+        "facts": compiled.facts,
+    }
+    path.with_suffix(".names.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    for number, delegate in enumerate(compiled.delegates):
+        for name, data in replace(delegate, name=f"{path.stem}.delegate_{number}").files().items():
+            path.with_name(name).write_bytes(data)
 
 
 def _check(activations: str, border: str, output: str | Path | None) -> None:
@@ -108,6 +138,38 @@ def _layout(board: str | None) -> WeightLayout:
     from mcu_sdk.project.board import load_board
 
     return layout_for(helium=board is not None and load_board(board).core.helium)
+
+
+def _npu(target: str | None, board: str | None, bits: ActivationBits) -> NpuTarget | None:
+    if target is None:
+        return None
+    from mcu_sdk.project.board import load_board
+    from mcu_sdk.project.target import choose_target
+
+    npu = (
+        default_target(target, bits)
+        if board is None
+        else choose_target(load_board(board), target, activation_bits=bits)
+    )
+    if npu is not None:
+        npu.check()
+    return npu
+
+
+def _compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget) -> CompiledModel:
+    from mcu_sdk.compiler.provenance import without_provenance
+
+    with step(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
+        from mcu_sdk.compiler.ethos_u.module import compile_module_npu
+
+        _check_calibration(calls, calls[0])
+        compiled = compile_module_npu(module, calls[0], calls, npu)
+    facts = {
+        "activations": "static",
+        "parameters": sum(p.numel() for p in module.parameters()),
+        **compiled.facts,
+    }
+    return CompiledModel(compiled.pte, compiled.names, facts, compiled.delegates)
 
 
 def _compile(

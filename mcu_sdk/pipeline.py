@@ -97,6 +97,11 @@ def _kept(key: str) -> CompiledModel | None:
 
 def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     if options.npu is not None:
+        from mcu_sdk.model.encoder import encoder_architecture
+
+        architecture = encoder_architecture(checkpoint)
+        if architecture is not None:
+            return _compile_encoder(checkpoint, architecture, options)
         return _compile_for_npu(checkpoint, options, options.npu)
     quantized, metadata, facts = quantized_step(checkpoint, options)
     from mcu_sdk.compiler.provenance import without_provenance
@@ -110,6 +115,16 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     return CompiledModel(lowered.pte, lowered.names, facts)
 
 
+def _compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileOptions) -> CompiledModel:
+    from mcu_sdk.model.encoder import example_calls, load_encoder
+    from mcu_sdk.module import compile_loaded
+
+    with step(f"Loading PyTorch and the checkpoint, a {architecture}"):
+        encoder = load_encoder(checkpoint, architecture)
+        calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
+    return compile_loaded(encoder, calls, options)
+
+
 def _compile_for_npu(checkpoint: Checkpoint, options: CompileOptions, target: NpuTarget) -> CompiledModel:
     target.check()
     quantized, metadata, facts = npu_step(checkpoint, options, target)
@@ -119,7 +134,7 @@ def _compile_for_npu(checkpoint: Checkpoint, options: CompileOptions, target: Np
         from mcu_sdk.compiler.ethos_u.compile import lower_decoder
 
         compiled = lower_decoder(quantized, target, metadata)
-    return CompiledModel(compiled.pte, compiled.names, {**facts, **compiled.facts}, (compiled.delegate,))
+    return CompiledModel(compiled.pte, compiled.names, {**facts, **compiled.facts}, compiled.delegates)
 
 
 def npu_step(

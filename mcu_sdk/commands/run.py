@@ -101,7 +101,13 @@ def run_command(
             if shows_text:
                 _say("\n")
     report = make_report(
-        opened.manifest.name, opened.board, built, transcript, target=target, npu=opened.npu_on(target)
+        opened.manifest.name,
+        opened.board,
+        built,
+        transcript,
+        target=target,
+        npu=opened.npu_on(target),
+        npu_details=opened.npu_details(),
     )
     if as_json:
         print(json.dumps(report.to_json(), indent=2))

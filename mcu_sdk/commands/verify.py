@@ -70,6 +70,7 @@ def verify_command(
         verdict.device,
         target=target,
         npu=opened.npu_on(target),
+        npu_details=opened.npu_details(),
         agreement="ok" if verdict.ok else "DIFFERS",
     )
     if as_json:

@@ -41,12 +41,20 @@ def lower(
     when ExecuTorch refuses the program.
     """
     import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
+
+    return lower_edge(_to_edge(program, metadata, cortex_m_passes))
+
+
+def lower_edge(edge: EdgeProgramManager) -> Lowered:
+    """The last stage, for a program that is in the edge dialect: writes in place, planned memory, the file.
+
+    Raises ModelError when ExecuTorch refuses the program.
+    """
     from executorch.exir import ExecutorchBackendConfig
     from executorch.exir.passes import MemoryPlanningPass
 
     from mcu_sdk.compiler.memory import plan_memory
 
-    edge = _to_edge(program, metadata, cortex_m_passes)
     _write_in_place(edge)
     config = ExecutorchBackendConfig(
         run_reinplace_pass=False,

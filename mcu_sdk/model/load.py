@@ -175,6 +175,15 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
         ) from error
     model: PreTrainedModel
     model, info = loaded
+    check_weights(name, model, info)
+    model.eval()
+    return model
+
+
+def check_weights(name: str, model: PreTrainedModel, info: dict[str, Any]) -> None:
+    """Raises ModelError for missing weights (`info` is what transformers said on loading) and ones that are not finite."""
+    import torch
+
     if info.get("missing_keys"):
         missing = sorted(info["missing_keys"])
         raise ModelError(
@@ -188,5 +197,3 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
             f"Finite weights were expected; {broken} of {name} holds infinities or NaNs.",
             hint="The checkpoint is damaged, or was saved in a type too narrow for it.",
         )
-    model.eval()
-    return model

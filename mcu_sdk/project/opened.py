@@ -9,6 +9,7 @@ from pathlib import Path
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.project.manifest import Manifest, read_manifest
+from mcu_sdk.project.npu_details import NpuDetails, read_details
 from mcu_sdk.targets.protocol import Request
 
 DEFAULT_STEPS = 3
@@ -32,6 +33,10 @@ class Project:
         """The NPU that parts of the model were compiled for, by Vela's name."""
         target = self.manifest.options.get("target")
         return str(target) if str(target).startswith("ethos-") else None
+
+    def npu_details(self) -> NpuDetails | None:
+        """What `generate` knew of the NPU's part."""
+        return read_details(self.folder / "model") if self.accelerator is not None else None
 
     def npu_on(self, target: str) -> str | None:
         """What stands for the NPU on `target` (a simulator, a port, or this computer), for a report; None without one."""

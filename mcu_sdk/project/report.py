@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mcu_sdk.project.board import Board
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.map import LibraryPart
+from mcu_sdk.project.npu_details import NpuDetails
 from mcu_sdk.project.stack import StackBound
 from mcu_sdk.targets.protocol import Transcript
 
@@ -51,12 +52,15 @@ class Report:
     regions: tuple[RegionUse, ...] = ()
     target: str | None = None
     npu: str | None = None
+    npu_details: NpuDetails | None = None
     run: Transcript | None = None
     agreement: str | None = None
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each line, without the regions."""
         rows = [("NPU", self.npu)] if self.npu is not None else []
+        if self.npu_details is not None:
+            rows += ([] if rows else [("NPU", "")]) + self.npu_details.rows()
         sizes = (
             ("flash", self.flash),
             ("  weights (.pte)", self.weights),
@@ -111,6 +115,7 @@ class Report:
             "board": self.board,
             "target": self.target,
             "npu": self.npu,
+            "npu_details": self.npu_details.to_json() if self.npu_details is not None else None,
             "flash_bytes": self.flash,
             "weights_bytes": self.weights,
             "code_bytes": self.code,
@@ -133,7 +138,8 @@ class Report:
         if self.regions:
             lines += ["", "| region | used | of | |", "|---|---:|---:|---|"]
             lines += [f"| {r.name} | {r.used:,} | {r.size:,} | {r.bar} |" for r in self.regions]
-        return "\n".join(lines) + "\n"
+        layers = self.npu_details.to_markdown() if self.npu_details is not None else ""
+        return "\n".join(lines) + "\n" + layers
 
     def to_terminal(self) -> RenderableType:
         """What rich prints."""
@@ -146,15 +152,25 @@ class Report:
         table.add_column(overflow="fold")
         for label, value in self.rows():
             table.add_row(Text(label), Text(value))
+        parts: list[RenderableType] = [Text(f"{self.name} on {self.board}", style="bold"), table]
+        slowest = self.npu_details.slowest_layers() if self.npu_details is not None else []
+        if slowest:
+            layers = Table(title="most cycles by Vela's estimate", title_justify="left", box=None)
+            for heading in ("layer", "on the NPU", "cycles", "MACs", "SRAM"):
+                layers.add_column(heading, justify="left" if heading in ("layer", "on the NPU") else "right")
+            for layer in slowest:
+                numbers = (f"{layer.cycles:,}", f"{layer.macs:,}", f"{layer.memory_bytes:,}")
+                layers.add_row(Text(layer.name), Text(layer.npu_operator), *numbers)
+            parts += [Text(""), layers]
         if not self.regions:
-            return Group(Text(f"{self.name} on {self.board}", style="bold"), table)
+            return Group(*parts)
         regions = Table.grid(padding=(0, 2))
         for column in range(4):
             regions.add_column(justify="right" if column in (2, 3) else "left")
         for use in self.regions:
             share = f"{100 * use.used / use.size:.1f} %"
             regions.add_row(use.name, Text(use.bar), f"{use.used:,} of {use.size:,}", share)
-        return Group(Text(f"{self.name} on {self.board}", style="bold"), table, Text(""), regions)
+        return Group(*parts, Text(""), regions)
 
 
 def transcript_json(run: Transcript) -> dict[str, Any]:
@@ -190,15 +206,18 @@ def make_report(
     *,
     target: str | None = None,
     npu: str | None = None,
+    npu_details: NpuDetails | None = None,
     agreement: str | None = None,
 ) -> Report:
     """Put together what a build and a run said. A host build has no sizes: its memory is the system's business.
 
-    `npu`: what stands for the NPU, if the model has one.
+    `npu`: what stands for the NPU, if the model has one; `npu_details`: what is known of its part.
     """
     sizes = built.sizes if built is not None else None
     if sizes is None:
-        return Report(name, board.name, target=target, npu=npu, run=run, agreement=agreement)
+        return Report(
+            name, board.name, target=target, npu=npu, npu_details=npu_details, run=run, agreement=agreement
+        )
     used = sizes.by_region(board)
     return Report(
         name=name,
@@ -216,6 +235,7 @@ def make_report(
         regions=tuple(RegionUse(region.name, used[region.name], region.size) for region in board.region),
         target=target,
         npu=npu,
+        npu_details=npu_details,
         run=run,
         agreement=agreement,
     )

@@ -39,13 +39,13 @@ class QuantizedStep:
 
 
 @dataclass(frozen=True)
-class CompiledDecoder:
-    """A .pte, its instructions' module paths, facts for the report, and the delegate's graph and estimates."""
+class CompiledModule:
+    """A .pte, its instructions' module paths, facts for the report, and each delegate's graph and estimates."""
 
     pte: bytes
     names: tuple[str, ...]
     facts: dict[str, Any]
-    delegate: DelegateArtifact
+    delegates: tuple[DelegateArtifact, ...]
 
 
 def quantize_decoder(
@@ -98,9 +98,7 @@ def _prepare(step: NpuStep, target: NpuTarget, batch: int) -> GraphModule:
     return prepared
 
 
-def lower_decoder(
-    quantized: QuantizedStep, target: NpuTarget, metadata: Mapping[str, Any]
-) -> CompiledDecoder:
+def lower_decoder(quantized: QuantizedStep, target: NpuTarget, metadata: Mapping[str, Any]) -> CompiledModule:
     """Compile the calibrated step and put what is left for the processor around it.
 
     Raises ModelError when the step does not become one delegate.
@@ -117,4 +115,4 @@ def lower_decoder(
         "npu_delegates": 1,
         "cpu_operators": [],
     }
-    return CompiledDecoder(lowered.pte, lowered.names, facts, delegate.artifact)
+    return CompiledModule(lowered.pte, lowered.names, facts, (delegate.artifact,))

@@ -30,7 +30,8 @@ class DecoderStep(nn.Module):
         self.indices = [lookup.index for lookup in step.lookups] + ["position"]
         tables = [lookup.table for lookup in step.lookups] + [mask]
         for index, (table, scale) in enumerate(zip(tables, delegate.inputs, strict=False)):
-            self.register_buffer(f"table_{index}", scale.quantize(table))
+            # [rows, 1, n]: a looked-up row then has the delegate's shape
+            self.register_buffer(f"table_{index}", scale.quantize(table).unsqueeze(1))
         keys, values = step.example_inputs()[-2:]
         self.register_buffer("key_cache", keys.to(delegate.inputs[-2].dtype))
         self.register_buffer("value_cache", values.to(delegate.inputs[-1].dtype))
@@ -40,7 +41,7 @@ class DecoderStep(nn.Module):
         rows = []
         for index, kind in enumerate(self.indices):
             where = input_ids.reshape(1) if kind == "token" else cache_position
-            rows.append(torch.index_select(getattr(self, f"table_{index}"), 0, where).unsqueeze(0))
+            rows.append(torch.index_select(getattr(self, f"table_{index}"), 0, where))
         return rows
 
     def forward(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:

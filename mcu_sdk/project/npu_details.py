@@ -1,0 +1,113 @@
+"""What the report says of a model on an NPU: Vela's estimates by layer, memory, and how much runs there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mcu_sdk.compiler.ethos_u.vela import LayerEstimate, VelaSummary
+
+NPU_OPERATIONS = {0x002, 0x003, 0x005, 0x006}
+"""Commands of a stream that compute: convolution, depthwise convolution, pooling, elementwise."""
+
+SHOWN_LAYERS = 10
+"""Rows of the terminal's table, those with the most cycles; JSON and Markdown have all."""
+
+
+@dataclass(frozen=True)
+class NpuDetails:
+    """`operations`: of the command streams; `calls`: kernel calls of the processor besides; `left`: operators of the
+    model that stayed on the processor, {operator, name, reason} each. `estimates`: by delegate, where they are known.
+    """
+
+    operations: int
+    calls: int
+    left: tuple[dict[str, str], ...] = ()
+    estimates: tuple[VelaSummary, ...] = ()
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Label and value of each line of the report."""
+        total = self.operations + self.calls
+        share = 100 * self.operations / total if total else 0.0
+        rows = [("  operations on it", f"{self.operations:,} of {total:,} ({share:.1f} %)")]
+        rows += [
+            ("  on the processor", f"{entry.get('operator')}: {entry.get('reason')}") for entry in self.left
+        ]
+        if not self.estimates:
+            return [*rows, ("  Vela's estimates", "not known: the .pte came without them")]
+        cycles = sum(summary.cycles for summary in self.estimates)
+        seconds = sum(s.cycles / s.core_clock_hz for s in self.estimates if s.core_clock_hz)
+        first = self.estimates[0]
+        rows += [
+            ("  Vela's estimates", f"no measurements; {first.system_config}, {first.memory_mode}"),
+            ("    cycles", f"{cycles:,} ({1e3 * seconds:.2f} ms at {first.core_clock_hz / 1e6:.0f} MHz)"),
+            ("    MACs", f"{sum(summary.macs for summary in self.estimates):,}"),
+            ("    SRAM used", f"{max(summary.sram_bytes for summary in self.estimates):,} bytes"),
+            ("    flash used", f"{sum(summary.flash_bytes for summary in self.estimates):,} bytes"),
+        ]
+        dram = max(summary.dram_bytes for summary in self.estimates)
+        return [*rows, ("    DRAM used", f"{dram:,} bytes")] if dram else rows
+
+    def layers(self) -> list[LayerEstimate]:
+        """All layers of all delegates, in order."""
+        return [layer for summary in self.estimates for layer in summary.layers]
+
+    def slowest_layers(self) -> list[LayerEstimate]:
+        """The SHOWN_LAYERS with the most estimated cycles, most first."""
+        return sorted(self.layers(), key=lambda layer: -layer.cycles)[:SHOWN_LAYERS]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the key "estimates" says what it is."""
+        return {
+            "operations_on_npu": self.operations,
+            "kernel_calls_on_cpu": self.calls,
+            "cpu_operators": list(self.left),
+            "estimates": [summary.to_json() for summary in self.estimates],
+        }
+
+    def to_markdown(self) -> str:
+        """A table of all layers, or nothing."""
+        if not self.layers():
+            return ""
+        lines = ["", "Vela's estimates by layer (no measurements):", ""]
+        lines += [
+            "| layer | operator | on the NPU | cycles | MACs | SRAM in use |",
+            "|---|---|---|---:|---:|---:|",
+        ]
+        lines += [
+            f"| {layer.name} | {layer.operator} | {layer.npu_operator} | {layer.cycles:,} | {layer.macs:,} | "
+            f"{layer.memory_bytes:,} |"
+            for layer in self.layers()
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def details_files(details: NpuDetails) -> dict[str, bytes]:
+    """The file of a project's model folder that `read_details` reads."""
+    return {"npu.json": (json.dumps(asdict(details), indent=1, sort_keys=True) + "\n").encode()}
+
+
+def read_details(folder: Path) -> NpuDetails | None:
+    """What `details_files` wrote into a model folder; None where it is missing or not ours: a report goes without."""
+    try:
+        content = json.loads((folder / "npu.json").read_text(encoding="utf-8"))
+        estimates = tuple(VelaSummary.from_json(entry) for entry in content["estimates"])
+        return NpuDetails(
+            int(content["operations"]), int(content["calls"]), tuple(content["left"]), estimates
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def count_operations(streams: Iterable[bytes]) -> int:
+    """Computing commands of Ethos-U command streams. Raises PteError for a corrupt one."""
+    from mcu_sdk.npu.stream import read_stream
+
+    return sum(
+        command.payload is None and command.opcode in NPU_OPERATIONS
+        for stream in streams
+        for command in read_stream(stream).commands
+    )
