@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import NoReturn, TypeVar
 
 from mcu_sdk.npu.encodings import definitions
-from mcu_sdk.npu.errors import SimulationError
+from mcu_sdk.npu.errors import MiscompiledError, SimulationError
 from mcu_sdk.npu.opcodes import (
     SCALES,
     Accumulator,
@@ -267,7 +267,8 @@ class _Decoder:
             # it had folded into rows and columns, only the first column would be read.
             self._refuse(
                 f"it pads by {top}, {left}, {bottom}, {right} (top, left, bottom, right), as much as its kernel of "
-                f"{kernel.height} x {kernel.width} covers: the compiler's mistake, the result would be wrong"
+                f"{kernel.height} x {kernel.width} covers: the compiler's mistake, the result would be wrong",
+                MiscompiledError,
             )
         if height < 1 or width < 1:
             self._refuse(f"its input would be {height} high and {width} wide")
@@ -344,9 +345,9 @@ class _Decoder:
         except ValueError:
             self._refuse(f"{value:#x} is no {names.__name__}")
 
-    def _refuse(self, what: str) -> NoReturn:
+    def _refuse(self, what: str, error: type[SimulationError] = SimulationError) -> NoReturn:
         command = self._command
-        raise SimulationError(command.index, command_name(command), what)
+        raise error(command.index, command_name(command), what)
 
 
 def command_name(command: Command) -> str:

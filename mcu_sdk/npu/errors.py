@@ -18,3 +18,7 @@ class SimulationError(RunError):
         )
         self.index = index
         self.command = command
+
+
+class MiscompiledError(SimulationError):
+    """A command stream with what only a mistake of the compiler makes: an NPU would run it and compute nonsense."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.compiler.ethos_u.vela import LayerEstimate, VelaSummary
+from mcu_sdk.errors import ModelError
 
 NPU_OPERATIONS = {0x002, 0x003, 0x005, 0x006}
 """Commands of a stream that compute: convolution, depthwise convolution, pooling, elementwise."""
@@ -103,11 +104,27 @@ def read_details(folder: Path) -> NpuDetails | None:
 
 
 def count_operations(streams: Iterable[bytes]) -> int:
-    """Computing commands of Ethos-U command streams. Raises PteError for a corrupt one."""
+    """Computing commands of Ethos-U command streams.
+
+    Raises PteError for a corrupt stream, and ModelError for one with a known mistake of Vela's in it (U55, U65): the NPU
+    would compute nonsense without a word.
+    """
+    from mcu_sdk.npu.decode import decode
+    from mcu_sdk.npu.errors import MiscompiledError, SimulationError
     from mcu_sdk.npu.stream import read_stream
 
-    return sum(
-        command.payload is None and command.opcode in NPU_OPERATIONS
-        for stream in streams
-        for command in read_stream(stream).commands
-    )
+    count = 0
+    for data in streams:
+        stream = read_stream(data)
+        try:
+            decode(stream)
+        except MiscompiledError as error:
+            raise ModelError(
+                f"A stream that computes the model was expected of Vela. {error}",
+                hint="docs/npu_simulator.md tells where Vela errs. --activation-bits 8, or another order of "
+                "operations there, avoids it.",
+            ) from error
+        except SimulationError:
+            pass  # what the simulator does not know, an NPU may
+        count += sum(c.payload is None and c.opcode in NPU_OPERATIONS for c in stream.commands)
+    return count

@@ -87,7 +87,7 @@ def _quantized(
             ) from error
         graph = exported.module(check_guards=False)
         fold_constants(graph)
-        separate_tables(graph)
+        separate_tables(graph, target.activation_bits)
         prepared = prepare_pt2e(graph, quantizer)
         seen = 0
         for inputs in calibration:

@@ -1,27 +1,31 @@
-"""Keeps Vela 5.1.0 from a mistake: function table, then product over several rows.
+"""Keeps Vela 5.1.0 from a mistake: function, then product over several rows.
 
-Of `linear -> GELU -> linear` (or SiLU, tanh, sigmoid) over more than one row Vela makes a convolution that reads one row
-of all (docs/npu_simulator.md). An operation between the table and the second product prevents it. A maximum with the
-function's own lower bound changes no value and, the bound being in the function's range, no scale.
+Of `linear -> GELU -> linear` (or another function that becomes a table, in 16 bits also ReLU) over more than one row Vela
+makes a convolution that reads one row of all (docs/npu_simulator.md). An operation between the function and the second
+product prevents it: a multiplication by one, which changes no integer.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch.fx import GraphModule, Node
 
+from mcu_sdk.compiler.ethos_u.target import ActivationBits
 from mcu_sdk.compiler.fuse.graph import aten, is_call
 
-LOWER_BOUNDS: dict[Any, float] = {
-    aten.gelu.default: -0.17,
-    aten.silu.default: -0.2785,
-    aten.tanh.default: -1.0,
-    aten.sigmoid.default: 0.0,
-}
-"""No value of the function is below; the minimum of GELU is -0.16997, that of SiLU -0.27846."""
-
+TABLES: tuple[Any, ...] = (
+    aten.gelu.default,
+    aten.silu.default,
+    aten.tanh.default,
+    aten.sigmoid.default,
+    aten.hardswish.default,
+    aten.hardsigmoid.default,
+    aten.elu.default,
+    aten.erf.default,
+    aten.exp.default,
+)
+FUSED_IN_16_BITS: tuple[Any, ...] = (aten.relu.default, aten.relu_.default)
 PRODUCTS = (
     aten.linear.default,
     aten.addmm.default,
@@ -42,25 +46,19 @@ VIEWS = (
 )
 
 
-def separate_tables(module: GraphModule) -> int:
-    """Put a maximum behind each function whose result a product reads, in place; returns how many."""
-    count = 0
-    for node in list(module.graph.nodes):
-        if not is_call(node, *LOWER_BOUNDS) or not _feeds_product(node):
-            continue
-        name = f"lower_bound_{count}"
-        module.register_buffer(name, torch.full((1,), LOWER_BOUNDS[node.target]))
+def separate_tables(module: GraphModule, bits: ActivationBits) -> int:
+    """Multiply by one behind each function whose result a product reads, in place; returns how often."""
+    functions = TABLES if bits == 8 else TABLES + FUSED_IN_16_BITS
+    found = [n for n in module.graph.nodes if is_call(n, *functions) and _feeds_product(n)]
+    for node in found:
         readers = list(node.users)
         with module.graph.inserting_after(node):
-            bound = module.graph.get_attr(name)
-        with module.graph.inserting_after(bound):
-            separate = module.graph.call_function(aten.maximum.default, (node, bound))
-        separate.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
+            product = module.graph.call_function(aten.mul.Tensor, (node, 1.0))
+        product.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
         for reader in readers:
-            reader.replace_input_with(node, separate)
-        count += 1
+            reader.replace_input_with(node, product)
     module.recompile()
-    return count
+    return len(found)
 
 
 def _feeds_product(node: Node) -> bool:
