@@ -17,7 +17,17 @@ VECTOR_BYTES = 16
 MACS_PER_INSTRUCTION = 8
 """16 int8 products for one load and one multiply-accumulate."""
 
-PRODUCTS = ("mcu::linear_s8", "cortex_m::quantized_linear", "aten::linear", "aten::addmm", "aten::mm")
+S4_INSTRUCTIONS = 5
+"""For 32 int4 products: one load, two instructions that make bytes of nibbles, two multiply-accumulates."""
+
+PRODUCTS = (
+    "mcu::linear_s8",
+    "mcu::linear_s4",
+    "cortex_m::quantized_linear",
+    "aten::linear",
+    "aten::addmm",
+    "aten::mm",
+)
 CONVOLUTIONS = (
     "cortex_m::quantized_conv2d",
     "cortex_m::quantized_depthwise_conv2d",
@@ -75,6 +85,8 @@ def ideal_instructions(instruction: Instruction, position: int = 0) -> int:
     if not tensors:
         return 0
     operator, out = instruction.operator, tensors[-1]
+    if operator == "mcu::linear_s4":
+        return _up(S4_INSTRUCTIONS * linear_macs(instruction), 32)
     if operator.startswith(PRODUCTS):
         return _up(linear_macs(instruction), MACS_PER_INSTRUCTION)
     if operator in CONVOLUTIONS:

@@ -25,6 +25,7 @@ def make(operator: str, *arguments: Value) -> Instruction:
 LINEAR = make(
     "mcu::linear_s8", t(S8, 1, 1, 256), t(F32, 1, 1), t(S8, 688, 256), t(F32, 688), None, t(F32, 1, 1, 688)
 )
+INT4 = make("mcu::linear_s4", t(S8, 1, 256), t(F32, 1), t(S8, 86, 8, 144), None, 688, t(F32, 1, 688))
 HEADS = (t(F32, 1, 8, 1, 32), cache(1, 8, 128, 32), cache(1, 8, 128, 32), t(F32, 8, 32), t(F32, 8, 32))
 ATTENTION = make("mcu::attention_s8", *HEADS, t(S64, 1), 0.1, t(F32, 1, 8, 1, 32), t(U8, 800))
 ADD = make("aten::add", t(F32, 1, 256), t(F32, 1, 256), 1, t(F32, 1, 256))
@@ -41,6 +42,7 @@ EMBEDDING = make("mcu::embedding_s8", t(S8, 512, 256), t(F32, 512), t(S64, 1, 1)
     ("instruction", "position", "wanted"),
     [
         (LINEAR, 0, 256 * 688 // 16 * 2),
+        (INT4, 0, 256 * 688 // 32 * 5),
         # 8 heads of 32: 2 products of 256 channels a position, a softmax of 12 a vector of four, q in and out.
         (ATTENTION, 0, 2 * 256 // 8 + 8 * 12 + 64 + 64),
         (ATTENTION, 127, 2 * 256 * 128 // 8 + 8 * 12 * 32 + 64 + 64),
@@ -59,7 +61,7 @@ def test_bounds(instruction: Instruction, position: int, wanted: int) -> None:
 
 
 def test_macs_are_those_of_products_with_weights() -> None:
-    assert linear_macs(LINEAR) == 256 * 688
+    assert linear_macs(LINEAR) == linear_macs(INT4) == 256 * 688
     assert linear_macs(ATTENTION) == linear_macs(ADD) == 0
     requantize = make("mcu::linear_s8_requantize", t(S8, 3, 64), t(S8, 10, 64), t(S32, 10), t(S8, 3, 10))
     assert linear_macs(requantize) == 3 * 64 * 10

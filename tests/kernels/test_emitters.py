@@ -22,6 +22,7 @@ from mcu_sdk.compiler.registry import emit
 from mcu_sdk.errors import UnsupportedOperatorError
 from tests.kernels.call import assert_same_bits, int8, normal
 from tests.kernels.instructions import Machine, instruction
+from tests.kernels.test_int4 import operands
 
 ARENA, CACHE, MODEL = Space.ARENA, Space.KV_CACHE, Space.MODEL
 
@@ -74,6 +75,7 @@ def _cases() -> dict[str, Case]:
     columns = (1, 2, 8, 7)
     attention = (f(1, 4, 1, 8), q(*cache, space=CACHE), q(*columns, space=CACHE))
     by_channel = (f(2, 8, space=MODEL), f(2, 8, space=MODEL))
+    int4 = operands(rng, 2, 70, n, with_bias=True)
     cases = [
         Case("mcu::embedding_s8", (q(9, k, space=MODEL), f(9, space=MODEL), i(np.int64, 0, 9, 1, 2))),
         Case("mcu::rms_norm", (f(1, 2, k), f(k, space=MODEL), 1e-6)),
@@ -122,6 +124,10 @@ def _cases() -> dict[str, Case]:
         Case("cortex_m::dequantize_per_tensor", (q(3, k), 0.013, 5, -128, 127, 1), _dequantized),
         Case(
             "quantized_decomposed::dequantize_per_tensor", (q(k), 3.0, -8, -128, 127, 1, None), _dequantized
+        ),
+        Case(
+            "mcu::linear_s4",
+            (*zip(int4[:2], (ARENA, ARENA), strict=True), *zip(int4[2:], (MODEL, MODEL), strict=True), n),
         ),
     ]
     return {f"{number}-{case.operator.partition('::')[2]}": case for number, case in enumerate(cases)}

@@ -3,7 +3,7 @@ the C++ kernel of the same name."""
 
 from __future__ import annotations
 
-from mcu_sdk.compiler.ops import activations, attention, linear, norms, packed, rope
+from mcu_sdk.compiler.ops import activations, attention, int4, linear, norms, packed, rope
 
 IN_PLACE = {
     "cache_write": "cache_write_",
@@ -14,4 +14,4 @@ IN_PLACE = {
 }
 """Functional updates and the in-place operators that ExecuTorch's reinplace pass replaces them with."""
 
-__all__ = ["IN_PLACE", "activations", "attention", "linear", "norms", "packed", "rope"]
+__all__ = ["IN_PLACE", "activations", "attention", "int4", "linear", "norms", "packed", "rope"]

@@ -1,4 +1,4 @@
-// The int8 linears with and without DSP instructions, side by side: one line for each case says whether the bits are
+// The linears with and without DSP instructions, side by side: one line for each case says whether the bits are
 // equal and how many instructions each took. `portable_` functions are the same sources, compiled without the
 // extension.
 #include <stdint.h>
@@ -6,7 +6,9 @@
 
 #include <initializer_list>
 
+#include "kernels/blocks_s4.h"
 #include "kernels/dot_s8.h"
+#include "kernels/linear_s4.h"
 #include "kernels/linear_s8.h"
 #include "kernels/linear_s8_per_tensor.h"
 #include "kernels/linear_s8_requantize.h"
@@ -16,6 +18,7 @@
 #include "runtime/print.h"
 
 extern "C" {
+decltype(mcu_linear_s4) portable_linear_s4;
 decltype(mcu_linear_s8) portable_linear_s8;
 decltype(mcu_linear_s8_static) portable_linear_s8_static;
 decltype(mcu_linear_s8_requantize) portable_linear_s8_requantize;
@@ -27,6 +30,7 @@ namespace {
 constexpr int32_t kLongest = 2048, kChannels = 64, kRows = 3;
 
 int8_t x[kRows * kLongest + 4], weight[kChannels * kLongest + 4];
+int8_t blocks[kChannels / MCU_S4_ROWS * (kLongest / MCU_S4_COLUMNS) * MCU_S4_BLOCK_BYTES];
 float scale[kChannels], bias[kChannels];
 int32_t offset[kChannels], multiplier[kChannels], shift[kChannels];
 uint8_t found[kRows * kChannels * 4], expected[kRows * kChannels * 4];
@@ -67,6 +71,17 @@ void compare(const char* name, int32_t rows, int32_t k, int32_t n, Call call) {
     print_text(memcmp(found, expected, sizeof found) == 0 ? " equal\n" : " DIFFERENT\n");
 }
 
+// int4 weights; what they are scaled with lies within 2^-7 and 2.
+void fill_blocks() {
+    for (int8_t& value : blocks) value = int8_t(random_word());
+    int8_t* const end = blocks + sizeof blocks;
+    for (int8_t* block = blocks; block != end; block += MCU_S4_BLOCK_BYTES) {
+        for (int32_t i = MCU_S4_ROWS * MCU_S4_ROW_BYTES + 1; i < MCU_S4_BLOCK_BYTES; i += 2) {
+            block[i] = int8_t(0x3C | (block[i] & 0x83));
+        }
+    }
+}
+
 void all(int32_t rows, int32_t k, int32_t n, int32_t misaligned) {
     const int8_t* a = x + misaligned;
     const int8_t* w = weight + (misaligned + 1) % 4;
@@ -79,6 +94,10 @@ void all(int32_t rows, int32_t k, int32_t n, int32_t misaligned) {
         multiplier[i] = int32_t(random_word() >> 1);
         shift[i] = -int32_t(random_word() % 20);
     }
+    fill_blocks();
+    compare("linear_s4", rows, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_linear_s4 : portable_linear_s4)(a, bias, blocks, bias, reinterpret_cast<float*>(out), rows, k, n);
+    });
     compare("linear_s8", rows, k, n, [&](bool fast, uint8_t* out) {
         (fast ? mcu_linear_s8 : portable_linear_s8)(a, bias, w, scale, bias, reinterpret_cast<float*>(out), rows, k, n);
     });
