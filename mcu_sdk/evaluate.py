@@ -1,6 +1,6 @@
 """Bits per byte on a text: the float checkpoint in PyTorch against the quantized one.
 
-The int8 figure comes from the same C++ sources that run on the device, built for the host; the digests of `verify`
+The firmware's figure comes from the same C++ sources that run on the device, built for the host; the digests of `verify`
 are what carries it over. For an NPU it comes from the quantized step in PyTorch with the NPU's roundings, many windows
 at a time; that its integers are the device's is a test's to show.
 """
@@ -20,6 +20,7 @@ from mcu_sdk.errors import ModelError, TextError, UsageError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from transformers import PreTrainedModel
 
     from mcu_sdk.model.load import Checkpoint
     from mcu_sdk.pipeline import CompileOptions
@@ -86,11 +87,15 @@ def read_text(path: Path, checkpoint: Checkpoint, window: int, begin: float) -> 
 
 def float_score(checkpoint: Checkpoint, text: Text) -> float:
     """Bits per byte of the checkpoint in float32 PyTorch."""
-    import torch
-
     from mcu_sdk.model.load import load_model
 
-    model = load_model(checkpoint)
+    return model_score(load_model(checkpoint), text)
+
+
+def model_score(model: PreTrainedModel, text: Text) -> float:
+    """Bits per byte of a model in PyTorch."""
+    import torch
+
     total = 0.0
     windows = [torch.from_numpy(part) for part in text.windows()]
     full = [part for part in windows if len(part) == text.window]
@@ -106,7 +111,7 @@ def float_score(checkpoint: Checkpoint, text: Text) -> float:
     return text.bits_per_byte(total)
 
 
-def int8_score(library: Path, text: Text) -> float:
+def firmware_score(library: Path, text: Text) -> float:
     """Bits per byte of a project's host library, in double precision from its float32 logits."""
     import numpy as np
 
@@ -150,10 +155,12 @@ def evaluate(
     begin: float = 0.0,
     use_cache: bool = True,
 ) -> list[Score]:
-    """The float checkpoint first, then each int8 variant, all on the same windows of the model's whole context."""
+    """The float checkpoint first, then each quantized variant, all on the same windows of the model's whole context."""
     from mcu_sdk.model.export import choose_cache_length
     from mcu_sdk.model.load import find_checkpoint, load_model
 
+    for options in variants:
+        options.check()
     checkpoint = find_checkpoint(model)
     with step("Reading the text"), quiet_libraries():
         window = choose_cache_length(load_model(checkpoint), variants[0].cache_length)
@@ -169,9 +176,9 @@ def evaluate(
             continue
         with tempfile.TemporaryDirectory(prefix="mcu-sdk-evaluate-") as folder:
             library = _host_library(model, options, Path(folder) / "project", use_cache)
-            name = f"int8, activations {options.activations}, KV scales {options.cache_scales}"
+            name = f"{options.weights}, activations {options.activations}, KV scales {options.cache_scales}"
             with step(f"Measuring {name}"):
-                value = int8_score(library, text)
+                value = firmware_score(library, text)
         scores.append(Score(name, value, (value / reference - 1) * 100))
     return scores
 

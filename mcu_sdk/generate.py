@@ -111,10 +111,16 @@ def generate(request: GenerateRequest) -> Generated:
 
     if request.model is not None and request.pte is not None:
         raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
+    if request.pte is not None and request.compile_options.weights != "int8":
+        raise UsageError(
+            "--weights is for checkpoints; the weights of a .pte stay as they were exported.",
+            hint="Leave it out, or give the checkpoint with --model.",
+        )
     board = load_board(request.board)
     npu = choose_target(
         board, request.target, memory_mode=request.memory_mode, activation_bits=request.activation_bits
     )
+    replace(request.compile_options, npu=npu).check()
     if request.output is not None:
         _check_output(request.output)
     source = (
@@ -125,7 +131,7 @@ def generate(request: GenerateRequest) -> Generated:
     with step("Compiling the plan"):
         from mcu_sdk.compiler.plan import compile_plan
         from mcu_sdk.compiler.pte import read_pte
-        from mcu_sdk.compiler.weight_layout import layout_notes, layout_of
+        from mcu_sdk.compiler.weight_layout import layout_notes, layout_of, weight_notes
 
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
@@ -138,7 +144,7 @@ def generate(request: GenerateRequest) -> Generated:
     shared_layout = _fit(board.with_npu_memory(shared=True), plan, language_model) if shares else None
     with step(f"Writing the project to {destination}"):
         weight_layout = layout_of(pte.instructions)
-        notes = list(pte.notes)
+        notes = [*pte.notes, *weight_notes(source.facts)]
         if request.pte is not None:
             notes += layout_notes(pte.instructions, helium=board.core.helium)
         facts = {**source.facts, "notes": notes, "weight_layout": weight_layout}
@@ -388,6 +394,7 @@ def _options(request: GenerateRequest, npu: NpuTarget | None) -> dict[str, str |
         "max_cache_len": options.cache_length,
         "activations": options.activations,
         "kv_scales": options.cache_scales,
+        "weights": options.weights,
         "optimize": request.optimize,
         "calibration_text": str(options.calibration_text) if options.calibration_text else None,
         "target": npu.accelerator if npu else request.target,
@@ -419,6 +426,7 @@ def regenerate(project: Path, *, use_cache: bool = True) -> Generated:
             activations="static" if options.get("activations") == "static" else "dynamic",
             cache_scales="dynamic" if options.get("kv_scales") == "dynamic" else "calibrated",
             calibration_text=Path(str(calibration)) if calibration else None,
+            weights="int4" if options.get("weights") == "int4" else "int8",
         ),
         model=str(options["model"]) if options.get("model") else None,
         pte=project / "model" / "model.pte" if options.get("pte") else None,

@@ -14,7 +14,7 @@ from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
 from mcu_sdk.compiler.ethos_u.target import NpuTarget
 from mcu_sdk.compiler.weight_layout import WeightLayout
 from mcu_sdk.console import quiet_libraries, step
-from mcu_sdk.errors import ModelError
+from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.model.load import Checkpoint
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Activations = Literal["dynamic", "static"]
 CacheScales = Literal["calibrated", "dynamic"]
+Weights = Literal["int8", "int4"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class CompileOptions:
     `cache_length` is in positions (None: the model's own limit). `activations`: int8 scales found per token at run
     time, or calibrated. `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
     one the model generates what it is calibrated on. `npu`: the Ethos-U to lower to; None for the processor.
-    `weight_layout`: what the board's core reads fastest.
+    `weight_layout`: what the board's core reads fastest. `weights`: "int4" for the linears of the blocks, in groups of
+    32 inputs; the embedding and the last linear are int8 always.
     """
 
     cache_length: int | None = None
@@ -45,6 +47,17 @@ class CompileOptions:
     calibration_text: Path | None = None
     npu: NpuTarget | None = None
     weight_layout: WeightLayout = "rows"
+    weights: Weights = "int8"
+
+    def check(self) -> None:
+        """Raises UsageError for options that do not go together."""
+        if self.weights not in ("int8", "int4"):
+            raise UsageError(f"Weights are 'int8' or 'int4', not {self.weights!r}.")
+        if self.weights == "int4" and self.npu is not None:
+            raise UsageError(
+                f"int4 weights are for a board's processor; {self.npu.accelerator} takes int8.",
+                hint="Leave --weights out, or take another --target.",
+            )
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,11 @@ class CompiledModel:
 def compile_checkpoint(
     checkpoint: Checkpoint, options: CompileOptions, *, use_cache: bool = True
 ) -> CompiledModel:
-    """The whole way to a .pte, or what an earlier run left in the cache for the same content and options."""
+    """The whole way to a .pte, or what an earlier run left in the cache for the same content and options.
+
+    Raises UsageError for options that do not go together, and ModelError.
+    """
+    options.check()
     facts: dict[str, object] = {"checkpoint": checkpoint.fingerprint()}
     for name, value in asdict(options).items():
         facts[name] = value.read_bytes() if isinstance(value, Path) and value.is_file() else value
@@ -193,6 +210,7 @@ def quantized_step(
     with step("Calibrating"), reproducible():
         windows = _calibration_windows(checkpoint, model, options, cache_length)
         ranges = _cache_ranges(model, windows, options)
+        moments, head = _moments(model, windows, options)
     with step("Exporting one step with a static cache"):
         program = export_decoder(model, cache_length)
     with step("Fusing"):
@@ -200,13 +218,19 @@ def quantized_step(
 
         counts = fuse(program, cache_length, ranges)
     with step("Quantizing to int8"), reproducible():
+        from mcu_sdk.compiler.int4 import float_linears, to_int4
         from mcu_sdk.compiler.quantize import int8_share, quantize
 
         def calibrate(prepared: GraphModule) -> None:
             _run_steps(prepared, windows if options.activations == "static" else windows[:1, :1])
 
+        linears = float_linears(program)
         quantized = quantize(program, options.activations, calibrate)
         check_finite(quantized)
+    share: dict[str, Any] = {"weights": options.weights}
+    if options.weights == "int4":
+        with step("Rounding weights to int4"), reproducible():
+            share |= asdict(to_int4(quantized, linears, moments, head))
     facts = {
         "cache_length": cache_length,
         "activations": options.activations,
@@ -214,6 +238,7 @@ def quantized_step(
         "parameters": sum(p.numel() for p in model.parameters()),
         "fused": asdict(counts),
         **int8_share(quantized),
+        **share,
     }
     return quantized, metadata, facts
 
@@ -280,6 +305,18 @@ def _cache_ranges(model: PreTrainedModel, windows: torch.Tensor, options: Compil
     from mcu_sdk.model.calibrate import cache_ranges
 
     return cache_ranges(model, windows)
+
+
+def _moments(
+    model: PreTrainedModel, windows: torch.Tensor, options: CompileOptions
+) -> tuple[dict[str, torch.Tensor], set[str]]:
+    """What int4 weights are rounded by, and the digest of the weight that stays int8."""
+    if options.weights == "int8":
+        return {}, set()
+    from mcu_sdk.model.moments import head_digest, linear_moments
+
+    head = head_digest(model)
+    return linear_moments(model, windows), set() if head is None else {head}
 
 
 STATIC_STEPS = 384

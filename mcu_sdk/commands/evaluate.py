@@ -20,6 +20,8 @@ from mcu_sdk.commands.generate import (
     JsonOption,
     ModelOption,
     Scales,
+    Weights,
+    WeightsOption,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def evaluate_command(
     activations: ActivationsOption = Scales.dynamic,
     kv_scales: CacheScalesOption = CacheScales.calibrated,
     calibration_text: CalibrationOption = None,
+    weights: WeightsOption = Weights.int8,
     target: Annotated[
         str | None, typer.Option("--target", help="Measure an NPU's step instead, such as ethos-u55-128.")
     ] = None,
@@ -58,11 +61,17 @@ def evaluate_command(
         npus = [default_target(target, bits) for bits in widths]
         for npu in npus:
             npu.check()
-        variants = [CompileOptions(max_cache_len, calibration_text=calibration_text, npu=npu) for npu in npus]
+        variants = [
+            CompileOptions(max_cache_len, calibration_text=calibration_text, npu=npu, weights=weights.value)
+            for npu in npus
+        ]
         _show(evaluate(model, text, variants, begin=begin), as_json)
         return
     chosen = [(a, k) for a in Scales for k in CacheScales] if every else [(activations, kv_scales)]
-    variants = [CompileOptions(max_cache_len, a.value, k.value, calibration_text) for a, k in chosen]
+    variants = [
+        CompileOptions(max_cache_len, a.value, k.value, calibration_text, weights=weights.value)
+        for a, k in chosen
+    ]
     _show(evaluate(model, text, variants, begin=begin), as_json)
 
 

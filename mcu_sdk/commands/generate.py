@@ -34,6 +34,13 @@ class CacheScales(StrEnum):
     calibrated = "calibrated"
 
 
+class Weights(StrEnum):
+    """Widths of a decoder's weights."""
+
+    int8 = "int8"
+    int4 = "int4"
+
+
 class Optimize(StrEnum):
     """What the kernels are compiled for."""
 
@@ -61,6 +68,10 @@ CacheScalesOption = Annotated[
 CalibrationOption = Annotated[
     Path | None,
     typer.Option("--calibration-text", help="UTF-8 text to calibrate on. Default: what the model generates."),
+]
+WeightsOption = Annotated[
+    Weights,
+    typer.Option("--weights", help="A decoder's linears: int8, or int4 in groups of 32 (half the size)."),
 ]
 OptimizeOption = Annotated[
     Optimize, typer.Option("--optimize", help="Compile the kernels for speed (-O3) or for size (-Os).")
@@ -99,6 +110,7 @@ def generate_command(
     activations: ActivationsOption = Scales.dynamic,
     kv_scales: CacheScalesOption = CacheScales.calibrated,
     calibration_text: CalibrationOption = None,
+    weights: WeightsOption = Weights.int8,
     target: TargetOption = None,
     memory_mode: MemoryModeOption = None,
     activation_bits: ActivationBitsOption = ActivationBits.eight,
@@ -112,7 +124,9 @@ def generate_command(
 
     request = GenerateRequest(
         board=board,
-        compile_options=CompileOptions(max_cache_len, activations.value, kv_scales.value, calibration_text),
+        compile_options=CompileOptions(
+            max_cache_len, activations.value, kv_scales.value, calibration_text, weights=weights.value
+        ),
         model=model,
         pte=pte,
         tokenizer=tokenizer,

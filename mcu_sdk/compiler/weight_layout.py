@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from mcu_sdk.compiler.instruction import Instruction
 
@@ -32,4 +32,16 @@ def layout_notes(instructions: Iterable[Instruction], *, helium: bool) -> list[s
     return [
         f"The weights of {linears} linears lie row by row. Compiled for the board, compile_module(..., board=...), they "
         "take about half the instructions."
+    ]
+
+
+def weight_notes(facts: Mapping[str, Any]) -> list[str]:
+    """What to say of linears that keep int8 where int4 was asked for."""
+    kept = facts.get("kept_int8") or []
+    if not kept:
+        return []
+    some = ", ".join(kept[:4]) + (" and more" if len(kept) > 4 else "")
+    return [
+        f"{len(kept)} of {len(kept) + facts['int4_linears']} linears keep int8 weights, because int4 in blocks of 8 x 32 "
+        f"would not be smaller: {some}."
     ]

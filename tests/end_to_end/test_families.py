@@ -38,6 +38,20 @@ CASES = [
     for activations in ("dynamic", "static")
     for scales in ("calibrated", "dynamic")
 ]
+CASES += [
+    pytest.param(
+        family,
+        CompileOptions(LENGTH, activations, scales, weights="int4"),
+        id=f"{family}-{activations}-{scales}-int4",
+        marks=marks,
+    )
+    for family, activations, scales, marks in (
+        ("llama-odd", "dynamic", "calibrated", []),  # rows that do not divide into groups
+        ("llama-mha-tied", "dynamic", "dynamic", [pytest.mark.slow]),
+        ("llama-gqa-untied", "static", "dynamic", [pytest.mark.slow]),
+        ("gpt2", "static", "calibrated", [pytest.mark.slow]),
+    )
+]
 
 
 def greedy(
@@ -70,6 +84,8 @@ def test_host_and_device_compute_the_quantized_graph(
     assert device_run.digest == host_run.digest
     assert device_run.ids == host_run.ids and len(host_run.ids) == request.tokens
     assert not forbidden_symbols(on_device.program)
+    kernels = {path.stem for path in (projects["corstone-300"] / "sdk" / "kernels").iterdir()}
+    assert bool(kernels & {"linear_s4", "gemv_s4_helium"}) == (options.weights == "int4")
 
     assert on_host.library is not None
     model = HostModel(on_host.library)

@@ -22,6 +22,7 @@ SURROUNDINGS = (
 OPTIONS = {
     "dynamic": ("--activations", "dynamic", "--kv-scales", "calibrated"),
     "static": ("--activations", "static", "--kv-scales", "dynamic"),
+    "int4": ("--weights", "int4"),
 }
 
 
@@ -66,7 +67,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("options", [pytest.param("dynamic"), pytest.param("static", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "options", ["dynamic", *(pytest.param(name, marks=pytest.mark.slow) for name in ("static", "int4"))]
+)
 def test_two_runs_make_the_same_bytes(
     options: str, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
