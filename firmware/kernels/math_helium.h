@@ -8,10 +8,8 @@
 
 #include "kernels/math.h"
 
-// mcu_expf. A NaN counts as -86 there too: the number of the two is taken.
-static inline float32x4_t mcu_exp_lanes(float32x4_t x) {
-    x = vmaxnmq_f32(x, vdupq_n_f32(-86.0f));
-    x = vminnmq_f32(x, vdupq_n_f32(88.0f));
+// mcu_expf within [-86, 88].
+static inline float32x4_t mcu_exp_lanes_within(float32x4_t x) {
     const float32x4_t shifted = vaddq_n_f32(vmulq_n_f32(x, 1.44269504f), MCU_ROUNDER);
     const float32x4_t n = vsubq_n_f32(shifted, MCU_ROUNDER);
     float32x4_t r = vfmaq_n_f32(x, n, -0.693359375f);
@@ -24,6 +22,24 @@ static inline float32x4_t mcu_exp_lanes(float32x4_t x) {
     // The rounder's own bits leave the word on the way to the exponent's place.
     const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(shifted), 23);
     return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(y), exponent));
+}
+
+// mcu_expf up to 88. A NaN counts as -86 there too: the number of the two is taken.
+static inline float32x4_t mcu_exp_lanes_below(float32x4_t x) {
+    return mcu_exp_lanes_within(vmaxnmq_f32(x, vdupq_n_f32(-86.0f)));
+}
+
+// mcu_expf.
+static inline float32x4_t mcu_exp_lanes(float32x4_t x) {
+    return mcu_exp_lanes_within(vminnmq_f32(vmaxnmq_f32(x, vdupq_n_f32(-86.0f)), vdupq_n_f32(88.0f)));
+}
+
+// mcu_from_half of the lower half of each lane. In q0, the only register whose number GNU's assembler (2.40) gets right
+// in this instruction: it writes q(2n) for q(n).
+static inline float32x4_t mcu_from_half_lanes(uint32x4_t halves) {
+    register float32x4_t x asm("q0") = vreinterpretq_f32_u32(halves);
+    asm("vcvtb.f32.f16 q0, q0" : "+w"(x));
+    return x;
 }
 
 // mcu_round_clamped for limits that int32 holds: the conversion rounds ties to even, saturates, and makes 0 of a NaN.
@@ -70,6 +86,13 @@ struct McuLanes {
 
 static inline float32x4_t mcu_load(const float* from, McuAllLanes) { return vldrwq_f32(from); }
 static inline float32x4_t mcu_load(const float* from, McuLanes lanes) { return vldrwq_z_f32(from, lanes.predicate); }
+// Float16, each as a float32.
+static inline float32x4_t mcu_load(const uint16_t* from, McuAllLanes) {
+    return mcu_from_half_lanes(vldrhq_u32(from));
+}
+static inline float32x4_t mcu_load(const uint16_t* from, McuLanes lanes) {
+    return mcu_from_half_lanes(vldrhq_z_u32(from, lanes.predicate));
+}
 static inline int32x4_t mcu_load(const int32_t* from, McuAllLanes) { return vldrwq_s32(from); }
 static inline int32x4_t mcu_load(const int32_t* from, McuLanes lanes) { return vldrwq_z_s32(from, lanes.predicate); }
 static inline void mcu_store(float* to, float32x4_t x, McuAllLanes) { vstrwq_f32(to, x); }
@@ -87,6 +110,15 @@ static inline void mcu_scatter(int8_t* to, uint32x4_t offsets, int32x4_t x, McuL
 static inline int32_t mcu_add_across(int32_t sum, int32x4_t x, McuAllLanes) { return vaddvaq_s32(sum, x); }
 static inline int32_t mcu_add_across(int32_t sum, int32x4_t x, McuLanes lanes) {
     return vaddvaq_p_s32(sum, x, lanes.predicate);
+}
+// sum + x, and the greater of m and x, lane by lane.
+static inline float32x4_t mcu_add(float32x4_t sum, float32x4_t x, McuAllLanes) { return vaddq_f32(sum, x); }
+static inline float32x4_t mcu_add(float32x4_t sum, float32x4_t x, McuLanes lanes) {
+    return vaddq_m_f32(sum, sum, x, lanes.predicate);
+}
+static inline float32x4_t mcu_max(float32x4_t m, float32x4_t x, McuAllLanes) { return vmaxnmq_f32(m, x); }
+static inline float32x4_t mcu_max(float32x4_t m, float32x4_t x, McuLanes lanes) {
+    return vmaxnmq_m_f32(m, m, x, lanes.predicate);
 }
 static inline float mcu_max_across(float m, float32x4_t x, McuAllLanes) { return vmaxnmvq_f32(m, x); }
 static inline float mcu_max_across(float m, float32x4_t x, McuLanes lanes) {

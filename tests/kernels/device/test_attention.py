@@ -1,0 +1,95 @@
+"""Attention and the writing of its cache on Helium are their references, bit for bit, and cost what they are to cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import from_numpy
+
+from mcu_sdk.compiler.ops import attention
+from tests.kernels.call import Guarded, assert_same_bits, int8, normal
+from tests.kernels.conftest import KERNELS
+from tests.kernels.device.simulated import Call, Simulated, build
+
+SHAPES = [
+    (heads, groups, positions, n)
+    for heads, groups, positions in ((1, 1, 1), (2, 1, 3), (2, 2, 19), (4, 2, 40), (1, 1, 131))
+    for n in (1, 3, 4, 8, 15, 16, 17, 32, 36, 48, 64, 80, 100)
+]
+"""(query heads, key/value heads, positions, channels)"""
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    patterns = ("attention_s8*.cpp", "cache_*.cpp", "*_helium.S")
+    sources = sorted({path for pattern in patterns for path in KERNELS.glob(pattern)})
+    return build(sources, tmp_path_factory.mktemp("device"))
+
+
+def _unaligned(values: Any) -> Guarded:
+    return Guarded(values.shape, values.dtype, values)
+
+
+def _operands(rng: np.random.Generator, dynamic: bool, shape: tuple[int, int, int, int]) -> list[Any]:
+    """q, keys, values and their scales."""
+    heads, groups, positions, n = shape
+    spread = float(rng.choice([0.0, 1e-3, 1.0, 30.0]))
+    operands = [
+        (rng.standard_normal((1, heads, 1, n)) * spread).astype(np.float32),
+        int8(rng, 1, groups, positions, n),
+        int8(rng, 1, groups, n, positions),
+    ]
+    if dynamic:
+        low, high = np.log([6.2e-5, 1.0])
+        scales = [np.exp(rng.uniform(low, high, (1, groups, positions))).astype(np.float16) for _ in range(2)]
+    else:
+        scales = [(np.abs(normal(rng, groups, n, spread=0.02)) + 1e-4).astype(np.float32) for _ in range(2)]
+    return [*operands, *scales]
+
+
+def _attend(simulated: Simulated, operands: list[Any], position: int, scale: float) -> tuple[Call, Guarded]:
+    """The call of the kernel that fits the scales' type, and its result."""
+    q, k, _, k_scale, _ = operands
+    _, groups, positions, n = k.shape
+    dynamic = k_scale.dtype == np.float16
+    raw = [value.view(np.uint16) if value.dtype == np.float16 else value for value in operands]
+    size = attention._scratch_bytes(positions) + (n + 15) // 16 * 16
+    scratch, out = Guarded(size, np.uint8, 0x7F, aligned=True), Guarded(q.shape, np.float32)
+    sizes = (q.shape[1], groups, positions, n, scale)
+    name = "attention_s8_dynamic" if dynamic else "attention_s8"
+    at = np.array([position], np.int64)
+    return simulated.call(name, *map(_unaligned, raw), at, out, scratch, *sizes), out
+
+
+def _reference(operands: list[Any], position: int, scale: float) -> Any:
+    dynamic = operands[3].dtype == np.float16
+    function = attention.attention_s8_dynamic if dynamic else attention.attention_s8
+    return function(*map(from_numpy, operands), from_numpy(np.array([position])), scale)[0].numpy()
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_attention(simulated: Simulated, dynamic: bool) -> None:
+    rng = np.random.default_rng(20 + dynamic)
+    results = []
+    for shape in SHAPES:
+        for position in sorted({0, shape[2] - 1, *map(int, rng.integers(0, shape[2], 2))}):
+            operands, scale = _operands(rng, dynamic, shape), float(np.float32(shape[3] ** -0.5))
+            _, out = _attend(simulated, operands, position, scale)
+            results.append((out, _reference(operands, position, scale)))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected)
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "position", "most"),
+    [(False, 7, 670), (False, 127, 2760), (True, 7, 640), (True, 127, 3030)],
+)
+def test_attention_costs(simulated: Simulated, dynamic: bool, position: int, most: int) -> None:
+    """One head of 32 over a cache of 128: a bar slightly above what was measured."""
+    operands = _operands(np.random.default_rng(5), dynamic, (8, 8, 128, 32))
+    call, _ = _attend(simulated, operands, position, 0.25)
+    simulated.run()
+    assert call.instructions / 8 <= most
