@@ -8,8 +8,7 @@ void mcu_gated_silu(const float* gate, const float* up, float* out, int32_t n) {
     mcu_for_lanes(n, [=](int32_t i, auto lanes) {
         const float32x4_t x = mcu_load(gate + i, lanes);
         const float32x4_t numerator = vmulq_f32(x, mcu_load(up + i, lanes));
-        const float32x4_t denominator = vaddq_n_f32(mcu_exp_lanes(vnegq_f32(x)), 1.0f);
-        mcu_store(out + i, mcu_divide_lanes(numerator, denominator), lanes);
+        mcu_store(out + i, mcu_divide_lanes(numerator, mcu_sigmoid_denominator_lanes(x)), lanes);
     });
 #else
     for (int32_t i = 0; i < n; ++i) out[i] = (gate[i] * up[i]) / mcu_sigmoid_denominator(gate[i]);

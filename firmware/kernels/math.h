@@ -77,27 +77,39 @@ static inline float mcu_expf(float x) {
 // 1 + e^-x: SiLU is x divided by it.
 static inline float mcu_sigmoid_denominator(float x) { return 1.0f + mcu_expf(-x); }
 
+#define MCU_GELU_CUBIC float(0.044715 * 0.7978845608028654)
+#define MCU_SQRT_2_OVER_PI 0.7978845608028654f
+
 // 1 + e^(-2u), u = sqrt(2/pi) (x + 0.044715 x^3): GELU's approximation by tanh is x divided by it.
 static inline float mcu_gelu_tanh_denominator(float x) {
-    const float u = x * mcu_fmaf(x * x, float(0.044715 * 0.7978845608028654), 0.7978845608028654f);
+    const float u = x * mcu_fmaf(x * x, MCU_GELU_CUBIC, MCU_SQRT_2_OVER_PI);
     return 1.0f + mcu_expf(-2.0f * u);
 }
 
-// The error function; absolute error below 6e-7 (Abramowitz and Stegun 7.1.26).
+// Abramowitz and Stegun 7.1.26.
+#define MCU_ERF_P 0.3275911f
+#define MCU_ERF_A1 0.254829592f
+#define MCU_ERF_A2 -0.284496736f
+#define MCU_ERF_A3 1.421413741f
+#define MCU_ERF_A4 -1.453152027f
+#define MCU_ERF_A5 1.061405429f
+#define MCU_SQRT_HALF 0.7071067811865476f
+
+// The error function; absolute error below 6e-7.
 static inline float mcu_erff(float x) {
     const float a = mcu_absf(x);
-    const float t = 1.0f / mcu_fmaf(0.3275911f, a, 1.0f);
-    float y = 1.061405429f;
-    y = mcu_fmaf(y, t, -1.453152027f);
-    y = mcu_fmaf(y, t, 1.421413741f);
-    y = mcu_fmaf(y, t, -0.284496736f);
-    y = mcu_fmaf(y, t, 0.254829592f);
+    const float t = 1.0f / mcu_fmaf(MCU_ERF_P, a, 1.0f);
+    float y = MCU_ERF_A5;
+    y = mcu_fmaf(y, t, MCU_ERF_A4);
+    y = mcu_fmaf(y, t, MCU_ERF_A3);
+    y = mcu_fmaf(y, t, MCU_ERF_A2);
+    y = mcu_fmaf(y, t, MCU_ERF_A1);
     y = 1.0f - (y * t) * mcu_expf(-(a * a));
     return mcu_from_bits((mcu_bits(y) & 0x7FFFFFFFu) | (mcu_bits(x) & 0x80000000u));
 }
 
 // GELU by the error function: (0.5 x) (1 + erf(x / sqrt 2)).
-static inline float mcu_gelu_erf(float x) { return (0.5f * x) * (1.0f + mcu_erff(x * 0.7071067811865476f)); }
+static inline float mcu_gelu_erf(float x) { return (0.5f * x) * (1.0f + mcu_erff(x * MCU_SQRT_HALF)); }
 
 // The total of four lanes, in the order that ends every lane sum.
 static inline float mcu_lane_total(const float* lanes) { return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]); }

@@ -60,6 +60,34 @@ static inline float32x4_t mcu_divide_lanes(float32x4_t a, float32x4_t b) {
     return q;
 }
 
+// mcu_sigmoid_denominator.
+static inline float32x4_t mcu_sigmoid_denominator_lanes(float32x4_t x) {
+    return vaddq_n_f32(mcu_exp_lanes(vnegq_f32(x)), 1.0f);
+}
+
+// mcu_gelu_tanh_denominator.
+static inline float32x4_t mcu_gelu_tanh_denominator_lanes(float32x4_t x) {
+    const float32x4_t cubic = vfmasq_n_f32(vmulq_f32(x, x), vdupq_n_f32(MCU_GELU_CUBIC), MCU_SQRT_2_OVER_PI);
+    return vaddq_n_f32(mcu_exp_lanes(vmulq_n_f32(vmulq_f32(x, cubic), -2.0f)), 1.0f);
+}
+
+// mcu_gelu_erf.
+static inline float32x4_t mcu_gelu_erf_lanes(float32x4_t x) {
+    const float32x4_t scaled = vmulq_n_f32(x, MCU_SQRT_HALF);
+    const float32x4_t a = vabsq_f32(scaled);
+    const float32x4_t one = vdupq_n_f32(1.0f);
+    const float32x4_t t = mcu_divide_lanes(one, vfmaq_n_f32(one, a, MCU_ERF_P));
+    float32x4_t y = vfmasq_n_f32(vdupq_n_f32(MCU_ERF_A5), t, MCU_ERF_A4);
+    y = vfmasq_n_f32(y, t, MCU_ERF_A3);
+    y = vfmasq_n_f32(y, t, MCU_ERF_A2);
+    y = vfmasq_n_f32(y, t, MCU_ERF_A1);
+    y = vsubq_f32(one, vmulq_f32(vmulq_f32(y, t), mcu_exp_lanes_below(vnegq_f32(vmulq_f32(a, a)))));
+    const uint32x4_t sign = vandq_u32(vreinterpretq_u32_f32(scaled), vdupq_n_u32(0x80000000u));
+    const uint32x4_t magnitude = vbicq_u32(vreinterpretq_u32_f32(y), vdupq_n_u32(0x80000000u));
+    const float32x4_t erf = vreinterpretq_f32_u32(vorrq_u32(magnitude, sign));
+    return vmulq_f32(vmulq_n_f32(x, 0.5f), vaddq_f32(erf, one));
+}
+
 // mcu_lane_total of four lanes.
 static inline float mcu_total_of_lanes(float32x4_t lanes) {
     return (vgetq_lane_f32(lanes, 0) + vgetq_lane_f32(lanes, 1)) +
@@ -116,6 +144,13 @@ static inline float32x4_t mcu_add(float32x4_t sum, float32x4_t x, McuAllLanes) {
 static inline float32x4_t mcu_add(float32x4_t sum, float32x4_t x, McuLanes lanes) {
     return vaddq_m_f32(sum, sum, x, lanes.predicate);
 }
+// sum + a * b.
+static inline float32x4_t mcu_fma(float32x4_t sum, float32x4_t a, float32x4_t b, McuAllLanes) {
+    return vfmaq_f32(sum, a, b);
+}
+static inline float32x4_t mcu_fma(float32x4_t sum, float32x4_t a, float32x4_t b, McuLanes lanes) {
+    return vfmaq_m_f32(sum, a, b, lanes.predicate);
+}
 static inline float32x4_t mcu_max(float32x4_t m, float32x4_t x, McuAllLanes) { return vmaxnmq_f32(m, x); }
 static inline float32x4_t mcu_max(float32x4_t m, float32x4_t x, McuLanes lanes) {
     return vmaxnmq_m_f32(m, m, x, lanes.predicate);
@@ -131,6 +166,39 @@ static inline void mcu_for_lanes(int32_t n, Step step) {
     int32_t i = 0;
     for (; i + 4 <= n; i += 4) step(i, McuAllLanes{});
     if (i < n) step(i, McuLanes{vctp32q(uint32_t(n - i))});
+}
+
+// The next four of x, or those that are left; x moves on. Inline assembly, because GCC 12 copies a pointer for each turn
+// of a loop with more than one of them.
+static inline float32x4_t mcu_next(const float*& x, McuAllLanes) {
+    float32x4_t v;
+    asm("vldrw.u32 %q0, [%1], #16" : "=w"(v), "+r"(x) : "m"(*reinterpret_cast<const float(*)[4]>(x)));
+    return v;
+}
+static inline float32x4_t mcu_next(const float*& x, McuLanes lanes) { return mcu_load(x, lanes); }
+
+// Puts four where `to` points, or those that are left; it moves on.
+static inline void mcu_put(float*& to, float32x4_t v, McuAllLanes) {
+    asm("vstrw.32 %q2, [%0], #16" : "+r"(to), "=m"(*reinterpret_cast<float(*)[4]>(to)) : "w"(v));
+}
+static inline void mcu_put(float*& to, float32x4_t v, McuLanes lanes) { mcu_store(to, v, lanes); }
+static inline void mcu_put(int8_t*& to, int32x4_t v, McuAllLanes) {
+    asm("vstrb.32 %q2, [%0], #4" : "+r"(to), "=m"(*reinterpret_cast<int8_t(*)[4]>(to)) : "w"(v));
+}
+static inline void mcu_put(int8_t*& to, int32x4_t v, McuLanes lanes) { mcu_store(to, v, lanes); }
+
+// Runs step(lanes) for every four of n, in order and four times to a turn of the loop: for steps that walk with mcu_next
+// and mcu_put, and cost no more than a turn does.
+template <typename Step>
+static inline void mcu_walk_lanes(int32_t n, Step step) {
+    for (int32_t turns = n >> 4; turns > 0; --turns) {
+        step(McuAllLanes{});
+        step(McuAllLanes{});
+        step(McuAllLanes{});
+        step(McuAllLanes{});
+    }
+    for (int32_t turns = (n >> 2) & 3; turns > 0; --turns) step(McuAllLanes{});
+    if (n & 3) step(McuLanes{vctp32q(uint32_t(n & 3))});
 }
 
 #endif
