@@ -1,6 +1,6 @@
 #include "kernels/cache_scale_write.h"
 
-#include "kernels/math.h"
+#include "kernels/row_s8.h"
 
 void mcu_cache_scale_write(uint16_t* scales, const float* x, const int64_t* position, int32_t heads, int32_t positions,
                            int32_t n) {

@@ -2,6 +2,7 @@
 
 #include "kernels/math.h"
 #include "kernels/math_helium.h"
+#include "kernels/row_s8.h"
 
 void mcu_cache_write_dynamic(int8_t* cache, const float* x, const int64_t* position, int32_t heads, int32_t positions,
                              int32_t n) {

@@ -169,11 +169,3 @@ static inline uint16_t mcu_to_half(float x) {
     const uint32_t bits = mcu_bits(x) - (112u << 23);
     return uint16_t((bits + 0xFFFu + ((bits >> 13) & 1u)) >> 13);
 }
-
-// The float16 scale of a row of a KV cache: max |x| / 127, within float16's normal numbers.
-static inline uint16_t mcu_row_scale(const float* x, int32_t n) {
-    float scale = mcu_greatest_magnitude(x, n) / 127.0f;
-    scale = scale > 0x1p-14f ? scale : 0x1p-14f;
-    scale = scale < 65504.0f ? scale : 65504.0f;
-    return mcu_to_half(scale);
-}

@@ -94,18 +94,6 @@ static inline float mcu_total_of_lanes(float32x4_t lanes) {
            (vgetq_lane_f32(lanes, 2) + vgetq_lane_f32(lanes, 3));
 }
 
-// max |x| of n floats, NaNs ignored; not below 0.
-static inline float mcu_greatest_of(const float* x, int32_t n) {
-    float greatest = 0.0f;
-    int32_t i = 0;
-    for (; i + 4 <= n; i += 4) greatest = vmaxnmavq_f32(greatest, vldrwq_f32(x + i));
-    if (i < n) {
-        const mve_pred16_t tail = vctp32q(uint32_t(n - i));
-        greatest = vmaxnmavq_p_f32(greatest, vldrwq_z_f32(x + i, tail), tail);
-    }
-    return greatest;
-}
-
 // Which lanes a step of a loop has: all four, or those that are left at the end.
 struct McuAllLanes {};
 struct McuLanes {

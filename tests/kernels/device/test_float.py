@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +13,14 @@ from torch import from_numpy
 
 from mcu_sdk.compiler.ops import activations, norms
 from mcu_sdk.compiler.ops.rope import rope
-from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, normal
+from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, normal
 from tests.kernels.conftest import KERNELS
 from tests.kernels.device.simulated import Simulated, build
 
 KERNEL_NAMES = (
     *("rms_norm", "layer_norm", "rope", "silu", "gelu_tanh", "gelu_erf"),
     *("gated_silu", "gated_gelu_tanh", "gated_gelu_erf", "add_f32", "sub_f32", "mul_f32"),
+    *("softmax_f32", "argmax_f32"),
 )
 LENGTHS = [*range(1, 22), 31, 32, 33, 63, 64, 65, 172, 256]
 WIDE = np.array([0, -0.0, 1e-5, -1e-5, 80, -80, 87.9, 88.1, -88.1, 200, -200, 1e4, -1e4], np.float32)
@@ -112,6 +114,7 @@ def test_activations(simulated: Simulated, name: str) -> None:
     batch.check()
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("name", ["add", "sub", "mul"])
 def test_arithmetic(simulated: Simulated, name: str) -> None:
     """Rows of all lengths, scalars on either side, and operands that are read column by column."""
@@ -128,10 +131,34 @@ def test_arithmetic(simulated: Simulated, name: str) -> None:
             (a, b, operation(a, b.reshape(n, 3).T), [3, n, n, 1, 1, 3]),
         ]
         for x, y, expected, shape in cases:
-            with np.errstate(all="ignore"):
-                batch.add(f"{name}_f32", [x, y], expected, np.array(shape, np.int32), len(shape) // 3)
+            batch.add(f"{name}_f32", [x, y], expected, np.array(shape, np.int32), len(shape) // 3)
         batch.add(f"{name}_f32", [a, b], operation(a, b), np.array([3 * n, 1, 1], np.int32), 1, alias=0)
     batch.check()
+
+
+def test_softmax_and_argmax(simulated: Simulated, kernel_library: ctypes.CDLL) -> None:
+    """As the portable kernels: infinities, NaNs and equals included."""
+    rng, results = np.random.default_rng(35), []
+    special = np.array([np.inf, -np.inf, np.nan, 3, 3], np.float32)
+    for n in LENGTHS:
+        for share in (0.0, 0.1, 1.0):
+            x = normal(rng, 3, n, spread=float(rng.choice([1, 30])))
+            x[1:] = np.where(rng.random((2, n)) < share, rng.choice(special, (2, n)), x[1:])
+            x[2] = np.where(np.isnan(x[2]), -np.inf, x[2])
+            inner = int(rng.choice([1, 3]))
+            for name, kind, sizes in (
+                ("softmax_f32", np.float32, (3, n)),
+                ("argmax_f32", np.int64, (3 * n // (n * inner), n, inner)),
+            ):
+                shape = (3, n) if name == "softmax_f32" else (3,)
+                found, expected = Guarded(shape, kind), Guarded(shape, kind)
+                simulated.call(name, _unaligned(x), found, *sizes)
+                call(kernel_library, name, x, expected, *sizes)
+                results.append((found, expected))
+    simulated.run()
+    for found, expected in results:
+        subnormal = np.abs(expected.array) < np.finfo(np.float32).tiny  # zero on the device
+        assert_same_bits(found.array, np.where(subnormal, 0, expected.array).astype(found.array.dtype))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +174,7 @@ def test_arithmetic(simulated: Simulated, name: str) -> None:
         ("gated_gelu_erf", [688, 688], (688,), 12100),
         ("add_f32", [256, 256], (np.array([256, 1, 1], np.int32), 1), 365),
         ("mul_f32", [256, 256], (np.array([256, 1, 1], np.int32), 1), 365),
+        ("softmax_f32", [512], (1, 512), 5050),
     ],
 )
 def test_costs(simulated: Simulated, name: str, inputs: list[int], sizes: Any, most: int) -> None:
