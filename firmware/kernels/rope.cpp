@@ -78,5 +78,4 @@ void mcu_rope(const float* x, const float* cosine, const float* sine, const int6
     for (int32_t row = 0; row < rows; ++row, x += n, out += n) {
         for (int32_t i = 2 * half; i < n; ++i) out[i] = x[i];
     }
-#endif
 }
