@@ -37,9 +37,8 @@ static inline int32_t mcu_visible(int64_t position, int32_t positions) {
 // out[i] = x[i] * scale
 static inline void mcu_scale_row(const float* x, float scale, float* out, int32_t n) {
 #if defined(MCU_HELIUM_FLOAT)
-    mcu_for_lanes(n, [=](int32_t i, auto lanes) {
-        mcu_store(out + i, vmulq_n_f32(mcu_load(x + i, lanes), scale), lanes);
-    });
+    mcu_for_lanes(
+        n, [=](int32_t i, auto lanes) { mcu_store(out + i, vmulq_n_f32(mcu_load(x + i, lanes), scale), lanes); });
 #else
     for (int32_t i = 0; i < n; ++i) out[i] = x[i] * scale;
 #endif

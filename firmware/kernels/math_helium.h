@@ -103,9 +103,7 @@ struct McuLanes {
 static inline float32x4_t mcu_load(const float* from, McuAllLanes) { return vldrwq_f32(from); }
 static inline float32x4_t mcu_load(const float* from, McuLanes lanes) { return vldrwq_z_f32(from, lanes.predicate); }
 // Float16, each as a float32.
-static inline float32x4_t mcu_load(const uint16_t* from, McuAllLanes) {
-    return mcu_from_half_lanes(vldrhq_u32(from));
-}
+static inline float32x4_t mcu_load(const uint16_t* from, McuAllLanes) { return mcu_from_half_lanes(vldrhq_u32(from)); }
 static inline float32x4_t mcu_load(const uint16_t* from, McuLanes lanes) {
     return mcu_from_half_lanes(vldrhq_z_u32(from, lanes.predicate));
 }
@@ -156,8 +154,8 @@ static inline void mcu_for_lanes(int32_t n, Step step) {
     if (i < n) step(i, McuLanes{vctp32q(uint32_t(n - i))});
 }
 
-// The next four of x, or those that are left; x moves on. Inline assembly, because GCC 12 copies a pointer for each turn
-// of a loop with more than one of them.
+// The next four of x, or those that are left; x moves on. Inline assembly, because GCC 12 copies a pointer for each
+// turn of a loop with more than one of them.
 static inline float32x4_t mcu_next(const float*& x, McuAllLanes) {
     float32x4_t v;
     asm("vldrw.u32 %q0, [%1], #16" : "=w"(v), "+r"(x) : "m"(*reinterpret_cast<const float(*)[4]>(x)));
@@ -175,8 +173,8 @@ static inline void mcu_put(int8_t*& to, int32x4_t v, McuAllLanes) {
 }
 static inline void mcu_put(int8_t*& to, int32x4_t v, McuLanes lanes) { mcu_store(to, v, lanes); }
 
-// Runs step(lanes) for every four of n, in order and four times to a turn of the loop: for steps that walk with mcu_next
-// and mcu_put, and cost no more than a turn does.
+// Runs step(lanes) for every four of n, in order and four times to a turn of the loop: for steps that walk with
+// mcu_next and mcu_put, and cost no more than a turn does.
 template <typename Step>
 static inline void mcu_walk_lanes(int32_t n, Step step) {
     for (int32_t turns = n >> 4; turns > 0; --turns) {

@@ -20,9 +20,7 @@ static inline float mcu_row_magnitude(const float* x, int32_t n) {
 // give 0. No result lies beyond 127: no |x| is above m, and 127 with its two rounding errors is not yet 127.5.
 static inline void mcu_row_quantize(const float* x, int8_t* q, int32_t n, float inverse) {
 #if defined(MCU_HELIUM_FLOAT)
-    mcu_walk_lanes(n, [&](auto lanes) {
-        mcu_put(q, vcvtnq_s32_f32(vmulq_n_f32(mcu_next(x, lanes), inverse)), lanes);
-    });
+    mcu_walk_lanes(n, [&](auto lanes) { mcu_put(q, vcvtnq_s32_f32(vmulq_n_f32(mcu_next(x, lanes), inverse)), lanes); });
 #else
     for (int32_t i = 0; i < n; ++i) q[i] = int8_t(mcu_round_clamped(x[i] * inverse, -127, 127));
 #endif
