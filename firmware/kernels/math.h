@@ -89,9 +89,9 @@ static inline float mcu_gelu_tanh_denominator(float x) {
 // Abramowitz and Stegun 7.1.26.
 #define MCU_ERF_P 0.3275911f
 #define MCU_ERF_A1 0.254829592f
-#define MCU_ERF_A2 -0.284496736f
+#define MCU_ERF_A2 (-0.284496736f)
 #define MCU_ERF_A3 1.421413741f
-#define MCU_ERF_A4 -1.453152027f
+#define MCU_ERF_A4 (-1.453152027f)
 #define MCU_ERF_A5 1.061405429f
 #define MCU_SQRT_HALF 0.7071067811865476f
 
