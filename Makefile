@@ -21,7 +21,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test test-all matrix npu-matrix bench bench-baseline check setup system
+.PHONY: demo clang test test-all matrix npu-matrix bench bench-baseline check setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -30,10 +30,10 @@ demo: setup
 	$(BIN)/mcu-sdk verify $(DEMO)
 
 # The checks come first, so that pytest's summary is the last line.
-test: check
+test: check clang
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
 
-test-all: check
+test-all: check clang
 	$(BIN)/pytest -n $(JOBS)
 
 matrix: setup
@@ -63,6 +63,21 @@ $(READY): pyproject.toml
 	$(BIN)/pip install $(PIP_FLAGS) -e ".[dev]"
 	touch $@
 
+# What stands in $missing.
+define INSTALL
+[ -z "$$missing" ] && exit 0; \
+if [ "$$(id -u)" = 0 ]; then as_root=env; \
+elif command -v sudo >/dev/null; then as_root="sudo env"; \
+else \
+echo "error: these Debian packages are missing, and there is neither root nor sudo to install them:$$missing"; \
+echo "Ask an administrator for: apt-get install$$missing"; \
+exit 4; \
+fi >&2; \
+echo "Installing$$missing"; \
+$$as_root apt-get update -qq && \
+$$as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+endef
+
 # Looks each time, which takes no time, and installs only what is missing.
 system:
 	@missing=""; \
@@ -73,14 +88,10 @@ system:
 	command -v qemu-system-arm >/dev/null || need qemu-system-arm; \
 	command -v g++ >/dev/null || need g++; \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need python3-venv; \
-	[ -z "$$missing" ] && exit 0; \
-	if [ "$$(id -u)" = 0 ]; then as_root=env; \
-	elif command -v sudo >/dev/null; then as_root="sudo env"; \
-	else \
-		echo "error: these Debian packages are missing, and there is neither root nor sudo to install them:$$missing"; \
-		echo "Ask an administrator for: apt-get install$$missing"; \
-		exit 4; \
-	fi >&2; \
-	echo "Installing$$missing"; \
-	$$as_root apt-get update -qq && \
-	$$as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+	$(INSTALL)
+
+# Only the tests want a second compiler.
+clang: system
+	@missing=""; \
+	command -v clang-19 >/dev/null || missing=" clang-19"; \
+	$(INSTALL)

@@ -20,8 +20,11 @@ static float exponentiate(const float* x, float highest, float* out, int32_t n) 
     mcu_for_lanes(n, [&](int32_t i, auto lanes) {
         const float32x4_t difference = vsubq_n_f32(mcu_load(x + i, lanes), highest);
         const float32x4_t power = mcu_exp_lanes_below(difference);
-        // "Greater" is false for NaNs; "less" would be true for them.
-        const mve_pred16_t none = vcmpgtq_f32(vdupq_n_f32(-86.0f), difference);
+        // "Greater" is false for NaNs; "less" would be true for them. Clang 19 exchanges the sides of a comparison with
+        // a constant all the same, so the constant is hidden from it.
+        float32x4_t least = vdupq_n_f32(-86.0f);
+        asm("" : "+w"(least));
+        const mve_pred16_t none = vcmpgtq_f32(least, difference);
         const float32x4_t e = vpselq_f32(vdupq_n_f32(0.0f), power, none);
         sums = mcu_add(sums, e, lanes);
         mcu_store(out + i, e, lanes);

@@ -3,7 +3,11 @@
 #include <stdint.h>
 
 // The compiler must not make a call of memcpy out of the loop that memcpy is.
+#if defined(__clang__)
+#define PLAIN_LOOPS __attribute__((no_builtin("memcpy", "memmove", "memset")))
+#else
 #define PLAIN_LOOPS __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
 
 using Word __attribute__((may_alias)) = uint32_t;
 

@@ -25,8 +25,6 @@ from mcu_sdk.compiler.registry import emits, unsupported
 S8, S32, S64, F16, F32, U8 = DType.S8, DType.S32, DType.S64, DType.F16, DType.F32, DType.U8
 DOTS = "kernels/dots_s8_helium.S"
 """What attention's products are made of on Helium; elsewhere the file is empty."""
-LONGEST_SUM = 1 << 16
-"""int8 products that an int32 accumulator holds: 2^16 * 2^14 < 2^31."""
 
 
 @emits("mcu::rms_norm")

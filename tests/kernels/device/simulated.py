@@ -6,6 +6,7 @@ comes back, and the arrays hold what the kernels wrote.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -43,6 +44,9 @@ FLAGS = [
     "-Wconversion",
     "-Werror",
 ]
+CLANG = "MCU_KERNEL_COMPILER"
+"""The environment may name a clang that compiles the kernels instead of GCC (tests/kernels/test_clang.py)."""
+
 QEMU = [
     *("qemu-system-arm", "-M", "mps3-an547", "-icount", "shift=5,align=off,sleep=off"),
     *("-display", "none", "-monitor", "none", "-serial", "none"),
@@ -146,6 +150,25 @@ class _Image:
                     argument.check()
 
 
+def newlib_includes() -> list[str]:
+    """Where GCC for bare metal finds newlib and libstdc++, without GCC's own headers, as clang's options."""
+    command = ["arm-none-eabi-g++", *CORE, "-xc++", "-E", "-v", "-"]
+    said = subprocess.run(command, input="", capture_output=True, text=True, check=True).stderr
+    folders = said.split("search starts here:")[-1].split("End of search")[0].split()
+    own = re.compile(r"/lib/gcc/[^/]+/[\d.]+/include(-fixed)?$")
+    return [part for folder in folders if not own.search(folder) for part in ("-isystem", folder)]
+
+
+def compile_with_clang(clang: str, source: Path, folder: Path) -> Path:
+    """One kernel's object file by another compiler, with the same options."""
+    made = folder / f"{source.name}.o"
+    target = ["--target=arm-none-eabi", *CORE, *FLAGS, "-Wno-unused-command-line-argument"]
+    command = [clang, *target, *newlib_includes(), f"-I{FIRMWARE}", "-c", str(source), "-o", str(made)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
 def build(sources: Sequence[Path], folder: Path) -> Simulated:
     """Compile and link the sources (.cpp and .S) with the driver. Fails where the tools are missing."""
     for tool in ("arm-none-eabi-g++", "qemu-system-arm"):
@@ -162,7 +185,9 @@ def build(sources: Sequence[Path], folder: Path) -> Simulated:
         "-lc",
         "-lgcc",
     ]
-    command = ["arm-none-eabi-g++", *CORE, *FLAGS, *COUNTER, f"-I{FIRMWARE}", *map(str, [*driver, *sources])]
+    clang = os.environ.get(CLANG)
+    kernels = [compile_with_clang(clang, source, folder) for source in sources] if clang else sources
+    command = ["arm-none-eabi-g++", *CORE, *FLAGS, *COUNTER, f"-I{FIRMWARE}", *map(str, [*driver, *kernels])]
     done = subprocess.run([*command, *link, "-o", str(program)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     listing = subprocess.run(
