@@ -304,6 +304,8 @@ def _names_of(beside: dict[str, Any]) -> tuple[str, ...] | None:
 
 def _delegates_beside(path: Path, facts: dict[str, Any]) -> tuple[DelegateArtifact, ...]:
     """The delegates' graphs and estimates; nothing unless all are there."""
+    from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
+
     count = facts.get("npu_delegates")
     found = []
     for number in range(count if isinstance(count, int) else 0):

@@ -113,12 +113,17 @@ def _kept(key: str) -> CompiledModel | None:
 
 
 def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
-    if options.npu is not None:
-        from mcu_sdk.model.encoder import encoder_architecture
+    from mcu_sdk.model.encoder import encoder_architecture
 
-        architecture = encoder_architecture(checkpoint)
-        if architecture is not None:
-            return _compile_encoder(checkpoint, architecture, options)
+    architecture = encoder_architecture(checkpoint)
+    if architecture is not None:
+        if options.npu is None:
+            raise ModelError(
+                f"A causal language model was expected; {checkpoint.name} is a {architecture}, which only an NPU takes.",
+                hint="Choose an Ethos-U with --target, or compile it with mcu_sdk.compile_module and take --pte.",
+            )
+        return _compile_encoder(checkpoint, architecture, options)
+    if options.npu is not None:
         return _compile_for_npu(checkpoint, options, options.npu)
     quantized, metadata, facts = quantized_step(checkpoint, options)
     from mcu_sdk.compiler.provenance import without_provenance

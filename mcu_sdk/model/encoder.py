@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CALIBRATION_CALLS = 16
 """Calls that an encoder's scales are taken from."""
 
+IMAGE_SIDE = 224
+"""Pixels; for networks of convolutions, whose configuration names no size: what ImageNet's classifiers are trained at."""
+
 OUTPUTS = ("logits", "last_hidden_state", "pooler_output")
 """Of a model's results, the first of these becomes the firmware's output."""
 
@@ -88,7 +91,8 @@ def example_calls(
     config = encoder.model.config
     generator = torch.Generator().manual_seed(0)
     if encoder.input_name == "pixel_values":
-        side = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
+        size = getattr(config, "image_size", IMAGE_SIDE)
+        side = size if isinstance(size, (list, tuple)) else [size] * 2
         shape = (1, getattr(config, "num_channels", 3), *side)
         return [(torch.randn(shape, generator=generator),) for _ in range(CALIBRATION_CALLS)]
     if encoder.input_name != "input_ids":
