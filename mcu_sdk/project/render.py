@@ -267,7 +267,7 @@ def _presets(board: Board, optimize: Optimize, *, simulated_npu: bool) -> list[d
     """CMake's configure presets. -g changes nothing of what runs; it is there for addr2line and debuggers."""
     fast, checked = "-O3 -g", "-O1 -g"
     kinds = [
-        ("release", "Optimised", not board.is_host, "-Os -g" if optimize == "size" else fast),
+        ("release", "Optimised", not board.is_host, "-Os -g -flto" if optimize == "size" else fast),
         ("debug", "For a debugger", not board.is_host, checked if board.is_host else "-Og -g"),
         ("host", "This computer", False, fast),
         ("host-debug", "This computer, with sanitizers", False, checked),
