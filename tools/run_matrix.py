@@ -48,7 +48,9 @@ def render(cases: list[ElementTree.Element], commit: str) -> str:
     outcome: dict[tuple[str, str], str] = {}
     for case in cases:
         identity = case.get("name", "").partition("[")[2].rstrip("]")
-        column = next(c for c in columns if identity.endswith(c))
+        column = next((c for c in columns if identity.endswith(c)), None)
+        if column is None:  # int4 weights: a few combinations of their own
+            continue
         failed = any(child.tag in ("failure", "error") for child in case)
         outcome[identity.removesuffix("-" + column), column] = "differs" if failed else "equal"
     rows = [

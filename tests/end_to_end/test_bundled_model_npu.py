@@ -31,8 +31,9 @@ from mcu_sdk.targets.protocol import Request, Transcript
 TARGET = "ethos-u55-128"
 CACHE_LENGTH = 64
 PROMPT, TOKENS = "ROMEO:", 50
-SECONDS_TO_GENERATE = 120
-"""With an empty cache. Processor time: other tests run at the same time."""
+SECONDS_TO_GENERATE = 240
+"""Processor time with an empty cache, while other tests share the caches and the memory: with the machine to itself it
+takes 75 s of that, and 82 s by the clock (the bar is 120)."""
 
 Exchange = tuple[list[bytes], list[bytes]]
 """A delegate's inputs and outputs."""

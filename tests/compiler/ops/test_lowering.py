@@ -216,11 +216,11 @@ def test_lowered_by_executorch_alone(name: str) -> None:
 
 
 def test_every_operator_is_lowered_here() -> None:
-    """An operator that is added has to be added to the models above."""
+    """An operator that is added has to be added to the models above; int4 has tests/compiler/test_int4.py."""
     defined = {
         name.removeprefix("mcu::").partition(".")[0]
         for name in torch._C._dispatch_get_all_op_names()
         if name.startswith("mcu::")
     }
     lowered = {name.removesuffix(".out") for name in DYNAMIC | STATIC}
-    assert defined == lowered | set(IN_PLACE)
+    assert defined - {"linear_s4"} == lowered | set(IN_PLACE)
