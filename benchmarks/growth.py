@@ -1,6 +1,6 @@
 """How a step's cost grows with position, cache length, hidden size and layers, and whether its arithmetic explains it.
 
-The arithmetic of a step is the sum of its operators' bounds (compiler/ideal.py): products by their multiplications,
+The arithmetic of a step is the sum of its operators' bounds (planning/ideal.py): products by their multiplications,
 attention by the positions so far, everything else by its elements.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from benchmarks.measure import BOARD, Built, run_to
-from mcu_sdk.compiler.ideal import MACS_PER_INSTRUCTION, PRODUCTS
+from mcu_sdk.planning.ideal import MACS_PER_INSTRUCTION, PRODUCTS
 from mcu_sdk.project import profile
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import open_project

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from mcu_sdk.model.load import Checkpoint
-    from mcu_sdk.pipeline import CompileOptions
+    from mcu_sdk.recipes.decoder import CompileOptions
 
 BATCH = 8
 """Windows that the float model reads at once."""
@@ -131,8 +131,8 @@ def npu_score(checkpoint: Checkpoint, options: CompileOptions, text: Text) -> fl
     """Bits per byte of the quantized step in PyTorch, with the NPU's integers (ethos_u/arithmetic.py)."""
     import torch
 
-    from mcu_sdk.compiler.ethos_u.score import total_loss
-    from mcu_sdk.pipeline import npu_step
+    from mcu_sdk.lowering.ethos_u.score import total_loss
+    from mcu_sdk.recipes.decoder import npu_step
 
     assert options.npu is not None
     windows = [torch.from_numpy(part) for part in text.windows()]
@@ -156,7 +156,7 @@ def evaluate(
     use_cache: bool = True,
 ) -> list[Score]:
     """The float checkpoint first, then each quantized variant, all on the same windows of the model's whole context."""
-    from mcu_sdk.model.export import choose_cache_length
+    from mcu_sdk.lowering.export import choose_cache_length
     from mcu_sdk.model.load import find_checkpoint, load_model
 
     for options in variants:

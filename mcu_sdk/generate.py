@@ -11,19 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.compiler.ethos_u.target import ActivationBits, NpuTarget
+from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
 from mcu_sdk.console import step
 from mcu_sdk.errors import PteError, UsageError
 
 if TYPE_CHECKING:
-    from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
-    from mcu_sdk.compiler.plan import Plan
-    from mcu_sdk.compiler.pte import Pte
-    from mcu_sdk.pipeline import CompileOptions
-    from mcu_sdk.project.board import Board
-    from mcu_sdk.project.fit import Layout
+    from mcu_sdk.board.board import Board
+    from mcu_sdk.npu.artifact import DelegateArtifact
+    from mcu_sdk.planning.fit import Layout
+    from mcu_sdk.planning.plan import Plan
+    from mcu_sdk.planning.pte.read import Pte
     from mcu_sdk.project.npu_details import NpuDetails
     from mcu_sdk.project.render import LanguageModel, Optimize
+    from mcu_sdk.recipes.decoder import CompileOptions
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def generate(request: GenerateRequest) -> Generated:
 
     Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
     """
-    from mcu_sdk.project.board import load_board
+    from mcu_sdk.board.board import load_board
+    from mcu_sdk.board.target import check_delegates, choose_target
     from mcu_sdk.project.npu_details import details_files
     from mcu_sdk.project.render import ProjectInputs, render_project, slug
-    from mcu_sdk.project.target import check_delegates, choose_target
 
     if request.model is not None and request.pte is not None:
         raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
@@ -129,9 +129,9 @@ def generate(request: GenerateRequest) -> Generated:
     destination = request.output or Path(f"{slug(source.name)}-{board.name}")
     _check_output(destination)
     with step("Compiling the plan"):
-        from mcu_sdk.compiler.plan import compile_plan
-        from mcu_sdk.compiler.pte import read_pte
-        from mcu_sdk.compiler.weight_layout import layout_notes, layout_of, weight_notes
+        from mcu_sdk.planning.plan import compile_plan
+        from mcu_sdk.planning.pte.read import read_pte
+        from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
 
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
@@ -178,9 +178,9 @@ def generate(request: GenerateRequest) -> Generated:
 
 def _npu_details(pte: Pte, plan: Plan, source: _Source) -> NpuDetails:
     """What the report says of the NPU's part."""
-    from mcu_sdk.compiler.instruction import Tensor
-    from mcu_sdk.compiler.pte import ETHOS_U
     from mcu_sdk.npu.blob import read_blob
+    from mcu_sdk.planning.instruction import Tensor
+    from mcu_sdk.planning.pte.read import ETHOS_U
     from mcu_sdk.project.npu_details import NpuDetails, count_operations
 
     blobs = [i.arguments[0] for i in pte.instructions if i.operator == f"delegate::{ETHOS_U}"]
@@ -218,7 +218,7 @@ def _check_output(destination: Path) -> None:
 
 
 def _fit(board: Any, plan: Plan, language_model: LanguageModel | None) -> Layout:
-    from mcu_sdk.project.fit import check_fit
+    from mcu_sdk.planning.fit import check_fit
 
     length = language_model.max_sequence_length if language_model else None
     return check_fit(
@@ -236,7 +236,7 @@ def step_traffic(plan: Plan) -> dict[str, int]:
 
     Of an embedding table only the row that comes out is read; of a KV cache all positions count, as at its end.
     """
-    from mcu_sdk.compiler.instruction import Space, Tensor
+    from mcu_sdk.planning.instruction import Space, Tensor
 
     names = {Space.ARENA: "arena", Space.KV_CACHE: "kv_cache", Space.MODEL: "weights"}
     total = dict.fromkeys(names.values(), 0)
@@ -251,9 +251,9 @@ def step_traffic(plan: Plan) -> dict[str, int]:
 
 
 def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | None) -> _Source:
-    from mcu_sdk.compiler.weight_layout import layout_for
     from mcu_sdk.model.load import find_checkpoint
-    from mcu_sdk.pipeline import compile_checkpoint
+    from mcu_sdk.planning.weight_layout import layout_for
+    from mcu_sdk.recipes.decoder import compile_checkpoint
 
     checkpoint = find_checkpoint(request.model)
     layout = layout_for(helium=board.core.helium and npu is None)
@@ -304,7 +304,7 @@ def _names_of(beside: dict[str, Any]) -> tuple[str, ...] | None:
 
 def _delegates_beside(path: Path, facts: dict[str, Any]) -> tuple[DelegateArtifact, ...]:
     """The delegates' graphs and estimates; nothing unless all are there."""
-    from mcu_sdk.compiler.ethos_u.artifact import DelegateArtifact
+    from mcu_sdk.npu.artifact import DelegateArtifact
 
     count = facts.get("npu_delegates")
     found = []
@@ -327,7 +327,7 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
 
     Raises PteError if it says that it reads more tokens than its KV cache holds, or than a firmware can count.
     """
-    from mcu_sdk.compiler.instruction import DType
+    from mcu_sdk.planning.instruction import DType
     from mcu_sdk.project.render import LanguageModel
 
     metadata = plan.metadata
@@ -357,7 +357,7 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
 
 def _cached_positions(plan: Plan) -> list[int]:
     """How many positions each KV cache of our own operators has."""
-    from mcu_sdk.compiler.instruction import Tensor
+    from mcu_sdk.planning.instruction import Tensor
 
     caches = [
         (planned.instruction.arguments[0], 3 if "columns" in planned.instruction.operator else 2)
@@ -414,8 +414,8 @@ def regenerate(project: Path, *, use_cache: bool = True) -> Generated:
 
     Raises UsageError for a folder that is no project of ours, and what `generate` raises.
     """
-    from mcu_sdk.pipeline import CompileOptions
     from mcu_sdk.project.manifest import read_manifest
+    from mcu_sdk.recipes.decoder import CompileOptions
 
     manifest = read_manifest(project)
     options = manifest.options

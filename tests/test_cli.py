@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from mcu_sdk import cli, errors
-from mcu_sdk.project.board import board_names
+from mcu_sdk.board.board import board_names
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS_TO_ANSWER = 0.3

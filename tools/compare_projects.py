@@ -53,9 +53,13 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("commit")
-    parser.add_argument("--models", help="names in tests/models, with commas; the bundled model is left out then")
+    parser.add_argument(
+        "--models", help="names in tests/models, with commas; the bundled model is left out then"
+    )
     parser.add_argument("--keep", help="where the projects stay")
     parser.add_argument("--pte-only", action="store_true")
     return parser.parse_args()
@@ -68,7 +72,16 @@ def _generate(tree: Path, models: list[str], folder: Path, label: str) -> dict[s
         output = folder / label / name
         print(f"{label}: {name}", file=sys.stderr, flush=True)
         environment = {**os.environ, "PYTHONPATH": str(tree), "MCU_SDK_CACHE": str(folder / f"cache-{label}")}
-        command = [sys.executable, "-m", "mcu_sdk.cli", "--quiet", "generate", *options, "--output", str(output)]
+        command = [
+            sys.executable,
+            "-m",
+            "mcu_sdk.cli",
+            "--quiet",
+            "generate",
+            *options,
+            "--output",
+            str(output),
+        ]
         subprocess.run(command, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
         for path in sorted(output.rglob("*")):
             if path.is_file():

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from mcu_sdk.compiler.gptq import dequantize_groups, quantize_groups
 from mcu_sdk.evaluate import model_score, read_text
-from mcu_sdk.model.calibrate import LONGEST_WINDOW, sample_windows
-from mcu_sdk.model.export import choose_cache_length
+from mcu_sdk.lowering.calibrate import LONGEST_WINDOW, sample_windows
+from mcu_sdk.lowering.export import choose_cache_length
+from mcu_sdk.lowering.gptq import dequantize_groups, quantize_groups
+from mcu_sdk.lowering.moments import linear_moments, weight_digest
 from mcu_sdk.model.load import find_checkpoint, load_model
-from mcu_sdk.model.moments import linear_moments, weight_digest
 
 
 def int8_rows(weight: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from mcu_sdk.project.board import Board
+    from mcu_sdk.board.board import Board
 
 
 def boards_command(
@@ -18,7 +18,7 @@ def boards_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List the boards, or show one with its memory regions and simulators."""
-    from mcu_sdk.project.board import list_boards, load_board
+    from mcu_sdk.board.board import list_boards, load_board
 
     if name is not None:
         board = load_board(name)

@@ -50,10 +50,10 @@ def evaluate_command(
 ) -> None:
     """Measure bits per byte: the float checkpoint against the quantized one, run on this machine."""
     from mcu_sdk.evaluate import evaluate
-    from mcu_sdk.pipeline import CompileOptions
+    from mcu_sdk.recipes.decoder import CompileOptions
 
     if target is not None:
-        from mcu_sdk.compiler.ethos_u.target import default_target
+        from mcu_sdk.board.npu_target import default_target
 
         widths: list[Literal[8, 16]] = (
             [8, 16] if every else [16 if activation_bits == ActivationBits.sixteen else 8]

@@ -120,7 +120,7 @@ def generate_command(
 ) -> None:
     """Turn a checkpoint (or a .pte) into a firmware project for a board."""
     from mcu_sdk.generate import GenerateRequest, generate
-    from mcu_sdk.pipeline import CompileOptions
+    from mcu_sdk.recipes.decoder import CompileOptions
 
     request = GenerateRequest(
         board=board,

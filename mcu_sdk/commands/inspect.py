@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from mcu_sdk.compiler.program import ExecutionPlan, Program, RawValue
+    from mcu_sdk.planning.pte.program import ExecutionPlan, Program, RawValue
 
 
 def inspect_command(
@@ -28,7 +28,7 @@ def inspect(pte: Path, json: bool) -> None:
     Raises PteError for a file that is missing, truncated or corrupt. A file that is sound but cannot be compiled
     is no error here: the reason is printed.
     """
-    from mcu_sdk.compiler.pte import load_bytes
+    from mcu_sdk.planning.pte.read import load_bytes
 
     facts = describe(load_bytes(pte))
     if json:
@@ -47,10 +47,10 @@ def describe(data: bytes) -> dict[str, Any]:
     """
     from hashlib import sha256
 
-    from mcu_sdk.compiler.plan import compile_plan
-    from mcu_sdk.compiler.program import read_program
-    from mcu_sdk.compiler.pte import is_constant_method, read_delegates, read_metadata, read_pte
     from mcu_sdk.errors import UnsupportedOperatorError
+    from mcu_sdk.planning.plan import compile_plan
+    from mcu_sdk.planning.pte.program import read_program
+    from mcu_sdk.planning.pte.read import is_constant_method, read_delegates, read_metadata, read_pte
 
     program = read_program(data)
     computing = [p for p in program.execution_plan if p.name == "forward" or not is_constant_method(p)]
@@ -104,7 +104,7 @@ def _method(plan: ExecutionPlan, constant: bool) -> dict[str, Any]:
 
 
 def _value(plan: ExecutionPlan, index: int) -> RawValue:
-    from mcu_sdk.compiler.flatbuffer import corrupt
+    from mcu_sdk.planning.pte.flatbuffer import corrupt
 
     if not 0 <= index < len(plan.values):
         raise corrupt(f"value {index} of {len(plan.values)} is used")
@@ -112,8 +112,8 @@ def _value(plan: ExecutionPlan, index: int) -> RawValue:
 
 
 def _brief(value: RawValue) -> str:
-    from mcu_sdk.compiler.program import TensorValue
-    from mcu_sdk.compiler.values import dtype_name
+    from mcu_sdk.planning.pte.program import TensorValue
+    from mcu_sdk.planning.pte.values import dtype_name
 
     if isinstance(value, TensorValue):
         return f"{dtype_name(value.scalar_type)}[{','.join(map(str, value.sizes))}]"
@@ -122,10 +122,10 @@ def _brief(value: RawValue) -> str:
 
 def _operators(plans: list[ExecutionPlan]) -> list[dict[str, Any]]:
     """Operators of the methods that compute something, the most frequent first."""
-    from mcu_sdk.compiler.flatbuffer import corrupt
-    from mcu_sdk.compiler.program import KernelCall
-    from mcu_sdk.compiler.pte import check_operator
-    from mcu_sdk.compiler.registry import load_emitters
+    from mcu_sdk.planning.pte.flatbuffer import corrupt
+    from mcu_sdk.planning.pte.program import KernelCall
+    from mcu_sdk.planning.pte.read import check_operator
+    from mcu_sdk.planning.registry import load_emitters
 
     kernels = load_emitters()
     counts: Counter[tuple[str, str]] = Counter()
@@ -149,8 +149,8 @@ def _constants(program: Program, plans: list[ExecutionPlan]) -> dict[str, int]:
     """How many constants the methods read, and their bytes, each counted once."""
     from math import prod
 
-    from mcu_sdk.compiler.program import TensorValue
-    from mcu_sdk.compiler.values import DTYPES
+    from mcu_sdk.planning.pte.program import TensorValue
+    from mcu_sdk.planning.pte.values import DTYPES
 
     sizes: dict[int, int] = {}
     for plan in plans:

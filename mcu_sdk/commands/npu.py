@@ -60,11 +60,11 @@ def describe(name: str, data: bytes) -> dict[str, Any]:
 
 def _command_blocks(file: Path) -> list[tuple[str, bytes]]:
     """A name and the command block of each delegate. Raises PteError for a file that has none."""
-    from mcu_sdk.compiler.program import read_program
-    from mcu_sdk.compiler.pte import ETHOS_U, load_bytes, read_delegates
     from mcu_sdk.errors import PteError
     from mcu_sdk.npu.blob import read_blob
     from mcu_sdk.npu.stream import FOURCC
+    from mcu_sdk.planning.pte.program import read_program
+    from mcu_sdk.planning.pte.read import ETHOS_U, load_bytes, read_delegates
 
     data = load_bytes(file)
     if data.startswith(FOURCC):

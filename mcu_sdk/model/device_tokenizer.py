@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from mcu_sdk.model import unicode_tables
-from mcu_sdk.model.text import comment
+from mcu_sdk.text import comment
 
 # The split stages of firmware/runtime/tokenizer.h.
 PREFIX_SPACE = "MCU_SPLIT_PREFIX_SPACE"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import ModelError, TextError
 from mcu_sdk.model.device_tokenizer import DeviceTokenizer
-from mcu_sdk.model.text import one_line, shown
 from mcu_sdk.model.tokenizer_json import compile_tokenizer
+from mcu_sdk.text import one_line, shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

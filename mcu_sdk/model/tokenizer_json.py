@@ -22,7 +22,7 @@ from mcu_sdk.model.device_tokenizer import (
     DeviceTokenizer,
     Merge,
 )
-from mcu_sdk.model.text import one_line, shown
+from mcu_sdk.text import one_line, shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

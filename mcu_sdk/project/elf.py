@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcu_sdk.board.board import Board
 from mcu_sdk.errors import BuildError
-from mcu_sdk.project.board import Board
 
 _HEAP = (
     "malloc",

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mcu_sdk.compiler.ethos_u.vela import LayerEstimate, VelaSummary
 from mcu_sdk.errors import ModelError
+from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
 
 NPU_OPERATIONS = {0x002, 0x003, 0x005, 0x006}
 """Commands of a stream that compute: convolution, depthwise convolution, pooling, elementwise."""

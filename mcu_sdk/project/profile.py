@@ -18,7 +18,7 @@ from mcu_sdk.project.opened import Project
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mcu_sdk.compiler.plan import Plan
+    from mcu_sdk.planning.plan import Plan
 
 FOLDER = "build/profiled"
 """Where in a project its twin lies."""
@@ -28,7 +28,7 @@ _USERS_OWN = ("app", "model/tokenizer.cpp")
 
 @dataclass(frozen=True)
 class Cost:
-    """What `calls` calls of one kind cost: instructions counted, and the least that they could be (compiler/ideal.py)."""
+    """What `calls` calls of one kind cost: instructions counted, and the least that they could be (planning/ideal.py)."""
 
     operator: str
     module: str
@@ -47,7 +47,7 @@ def make_profiled(project: Project) -> tuple[Path, Plan]:
     Raises UsageError for a board that cannot count instructions, and what `generate` raises.
     """
     from mcu_sdk.generate import GenerateRequest, generate
-    from mcu_sdk.pipeline import CompileOptions
+    from mcu_sdk.recipes.decoder import CompileOptions
 
     board = project.board
     if board.counter is None:
@@ -79,7 +79,7 @@ def costs(plan: Plan, counts: Sequence[int], position: int) -> list[Cost]:
 
     An instruction's bound stands at the last of its calls. Raises RunError if the numbers do not match.
     """
-    from mcu_sdk.compiler.ideal import ideal_instructions
+    from mcu_sdk.planning.ideal import ideal_instructions
 
     if len(counts) != len(plan.calls):
         raise RunError(

@@ -21,11 +21,11 @@ from typing import Any, Literal, Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mcu_sdk import resources
-from mcu_sdk.compiler.ethos_u.target import NpuTarget
+from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board
+from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import BoardError, UsageError
+from mcu_sdk.planning.fit import Layout
 from mcu_sdk.project import manifest
-from mcu_sdk.project.board import SIMULATED_NPU_PRESET, Board
-from mcu_sdk.project.fit import Layout
 
 KEPT = "app"
 """The folder that is written once and then belongs to the user."""
@@ -49,7 +49,7 @@ Optimize = Literal["speed", "size"]
 
 
 class RenderablePlan(Protocol):
-    """What is used of `mcu_sdk.compiler.plan.Plan`."""
+    """What is used of `mcu_sdk.planning.plan.Plan`."""
 
     @property
     def sources(self) -> tuple[str, ...]: ...

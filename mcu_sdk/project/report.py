@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.project.board import Board
+from mcu_sdk.board.board import Board
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.map import LibraryPart
 from mcu_sdk.project.npu_details import NpuDetails

@@ -291,9 +291,9 @@ def compare_with_python(
 
     The library's digest has to be the transcript's, so that what is compared is what the firmware computed.
     """
-    from mcu_sdk.compiler.interpret import Interpreter
-    from mcu_sdk.compiler.pte import read_pte
+    from mcu_sdk.planning.pte.read import read_pte
     from mcu_sdk.project.host_library import HostModel
+    from mcu_sdk.project.interpret import Interpreter
 
     model = HostModel(library, project.accelerator)
     pte = read_pte((project.folder / "model" / "model.pte").read_bytes())

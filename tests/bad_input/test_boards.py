@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk import resources
-from mcu_sdk.project.board import board_names
+from mcu_sdk.board.board import board_names
 
 Refused = Callable[..., str]
 Spoiled = Callable[..., Path]

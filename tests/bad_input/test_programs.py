@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcu_sdk.compiler.instruction import DType, Instruction, Space, Tensor
-from mcu_sdk.compiler.registry import emit
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.planning.instruction import DType, Instruction, Space, Tensor
+from mcu_sdk.planning.registry import emit
 
 Refused = Callable[..., str]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mcu_sdk.compiler.ethos_u.target import NpuTarget
+from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import UsageError
 from mcu_sdk.model.load import find_checkpoint
-from mcu_sdk.pipeline import CompileOptions, compile_checkpoint
+from mcu_sdk.recipes.decoder import CompileOptions, compile_checkpoint
 
 Refused = Callable[..., str]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk import cli
-from mcu_sdk.project.board import Board, board_names, load_board
+from mcu_sdk.board.board import Board, board_names, load_board
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk import cli, resources
-from mcu_sdk.compiler.instruction import Space
-from mcu_sdk.compiler.pte import read_pte
+from mcu_sdk.planning.instruction import Space
+from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.elf import forbidden_symbols, read_sizes
 from mcu_sdk.project.host_library import HostModel
 
@@ -109,7 +109,7 @@ def test_quantization_costs_what_the_bar_allows(tmp_path: Path, capfd: pytest.Ca
     import torch
     from tokenizers import Tokenizer
 
-    from mcu_sdk.model.calibrate import sample_windows
+    from mcu_sdk.lowering.calibrate import sample_windows
     from mcu_sdk.model.load import find_checkpoint, load_model
 
     tokenizer = Tokenizer.from_file(str(resources.bundled_model() / "tokenizer.json"))

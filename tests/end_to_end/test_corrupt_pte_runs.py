@@ -20,17 +20,17 @@ from typing import Any
 
 import pytest
 
-from mcu_sdk.compiler.instruction import DType, Tensor
-from mcu_sdk.compiler.plan import Plan, compile_plan
-from mcu_sdk.compiler.pte import Pte, read_pte
+from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import McuSdkError, PteError
 from mcu_sdk.generate import describe_language_model
 from mcu_sdk.model.load import find_checkpoint
-from mcu_sdk.pipeline import CompileOptions, compile_checkpoint
-from mcu_sdk.project.board import load_board
+from mcu_sdk.planning.fit import check_fit
+from mcu_sdk.planning.instruction import DType, Tensor
+from mcu_sdk.planning.plan import Plan, compile_plan
+from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.build import build
-from mcu_sdk.project.fit import check_fit
 from mcu_sdk.project.render import LanguageModel, ProjectInputs, render_project
+from mcu_sdk.recipes.decoder import CompileOptions, compile_checkpoint
 from mcu_sdk.targets.protocol import EOT, Listener, Request, Transcript
 
 LENGTH = 16

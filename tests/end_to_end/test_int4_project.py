@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk.generate import GenerateRequest, generate, regenerate
-from mcu_sdk.pipeline import CompileOptions
+from mcu_sdk.recipes.decoder import CompileOptions
 
 
 def test_report_manifest_and_regenerate(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from mcu_sdk.project.board import load_board
+from mcu_sdk.board.board import load_board
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import ElfSizes
 from mcu_sdk.project.render import render_project

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from mcu_sdk.compiler.instruction import Space, Tensor
-from mcu_sdk.compiler.registry import emit
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.planning.instruction import Space, Tensor
+from mcu_sdk.planning.registry import emit
 from tests.kernels.call import assert_same_bits
 from tests.kernels.instructions import Machine, instruction
 from tests.kernels.test_emitters import _corruptions, _in_child, _replaced, _shortened

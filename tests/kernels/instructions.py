@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mcu_sdk.compiler import registry
-from mcu_sdk.compiler.instruction import (
+from mcu_sdk.planning import registry
+from mcu_sdk.planning.instruction import (
     ConstantArray,
     DType,
     Instruction,

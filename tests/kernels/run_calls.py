@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mcu_sdk.compiler.instruction import (
+from mcu_sdk.planning.instruction import (
     Argument,
     ConstantArray,
     KernelCall,

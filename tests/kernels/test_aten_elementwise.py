@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mcu_sdk.compiler.registry import emit
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.planning.registry import emit
 from tests.kernels.call import EXTREMES, int8, normal
 from tests.kernels.cases import ARENA, MODEL, Case, check, check_corrupt, check_sharing, named, place
 from tests.kernels.instructions import Machine, instruction

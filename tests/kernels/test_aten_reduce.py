@@ -100,7 +100,7 @@ def test_softmax_of_a_row_that_is_masked_everywhere(kernel_library: ctypes.CDLL)
 
 def test_layer_norm_is_the_fused_one(kernel_library: ctypes.CDLL) -> None:
     """aten's and mcu's LayerNorm agree bit for bit, so that fusing does not change what LayerNorm gives."""
-    from mcu_sdk.compiler.ops import norms
+    from mcu_sdk.operators.reference import norms
 
     case = Case(
         "aten::native_layer_norm",

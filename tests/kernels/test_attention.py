@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import from_numpy
 
-from mcu_sdk.compiler.ops import attention
+from mcu_sdk.operators.reference import attention
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, int8, normal
 
 SEEDS = st.integers(0, 2**32 - 1)

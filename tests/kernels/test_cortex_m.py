@@ -14,8 +14,8 @@ from executorch.backends.cortex_m.passes.passes_utils import quantize_multiplier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcu_sdk.compiler.registry import emit
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.planning.registry import emit
 from tests.kernels.call import EXTREMES, assert_same_bits, int8, normal
 from tests.kernels.cases import ARENA, MODEL, Case, check, check_corrupt, check_sharing, named, place
 from tests.kernels.instructions import Machine, instruction

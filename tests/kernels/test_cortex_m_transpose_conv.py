@@ -15,9 +15,9 @@ from executorch.backends.cortex_m.passes.passes_utils import quantize_multiplier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcu_sdk.compiler.instruction import Instruction, Tensor
-from mcu_sdk.compiler.registry import emit
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.planning.instruction import Instruction, Tensor
+from mcu_sdk.planning.registry import emit
 from tests.kernels.call import assert_same_bits, int8
 from tests.kernels.cases import MODEL
 from tests.kernels.instructions import Machine, instruction

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from mcu_sdk.compiler import ops  # noqa: F401 (registers the operators)
-from mcu_sdk.compiler.instruction import DType, Instruction, Space, Tensor
-from mcu_sdk.compiler.registry import emit
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.operators import reference as ops  # noqa: F401 (registers the operators)
+from mcu_sdk.planning.instruction import DType, Instruction, Space, Tensor
+from mcu_sdk.planning.registry import emit
 from tests.kernels.call import assert_same_bits, int8, normal
 from tests.kernels.instructions import Machine, instruction
 from tests.kernels.test_int4 import operands

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import from_numpy
 
-from mcu_sdk.compiler import registry
-from mcu_sdk.compiler.instruction import Instruction, KernelCall, Space
-from mcu_sdk.compiler.ops import int4
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.operators.reference import int4
+from mcu_sdk.planning import registry
+from mcu_sdk.planning.instruction import Instruction, KernelCall, Space
 from tests.kernels.call import Guarded, assert_same_bits, call, int8, normal
 from tests.kernels.instructions import Machine
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import from_numpy
 
-from mcu_sdk.compiler.ops import linear
+from mcu_sdk.operators.reference import linear
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, int8, normal
 
 SHAPES = [

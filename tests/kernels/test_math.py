@@ -1,4 +1,4 @@
-"""kernels/math.h is mcu_sdk/compiler/ops/exact_math.py, with a fused multiply-add in hardware and without."""
+"""kernels/math.h is mcu_sdk/operators/reference/exact_math.py, with a fused multiply-add in hardware and without."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcu_sdk.compiler.ops import exact_math
+from mcu_sdk.operators.reference import exact_math
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, normal
 
 DRIVER = Path(__file__).with_name("math_driver.cpp")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import from_numpy
 
-from mcu_sdk.compiler.ops import norms
+from mcu_sdk.operators.reference import norms
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, normal
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcu_sdk.compiler import registry
-from mcu_sdk.compiler.instruction import Instruction, KernelCall, Space, Tensor
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.planning import registry
+from mcu_sdk.planning.instruction import Instruction, KernelCall, Space, Tensor
 from tests.kernels.instructions import Machine
 
 K, N = 20, 11

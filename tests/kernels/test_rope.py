@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import from_numpy
 
-from mcu_sdk.compiler.ops.rope import rope
+from mcu_sdk.operators.reference.rope import rope
 from tests.kernels.call import Guarded, assert_same_bits, call, normal
 
 

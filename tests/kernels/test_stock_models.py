@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from mcu_sdk.compiler.interpret import Interpreter
-from mcu_sdk.compiler.plan import Plan, compile_plan
-from mcu_sdk.compiler.pte import Pte, read_pte
+from mcu_sdk.planning.plan import Plan, compile_plan
+from mcu_sdk.planning.pte.read import Pte, read_pte
+from mcu_sdk.project.interpret import Interpreter
 from tests.kernels.run_calls import Memory, aligned, run_calls
 from tests.models.stock.lowering import MODELS, Stock, stock
 

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import McuSdkError
 from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.npu.cosimulation import CoSimulation, ProcessCoSimulation, QemuCoSimulation
 from mcu_sdk.npu.registers import Observer
-from mcu_sdk.project.board import load_board
 from mcu_sdk.targets import host, qemu
 from mcu_sdk.targets.protocol import Request, Transcript
 from tests.npu import guest

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcu_sdk.compiler.pte import read_pte
 from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.stream import read_stream
+from mcu_sdk.planning.pte.read import read_pte
 
 PROGRAM = "mlp.pte"
 SHAPE = (2, 24)

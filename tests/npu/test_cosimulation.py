@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import McuSdkError, PteError, RunError, TargetTimeoutError, UnsupportedOperatorError
 from mcu_sdk.npu import cosimulation
 from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.npu.cosimulation import QemuCoSimulation
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.registers import RegisterModel, Run
-from mcu_sdk.project.board import load_board
 from mcu_sdk.targets import qemu
 from mcu_sdk.targets.protocol import Request
 from tests.npu import guest

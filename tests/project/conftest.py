@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from mcu_sdk.project.board import Board, load_board
+from mcu_sdk.board.board import Board, load_board
+from mcu_sdk.planning.fit import check_fit
 from mcu_sdk.project.build import build
-from mcu_sdk.project.fit import check_fit
 from mcu_sdk.project.render import LanguageModel, ProjectInputs, render_project
 
 VOCAB = 16

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mcu_sdk.board.board import list_boards, load_board
 from mcu_sdk.errors import BuildError
-from mcu_sdk.project.board import list_boards, load_board
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import uses_helium
 from mcu_sdk.project.render import ProjectInputs, render_project

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mcu_sdk.board.board import Board
 from mcu_sdk.errors import BuildError
-from mcu_sdk.project.board import Board
 from mcu_sdk.project.elf import ElfSizes, Section, forbidden_symbols, read_sizes, symbols
 
 

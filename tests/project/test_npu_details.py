@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mcu_sdk.compiler.ethos_u.vela import LayerEstimate, VelaSummary
+from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
 from mcu_sdk.project.npu_details import SHOWN_LAYERS, NpuDetails, details_files, read_details
 
 

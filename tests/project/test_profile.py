@@ -10,14 +10,14 @@ import torch
 
 import mcu_sdk
 from mcu_sdk import cli
-from mcu_sdk.compiler.plan import compile_plan
-from mcu_sdk.compiler.pte import read_pte
 from mcu_sdk.errors import RunError, UsageError
 from mcu_sdk.generate import GenerateRequest, generate
-from mcu_sdk.pipeline import CompileOptions
+from mcu_sdk.planning.plan import compile_plan
+from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project import profile
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.profile import Cost, by_kind, costs, total
+from mcu_sdk.recipes.decoder import CompileOptions
 
 Capture = pytest.CaptureFixture[str]
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcu_sdk import resources
+from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project import render
-from mcu_sdk.project.board import load_board
 from mcu_sdk.project.manifest import read_manifest
 from mcu_sdk.project.render import (
     ProjectInputs,

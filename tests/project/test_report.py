@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcu_sdk.project.board import load_board
+from mcu_sdk.board.board import load_board
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.elf import ElfSizes, Section
 from mcu_sdk.project.report import RegionUse, make_report, print_report

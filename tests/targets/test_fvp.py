@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import UsageError
-from mcu_sdk.project.board import load_board
 from mcu_sdk.targets import fvp
 
 NPUS = {

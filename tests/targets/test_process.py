@@ -173,7 +173,7 @@ cli.main([])
 def test_a_missing_qemu_is_told_with_the_line_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mcu_sdk.project.board import load_board
+    from mcu_sdk.board.board import load_board
 
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError, match="apt-get install qemu-system-arm"):
@@ -187,7 +187,7 @@ def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
 
 
 def test_qemus_command_line_is_the_boards(tmp_path: Path) -> None:
-    from mcu_sdk.project.board import load_board
+    from mcu_sdk.board.board import load_board
 
     command = qemu.command_line(load_board("corstone-300"), tmp_path / "a b.elf")
     assert command[0] == "qemu-system-arm" and command[-1] == str(tmp_path / "a b.elf")
@@ -199,7 +199,7 @@ def test_qemus_command_line_is_the_boards(tmp_path: Path) -> None:
 def test_the_fvps_command_line_reads_the_input_from_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mcu_sdk.project.board import load_board
+    from mcu_sdk.board.board import load_board
 
     board = load_board("corstone-300")
     monkeypatch.delenv("MCU_SDK_FVP", raising=False)
@@ -223,7 +223,7 @@ def test_the_fvps_command_line_reads_the_input_from_a_file(
 
 
 def test_a_missing_fvp_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mcu_sdk.project.board import load_board
+    from mcu_sdk.board.board import load_board
 
     monkeypatch.setenv("MCU_SDK_FVP", str(tmp_path / "none"))
     with pytest.raises(ToolMissingError, match=r"developer\.arm\.com"):

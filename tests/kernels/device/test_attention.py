@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch import from_numpy
 
-from mcu_sdk.compiler.ops import attention
+from mcu_sdk.operators.reference import attention
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
 from tests.kernels.conftest import KERNELS
 from tests.kernels.device.simulated import Call, Simulated, build

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import from_numpy
 
-from mcu_sdk.compiler.ops import activations, norms
-from mcu_sdk.compiler.ops.rope import rope
+from mcu_sdk.operators.reference import activations, norms
+from mcu_sdk.operators.reference.rope import rope
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, normal
 from tests.kernels.conftest import KERNELS
 from tests.kernels.device.simulated import Simulated, build

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mcu_sdk.compiler.ops import int4
+from mcu_sdk.operators.reference import int4
 from tests.kernels.call import Guarded, assert_same_bits
 from tests.kernels.device.simulated import Simulated
 from tests.kernels.test_int4 import operands, reference

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch import from_numpy
 
-from mcu_sdk.compiler.ops import linear, packed
+from mcu_sdk.operators.reference import linear, packed
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
 from tests.kernels.device.simulated import Simulated
 from tests.kernels.test_packed import requantization

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import from_numpy
 
-from mcu_sdk.compiler.ops import linear
+from mcu_sdk.operators.reference import linear
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, int8, normal
 from tests.kernels.device.simulated import Simulated
 

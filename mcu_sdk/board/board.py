@@ -1,0 +1,409 @@
+"""What a board is: `boards/<name>/board.toml`, read and checked.
+
+The file is the only place that knows memory regions, the UART, simulator command lines. Linker script, fit
+check, size report and memory plot all read the `Board` made here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from mcu_sdk import resources
+from mcu_sdk.errors import BoardError
+
+SECTIONS = ("vectors", "code", "weights", "data", "arena", "kv_cache", "stack")
+"""What has to be placed. `vectors`: the vector table; `code`: instructions and read-only tables; `weights`: the
+embedded .pte; `data`: initialised and zeroed variables; `arena`: activations and scratch."""
+
+WRITABLE = ("data", "arena", "kv_cache", "stack")
+
+SIMULATED_NPU_PRESET = "qemu"
+"""The preset of a project whose firmware reaches the NPU's registers through semihosting."""
+
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,47}$"
+_IDENTIFIER = r"^[a-z][a-z0-9_]{0,31}$"
+_FLAG = r"^-[A-Za-z0-9=+,._-]+$"
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_ADDRESS_LIMIT = 1 << 32
+
+
+def _bytes(value: Any) -> Any:
+    """Accept 4096, "4K", "2M"."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+)\s*([KMG]?)", value)
+    if match is None:
+        raise ValueError(f'a size is a number of bytes or text such as "512K", not {value!r}')
+    return int(match[1]) * _UNITS[match[2]]
+
+
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=0, le=_ADDRESS_LIMIT, strict=True)]
+Address = Annotated[int, Field(ge=0, lt=_ADDRESS_LIMIT, strict=True)]
+Flag = Annotated[str, Field(pattern=_FLAG)]
+
+
+class _Table(BaseModel):
+    """A TOML table: nothing but the keys that are known, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Core(_Table):
+    """The processor and the compiler flags that select it."""
+
+    cpu: Annotated[str, Field(pattern=r"^[a-z0-9.+-]+$")]
+    fpu: bool = False
+    dsp: bool = False
+    helium: bool = False
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def is_native(self) -> bool:
+        return self.cpu == "native"
+
+
+class Region(_Table):
+    """A stretch of memory: `origin` is its address, `size` its bytes.
+
+    `kind` is "ram" where the firmware may write. `speed` is the cost of an access relative to the fastest
+    memory of the board (1); it orders and explains placements, no instruction count uses it.
+    """
+
+    name: Annotated[str, Field(pattern=_IDENTIFIER)]
+    origin: Address
+    size: Annotated[Size, Field(gt=0)]
+    kind: Literal["rom", "ram"]
+    speed: Annotated[float, Field(ge=1)] = 1
+
+    @property
+    def end(self) -> int:
+        return self.origin + self.size
+
+
+def _list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Preference = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)]
+
+
+class Placement(_Table):
+    """For each section the regions it may lie in, most wanted first; `planning/fit.py` takes the first with room."""
+
+    vectors: Preference
+    code: Preference
+    weights: Preference
+    data: Preference
+    arena: Preference
+    kv_cache: Preference
+    stack: Preference
+
+    def of(self, section: str) -> tuple[str, ...]:
+        """The region names for one of SECTIONS, in order of preference."""
+        regions: tuple[str, ...] = getattr(self, section)
+        return regions
+
+
+class Uart(_Table):
+    """The console's serial port; `driver` is a file firmware/platform/cortex_m/uart_<driver>.cpp."""
+
+    driver: Annotated[str, Field(pattern=_IDENTIFIER)]
+    base: Address
+    clock_hz: Annotated[int, Field(gt=0)]
+    baud: Annotated[int, Field(gt=0)] = 115200
+
+
+class Counter(_Table):
+    """What counts instructions; `driver` is a file firmware/platform/cortex_m/counter_<driver>.cpp."""
+
+    driver: Annotated[str, Field(pattern=_IDENTIFIER)]
+    control: Address
+    status: Address
+    frequency_hz: Annotated[int, Field(gt=0)]
+    instruction_ns: Annotated[int, Field(gt=0)]
+
+
+class Semihosting(_Table):
+    """Whether a run ends with the semihosting call SYS_EXIT (simulators) or in an endless wait (silicon)."""
+
+    exit: bool = False
+
+
+class Simulator(_Table):
+    """A simulator's command line; "{elf}" stands for the firmware, "{input}" for a file with console input, "{npu}" for
+    the family ("U55") and "{macs}" for the size of the NPU that the simulator is to have.
+
+    `npu_command`: the same beside a simulated NPU; "{shared}" stands for a file with `shared_bytes` bytes, the memory
+    from the region `npu.shared` on.
+    """
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    npu_command: tuple[str, ...] = ()
+    shared_bytes: Size = 0
+    untested: bool = False
+
+
+class Flash(_Table):
+    """The command that writes an image to the board; "{elf}" stands for the firmware."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+Accelerator = Annotated[
+    str, Field(pattern=r"^ethos-u(55-(32|64|128|256)|65-(256|512)|85-(128|256|512|1024|2048))$")
+]
+"""Vela's name of an accelerator: the NPU and its multiply-accumulators per cycle."""
+
+Family = Literal["u55", "u65", "u85"]
+
+
+class VelaConfig(_Table):
+    """What Vela is told of the memories around a family of NPUs; `memory_modes` has the default first."""
+
+    system_config: Annotated[str, Field(pattern=r"^\w+$")]
+    memory_modes: Annotated[tuple[Annotated[str, Field(pattern=r"^\w+$")], ...], Field(min_length=1)]
+
+
+class Npu(_Table):
+    """The neural processing units that the board can have, and which memory they reach.
+
+    `base`: the registers' address (none for a native board). `arena` and `weights`: the regions for the arena,
+    which holds the NPU's scratch, and for the .pte, which holds its commands and weights; most wanted first.
+    `shared`: the only region that QEMU shares with the simulated NPU.
+    """
+
+    targets: Annotated[tuple[Accelerator, ...], Field(min_length=1)]
+    base: Address | None = None
+    arena: Preference | None = None
+    weights: Preference | None = None
+    shared: Annotated[str, Field(pattern=_IDENTIFIER)] | None = None
+    vela: dict[Family, VelaConfig]
+
+    @model_validator(mode="after")
+    def _knows_every_family(self) -> Self:
+        for target in self.targets:
+            if family_of(target) not in self.vela:
+                raise ValueError(f"{target} is a target, and there is no [npu.vela.{family_of(target)}]")
+        return self
+
+
+def family_of(accelerator: str) -> Family:
+    """ "u55" of "ethos-u55-128"."""
+    return cast(Family, accelerator.split("-")[1])
+
+
+class Board(_Table):
+    """A checked board. `folder` is where its files are; `target` what a model is compiled for unless told."""
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    description: Annotated[str, Field(min_length=1, max_length=200)]
+    console: Literal["uart", "stdio"] = "uart"
+    target: str = ""
+    stack_bytes: Size
+    core: Core
+    region: tuple[Region, ...] = ()
+    placement: Placement | None = None
+    uart: Uart | None = None
+    counter: Counter | None = None
+    semihosting: Semihosting = Semihosting()
+    simulator: dict[Literal["qemu", "fvp"], Simulator] = {}
+    flash: Flash | None = None
+    npu: Npu | None = None
+    folder: Annotated[Path | None, Field(exclude=True)] = None
+
+    @property
+    def is_host(self) -> bool:
+        """Whether the firmware runs as a process on the machine that builds it."""
+        return self.core.is_native
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        return {region.name: region for region in self.region}
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What a model can be compiled for: the processor, then the NPUs."""
+        return (self.core.cpu, *(self.npu.targets if self.npu else ()))
+
+    @property
+    def default_target(self) -> str:
+        return self.target or self.core.cpu
+
+    def simulator_command(self, name: Literal["qemu", "fvp"], target: str | None = None) -> tuple[str, ...]:
+        """A simulator's command line with the NPU of `target`; for a target without, the board's first one."""
+        command = self.simulator[name].command
+        npus = [*([target] if target else []), *(self.npu.targets if self.npu else ())]
+        found = next((npu for npu in npus if npu.startswith("ethos-")), None)
+        if found is None:
+            return command
+        _, family, macs = found.split("-")
+        return tuple(part.replace("{npu}", family.upper()).replace("{macs}", macs) for part in command)
+
+    def with_npu_memory(self, *, shared: bool = False) -> Board:
+        """The board with the arena and the model where its NPU reaches them; `shared`: where QEMU shares them.
+
+        A native board, which has no regions, stays as it is.
+        """
+        npu = self.npu
+        if npu is None or self.placement is None or npu.arena is None or npu.weights is None:
+            return self
+        arena, weights = npu.arena, npu.weights
+        if shared and npu.shared is not None:
+            arena = weights = (npu.shared,)
+        placement = self.placement.model_copy(update={"arena": arena, "weights": weights})
+        return self.model_copy(update={"placement": placement})
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.default_target not in self.targets:
+            raise ValueError(f"target is {self.target!r}; the board has {', '.join(self.targets)}")
+        if self.is_host:
+            if self.region or self.placement or self.uart:
+                raise ValueError("a native board has no regions, no placement and no UART")
+            if self.console != "stdio":
+                raise ValueError('a native board has console = "stdio"')
+            return self
+        if self.console != "uart" or self.uart is None:
+            raise ValueError('a board needs console = "uart" and a [uart] table')
+        if not self.core.flags:
+            raise ValueError("[core] needs flags for the compiler")
+        if self.stack_bytes < 1024 or self.stack_bytes % 8:
+            raise ValueError(f"stack_bytes must be a multiple of 8, at least 1024, not {self.stack_bytes}")
+        if self.placement is None:
+            raise ValueError("a board needs a [placement] table")
+        _check_regions(self.region)
+        _check_placement(self.placement, self.regions)
+        if self.npu is not None:
+            _check_npu(self.npu, self.regions)
+            for name, simulator in self.simulator.items():
+                if simulator.npu_command and not (self.npu.shared and simulator.shared_bytes):
+                    raise ValueError(f"simulator.{name}.npu_command needs shared_bytes and npu.shared")
+        return self
+
+
+def _check_regions(regions: tuple[Region, ...]) -> None:
+    """Regions have names of their own, end below 4 GB and do not overlap; ValueError otherwise."""
+    seen: set[str] = set()
+    for region in regions:
+        if region.name in seen:
+            raise ValueError(f"two regions are named {region.name!r}")
+        seen.add(region.name)
+        if region.end > _ADDRESS_LIMIT:
+            raise ValueError(
+                f"region {region.name!r} ends at {region.end:#x}, beyond the 32-bit address space"
+            )
+    ordered = sorted(regions, key=lambda region: region.origin)
+    for low, high in pairwise(ordered):
+        if high.origin < low.end:
+            raise ValueError(
+                f"regions {low.name!r} (ends at {low.end:#x}) and {high.name!r} (begins at {high.origin:#x}) overlap"
+            )
+
+
+def _check_placement(placement: Placement, regions: dict[str, Region]) -> None:
+    """Every region named exists, and what is written to lies in RAM; ValueError otherwise."""
+    for section in SECTIONS:
+        for name in placement.of(section):
+            if name not in regions:
+                known = ", ".join(regions) or "none"
+                raise ValueError(f"placement.{section} names the region {name!r}; the regions are: {known}")
+            if section in WRITABLE and regions[name].kind != "ram":
+                raise ValueError(f"placement.{section} names {name!r}, which is no RAM")
+    for section in ("vectors", "code", "data", "stack"):
+        if len(placement.of(section)) != 1:
+            raise ValueError(f"placement.{section} takes exactly one region")
+
+
+def _check_npu(npu: Npu, regions: dict[str, Region]) -> None:
+    """The NPU's registers have an address, and the regions that it reaches exist; ValueError otherwise."""
+    if npu.base is None or npu.arena is None or npu.weights is None:
+        raise ValueError("[npu] needs base, arena and weights")
+    named = [*npu.arena, *npu.weights, *([npu.shared] if npu.shared else [])]
+    for name in named:
+        if name not in regions:
+            raise ValueError(f"[npu] names the region {name!r}; the regions are: {', '.join(regions)}")
+    for name in (*npu.arena, *([npu.shared] if npu.shared else [])):
+        if regions[name].kind != "ram":
+            raise ValueError(f"npu.arena and npu.shared have to be RAM; {name!r} is not")
+
+
+def list_boards() -> list[Board]:
+    """Every board that comes with the package, by name. Raises BoardError if one is broken."""
+    return [load_board(name) for name in board_names()]
+
+
+def board_names() -> list[str]:
+    """The names that `load_board` knows."""
+    return sorted(file.parent.name for file in resources.boards().glob("*/board.toml"))
+
+
+def load_board(name_or_path: str | Path) -> Board:
+    """Read a board by the name of a packaged one, or by the path of a board.toml or of a folder holding one.
+
+    Raises BoardError when there is no such board, or when its file does not describe one.
+    """
+    file = _find(name_or_path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BoardError(
+            f"The board file {file} cannot be read: {error}.", hint="It must be a text file in UTF-8."
+        ) from error
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BoardError(
+            f"{file} is not TOML: {error}.", hint="docs/boards.md shows a complete board.toml."
+        ) from error
+    try:
+        return Board.model_validate({**content, "folder": file.parent})
+    except ValidationError as error:
+        raise BoardError(
+            f"{file} does not describe a board: {_summary(error)}.",
+            hint="docs/boards.md lists every key, and boards/corstone-300/board.toml is a complete example.",
+        ) from error
+
+
+def _find(name_or_path: str | Path) -> Path:
+    """The board.toml that is meant."""
+    text = str(name_or_path)
+    if isinstance(name_or_path, str) and re.fullmatch(_NAME, text):
+        packaged = resources.boards() / text / "board.toml"
+        if packaged.is_file():
+            return packaged
+    path = Path(text)
+    looks_like_path = isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml")
+    if looks_like_path and "\0" not in text:
+        # os.path: False, not OSError, for what is too long to be a path
+        if os.path.isfile(path):
+            return path
+        if os.path.isfile(path / "board.toml"):
+            return path / "board.toml"
+    raise BoardError(
+        f"There is no board {text!r}: the boards are {', '.join(board_names())}.",
+        hint="Name one of them, or give the path of a folder with a board.toml.",
+    )
+
+
+def _summary(error: ValidationError) -> str:
+    """The first three complaints of pydantic as one line: where, what, and what was found."""
+    lines = []
+    for item in error.errors()[:3]:
+        place = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{place}: no such key")
+        elif item["type"] == "missing":
+            lines.append(f"{place}: this key is missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            found = "" if item["type"] == "value_error" else f" (found {item['input']!r})"
+            lines.append(f"{place}: {message}{found}" if place else f"{message}{found}")
+    more = error.error_count() - len(lines)
+    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "")

@@ -1,0 +1,72 @@
+"""What a model is compiled for: the board's processor, or one of the NPUs that the board can have."""
+
+from __future__ import annotations
+
+from mcu_sdk.board.board import Board, family_of
+from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
+from mcu_sdk.errors import BoardError, PteError
+from mcu_sdk.planning.pte.read import Pte
+
+
+def choose_target(
+    board: Board, name: str | None, *, memory_mode: str | None = None, activation_bits: ActivationBits = 8
+) -> NpuTarget | None:
+    """The NPU that `name` means on this board (None: the board's default); None for the processor.
+
+    Raises BoardError for a target that the board does not have, or a memory mode that the target does not know.
+    """
+    wanted = name or board.default_target
+    if wanted not in board.targets:
+        raise BoardError(
+            f"The board {board.name!r} has no target {wanted!r}: its targets are {', '.join(board.targets)}.",
+            hint="Take one of them, or a board that has it (`mcu-sdk boards`).",
+        )
+    if board.npu is None or wanted == board.core.cpu:
+        if memory_mode is not None:
+            raise BoardError(
+                f"A memory mode goes with an Ethos-U, and {wanted!r} is a processor.",
+                hint="Leave --memory-mode out.",
+            )
+        return None
+    config = board.npu.vela[family_of(wanted)]
+    mode = memory_mode or config.memory_modes[0]
+    if mode not in config.memory_modes:
+        raise BoardError(
+            f"{wanted} on the board {board.name!r} does not know the memory mode {mode!r}.",
+            hint=f"It knows {', '.join(config.memory_modes)}.",
+        )
+    return NpuTarget(wanted, config.system_config, mode, activation_bits)
+
+
+def check_delegates(pte: Pte, board: Board, npu: NpuTarget | None, *, chosen: str | None) -> NpuTarget | None:
+    """The NPU that the .pte's delegates run on; None when it has none.
+
+    `chosen` is the target that the user named, `npu` what it means; where none was named it is the NPU that Vela
+    compiled for. Raises PteError for delegates of another target than the chosen one, or of an NPU that the board
+    cannot have.
+    """
+    names = sorted({delegate.accelerator for delegate in pte.delegates if delegate.accelerator})
+    if not names:
+        if chosen is not None and npu is not None:
+            raise PteError(
+                f"Nothing in the .pte runs on an NPU; the target is {npu.accelerator}.",
+                hint="Lower it with ExecuTorch's Ethos-U backend, or leave --target out.",
+            )
+        return None
+    if len(names) > 1:
+        raise PteError(
+            f"The .pte has parts for several NPUs: {', '.join(names)}.", hint="Lower all of it for one NPU."
+        )
+    if chosen is not None:
+        if chosen != names[0]:
+            raise PteError(
+                f"The .pte was compiled for {names[0]}; the target is {chosen}.",
+                hint=f"Lower it again for {chosen}, or name the target {names[0]}.",
+            )
+        return npu
+    if names[0] not in board.targets:
+        raise PteError(
+            f"The .pte was compiled for {names[0]}; the board {board.name!r} has {', '.join(board.targets)}.",
+            hint="Take a board that has this NPU, or lower the model again.",
+        )
+    return choose_target(board, names[0])

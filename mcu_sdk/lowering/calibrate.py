@@ -1,0 +1,109 @@
+"""Tokens to calibrate on, and the ranges that keys and values take on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.errors import ModelError, TextError
+from mcu_sdk.text import one_line
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from mcu_sdk.lowering.fuse.cached_attention import CacheRange
+
+CALIBRATION_WINDOWS = 8
+"""Sequences that are sampled or read; each is as long as the cache, at most LONGEST_WINDOW tokens."""
+
+LONGEST_WINDOW = 256
+
+
+def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.Tensor:
+    """What the model itself generates: int64[CALIBRATION_WINDOWS, length], sampled at temperature 1.
+
+    Each sequence begins with the start token, or, for a model that has none, with a token drawn at random.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    generator = torch.Generator().manual_seed(seed)
+    config = model.config.get_text_config()
+    start = getattr(config, "bos_token_id", None)
+    vocabulary = int(config.vocab_size)
+    first = torch.randint(0, vocabulary, (CALIBRATION_WINDOWS, 1), generator=generator)
+    if isinstance(start, int) and 0 <= start < vocabulary:
+        first = torch.full_like(first, start)
+    tokens, cache = first, DynamicCache(config=config)
+    with torch.no_grad():
+        while tokens.shape[1] < length:
+            output = run_with_cache(model, input_ids=tokens[:, -1:], past_key_values=cache)
+            probabilities = torch.softmax(output.logits[:, -1].float(), -1)
+            tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)], 1)
+    return tokens
+
+
+def read_windows(path: Path, tokenizer: Any, length: int) -> torch.Tensor:
+    """The text's tokens as windows, int64[up to CALIBRATION_WINDOWS, length], spread over the whole text.
+
+    Raises TextError when the file is missing, no UTF-8, or too short for one window.
+    """
+    import torch
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TextError(
+            f"A UTF-8 text to calibrate on was expected; {path} could not be read: {error}."
+        ) from error
+    ids = tokenizer(text)["input_ids"]
+    if len(ids) < length:
+        raise TextError(
+            f"A text of at least {length} tokens was expected to calibrate on; {path} has {len(ids)}.",
+            hint="Give a longer text, a shorter cache, or leave --calibration-text out.",
+        )
+    count = min(CALIBRATION_WINDOWS, len(ids) // length)
+    spacing = (len(ids) - length) // max(1, count - 1) if count > 1 else 0
+    return torch.tensor([ids[i * spacing : i * spacing + length] for i in range(count)])
+
+
+def cache_ranges(model: PreTrainedModel, windows: torch.Tensor) -> dict[str, CacheRange]:
+    """The greatest magnitude of each key and value channel on `windows` (int64[n, length]).
+
+    Keyed by the buffer name of the layer's key cache in the static-cache wrapper; each range is
+    float32[kv_heads, head_dim]. All windows run as one batch: causal attention makes that the same as token by
+    token.
+    """
+    import torch
+
+    from mcu_sdk.lowering.fuse.cached_attention import CacheRange
+
+    with torch.no_grad():
+        cache = run_with_cache(model, input_ids=windows).past_key_values
+    ranges = {}
+    for index, layer in enumerate(cache.layers):
+        keys, values = layer.keys.float(), layer.values.float()  # [n, kv_heads, length, head_dim]
+        ranges[f"key_cache_{index}"] = CacheRange(keys.abs().amax((0, 2)), values.abs().amax((0, 2)))
+    return ranges
+
+
+def run_with_cache(model: PreTrainedModel, **inputs: Any) -> Any:
+    """The model's output on `inputs`, with what its layers keep as keys and values.
+
+    Raises ModelError for an architecture that keeps something else, or nothing: an encoder, a state-space model.
+    """
+    output, reason = None, ""
+    try:
+        output = model(**inputs, use_cache=True)
+    except Exception as error:  # whatever the architecture's code raises
+        reason = f" ({type(error).__name__}: {one_line(str(error))[:300]})"
+    layers = getattr(getattr(output, "past_key_values", None), "layers", None)
+    if layers and all(getattr(getattr(layer, "keys", None), "ndim", 0) == 4 for layer in layers):
+        return output
+    raise ModelError(
+        f"A decoder that exports with a static cache of keys and values was expected; {type(model).__name__} does "
+        f"not keep them{reason}.",
+        hint="Use a decoder-only language model with a standard key/value cache (docs/models.md lists families "
+        "that were tried), or lower the model yourself and pass the result with --pte.",
+    )

@@ -1,0 +1,118 @@
+"""A fused decoder -> a .pte whose step is one Ethos-U delegate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.lowering.ethos_u.calibrate import BATCH, batches, observe_tables, share_observers
+from mcu_sdk.lowering.ethos_u.decoder import DecoderStep, export_step, mask_table
+from mcu_sdk.lowering.ethos_u.delegate import compile_spec, lower_whole
+from mcu_sdk.lowering.ethos_u.quantizer import StepQuantizer
+from mcu_sdk.lowering.ethos_u.step import NpuStep
+from mcu_sdk.lowering.lower import lower
+from mcu_sdk.npu.artifact import DelegateArtifact
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+DELEGATE = "step"
+"""The delegate's name, in the cache's files and the report."""
+
+
+@dataclass(frozen=True)
+class QuantizedStep:
+    """A calibrated step: `one` for one token, `many` the same graph for `batch` sequences, and its bounded mask."""
+
+    step: NpuStep
+    one: GraphModule
+    many: GraphModule
+    batch: int
+    masked: float
+
+
+@dataclass(frozen=True)
+class CompiledModule:
+    """A .pte, its instructions' module paths, facts for the report, and each delegate's graph and estimates."""
+
+    pte: bytes
+    names: tuple[str, ...]
+    facts: dict[str, Any]
+    delegates: tuple[DelegateArtifact, ...]
+
+
+def quantize_decoder(
+    program: ExportedProgram,
+    model: PreTrainedModel,
+    cache_length: int,
+    windows: torch.Tensor,
+    target: NpuTarget,
+    batch: int = BATCH,
+) -> QuantizedStep:
+    """Calibrate a fused step on windows int64[n, L] and quantize it; `batch` is that of the evaluation's graph."""
+    step = NpuStep(program, cache_length)
+    with torch.no_grad():
+        masked = bounded_mask(step, model, windows)
+        observed, one = (_prepare(step, target, size) for size in (BATCH, 1))
+        for inputs in batches(step, model, windows, masked):
+            observed(*inputs)
+        observe_tables(step, observed)
+        share_observers(observed, one)
+        many = observed
+        if batch != BATCH:
+            many = _prepare(step, target, batch)
+            share_observers(observed, many)
+        return QuantizedStep(step, convert_pt2e(one), convert_pt2e(many), batch, masked)
+
+
+def bounded_mask(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -> float:
+    """What is added to a score that must not count.
+
+    It has to push any score S away from the greatest by enough that e^-x is 0 in 16 bits (x > 11), and no further:
+    the scores' scale pays for it. So it is -(2 max |S| + 12) over the calibration data.
+    """
+    greatest = 0.0
+
+    def observe(scores: torch.Tensor) -> None:
+        nonlocal greatest
+        greatest = max(greatest, float(scores.abs().max()))
+
+    step.observe_scores = observe
+    for inputs in batches(step, model, windows, -1e4):
+        step(*inputs)
+    step.observe_scores = None
+    return -(2 * greatest + 12)
+
+
+def _prepare(step: NpuStep, target: NpuTarget, batch: int) -> GraphModule:
+    exported = torch.export.export(step, step.example_inputs(batch), strict=False)
+    module = exported.module(check_guards=False)
+    prepared: GraphModule = prepare_pt2e(module, StepQuantizer(compile_spec(target), target.activation_bits))
+    return prepared
+
+
+def lower_decoder(quantized: QuantizedStep, target: NpuTarget, metadata: Mapping[str, Any]) -> CompiledModule:
+    """Compile the calibrated step and put what is left for the processor around it.
+
+    Raises ModelError when the step does not become one delegate.
+    """
+    step = quantized.step
+    with torch.no_grad():
+        program = torch.export.export(quantized.one, step.example_inputs(), strict=False)
+        delegate = lower_whole(program, target, DELEGATE)
+        outer = DecoderStep(step, delegate, mask_table(step.cache_length, quantized.masked))
+        lowered = lower(export_step(outer), metadata, cortex_m_passes=False)
+    facts: dict[str, Any] = {
+        "npu": target.accelerator,
+        "activation_bits": target.activation_bits,
+        "npu_delegates": 1,
+        "cpu_operators": [],
+    }
+    return CompiledModule(lowered.pte, lowered.names, facts, (delegate.artifact,))

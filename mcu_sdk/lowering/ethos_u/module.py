@@ -1,0 +1,172 @@
+"""Any module of tensors in, tensors out -> a .pte with as much of it on the NPU as ExecuTorch's partitioner takes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from executorch.backends.arm.arm_vela import vela_compile
+from executorch.backends.arm.ethosu import EthosUCompileSpec
+from executorch.backends.arm.operator_support.tosa_supported_operators import tosa_support_factory
+from executorch.backends.arm.quantizer import (
+    EthosUQuantizer,
+    get_symmetric_a16w8_quantization_config,
+    get_symmetric_quantization_config,
+)
+from executorch.exir.backend.utils import WhyNoPartitionReporter
+from torch import nn
+from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.constants import fold_constants
+from mcu_sdk.lowering.ethos_u.compile import CompiledModule
+from mcu_sdk.lowering.ethos_u.delegate import compile_spec, operator_name, operators_left, partition
+from mcu_sdk.lowering.ethos_u.quantizer import SMALLEST_SCALE
+from mcu_sdk.lowering.ethos_u.separate import separate_tables
+from mcu_sdk.lowering.fuse.graph import args, aten, is_call
+from mcu_sdk.lowering.lower import lower_edge
+from mcu_sdk.npu.artifact import DelegateArtifact
+from mcu_sdk.npu.vela import read_summary
+
+Inputs = tuple[torch.Tensor, ...]
+
+
+def compile_module_npu(
+    module: nn.Module, example_inputs: Inputs, calibration: Iterable[Inputs], target: NpuTarget
+) -> CompiledModule:
+    """Quantize with ExecuTorch's own Ethos-U settings, calibrate, partition, compile.
+
+    `calibration`: inputs like the example's; at least one. The .pte takes and gives float32: quantizing at the border
+    is the processor's. `facts["cpu_operators"]` lists what stayed there as {operator, name, reason}. Raises ModelError
+    for a module that cannot be exported or compiled, and when nothing of it goes to the NPU.
+    """
+    program = _quantized(module.eval(), example_inputs, calibration, target)
+    with tempfile.TemporaryDirectory(prefix="mcu-sdk-vela-") as temporary:
+        folder = Path(temporary)
+        edge = partition(program, target, folder)
+        delegates = _artifacts(folder, target)
+    if not delegates:
+        raise ModelError(
+            f"A model with something for {target.accelerator} was expected; the partitioner took none of it.",
+            hint="Run it on the processor: choose a Cortex-M target.",
+        )
+    left = _with_reasons(edge.exported_program(), target)
+    lowered = lower_edge(edge)
+    facts = {
+        "npu": target.accelerator,
+        "activation_bits": target.activation_bits,
+        "npu_delegates": len(delegates),
+        "cpu_operators": left,
+    }
+    return CompiledModule(lowered.pte, lowered.names, facts, delegates)
+
+
+def _quantized(
+    module: nn.Module, example_inputs: Inputs, calibration: Iterable[Inputs], target: NpuTarget
+) -> ExportedProgram:
+    quantizer = EthosUQuantizer(compile_spec(target))
+    if target.activation_bits == 16:
+        quantizer.set_global(get_symmetric_a16w8_quantization_config(epsilon=SMALLEST_SCALE))
+    else:
+        quantizer.set_global(get_symmetric_quantization_config())
+    with torch.no_grad():
+        try:
+            exported = torch.export.export(module, example_inputs, strict=False)
+        except Exception as error:  # torch.export raises all kinds
+            raise ModelError(
+                f"A module that torch.export takes was expected: {type(error).__name__}: "
+                f"{(str(error).strip().splitlines() or [''])[0][:300]}"
+            ) from error
+        graph = exported.module(check_guards=False)
+        fold_constants(graph)
+        separate_tables(graph, target.activation_bits)
+        prepared = prepare_pt2e(graph, quantizer)
+        seen = 0
+        for inputs in calibration:
+            prepared(*inputs)
+            seen += 1
+        if not seen:
+            raise ModelError("At least one set of inputs was expected to calibrate on; there was none.")
+        converted = convert_pt2e(prepared)
+        _look_up_by_int64(converted)
+        program: ExportedProgram = torch.export.export(converted, example_inputs, strict=False)
+        return program
+
+
+def _look_up_by_int64(module: GraphModule) -> None:
+    """Make look-ups by token ids embeddings again: they stay on the processor, whose kernels take int64.
+
+    ExecuTorch's quantizer turned them into a cast to int32, a reshape and an index_select.
+    """
+    for node in list(module.graph.nodes):
+        if not is_call(node, aten.index_select.default) or args(node)[1] != 0:
+            continue
+        index = args(node)[2]
+        while index.op == "call_function" and len(index.all_input_nodes) == 1:
+            index = index.all_input_nodes[0]
+        if index.op != "placeholder" or index.meta["val"].dtype is not torch.int64:
+            continue
+        with module.graph.inserting_before(node):
+            embedding = module.graph.call_function(aten.embedding.default, (args(node)[0], index))
+            rows = module.graph.call_function(aten.reshape.default, (embedding, list(node.meta["val"].shape)))
+        node.replace_all_uses_with(rows)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+
+
+def _artifacts(folder: Path, target: NpuTarget) -> tuple[DelegateArtifact, ...]:
+    """One for each delegate, in order. Vela overwrites its files with each: of several, each is compiled once more."""
+    graphs = sorted(folder.glob("output_tag*.tosa"), key=lambda path: int(path.name[10:].split("_")[0]))
+    if len(graphs) == 1:
+        return (DelegateArtifact("delegate0", graphs[0].read_bytes(), read_summary(folder / "output")),)
+    artifacts = []
+    for index, path in enumerate(graphs):
+        again = folder / f"again{index}"
+        again.mkdir()
+        spec = compile_spec(target)
+        assert isinstance(spec, EthosUCompileSpec)
+        with contextlib.redirect_stdout(io.StringIO()):
+            vela_compile(path.read_bytes(), list(spec.compiler_flags), intermediate_path=str(again))
+        artifacts.append(
+            DelegateArtifact(f"delegate{index}", path.read_bytes(), read_summary(again / "output"))
+        )
+    return tuple(artifacts)
+
+
+class _Reasons(WhyNoPartitionReporter):  # type: ignore[misc]  # executorch carries no types
+    """Keeps the first reason for each node by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+
+    def report_reject(self, node: Node, reason: str) -> None:
+        super().report_reject(node, reason)
+        self.found.setdefault(node.name, reason)
+
+
+def _with_reasons(program: ExportedProgram, target: NpuTarget) -> list[dict[str, str]]:
+    """What stayed on the processor, each with what the partitioner's checks say of it."""
+    reporter = _Reasons()
+    support: Any = tosa_support_factory(compile_spec(target).tosa_spec, program, reporter)
+    left = operators_left(program)
+    names = {entry["name"] for entry in left}
+    for node in program.graph.nodes:
+        if node.name not in names:
+            continue
+        try:
+            accepted = support.is_node_supported({}, node)
+        except Exception as error:  # checks expect neighbours that are inside a delegate now
+            reporter.found.setdefault(node.name, f"{type(error).__name__} in {operator_name(node)}'s check")
+            continue
+        if accepted:
+            reporter.found.setdefault(node.name, "not quantized, or nothing beside it is on the NPU")
+    return [{**entry, "reason": reporter.found.get(entry["name"], "no reason given")} for entry in left]

@@ -1,0 +1,63 @@
+"""Fusion: patterns on the exported ATen graph become `mcu::` operators, one pass for each kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from mcu_sdk.lowering.fuse.cached_attention import CacheRange
+
+
+@dataclass(frozen=True)
+class FusionCounts:
+    """How many places of each kind were fused."""
+
+    rope: int = 0
+    attention: int = 0
+    rms_norm: int = 0
+    layer_norm: int = 0
+    activation: int = 0
+
+
+def fuse(
+    program: ExportedProgram, cache_length: int | None, cache_ranges: dict[str, CacheRange] | None
+) -> FusionCounts:
+    """Rewrite an exported program in place.
+
+    `cache_length` is the static cache's length in positions, None for a model without a cache. `cache_ranges`
+    maps each key cache's buffer name to the calibrated magnitudes of that layer's keys and values; None asks for
+    run-time scales. What no pattern knows stays as it is.
+    """
+    import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
+    from mcu_sdk.lowering.fuse.activations import fuse_activations
+    from mcu_sdk.lowering.fuse.cached_attention import fuse_cached_attention
+    from mcu_sdk.lowering.fuse.graph import drop_cumulative_lengths, tidy
+    from mcu_sdk.lowering.fuse.normalize import fold_constants, normalize
+    from mcu_sdk.lowering.fuse.norms import fuse_layer_norm, fuse_rms_norm
+    from mcu_sdk.lowering.fuse.positions import PositionTable, position_input, resolve_positions
+    from mcu_sdk.lowering.fuse.rope import fuse_rope
+
+    drop_cumulative_lengths(program)
+    normalize(program)
+    rope = attention = 0
+    position = position_input(program)
+    if position is not None and cache_length is not None:
+        positions = PositionTable(program, position, cache_length)
+        rope = fuse_rope(program, positions)
+        attention = fuse_cached_attention(program, positions, cache_ranges)
+        tidy(program)
+    counts = FusionCounts(
+        rope=rope,
+        attention=attention,
+        rms_norm=fuse_rms_norm(program),
+        layer_norm=fuse_layer_norm(program),
+        activation=fuse_activations(program),
+    )
+    tidy(program)
+    if position is not None and cache_length is not None:
+        resolve_positions(program, position, cache_length)
+    fold_constants(program)
+    return counts

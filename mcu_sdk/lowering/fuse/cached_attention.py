@@ -1,0 +1,232 @@
+"""Attention over a static cache -> mcu::cache_write and mcu::attention_s8 over an int8 cache.
+
+What is matched is meaning, not spelling: the cache is followed through whatever repeats its heads, and the index
+of the update and the mask are computed for every position and compared with what causal attention needs.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mcu_sdk.lowering.fuse.graph import (
+    SAME_BYTES,
+    add_buffer,
+    args,
+    aten,
+    constant_name,
+    evaluate,
+    is_call,
+    mutate_buffer,
+    replace,
+    shape_of,
+)
+from mcu_sdk.lowering.fuse.positions import PositionTable
+
+mcu = torch.ops.mcu
+
+
+@dataclass(frozen=True)
+class CacheRange:
+    """The greatest magnitudes a layer's cache saw in calibration, each float32 [kv_heads, head_dim]."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _CachedAttention:
+    query: Node
+    keys: Node  # the index_copy of the new keys
+    values: Node
+    scale: float
+
+
+def fuse_cached_attention(
+    program: ExportedProgram, positions: PositionTable, ranges: dict[str, CacheRange] | None
+) -> int:
+    """Replace every attention over a static cache; returns how many there were.
+
+    `ranges` maps a key cache's buffer name to its calibrated range; None asks for scales found at run time, kept
+    per token and head in float16 beside the cache.
+    """
+    count = 0
+    for node in list(program.graph.nodes):
+        match = _match(program, positions, node)
+        if match is None:
+            continue
+        if ranges is None:
+            _rewrite_dynamic(program, positions, node, match)
+        else:
+            _rewrite_calibrated(program, positions, node, match, ranges)
+        count += 1
+    return count
+
+
+def _match(program: ExportedProgram, positions: PositionTable, node: Node) -> _CachedAttention | None:
+    if not is_call(node, aten.scaled_dot_product_attention.default):
+        return None
+    query, keys, values, mask, dropout, causal = _attention_arguments(node)
+    if dropout or causal or not all(isinstance(n, Node) for n in (query, keys, values, mask)):
+        return None
+    shape = shape_of(query)
+    if len(shape) != 4 or shape[0] != 1 or shape[2] != 1:
+        return None
+    key_update, value_update = (
+        _update_behind(program, positions, keys),
+        _update_behind(program, positions, values),
+    )
+    if key_update is None or value_update is None:
+        return None
+    heads, kv_heads = shape[1], shape_of(key_update)[1]
+    if (
+        heads % kv_heads
+        or shape_of(key_update) != shape_of(value_update)
+        or shape_of(key_update)[3] != shape[3]
+    ):
+        return None
+    if not (
+        _repeats_heads(program, keys, key_update, heads)
+        and _repeats_heads(program, values, value_update, heads)
+    ):
+        return None
+    length = shape_of(key_update)[2]
+    visible = torch.arange(length)
+    boolean = positions.holds(mask, lambda p: visible <= p)
+    if not boolean and not _is_additive_causal(positions, mask, length):
+        return None
+    scale: Any = node.kwargs.get("scale")
+    return _CachedAttention(query, key_update, value_update, float(scale or 1 / math.sqrt(shape[3])))
+
+
+def _attention_arguments(node: Node) -> tuple[Any, ...]:
+    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+    given = dict(zip(names, args(node), strict=False)) | dict(node.kwargs)
+    return tuple(given.get(name) for name in names)
+
+
+def _is_additive_causal(positions: PositionTable, mask: Node, length: int) -> bool:
+    """A float mask of 0 where a position is visible and something hugely negative where it is not."""
+    if mask not in positions:
+        return False
+    rows = positions.rows(mask).reshape(positions.length, -1)
+    if rows.shape[1] != length or rows.dtype != torch.float32:
+        return False
+    visible = torch.arange(length)[None, :] <= torch.arange(positions.length)[:, None]
+    return bool((rows[visible] == 0).all()) and bool((rows[~visible] < -1e9).all())
+
+
+def _update_behind(program: ExportedProgram, positions: PositionTable, node: Node) -> Node | None:
+    """The `index_copy(cache, 2, position, new)` that a key or value comes from."""
+    while is_call(node, *SAME_BYTES, aten.expand.default):
+        node = args(node)[0]
+    if not is_call(node, aten.index_copy.default):
+        return None
+    cache, axis, index, new = args(node)
+    assert isinstance(cache, Node) and isinstance(new, Node)
+    is_buffer = constant_name(program, cache) in program.graph_signature.buffers_to_mutate.values()
+    shape = shape_of(cache)
+    if not is_buffer or len(shape) != 4 or shape[0] != 1 or axis != 2 or shape_of(new)[2:3] != (1,):
+        return None
+    return node if positions.is_position(index) else None
+
+
+def _repeats_heads(program: ExportedProgram, node: Node, update: Node, heads: int) -> bool:
+    """Whether `node` is the cache with each head repeated for its group of queries (or the cache itself)."""
+    kv_heads = shape_of(update)[1]
+    probe = torch.arange(math.prod(shape_of(update)), dtype=torch.float32).reshape(shape_of(update))
+    repeated = evaluate(program, node, {update: probe})
+    return torch.equal(repeated, probe.repeat_interleave(heads // kv_heads, 1))
+
+
+def _int8_cache(program: ExportedProgram, cache: Node, *, columns: bool) -> None:
+    """Turn a float cache buffer into an int8 one, zero at the start; `columns`: [1, H, D, S] instead of [1, H, S, D]."""
+    name = constant_name(program, cache)
+    assert name is not None
+    table = program.state_dict if name in program.state_dict else program.constants
+    batch, heads, positions, channels = shape_of(cache)
+    shape = (batch, heads, channels, positions) if columns else (batch, heads, positions, channels)
+    table[name] = torch.zeros(shape, dtype=torch.int8)
+    cache.meta["val"] = cache.meta["val"].new_empty(shape, dtype=torch.int8)
+
+
+def _write(
+    program: ExportedProgram, update: Node, target: Any, arguments: tuple[Any, ...], *, columns: bool
+) -> Node:
+    cache = args(update)[0]
+    assert isinstance(cache, Node)
+    _int8_cache(program, cache, columns=columns)
+    new = replace(program.graph, update, target, arguments)
+    new.meta["val"] = cache.meta["val"]
+    return new
+
+
+def _attend(program: ExportedProgram, node: Node, target: Any, arguments: tuple[Any, ...]) -> None:
+    """Put the operator with its (out, scratch) pair in the place of `node`."""
+    graph = program.graph
+    with graph.inserting_before(node):
+        pair = graph.call_function(target, arguments)
+        pair.meta = dict(node.meta)
+        with torch.no_grad():
+            pair.meta["val"] = target(*torch.fx.node.map_arg(arguments, lambda n: n.meta["val"]))
+        out = graph.call_function(operator.getitem, (pair, 0))
+        out.meta = dict(node.meta)
+    node.replace_all_uses_with(out)
+    graph.erase_node(node)  # tagged as random because of its dropout: dead-code elimination would keep it
+
+
+def _rewrite_calibrated(
+    program: ExportedProgram,
+    positions: PositionTable,
+    node: Node,
+    match: _CachedAttention,
+    ranges: dict[str, CacheRange],
+) -> None:
+    name = constant_name(program, args(match.keys)[0])
+    assert name is not None
+    caches, scales = [], []
+    for update, greatest, target in (
+        (match.keys, ranges[name].keys, mcu.cache_write.default),
+        (match.values, ranges[name].values, mcu.cache_write_columns.default),
+    ):
+        scale = torch.where(greatest > 0, greatest, torch.ones_like(greatest)).float() / 127
+        cache, source = args(update)[0], args(update)[3]
+        assert isinstance(cache, Node) and isinstance(source, Node)
+        inverse = add_buffer(program, f"{cache.name}_inverse_scale", (1 / scale).contiguous())
+        scales.append(add_buffer(program, f"{cache.name}_scale", scale.contiguous()))
+        written = (cache, source, inverse, positions.position)
+        caches.append(_write(program, update, target, written, columns=update is match.values))
+    arguments = (match.query, *caches, *scales, positions.position, match.scale)
+    _attend(program, node, mcu.attention_s8.default, arguments)
+
+
+def _rewrite_dynamic(
+    program: ExportedProgram, positions: PositionTable, node: Node, match: _CachedAttention
+) -> None:
+    caches, scales = [], []
+    for update, target in (
+        (match.keys, mcu.cache_write_dynamic.default),
+        (match.values, mcu.cache_write_columns_dynamic.default),
+    ):
+        cache, source = args(update)[0], args(update)[3]
+        assert isinstance(cache, Node) and isinstance(source, Node)
+        zeros = torch.zeros(shape_of(cache)[:3], dtype=torch.float16)
+        buffer = add_buffer(program, f"{constant_name(program, cache)}_scales", zeros)
+        with program.graph.inserting_before(update):
+            written = program.graph.call_function(
+                mcu.cache_scale_write.default, (buffer, source, positions.position)
+            )
+        written.meta = dict(update.meta)
+        written.meta["val"] = buffer.meta["val"]
+        mutate_buffer(program, buffer, written)
+        scales.append(written)
+        stored = (cache, source, positions.position)
+        caches.append(_write(program, update, target, stored, columns=update is match.values))
+    arguments = (match.query, *caches, *scales, positions.position, match.scale)
+    _attend(program, node, mcu.attention_s8_dynamic.default, arguments)

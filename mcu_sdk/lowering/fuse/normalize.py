@@ -1,0 +1,157 @@
+"""Bring an exported step into a plainer form before patterns are matched: assertions go, axes of length one
+are not transposed, Conv1D becomes linear, constants are folded."""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mcu_sdk.lowering.fuse.graph import (
+    SAME_BYTES,
+    _moves_only_ones,
+    add_buffer,
+    args,
+    aten,
+    constant_value,
+    depends_only_on,
+    dtype_of,
+    evaluate,
+    is_call,
+    is_constant,
+    replace,
+    shape_of,
+    tidy,
+)
+
+
+def normalize(program: ExportedProgram) -> None:
+    """Rewrite in place; the function computed stays the same, bit for bit but for folded constants."""
+    _resolve_length_copies(program)
+    _drop_no_ops(program)
+    _addmm_to_linear(program)
+    _split_to_slices(program)
+    tidy(program)
+    fold_constants(program)
+
+
+def _resolve_length_copies(program: ExportedProgram) -> None:
+    """`copy(buffer, x)` is x where the types agree and the shapes can be viewed as each other."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if is_call(node, aten.copy.default):
+            source = args(node)[1]
+            assert isinstance(source, Node)
+            if dtype_of(source) == dtype_of(node) and shape_of(source) == shape_of(node):
+                node.replace_all_uses_with(source)
+
+
+def _drop_no_ops(program: ExportedProgram) -> None:
+    graph = program.graph
+    for node in list(graph.nodes):
+        if is_call(node, aten._assert_tensor_metadata.default):
+            graph.erase_node(node)
+            continue
+        if node.op != "call_function" or not args(node) or not isinstance(args(node)[0], Node):
+            continue
+        source = args(node)[0]
+        same = shape_of(node) == shape_of(source) and dtype_of(node) == dtype_of(source)
+        if is_call(node, aten.transpose.int, aten.permute.default) and _moves_only_ones(node):
+            replace(graph, node, aten.view.default, (source, list(shape_of(node))))
+            graph.erase_node(node)
+        elif same and _keeps_its_input(node):
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
+        elif is_call(node, *SAME_BYTES) and node.target != aten.view.default and not is_expanded(source):
+            replace(graph, node, aten.view.default, (source, list(shape_of(node))))
+            graph.erase_node(node)
+
+
+def is_expanded(node: Node) -> bool:
+    """Whether the value is (a view of) an expand: not contiguous, so a clone of it is a real copy."""
+    while is_call(node, *SAME_BYTES, aten.expand.default):
+        if node.target == aten.expand.default:
+            return True
+        source = args(node)[0]
+        assert isinstance(source, Node)
+        node = source
+    return False
+
+
+def _keeps_its_input(node: Node) -> bool:
+    """Whether a call returns what it was given, knowing that shapes and types are the same."""
+    if is_call(node, aten.slice.Tensor):
+        step = args(node)[4] if len(args(node)) > 4 else 1
+        return step == 1
+    return is_call(
+        node,
+        *SAME_BYTES,
+        aten._to_copy.default,
+        aten.to.dtype,
+        aten.type_as.default,
+        aten.expand.default,
+        aten.dropout.default,
+        aten.to.dtype_layout,
+        aten.to.device,
+    ) and not (node.target == aten.clone.default and is_expanded(args(node)[0]))
+
+
+def _addmm_to_linear(program: ExportedProgram) -> None:
+    """GPT-2's Conv1D keeps its weight as [in, out]: transpose it once, here."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if is_call(node, aten.addmm.default) and not node.kwargs:
+            bias, x, weight = args(node)
+        elif is_call(node, aten.mm.default):
+            (x, weight), bias = args(node), None
+        else:
+            continue
+        assert isinstance(weight, Node)
+        if not is_constant(program, weight):
+            continue
+        if isinstance(bias, Node) and len(shape_of(bias)) != 1:
+            continue
+        transposed = constant_value(program, weight).t().contiguous()
+        buffer = add_buffer(program, weight.name + "_t", transposed)
+        arguments = (x, buffer) if bias is None else (x, buffer, bias)
+        replace(graph, node, aten.linear.default, arguments)
+        graph.erase_node(node)
+
+
+def _split_to_slices(program: ExportedProgram) -> None:
+    """split and chunk return lists; slices say the same with one value each."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if not is_call(node, aten.split.Tensor, aten.split_with_sizes.default, aten.chunk.default):
+            continue
+        axis = args(node)[2] if len(args(node)) > 2 else node.kwargs.get("dim", 0)
+        values = node.meta["val"]
+        starts = [0]
+        for value in values:
+            starts.append(starts[-1] + int(value.shape[axis]))
+        for user in list(node.users):
+            if user.target is not operator.getitem:
+                continue
+            index = args(user)[1]
+            assert isinstance(index, int)
+            replace(graph, user, aten.slice.Tensor, (args(node)[0], axis, starts[index], starts[index + 1]))
+            graph.erase_node(user)
+
+
+def fold_constants(program: ExportedProgram) -> None:
+    """Compute what depends on constants alone, once."""
+    graph = program.graph
+    inside = depends_only_on(program, ())
+    known: dict[Node, torch.Tensor] = {}
+    for node in list(graph.nodes):
+        if node.op != "call_function" or node not in inside:
+            continue
+        needed = any(user not in inside or user.op == "output" for user in node.users)
+        if not needed or not isinstance(node.meta.get("val"), torch.Tensor):
+            continue
+        value = evaluate(program, node, known).detach().clone().contiguous()
+        buffer = add_buffer(program, f"folded_{node.name}", value)
+        node.replace_all_uses_with(buffer)
+    tidy(program)

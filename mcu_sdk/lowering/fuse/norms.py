@@ -1,0 +1,101 @@
+"""RMSNorm as models spell it out -> mcu::rms_norm; LayerNorm -> mcu::layer_norm."""
+
+from __future__ import annotations
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mcu_sdk.lowering.fuse.graph import (
+    add_buffer,
+    args,
+    aten,
+    constant_scalar,
+    either_order,
+    is_call,
+    is_constant,
+    replace,
+    shape_of,
+)
+
+mcu = torch.ops.mcu
+
+
+def fuse_rms_norm(program: ExportedProgram) -> int:
+    """weight * (x * rsqrt(mean(x^2) + eps)), in any order of factors; returns how many there were.
+
+    A weight such as Gemma's 1 + w must have been folded to one constant before.
+    """
+    count = 0
+    for node in list(program.graph.nodes):
+        match = _match_rms_norm(program, node)
+        if match is not None:
+            replace(program.graph, node, mcu.rms_norm.default, match)
+            count += 1
+    return count
+
+
+def _match_rms_norm(program: ExportedProgram, node: Node) -> tuple[Node, Node, float] | None:
+    if is_call(node, aten.rms_norm.default):
+        x, shape, weight, eps = (list(args(node)) + [None] * 4)[:4]
+        assert isinstance(x, Node)
+        if isinstance(weight, Node) and eps is not None and list(shape) == [shape_of(x)[-1]]:
+            return x, weight, float(eps)
+        return None
+    if not is_call(node, aten.mul.Tensor):
+        return None
+    for weight, normed in either_order(node):
+        if not (
+            isinstance(weight, Node) and is_constant(program, weight) and is_call(normed, aten.mul.Tensor)
+        ):
+            continue
+        for x, root in either_order(normed):
+            eps = _eps_of_rsqrt_of_mean_square(program, root, x)
+            if eps is not None and shape_of(weight) == shape_of(x)[-1:]:
+                return x, weight, eps
+    return None
+
+
+def _eps_of_rsqrt_of_mean_square(program: ExportedProgram, root: object, x: object) -> float | None:
+    """eps, when `root` is rsqrt(mean(x^2, -1, keepdim) + eps), or the same spelt as a power of -0.5."""
+    if not isinstance(x, Node):
+        return None
+    if not is_call(root, aten.rsqrt.default, aten.pow.Tensor_Scalar):
+        return None
+    if (root.target == aten.pow.Tensor_Scalar and args(root)[1] != -0.5) or not is_call(
+        args(root)[0], aten.add.Tensor
+    ):
+        return None
+    total = args(root)[0]
+    for mean, constant in either_order(total):
+        eps = constant_scalar(program, constant)
+        if eps is None or not is_call(mean, aten.mean.dim) or len(args(mean)) < 3 or not args(mean)[2]:
+            continue
+        if [axis % len(shape_of(x)) for axis in args(mean)[1]] != [len(shape_of(x)) - 1]:
+            continue
+        square = args(mean)[0]
+        as_power = is_call(square, aten.pow.Tensor_Scalar) and args(square) == (x, 2)
+        as_product = is_call(square, aten.mul.Tensor) and args(square) == (x, x)
+        if as_power or as_product or (is_call(square, aten.square.default) and args(square)[0] is x):
+            return eps
+    return None
+
+
+def fuse_layer_norm(program: ExportedProgram) -> int:
+    """aten.layer_norm over the last axis; a missing weight or bias becomes ones or zeros."""
+    count = 0
+    for node in list(program.graph.nodes):
+        if not is_call(node, aten.layer_norm.default):
+            continue
+        x, shape, weight, bias, eps = (list(args(node)) + [None, None, 1e-5][len(args(node)) - 2 :])[:5]
+        assert isinstance(x, Node)
+        size = shape_of(x)[-1]
+        if list(shape) != [size]:
+            continue
+        if weight is None:
+            weight = add_buffer(program, "layer_norm_weight", torch.ones(size))
+        if bias is None:
+            bias = add_buffer(program, "layer_norm_bias", torch.zeros(size))
+        replace(program.graph, node, mcu.layer_norm.default, (x, weight, bias, eps))
+        count += 1
+    return count

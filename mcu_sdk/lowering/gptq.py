@@ -1,0 +1,103 @@
+"""From float weights to int4 in groups of 32 columns: GPTQ, with a scale for each group that is searched for.
+
+GPTQ (Frantar et al., 2022) rounds one column after the other and moves what it lost into the columns to come, as the
+inputs' second moments say. Without moments every input counts the same, and nothing can be moved.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from mcu_sdk.operators.reference.int4 import GROUP, HIGHEST, LOWEST
+
+Grouped = tuple[torch.Tensor, torch.Tensor]
+"""int8[N, K] within -8 .. 7 and bfloat16[N, ceil(K / 32)]: a weight is value * scale."""
+
+DAMPING = 0.01
+"""Of the mean second moment, added to each: GPTQ's. Moments of few inputs have no inverse without."""
+SHRINKAGE = torch.linspace(1.0, 0.5, 26, dtype=torch.float64)
+"""Fractions of a group's whole range that are tried for its scale: what is beyond is clipped."""
+LEAST = 2.0**-100
+"""Scales below are zero: a group of such weights is."""
+
+
+def quantize_groups(weight: torch.Tensor, moments: torch.Tensor | None) -> Grouped:
+    """Weights float32[N, K] and the inputs' second moments float[K, K] (sums of x x^T; None: of
+    uncorrelated inputs of one size). Deterministic for one number of threads."""
+    remaining = weight.double().clone()
+    factor, importance = None, torch.ones(weight.shape[1], dtype=torch.float64)
+    if moments is not None:
+        damped = _damped(moments.double())
+        factor, importance = _inverse_factor(damped), damped.diagonal()
+    values = torch.empty(weight.shape, dtype=torch.int8)
+    scales = torch.empty(weight.shape[0], -(-weight.shape[1] // GROUP), dtype=torch.bfloat16)
+    for group in range(scales.shape[1]):
+        columns = slice(group * GROUP, min((group + 1) * GROUP, weight.shape[1]))
+        found = best_scales(remaining[:, columns], importance[columns])
+        scales[:, group] = found
+        if factor is None:
+            values[:, columns] = _nearest(remaining[:, columns], found[:, None])
+        else:
+            values[:, columns] = _round_group(remaining, factor, columns, found)
+    return values, scales
+
+
+def dequantize_groups(values: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """The weights that the integers mean: float32[N, K]."""
+    return values.float() * scales.float().repeat_interleave(GROUP, 1)[:, : values.shape[1]]
+
+
+def best_scales(weights: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:
+    """The scale of each row of float64[N, 32] that gives the least squared error, each column's times its importance
+    float64[32]: bfloat16[N].
+
+    Tried are fractions of the greatest magnitude's, which is -8 times the scale: scales have the sign that takes it
+    there. Of equally good ones the largest magnitude stays.
+    """
+    position = weights.abs().argmax(1, keepdim=True)
+    whole = weights.gather(1, position)[:, 0] / LOWEST
+    best = torch.zeros(weights.shape[0], dtype=torch.bfloat16)
+    least = (weights**2 * importance).sum(1)
+    for fraction in SHRINKAGE:
+        scale = (whole * fraction).bfloat16()
+        scale = torch.where(scale.abs() < LEAST, torch.zeros_like(scale), scale)
+        error = weights - _nearest(weights, scale[:, None]) * scale.double()[:, None]
+        error = (error**2 * importance).sum(1)
+        best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
+    return best
+
+
+def _nearest(weights: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """The integers nearest to float64 weights / scale, ties to even; 0 where the scale is 0."""
+    divisor = torch.where(scale == 0, torch.ones_like(scale), scale).double()
+    values = torch.round(weights / divisor).clamp(LOWEST, HIGHEST)
+    return torch.where(scale == 0, torch.zeros_like(values), values)
+
+
+def _damped(moments: torch.Tensor) -> torch.Tensor:
+    """Moments that have an inverse, and count inputs a little that were never there: float64[K, K]."""
+    mean = moments.diagonal().mean().clamp(min=1e-30)
+    return moments + DAMPING * mean * torch.eye(moments.shape[0], dtype=torch.float64)
+
+
+def _inverse_factor(moments: torch.Tensor) -> torch.Tensor:
+    """The upper Cholesky factor of the moments' inverse: float64[K, K]."""
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments))
+    factor: torch.Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return factor
+
+
+def _round_group(
+    remaining: torch.Tensor, factor: torch.Tensor, columns: slice, scale: torch.Tensor
+) -> torch.Tensor:
+    """The integers of one group of columns; what rounding lost moves to the columns behind, in place."""
+    values = torch.empty(remaining.shape[0], columns.stop - columns.start, dtype=torch.int8)
+    errors = torch.empty(values.shape, dtype=torch.float64)
+    for i, column in enumerate(range(columns.start, columns.stop)):
+        rounded = _nearest(remaining[:, column], scale)
+        values[:, i] = rounded
+        errors[:, i] = (remaining[:, column] - rounded * scale.double()) / factor[column, column]
+        behind = slice(column + 1, columns.stop)
+        remaining[:, behind] -= errors[:, i, None] * factor[column, behind]
+    remaining[:, columns.stop :] -= errors @ factor[columns, columns.stop :]
+    return values

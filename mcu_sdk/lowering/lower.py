@@ -1,0 +1,188 @@
+"""A quantized step -> a .pte: ExecuTorch's Cortex-M passes, writes in place, planned memory."""
+
+from __future__ import annotations
+
+import logging
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mcu_sdk.errors import ModelError
+
+if TYPE_CHECKING:
+    from executorch.exir import EdgeProgramManager, ExecutorchProgramManager
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+
+ALIGNMENT = 16
+"""Bytes. Constants and planned tensors begin at multiples of it, as vector loads want."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A .pte and the module path each of its kernel calls came from ("" where it is not known)."""
+
+    pte: bytes
+    names: tuple[str, ...]
+
+
+def lower(
+    program: ExportedProgram,
+    metadata: Mapping[str, int | bool | list[int] | str],
+    *,
+    cortex_m_passes: bool = True,
+) -> Lowered:
+    """Lower one method, "forward", with `metadata` as constant methods (a list becomes several outputs).
+
+    `cortex_m_passes` turns quantized operators into Cortex-M's; around a delegate there are none. Raises ModelError
+    when ExecuTorch refuses the program.
+    """
+    import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
+
+    return lower_edge(_to_edge(program, metadata, cortex_m_passes))
+
+
+def lower_edge(edge: EdgeProgramManager) -> Lowered:
+    """The last stage, for a program that is in the edge dialect: writes in place, planned memory, the file.
+
+    Raises ModelError when ExecuTorch refuses the program.
+    """
+    from executorch.exir import ExecutorchBackendConfig
+    from executorch.exir.passes import MemoryPlanningPass
+
+    from mcu_sdk.lowering.memory import plan_memory
+
+    _write_in_place(edge)
+    config = ExecutorchBackendConfig(
+        run_reinplace_pass=False,
+        memory_planning_pass=MemoryPlanningPass(memory_planning_algo=plan_memory, alignment=ALIGNMENT),
+        emit_mutable_buffer_names=True,
+        extract_delegate_segments=True,
+        constant_tensor_alignment=ALIGNMENT,
+    )
+    try:
+        lowered = edge.to_executorch(config)
+    except Exception as error:
+        raise _refused(error) from error
+    pte = bytes(lowered.buffer)
+    return Lowered(pte=pte, names=_instruction_names(lowered))
+
+
+def _to_edge(
+    program: ExportedProgram, metadata: Mapping[str, Any], cortex_m_passes: bool
+) -> EdgeProgramManager:
+    from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
+    from executorch.exir import EdgeCompileConfig, to_edge
+
+    aten = torch.ops.aten
+    config = EdgeCompileConfig(
+        _check_ir_validity=False,
+        preserve_ops=[aten.linear.default, aten.silu.default],
+        _core_aten_ops_exception_list=[aten.silu.default],
+    )
+    try:
+        edge = to_edge(program, compile_config=config, constant_methods=dict(metadata))
+        if cortex_m_passes:
+            passes = CortexMPassManager(edge.exported_program())
+            edge._edge_programs["forward"] = passes.transform()
+    except Exception as error:
+        raise _refused(error) from error
+    return edge
+
+
+def _refused(error: Exception) -> ModelError:
+    """ExecuTorch raises all kinds; the first line usually names the operator."""
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return ModelError(
+        f"ExecuTorch could not lower the quantized model: {type(error).__name__}: {first}",
+        hint="The architecture needs an operator that has no form for a device; --debug shows the whole story.",
+    )
+
+
+def _write_in_place(edge: EdgeProgramManager) -> None:
+    """Make cache updates overwrite their buffers, keeping the module names that the pass drops."""
+    from executorch.exir.dialects._ops import ops
+    from executorch.exir.passes.reinplace import DEFAULT_INPLACEABLE_OPS, reinplace_pass
+
+    from mcu_sdk.operators.reference import IN_PLACE
+
+    overrides = {
+        getattr(ops.edge.mcu, name).default: getattr(ops.edge.mcu, in_place).default
+        for name, in_place in IN_PLACE.items()
+    }
+    program = edge._edge_programs["forward"]
+    kept: dict[Node, dict[str, Any]] = {}
+    functional = set(overrides) | set(DEFAULT_INPLACEABLE_OPS)
+    for node in program.graph.nodes:
+        if node.op == "call_function" and node.target in functional:
+            kept[node.args[0]] = dict(node.meta)
+    program = reinplace_pass(program, inplace_overrides=overrides, ops_to_inplace=DEFAULT_INPLACEABLE_OPS)
+    for node in program.graph.nodes:
+        replaced = node.op == "call_function" and node.args and node.args[0] in kept
+        if replaced and str(node.target).rsplit(".", 1)[0].endswith("_"):
+            for key, value in kept[node.args[0]].items():
+                node.meta.setdefault(key, value)
+    program.graph_module.recompile()
+    edge._edge_programs["forward"] = program
+
+
+def module_path(node: Node) -> str:
+    """The innermost module a node was traced in, as its path in the checkpoint; "" if unknown."""
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [entry[0] for entry in stack.values()]
+    return _plain_path(paths[-1]) if paths else ""
+
+
+def _plain_path(path: str) -> str:
+    """Undo the exporter's spelling: L['self'].model.layers.0 and model.slice(None, 3, None)._modules['0'] alike."""
+    import re
+
+    path = re.sub(r"slice\(None, \d+, None\)\.?", "", path)
+    path = re.sub(r"\._modules\['([^']+)'\]", r".\1", path)
+    path = re.sub(r"L\['self'\]\.?", "", path)
+    path = re.sub(r"\[['\"]?([^'\"\]]+)['\"]?\]", r".\1", path)
+    return path.strip(".").removeprefix("model.")  # the static-cache wrapper's attribute
+
+
+def _instruction_names(lowered: ExecutorchProgramManager) -> tuple[str, ...]:
+    """One module path for each kernel call of "forward", in order.
+
+    The .pte carries none. The graph's calls and the plan's instructions are walked together; they must agree.
+    """
+    from executorch.exir import memory
+
+    skipped = (memory.alloc, memory.view, operator.getitem, memory.free)
+    nodes = [
+        n
+        for n in lowered.exported_program().graph.nodes
+        if n.op == "call_function" and n.target not in skipped
+    ]
+    plan = next(p for p in lowered.executorch_program.execution_plan if p.name == "forward")
+    executed = [i.instr_args for i in plan.chains[0].instructions]
+    calls = [i for i in executed if hasattr(i, "op_index") or hasattr(i, "delegate_index")]
+    if len(nodes) != len(calls):
+        logging.getLogger(__name__).warning(
+            "%d nodes for %d instructions: names are lost", len(nodes), len(calls)
+        )
+        return ("",) * len(calls)
+    names = []
+    for node, call in zip(nodes, calls, strict=True):
+        if hasattr(call, "delegate_index"):
+            names.append("")  # a delegate is no module of its own
+            continue
+        wanted = plan.operators[call.op_index].name.split("::")[-1]
+        schema = getattr(node.target, "_schema", None)
+        found = schema.name.split("::")[-1] if schema is not None else ""
+        names.append(_name_of(node) if wanted == found else "")
+    return tuple(names)
+
+
+def _name_of(node: Node) -> str:
+    """The node's module, or the one of what consumes it (quantize nodes have none of their own)."""
+    seen = 0
+    while not module_path(node) and node.users and seen < 8:
+        node, seen = next(iter(node.users)), seen + 1
+    return module_path(node)

@@ -1,0 +1,298 @@
+"""PT2E quantization of a fused step, and the rewrite of its linears and embeddings to int8 `mcu::` operators.
+
+PT2E leaves every quantized linear as `linear(dequantize(quantize(x)), dequantize(weight))` in float. Here that
+becomes one integer operator with per-channel weights. ExecuTorch 1.4.1's Cortex-M passes cannot follow there: they
+take per-tensor weights with int8 outputs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
+from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e import (
+    MinMaxObserver,
+    PerChannelMinMaxObserver,
+    PlaceholderObserver,
+)
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec, Quantizer
+
+import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
+from mcu_sdk.lowering.fuse.graph import (
+    add_buffer,
+    args,
+    aten,
+    constant_name,
+    constant_value,
+    dtype_of,
+    is_call,
+    is_constant,
+    replace,
+    same_bytes_source,
+    shape_of,
+    tidy,
+)
+from mcu_sdk.lowering.requantize import rewrite_requantized
+
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
+
+mcu = torch.ops.mcu
+decomposed = torch.ops.quantized_decomposed
+Activations = Literal["dynamic", "static"]
+
+
+class WeightObserver(PerChannelMinMaxObserver):  # type: ignore[misc]  # torchao carries no types
+    """Looks at a weight once: it is the same in every step of the calibration."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pass `x` on, and note its ranges if none are known."""
+        if self.min_val.numel():
+            return x
+        result: torch.Tensor = super().forward(x)
+        return result
+
+
+WEIGHT = QuantizationSpec(
+    dtype=torch.int8,
+    quant_min=-127,
+    quant_max=127,
+    qscheme=torch.per_channel_symmetric,
+    ch_axis=0,
+    observer_or_fake_quant_ctr=WeightObserver,
+)
+STATIC = QuantizationSpec(
+    dtype=torch.int8,
+    quant_min=-128,
+    quant_max=127,
+    qscheme=torch.per_tensor_affine,
+    observer_or_fake_quant_ctr=MinMaxObserver,
+)
+DYNAMIC = QuantizationSpec(
+    dtype=torch.int8,
+    quant_min=-127,
+    quant_max=127,
+    qscheme=torch.per_tensor_symmetric,
+    is_dynamic=True,
+    observer_or_fake_quant_ctr=PlaceholderObserver,
+)
+
+
+class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
+    """Linears: int8 weights per output channel and int8 inputs. Embeddings: int8 rows. The rest stays float.
+
+    With `int8_outputs` what the model returns is int8, too, at a calibrated scale.
+    """
+
+    def __init__(self, activations: Activations, int8_outputs: bool = False) -> None:
+        super().__init__()
+        self.activations = activations
+        self.int8_outputs = int8_outputs
+
+    def transform_for_annotation(self, model: GraphModule) -> GraphModule:
+        """Give each of several linears that read one value a view of its own: PT2E's conversion expects a single
+        user of every scale found at run time. The rewrite below looks through the views again."""
+        if self.activations != "dynamic":
+            return model
+        for node in list(model.graph.nodes):
+            if is_call(node, aten.linear.default) and len(args(node)[0].users) > 1:
+                x = args(node)[0]
+                assert isinstance(x, Node)
+                with model.graph.inserting_before(node):
+                    view = model.graph.call_function(aten.view.default, (x, list(shape_of(x))))
+                view.meta = dict(x.meta)
+                node.replace_input_with(x, view)
+        model.recompile()
+        return model
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        returned = _returned(model) if self.int8_outputs else set()
+        for node in model.graph.nodes:
+            specs: dict[Any, QuantizationSpec] = {}
+            if is_call(node, aten.linear.default) and _is_attribute(args(node)[1]):
+                x = STATIC if self.activations == "static" else DYNAMIC
+                specs = {args(node)[0]: x, args(node)[1]: WEIGHT}
+            elif is_call(node, aten.embedding.default) and _is_attribute(args(node)[0]):
+                specs = {args(node)[0]: WEIGHT}
+            if specs or node in returned:
+                node.meta["quantization_annotation"] = QuantizationAnnotation(
+                    input_qspec_map=specs, output_qspec=STATIC if node in returned else None, _annotated=True
+                )
+        return model
+
+    def validate(self, model: GraphModule) -> None:
+        """Nothing can go wrong that the rewrite below would not see."""
+
+
+def _returned(model: GraphModule) -> set[Node]:
+    """The float32 values that the model computes and returns."""
+    (returned,) = args(model.graph.output_node())
+    nodes = returned if isinstance(returned, (list, tuple)) else (returned,)
+    return {node for node in nodes if isinstance(node, Node) and dtype_of(node) == torch.float32}
+
+
+def _is_attribute(node: object) -> bool:
+    return isinstance(node, Node) and node.op == "get_attr"
+
+
+def quantize(
+    program: ExportedProgram,
+    activations: Activations,
+    calibrate: Callable[[GraphModule], None],
+    *,
+    requantize: bool = False,
+    int8_outputs: bool = False,
+) -> ExportedProgram:
+    """An int8 program with the same inputs and outputs.
+
+    `calibrate` runs the prepared module on data: one step is enough for the weights, static activations want more.
+    Buffers that change from step to step are zero again afterwards. With `requantize`, a linear whose result is
+    quantized again (behind a clamp, at most) gives int8; `int8_outputs` quantizes what the model returns, still
+    followed by a dequantization.
+    """
+    module = program.module(check_guards=False)
+    assert isinstance(module, GraphModule)
+    mutable = set(program.graph_signature.buffers_to_mutate.values())
+    prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs))
+    with torch.no_grad():
+        calibrate(prepared)
+        converted = convert_pt2e(prepared)
+        for name, buffer in converted.named_buffers():
+            if name in mutable:
+                buffer.zero_()
+        arguments, keywords = program.example_inputs or ((), {})
+        quantized: ExportedProgram = torch.export.export(converted, arguments, kwargs=keywords, strict=False)
+        quantized = quantized.run_decompositions({})
+    for node in list(quantized.graph.nodes):
+        if is_call(node, aten._assert_tensor_metadata.default):
+            quantized.graph.erase_node(node)
+    _rewrite_linears(quantized, requantize)
+    _rewrite_embeddings(quantized)
+    tidy(quantized)
+    return quantized
+
+
+def _rewrite_linears(program: ExportedProgram, requantize: bool) -> None:
+    graph = program.graph
+    rows: dict[Node, tuple[Node, Node]] = {}
+    for node in list(graph.nodes):
+        if not is_call(node, aten.linear.default):
+            continue
+        weight = _per_channel_weight(program, args(node)[1])
+        x = args(node)[0]
+        if weight is None:
+            continue
+        bias = args(node)[2] if len(args(node)) > 2 else None
+        values, scales = weight
+        if is_call(x, decomposed.dequantize_per_tensor.tensor):
+            source = _dynamic_source(x)
+            if source is None:
+                continue
+            if source not in rows:
+                rows[source] = _quantize_rows(program, source)
+            replace(graph, node, mcu.linear_s8.default, (*rows[source], values, scales, bias))
+        elif is_call(x, decomposed.dequantize_per_tensor.default):
+            if requantize and rewrite_requantized(program, node, values, scales, bias):
+                continue
+            _rewrite_static_linear(program, node, x, values, scales, bias)
+
+
+def _rewrite_static_linear(
+    program: ExportedProgram, node: Node, x: Node, values: Node, scales: Node, bias: Any
+) -> None:
+    """The input's zero point becomes an integer offset per channel, its scale part of the channel's."""
+    quantized, scale, zero_point = args(x)[:3]
+    weight = constant_value(program, values)
+    offset = -int(zero_point) * weight.to(torch.int32).sum(1, dtype=torch.int32)
+    combined = constant_value(program, scales) * torch.tensor(float(scale), dtype=torch.float32)
+    arguments = (
+        quantized,
+        values,
+        add_buffer(program, f"{values.name}_offset", offset.to(torch.int32)),
+        add_buffer(program, f"{values.name}_combined_scale", combined),
+        bias,
+    )
+    replace(program.graph, node, mcu.linear_s8_static.default, arguments)
+
+
+def _rewrite_embeddings(program: ExportedProgram) -> None:
+    for node in list(program.graph.nodes):
+        if not is_call(node, aten.embedding.default):
+            continue
+        weight = _per_channel_weight(program, args(node)[0])
+        if weight is not None:
+            replace(program.graph, node, mcu.embedding_s8.default, (*weight, args(node)[1]))
+
+
+def _per_channel_weight(program: ExportedProgram, node: object) -> tuple[Node, Node] | None:
+    """(int8 values, float32 scales) of a constant that is quantized symmetrically along axis 0.
+
+    PT2E keeps scales as float32 or float64; the kernels multiply in float32.
+    """
+    if not is_call(node, decomposed.dequantize_per_channel.default) or args(node)[3] != 0:
+        return None
+    values, scales, zero_points = args(node)[:3]
+    assert isinstance(values, Node) and isinstance(scales, Node)
+    if not (is_constant(program, values) and is_constant(program, scales)):
+        return None
+    if isinstance(zero_points, Node) and constant_value(program, zero_points).any():
+        return None
+    scale = constant_value(program, scales)
+    if scale.dtype != torch.float32:
+        name = constant_name(program, scales)
+        scales = add_buffer(program, f"{name}_f32", scale.float())
+    return values, scales
+
+
+def _dynamic_source(dequantize: Node) -> Node | None:
+    """x of dequantize(quantize(x, choose_qparams(x))): a tensor whose scale is found at run time."""
+    quantize_call = args(dequantize)[0]
+    if not is_call(quantize_call, decomposed.quantize_per_tensor.tensor):
+        return None
+    source = args(quantize_call)[0]
+    assert isinstance(source, Node)
+    origin = same_bytes_source(source)
+    return origin if shape_of(origin) == shape_of(source) else source
+
+
+def _quantize_rows(program: ExportedProgram, source: Node) -> tuple[Node, Node]:
+    """One `mcu::quantize_rows` behind `source`, for all linears that read it: (int8 rows, scales)."""
+    import operator
+
+    graph = program.graph
+    target: OpOverload = mcu.quantize_rows.default
+    with graph.inserting_after(source):
+        pair = graph.call_function(target, (source,))
+        consumer = next((user for user in source.users if user is not pair), source)
+        pair.meta = {k: v for k, v in consumer.meta.items() if k in ("nn_module_stack", "stack_trace")}
+        pair.meta["nn_module_stack"] = source.meta.get("nn_module_stack", {})
+        pair.meta["val"] = target(source.meta["val"])
+    outputs = []
+    with graph.inserting_after(pair):
+        for index in (1, 0):
+            item = graph.call_function(operator.getitem, (pair, index))
+            item.meta = dict(pair.meta)
+            item.meta["val"] = pair.meta["val"][index]
+            outputs.append(item)
+    return outputs[1], outputs[0]
+
+
+def int8_share(program: ExportedProgram) -> dict[str, int]:
+    """How many linears are int8 and how many stayed float, for the report."""
+    counts = {"int8_linears": 0, "float_linears": 0}
+    for node in program.graph.nodes:
+        if is_call(
+            node, mcu.linear_s8.default, mcu.linear_s8_static.default, mcu.linear_s8_requantize.default
+        ):
+            counts["int8_linears"] += 1
+        elif is_call(node, aten.linear.default, aten.addmm.default):
+            counts["float_linears"] += 1
+    return counts
+
+
+__all__ = ["Activations", "McuQuantizer", "int8_share", "quantize"]

@@ -1,0 +1,173 @@
+"""Emitters of ExecuTorch's `cortex_m::` convolutions and pools; images have channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcu_sdk.planning.emitters.checks import (
+    LIMIT,
+    apart,
+    boolean,
+    call,
+    count_is,
+    integer,
+    integers,
+    optional_tensor,
+    tensor,
+)
+from mcu_sdk.planning.emitters.cortex_m import folded_bias, offset_of, requantization
+from mcu_sdk.planning.emitters.mcu_linear import check_requantization
+from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, stored
+from mcu_sdk.planning.emitters.quantized_decomposed import int8, int8_range
+from mcu_sdk.planning.instruction import ConstantArray, DType, Instruction, KernelCall, Tensor
+from mcu_sdk.planning.registry import emits, unsupported
+
+S8, S32 = DType.S8, DType.S32
+MOST_TAPS = 1 << 16
+"""Products of a channel and a tap that an int32 sum holds: each is at most 255 * 128."""
+LARGEST_STEP = 1 << 12
+"""Of strides, paddings and dilations: larger ones are nobody's, and could overflow."""
+
+
+def _image(instruction: Instruction, index: int, written: bool = False) -> Tensor:
+    """Argument `index` as [batch][height][width][channels] of int8."""
+    value = instruction.arguments[index]
+    if not isinstance(value, Tensor) or value.dtype is not S8 or len(value.shape) != 4:
+        unsupported(instruction, f"argument {index} is no image of int8")
+    if value.elements > LIMIT:
+        unsupported(instruction, f"argument {index} has {value.elements:,} elements")
+    if written and value.is_constant:
+        unsupported(instruction, f"argument {index} is written, but is a constant")
+    return stored(instruction, value, CHANNELS_LAST)
+
+
+def _pair(instruction: Instruction, index: int, least: int) -> tuple[int, int]:
+    """(y, x) from a list of one or two."""
+    values = integers(instruction, index)
+    if len(values) not in (1, 2) or not all(least <= value <= LARGEST_STEP for value in values):
+        unsupported(
+            instruction, f"argument {index} is {values}, not two numbers from {least} to {LARGEST_STEP}"
+        )
+    return values[0], values[-1]
+
+
+def _window(
+    instruction: Instruction,
+    x: Tensor,
+    out: Tensor,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> ConstantArray:
+    """McuWindow of firmware/kernels/window.h, where the output has the size that follows from the rest."""
+    if min(*x.shape, *out.shape, *size) < 1 or max(size) > LARGEST_STEP or x.shape[0] != out.shape[0]:
+        unsupported(instruction, "its shapes do not match")
+    for axis in (0, 1):
+        reach = x.shape[1 + axis] + 2 * padding[axis] - dilation[axis] * (size[axis] - 1) - 1
+        if reach < 0 or out.shape[1 + axis] != reach // stride[axis] + 1:
+            unsupported(instruction, "its output's size does not follow from its input's")
+    return ConstantArray("int32_t", (*x.shape, *out.shape[1:], *size, *stride, *padding, *dilation))
+
+
+def _convolution(
+    instruction: Instruction,
+    at: int,
+    group_inputs: int,
+    steps: tuple[int, int],
+    size: tuple[int, int],
+    out: Tensor,
+) -> list[KernelCall]:
+    """Arguments from `at` on: input_offset, output_offset, multipliers, shifts, low, high. steps: weight, tap."""
+    x, weight, bias = _image(instruction, 0), tensor(instruction, 1, S8), optional_tensor(instruction, 2, S32)
+    stride, padding, dilation = (_pair(instruction, i, least) for i, least in ((3, 1), (4, 0), (5, 1)))
+    window = _window(instruction, x, out, size, stride, padding, dilation)
+    inputs, outputs = x.shape[3], out.shape[3]
+    if inputs % group_inputs or outputs % (inputs // group_inputs):
+        unsupported(instruction, f"{inputs} channels and {outputs} do not fall into groups of {group_inputs}")
+    if group_inputs * size[0] * size[1] >= MOST_TAPS:
+        unsupported(instruction, "its window can overflow a 32-bit sum")
+    multiplier, shift = tensor(instruction, at + 2, S32), tensor(instruction, at + 3, S32)
+    for value in (bias, multiplier, shift):
+        if value is not None and value.elements != outputs:
+            unsupported(instruction, f"biases, multipliers and shifts for {outputs} channels are wanted")
+    check_requantization(instruction, multiplier, shift)
+    low, high = int8_range(instruction, at + 4, at + 5)
+    apart(instruction, out, x, weight, bias, multiplier, shift)
+    offset, point = offset_of(instruction, at), int8(instruction, at + 1)
+    constants = weight.data is not None and (bias is None or bias.data is not None)
+    if weight.shape == (outputs, 1, 1, inputs) and stride == (1, 1) and padding == (0, 0) and constants:
+        # One pixel at a time is a linear over channels.
+        factors = (folded_bias(instruction, weight, bias, offset), multiplier, shift)
+        sizes = (out.elements // outputs, inputs, outputs)
+        return call("linear_s8_requantize", x, weight, *factors, out, *sizes, point, low, high)
+    groups = outputs // (inputs // group_inputs)
+    numbers = (offset, point, low, high)
+    return call(
+        "conv2d_s8", x, weight, bias, multiplier, shift, out, window, group_inputs, groups, *steps, *numbers
+    )
+
+
+def _weight(instruction: Instruction) -> tuple[int, ...]:
+    weight = tensor(instruction, 1, S8)
+    if len(weight.shape) != 4 or min(weight.shape) < 1:
+        unsupported(instruction, "a weight with four axes is wanted")
+    return weight.shape
+
+
+@emits("cortex_m::quantized_conv2d")
+def quantized_conv2d(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, weight [out][y][x][in of the group], bias, stride, padding, dilation, ..., scratch, out)."""
+    count_is(instruction, 14)
+    out = _image(instruction, 13, written=True)
+    outputs, rows, columns, inputs = _weight(instruction)
+    if out.shape[3] != outputs:
+        unsupported(instruction, f"its output has {out.shape[3]} channels, its weight {outputs}")
+    return _convolution(instruction, 6, inputs, (rows * columns * inputs, inputs), (rows, columns), out)
+
+
+@emits("cortex_m::quantized_depthwise_conv2d")
+def quantized_depthwise_conv2d(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, weight [1][y][x][out], bias, stride, padding, dilation, depth multiplier, ..., scratch, out)."""
+    count_is(instruction, 15)
+    out = _image(instruction, 14, written=True)
+    one, rows, columns, outputs = _weight(instruction)
+    if one != 1 or out.shape[3] != outputs:
+        unsupported(instruction, f"its output has {out.shape[3]} channels, its weight {outputs}")
+    return _convolution(instruction, 7, 1, (1, outputs), (rows, columns), out)
+
+
+@emits("cortex_m::quantized_max_pool2d")
+def quantized_max_pool2d(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, size, stride, padding, dilation, ceil_mode, zero point, zero point of out, low, high, out)."""
+    count_is(instruction, 11)
+    if boolean(instruction, 5) or integer(instruction, 6) != integer(instruction, 7):
+        unsupported(instruction, "it rounds its size up, or changes the zero point")
+    return _pool(instruction, "max_pool2d_s8", 10, _pair(instruction, 4, 1), *int8_range(instruction, 8, 9))
+
+
+@emits("cortex_m::quantized_avg_pool2d")
+def quantized_avg_pool2d(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, size, stride, padding, zero point, multiplier, shift, scratch, out): in and out have one scale."""
+    import numpy as np
+
+    count_is(instruction, 9)
+    multiplier, shift = requantization(instruction, integer(instruction, 5), integer(instruction, 6))
+    scale = float(np.float32(multiplier * 2.0**shift / 2**31))
+    if not scale > 0:
+        unsupported(instruction, f"its scale is {scale}")
+    return _pool(instruction, "avg_pool2d_s8", 8, (1, 1), int8(instruction, 4), scale)
+
+
+def _pool(
+    instruction: Instruction, name: str, out_index: int, dilation: tuple[int, int], *more: object
+) -> list[KernelCall]:
+    x, out = _image(instruction, 0), _image(instruction, out_index, written=True)
+    size, stride, padding = (_pair(instruction, i, least) for i, least in ((1, 1), (2, 1), (3, 0)))
+    if x.shape[3] != out.shape[3]:
+        unsupported(instruction, "its shapes do not match")
+    if size[0] * size[1] >= MOST_TAPS:
+        unsupported(instruction, f"its window of {size} is too large")
+    window = _window(instruction, x, out, size, stride, padding, dilation)
+    apart(instruction, out, x)
+    return call(name, x, out, window, *more)

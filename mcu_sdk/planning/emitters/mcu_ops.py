@@ -1,0 +1,250 @@
+"""Emitters of the `mcu::` operators but the int8 linears (mcu_linear.py). Schemas: mcu_sdk/operators/reference/; kernels: firmware/kernels/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mcu_sdk.planning.emitters.checks import (
+    apart,
+    boolean,
+    call,
+    count_is,
+    number,
+    out_tensor,
+    rows_of,
+    same_elements,
+    same_or_apart,
+    shape_is,
+    tensor,
+)
+from mcu_sdk.planning.emitters.mcu_linear import LONGEST_SUM
+from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor
+from mcu_sdk.planning.registry import emits, unsupported
+
+S8, S32, S64, F16, F32, U8 = DType.S8, DType.S32, DType.S64, DType.F16, DType.F32, DType.U8
+DOTS = "kernels/dots_s8_helium.S"
+"""What attention's products are made of on Helium; elsewhere the file is empty."""
+
+
+@emits("mcu::rms_norm")
+def rms_norm(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 4)
+    x, weight, out = tensor(instruction, 0, F32), tensor(instruction, 1, F32), out_tensor(instruction, 3, F32)
+    rows, n = rows_of(instruction, x)
+    shape_is(instruction, weight, "the weight", n)
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, weight)
+    return call("rms_norm", x, weight, out, rows, n, number(instruction, 2))
+
+
+@emits("mcu::layer_norm")
+def layer_norm(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 5)
+    x, weight, bias = (tensor(instruction, i, F32) for i in range(3))
+    out = out_tensor(instruction, 4, F32)
+    rows, n = rows_of(instruction, x)
+    shape_is(instruction, weight, "the weight", n)
+    shape_is(instruction, bias, "the bias", n)
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, weight, bias)
+    return call("layer_norm", x, weight, bias, out, rows, n, number(instruction, 3))
+
+
+@emits("mcu::rope")
+def rope(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 5)
+    x, cosine, sine = (tensor(instruction, i, F32) for i in range(3))
+    position, out = tensor(instruction, 3, S64), out_tensor(instruction, 4, F32)
+    rows, n = rows_of(instruction, x)
+    if len(cosine.shape) != 2 or cosine.shape != sine.shape or cosine.shape[0] < 1 or 2 * cosine.shape[1] > n:
+        unsupported(instruction, "its tables do not match")
+    positions, half = cosine.shape
+    _one_position(instruction, position)
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, cosine, sine, position)
+    return call("rope", x, cosine, sine, position, out, rows, n, half, positions)
+
+
+def _one_position(instruction: Instruction, position: Tensor) -> None:
+    if position.elements != 1:
+        unsupported(instruction, "one position is wanted")
+
+
+def _cache_shape(
+    instruction: Instruction, cache: Tensor, x: Tensor, *, columns: bool
+) -> tuple[int, int, int]:
+    """(heads, positions, n) of cache[1, heads, positions, n] (`columns`: [1, heads, n, positions]), x[1, heads, 1, n]."""
+    if len(cache.shape) != 4 or cache.shape[0] != 1 or min(cache.shape) < 1:
+        wanted = "channels, positions" if columns else "positions, channels"
+        unsupported(instruction, f"a cache of shape [1, heads, {wanted}] is wanted")
+    _, heads, positions, n = cache.shape
+    if columns:
+        positions, n = n, positions
+    if x.elements != heads * n:
+        unsupported(instruction, "its rows do not match the cache")
+    return heads, positions, n
+
+
+def _updated(instruction: Instruction, dtype: DType, *others: Tensor) -> tuple[Tensor, Sequence[KernelCall]]:
+    """What an update writes into, and the copy that comes first unless it is in place.
+
+    In place (`cache_write_`) that is argument 0; else the last argument, the out tensor, of the same shape.
+    """
+    cache = tensor(instruction, 0, dtype)
+    if instruction.operator.endswith("_"):
+        written, copies = out_tensor(instruction, 0, dtype), []
+    else:
+        written = out_tensor(instruction, len(instruction.arguments) - 1, dtype)
+        shape_is(instruction, written, "the output", *cache.shape)
+        same_or_apart(instruction, written, cache)
+        copies = [] if written.same_memory(cache) else call("copy", cache, written, cache.nbytes)
+    apart(instruction, written, *others)
+    return written, copies
+
+
+def _argument_count(instruction: Instruction, count: int) -> None:
+    """`count` arguments, and an out tensor unless the operator is in place."""
+    count_is(instruction, count if instruction.operator.endswith("_") else count + 1)
+
+
+def _write_calibrated(instruction: Instruction, *, columns: bool) -> Sequence[KernelCall]:
+    _argument_count(instruction, 4)
+    x, inverse, position = (
+        tensor(instruction, 1, F32),
+        tensor(instruction, 2, F32),
+        tensor(instruction, 3, S64),
+    )
+    cache, copies = _updated(instruction, S8, x, inverse, position)
+    heads, positions, n = _cache_shape(instruction, cache, x, columns=columns)
+    shape_is(instruction, inverse, "the inverse scale", heads, n)
+    _one_position(instruction, position)
+    name = "cache_write_columns" if columns else "cache_write"
+    return [*copies, *call(name, cache, x, inverse, position, heads, positions, n)]
+
+
+@emits("mcu::cache_write", "mcu::cache_write_")
+def cache_write(instruction: Instruction) -> Sequence[KernelCall]:
+    return _write_calibrated(instruction, columns=False)
+
+
+@emits("mcu::cache_write_columns", "mcu::cache_write_columns_")
+def cache_write_columns(instruction: Instruction) -> Sequence[KernelCall]:
+    return _write_calibrated(instruction, columns=True)
+
+
+def _write_dynamic(instruction: Instruction, *, columns: bool) -> Sequence[KernelCall]:
+    _argument_count(instruction, 3)
+    x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
+    cache, copies = _updated(instruction, S8, x, position)
+    heads, positions, n = _cache_shape(instruction, cache, x, columns=columns)
+    _one_position(instruction, position)
+    name = "cache_write_columns_dynamic" if columns else "cache_write_dynamic"
+    return [*copies, *call(name, cache, x, position, heads, positions, n)]
+
+
+@emits("mcu::cache_write_dynamic", "mcu::cache_write_dynamic_")
+def cache_write_dynamic(instruction: Instruction) -> Sequence[KernelCall]:
+    return _write_dynamic(instruction, columns=False)
+
+
+@emits("mcu::cache_write_columns_dynamic", "mcu::cache_write_columns_dynamic_")
+def cache_write_columns_dynamic(instruction: Instruction) -> Sequence[KernelCall]:
+    return _write_dynamic(instruction, columns=True)
+
+
+@emits("mcu::cache_scale_write", "mcu::cache_scale_write_")
+def cache_scale_write(instruction: Instruction) -> Sequence[KernelCall]:
+    _argument_count(instruction, 3)
+    x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
+    scales, copies = _updated(instruction, F16, x, position)
+    if len(scales.shape) != 3 or scales.shape[0] != 1 or min(scales.shape) < 1:
+        unsupported(instruction, "scales of shape [1, heads, positions] are wanted")
+    _, heads, positions = scales.shape
+    if x.elements % heads or x.elements == 0:
+        unsupported(instruction, "its rows do not match the scales")
+    _one_position(instruction, position)
+    return [*copies, *call("cache_scale_write", scales, x, position, heads, positions, x.elements // heads)]
+
+
+def _attention(instruction: Instruction, dynamic: bool) -> Sequence[KernelCall]:
+    count_is(instruction, 9)
+    q, position = tensor(instruction, 0, F32), tensor(instruction, 5, S64)
+    k_cache, v_cache = tensor(instruction, 1, S8), tensor(instruction, 2, S8)
+    kind = F16 if dynamic else F32
+    k_scale, v_scale = tensor(instruction, 3, kind), tensor(instruction, 4, kind)
+    out, scratch = out_tensor(instruction, 7, F32), out_tensor(instruction, 8, U8)
+    if len(q.shape) != 4 or q.shape[0] != 1 or q.shape[2] != 1 or min(q.shape) < 1:
+        unsupported(instruction, "a query of shape [1, heads, 1, channels] is wanted")
+    heads, n = q.shape[1], q.shape[3]
+    if len(k_cache.shape) != 4 or min(k_cache.shape) < 1:
+        unsupported(instruction, "a cache of keys of shape [1, heads, positions, channels] is wanted")
+    batch, groups, positions, channels = k_cache.shape
+    shape_is(instruction, v_cache, "the cache of values", batch, groups, channels, positions)
+    if batch != 1 or channels != n or heads % groups:
+        unsupported(instruction, "the query does not match the caches")
+    scale_shape = (1, groups, positions) if dynamic else (groups, n)
+    shape_is(instruction, k_scale, "the keys' scale", *scale_shape)
+    shape_is(instruction, v_scale, "the values' scale", *scale_shape)
+    _one_position(instruction, position)
+    same_elements(instruction, q, out)
+    needed = sum((size + 15) // 16 * 16 for size in (4 * positions, positions, n))
+    if scratch.elements < needed or scratch.offset % 16:
+        unsupported(
+            instruction, f"its scratch has {scratch.elements} bytes where {needed}, 16-aligned, are wanted"
+        )
+    inputs = (q, k_cache, v_cache, k_scale, v_scale, position)
+    apart(instruction, out, *inputs, scratch)
+    apart(instruction, scratch, *inputs)
+    if max(positions, n) >= LONGEST_SUM:
+        unsupported(instruction, f"{positions} positions of {n} channels can overflow a 32-bit sum")
+    name = "attention_s8_dynamic" if dynamic else "attention_s8"
+    sizes = (heads, groups, positions, n, number(instruction, 6))
+    (one,) = call(name, q, k_cache, v_cache, k_scale, v_scale, position, out, scratch, *sizes)
+    return [replace(one, sources=(*one.sources, DOTS))]
+
+
+@emits("mcu::attention_s8")
+def attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    return _attention(instruction, dynamic=False)
+
+
+@emits("mcu::attention_s8_dynamic")
+def attention_s8_dynamic(instruction: Instruction) -> Sequence[KernelCall]:
+    return _attention(instruction, dynamic=True)
+
+
+def _elementwise(instruction: Instruction, name: str, inputs: int, out_index: int) -> Sequence[KernelCall]:
+    values = [tensor(instruction, i, F32) for i in range(inputs)]
+    out = out_tensor(instruction, out_index, F32)
+    count = same_elements(instruction, *values, out)
+    same_or_apart(instruction, out, *values)
+    return call(name, *values, out, count)
+
+
+@emits("mcu::silu")
+def silu(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 2)
+    return _elementwise(instruction, "silu", 1, 1)
+
+
+@emits("mcu::gated_silu")
+def gated_silu(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 3)
+    return _elementwise(instruction, "gated_silu", 2, 2)
+
+
+@emits("mcu::gelu")
+def gelu(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 3)
+    return _elementwise(instruction, "gelu_tanh" if boolean(instruction, 1) else "gelu_erf", 1, 2)
+
+
+@emits("mcu::gated_gelu")
+def gated_gelu(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 4)
+    name = "gated_gelu_tanh" if boolean(instruction, 2) else "gated_gelu_erf"
+    return _elementwise(instruction, name, 2, 3)

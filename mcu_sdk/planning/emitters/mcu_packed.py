@@ -1,0 +1,129 @@
+"""Emitters of the int8 linears and the embedding with packed weights. Schemas: mcu_sdk/operators/reference/packed.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mcu_sdk.operators.reference.packed import COLUMNS, ROWS
+from mcu_sdk.planning.emitters.checks import (
+    apart,
+    call,
+    count_is,
+    integer,
+    optional_tensor,
+    out_tensor,
+    rows_of,
+    shape_is,
+    tensor,
+)
+from mcu_sdk.planning.emitters.mcu_linear import check_multipliers, check_sum, zero_point_of
+from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor
+from mcu_sdk.planning.registry import emits, unsupported
+
+S8, S32, S64, F32 = DType.S8, DType.S32, DType.S64, DType.F32
+ALIGNMENT = 16
+"""Bytes: a vector's. A core may fetch a block that lies across two lines of memory twice."""
+GEMV = "kernels/gemv_s8_helium.S"
+
+
+def _packed_weight(instruction: Instruction, index: int, rows: int, columns: int) -> Tensor:
+    """Argument `index`, for a matrix of this size: int8[ceil(rows / 8), ceil(columns / 16), 8, 16], aligned."""
+    weight = tensor(instruction, index, S8)
+    shape_is(
+        instruction, weight, "the packed weight", -(-rows // ROWS), -(-columns // COLUMNS), ROWS, COLUMNS
+    )
+    if not weight.is_constant:
+        unsupported(instruction, "its packed weight is no constant")
+    if weight.offset % ALIGNMENT:
+        unsupported(
+            instruction,
+            f"its packed weight is at byte {weight.offset} of the file, no multiple of {ALIGNMENT}",
+        )
+    return weight
+
+
+def _channels(instruction: Instruction, value: Tensor | None, what: str, count: int) -> None:
+    """Refuse constants that are not padded as the groups of rows are."""
+    if value is not None:
+        shape_is(instruction, value, what, -(-count // ROWS) * ROWS)
+
+
+def _sizes(instruction: Instruction, x: Tensor, out: Tensor, index: int) -> tuple[int, int, int]:
+    """(rows, k, n) of x[..., k] and out[..., n]; n is argument `index`."""
+    rows, k = rows_of(instruction, x)
+    n = integer(instruction, index)
+    if n < 1 or out.elements != rows * n:
+        unsupported(instruction, "the output's size does not match")
+    check_sum(instruction, k)
+    return rows, k, n
+
+
+def _call(name: str, *arguments: object) -> Sequence[KernelCall]:
+    (one,) = call(name, *arguments)
+    return [KernelCall(one.function, one.arguments, one.header, (*one.sources, GEMV))]
+
+
+@emits("mcu::embedding_s8.packed")
+def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 5)
+    scale, ids = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
+    n, out = integer(instruction, 3), out_tensor(instruction, 4, F32)
+    if n < 1 or out.elements != ids.elements * n:
+        unsupported(instruction, "the output does not have one row for each id")
+    vocabulary = scale.elements
+    weight = _packed_weight(instruction, 0, vocabulary, n)
+    _channels(instruction, scale, "the scale", vocabulary)
+    apart(instruction, out, weight, scale, ids)
+    return call("embedding_s8_packed", weight, scale, ids, out, ids.elements, vocabulary, n)
+
+
+@emits("mcu::linear_s8.packed")
+def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 7)
+    x, x_scale = tensor(instruction, 0, S8), tensor(instruction, 1, F32)
+    weight_scale, bias = tensor(instruction, 3, F32), optional_tensor(instruction, 4, F32)
+    out = out_tensor(instruction, 6, F32)
+    rows, k, n = _sizes(instruction, x, out, 5)
+    weight = _packed_weight(instruction, 2, n, k)
+    if x_scale.elements != rows:
+        unsupported(instruction, f"there are {x_scale.elements} input scales for {rows} rows")
+    _channels(instruction, weight_scale, "the weight's scale", n)
+    _channels(instruction, bias, "the bias", n)
+    apart(instruction, out, x, x_scale, weight, weight_scale, bias)
+    return _call("linear_s8_packed", x, x_scale, weight, weight_scale, bias, out, rows, k, n)
+
+
+@emits("mcu::linear_s8_static.packed")
+def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 7)
+    x, offset, scale = (
+        tensor(instruction, 0, S8),
+        tensor(instruction, 2, S32),
+        tensor(instruction, 3, F32),
+    )
+    bias, out = optional_tensor(instruction, 4, F32), out_tensor(instruction, 6, F32)
+    rows, k, n = _sizes(instruction, x, out, 5)
+    weight = _packed_weight(instruction, 1, n, k)
+    for what, value in (("the offset", offset), ("the scale", scale), ("the bias", bias)):
+        _channels(instruction, value, what, n)
+    apart(instruction, out, x, weight, offset, scale, bias)
+    return _call("linear_s8_static_packed", x, weight, offset, scale, bias, out, rows, k, n)
+
+
+@emits("mcu::linear_s8_requantize.packed")
+def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
+    count_is(instruction, 8)
+    x, constants = tensor(instruction, 0, S8), tensor(instruction, 2, S32)
+    zero_point, low, high = (zero_point_of(instruction, i) for i in (3, 4, 5))
+    out = out_tensor(instruction, 7, S8)
+    rows, k, n = _sizes(instruction, x, out, 6)
+    weight = _packed_weight(instruction, 1, n, k)
+    shape_is(instruction, constants, "what it is requantized with", -(-n // ROWS), 3, ROWS)
+    if constants.data is None:
+        unsupported(instruction, "its multipliers and shifts have to be constants")
+    values = np.frombuffer(constants.data, "<i4", constants.elements).reshape(-1, 3, ROWS)
+    check_multipliers(instruction, values[:, 1], values[:, 2], largest_shift=0)
+    apart(instruction, out, x, weight, constants)
+    return _call("linear_s8_requantize_packed", x, weight, constants, out, rows, k, n, zero_point, low, high)

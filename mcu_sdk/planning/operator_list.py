@@ -1,0 +1,49 @@
+"""docs/operators.md: the operators that have kernels, from the table of emitters."""
+
+from __future__ import annotations
+
+from mcu_sdk.planning.registry import load_emitters
+
+_TITLES = {
+    "mcu": "Operators of this SDK, made by its own passes",
+    "cortex_m": "ExecuTorch's Cortex-M operators",
+    "aten": "ATen",
+    "dim_order_ops": "ExecuTorch's copies with an order of dimensions",
+    "quantized_decomposed": "Quantize and dequantize of PT2E",
+    "executorch_prim": "ExecuTorch's own",
+    "delegate": "Delegates, by the name of their backend",
+}
+_HEAD = """# Operators
+
+`mcu-sdk generate --pte` takes a file if each of its operators stands here; `mcu-sdk inspect` lists a file's. Every
+overload of a name is meant, in its `out` or in-place form. What a kernel cannot take (another element type, a dim
+order that is not row-major, more than six axes that do not join) is refused by name when the project is generated.
+
+Stock lowerings that are tested (ExecuTorch 1.4.1, `CortexMQuantizer` and `CortexMPassManager` as they come): an MLP,
+transformer encoder layers with ReLU and GELU, and a two-layer Llama with `index_copy` taken off the quantizer's list of
+operators with shared scales. `cortex_m::quantized_linear` is taken in both its forms, with `kernel_sum` (lowered for
+Helium) and with `bias` (lowered for other cores), on every core. Also tested: GPT-2, Qwen3 and Gemma in float32, with
+nothing quantized and nothing fused.
+
+What ExecuTorch's Ethos-U backend compiled runs on the board's NPU ([targets](targets.md)).
+
+Arithmetic: integer operators give the integers of ExecuTorch's Python definitions; `cortex_m::softmax` is computed in
+float32, as its definition is. Float32 operators have a fixed order of additions and functions of their own
+([numerics](verification.md)), so that every board gives the same bits; they are within the tolerances that
+tests/kernels states of PyTorch. An index out of range that is only known at run time reads zeros and writes nothing.
+"""
+
+
+def operator_list() -> str:
+    """The page's text, Markdown."""
+    emitters = load_emitters()
+    parts = [_HEAD]
+    spaces = sorted({name.split("::")[0] for name in emitters}, key=[*_TITLES].index)
+    for space in spaces:
+        names = sorted(name for name in emitters if name.split("::")[0] == space)
+        parts.append(f"\n## {_TITLES[space]}\n\n" + "".join(f"- `{name}`\n" for name in names))
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    print(operator_list(), end="")

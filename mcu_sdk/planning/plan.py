@@ -1,0 +1,380 @@
+"""From a checked .pte to the list of kernel calls that is printed as plan.cpp: plain data, fully checked.
+
+Everything is decided here: which function, which arguments, where its scratch lies. The template only prints.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mcu_sdk.errors import McuSdkError, PteError
+from mcu_sdk.planning import registry
+from mcu_sdk.planning.delegate_io import place_in_scratch
+from mcu_sdk.planning.instruction import (
+    Argument,
+    ConstantArray,
+    DType,
+    Instruction,
+    KernelCall,
+    Pointer,
+    Scratch,
+    Space,
+    Tensor,
+    Value,
+)
+from mcu_sdk.planning.liveness import live_bytes
+from mcu_sdk.planning.pte.read import Metadata, Pte
+from mcu_sdk.planning.pte.values import ALIGNMENT, LARGEST
+
+_ACCESSORS = {Space.ARENA: "arena", Space.KV_CACHE: "kv_cache", Space.MODEL: "weights"}
+_SIZES = {dtype.c_type: dtype.size for dtype in DType} | {"uint32_t": 4, "uint64_t": 8}
+_INTEGERS = {
+    "int8_t": (-(2**7), 2**7 - 1),
+    "int16_t": (-(2**15), 2**15 - 1),
+    "int32_t": (-(2**31), 2**31 - 1),
+    "int64_t": (-(2**63), 2**63 - 1),
+    "uint8_t": (0, 2**8 - 1),
+    "uint16_t": (0, 2**16 - 1),
+    "uint32_t": (0, 2**32 - 1),
+    "uint64_t": (0, 2**64 - 1),
+}
+
+
+@dataclass(frozen=True)
+class PlannedCall:
+    """One line of plan.cpp. `call` has its scratch placed (no `Scratch` is left among its arguments).
+
+    `comment` is printable ASCII without backslashes: the operator with its types and shapes, and what the
+    emitter adds; it can stand behind `//`.
+    """
+
+    call: KernelCall
+    instruction: Instruction
+    comment: str
+
+    @property
+    def name(self) -> str:
+        """Where the call comes from, printable; "#12" in a file without names."""
+        return printable(self.instruction.name)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the firmware does in one step.
+
+    Sizes in bytes: the arena holds the planned tensors and then, from `scratch_offset`, `scratch_bytes` that
+    each call may use for itself. `live_bytes[i]` is how much of the tensors' part holds live data while the
+    .pte's instruction i runs.
+    """
+
+    calls: tuple[PlannedCall, ...]
+    arena_bytes: int
+    kv_cache_bytes: int
+    scratch_offset: int
+    scratch_bytes: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    metadata: dict[str, Metadata]
+    headers: tuple[str, ...]
+    sources: tuple[str, ...]
+    tables: dict[str, ConstantArray]
+    live_bytes: tuple[int, ...]
+    model_bytes: int
+    model_hash: str
+
+    @property
+    def peak_live_bytes(self) -> int:
+        """The least that any memory plan for these instructions needs, without scratch."""
+        return max(self.live_bytes, default=0)
+
+    def to_template(self) -> dict[str, Any]:
+        """The plan as strings, numbers and lists for the template.
+
+        Keys: model_hash, model_bytes, arena_bytes, kv_cache_bytes, scratch_offset, scratch_bytes, headers,
+        sources, tables (name, c_type, values: list of literals), inputs and outputs (pointer, space, offset,
+        type ("f32"), c_type, shape, elements, bytes), calls (function, arguments: list of C++ texts, name,
+        comment, index, operator).
+        """
+        names = {_table_key(table): name for name, table in self.tables.items()}
+        return {
+            "model_hash": self.model_hash,
+            "model_bytes": self.model_bytes,
+            "arena_bytes": self.arena_bytes,
+            "kv_cache_bytes": self.kv_cache_bytes,
+            "scratch_offset": self.scratch_offset,
+            "scratch_bytes": self.scratch_bytes,
+            "headers": list(self.headers),
+            "sources": list(self.sources),
+            "tables": [
+                {"name": name, "c_type": table.c_type, "values": list(_table_key(table)[1])}
+                for name, table in self.tables.items()
+            ],
+            "inputs": [_tensor_to_template(tensor) for tensor in self.inputs],
+            "outputs": [_tensor_to_template(tensor) for tensor in self.outputs],
+            "calls": [
+                {
+                    "function": planned.call.function,
+                    "arguments": [render_argument(argument, names) for argument in planned.call.arguments],
+                    "name": planned.name,
+                    "comment": planned.comment,
+                    "index": planned.instruction.index,
+                    "operator": planned.instruction.full_name,
+                }
+                for planned in self.calls
+            ],
+        }
+
+
+def compile_plan(pte: Pte) -> Plan:
+    """Turn every instruction into kernel calls.
+
+    Raises UnsupportedOperatorError for operators, types and shapes without a kernel, and PteError for arguments
+    that no operator of that name can have or that would reach outside their memory.
+    """
+    pte = place_in_scratch(pte)
+    emitted = [(instruction, _emit(instruction)) for instruction in pte.instructions]
+    scratch_offset = -(-pte.arena_bytes // ALIGNMENT) * ALIGNMENT
+    scratch_bytes = max((_scratch_of(call) for _, calls in emitted for call in calls), default=0)
+    arena_bytes = scratch_offset + scratch_bytes if scratch_bytes else pte.arena_bytes
+    sizes = {Space.ARENA: arena_bytes, Space.KV_CACHE: pte.kv_cache_bytes, Space.MODEL: pte.size}
+    if max(sizes.values()) > LARGEST:
+        raise PteError(
+            f"The model needs {max(sizes.values())} bytes in one memory; offsets end at {LARGEST}.",
+            hint="Use a smaller model or a shorter cache.",
+        )
+    planned: list[PlannedCall] = []
+    tables: dict[tuple[str, tuple[str, ...]], ConstantArray] = {}
+    for instruction, calls in emitted:
+        for call in calls:
+            call = _place_scratch(call, scratch_offset)
+            for argument in call.arguments:
+                _check(argument, instruction, sizes)
+                if isinstance(argument, ConstantArray):
+                    tables.setdefault(_table_key(argument), argument)
+            shapes = _signature(instruction, pte.writes[instruction.index])
+            comment = printable(f"{shapes}; {call.comment}" if call.comment else shapes)
+            planned.append(PlannedCall(call, instruction, comment))
+    for tensor in pte.inputs + pte.outputs:
+        _check_tensor(tensor, "An input or output of the model", sizes)
+    return Plan(
+        calls=tuple(planned),
+        arena_bytes=arena_bytes,
+        kv_cache_bytes=pte.kv_cache_bytes,
+        scratch_offset=scratch_offset,
+        scratch_bytes=scratch_bytes,
+        inputs=pte.inputs,
+        outputs=pte.outputs,
+        metadata=pte.metadata,
+        headers=tuple(sorted({p.call.header for p in planned})),
+        sources=tuple(sorted({source for p in planned for source in p.call.sources})),
+        tables={f"kTable{number}": table for number, table in enumerate(tables.values())},
+        live_bytes=live_bytes(pte),
+        model_bytes=pte.size,
+        model_hash=pte.hash,
+    )
+
+
+def _emit(instruction: Instruction) -> Sequence[KernelCall]:
+    """The instruction's calls; an emitter that stumbles over the arguments means they are not the operator's."""
+    try:
+        return registry.emit(instruction)
+    except (McuSdkError, ImportError):
+        raise
+    except Exception as error:
+        raise PteError(
+            f"Instruction {instruction.index} of the model, {instruction.full_name} in {printable(instruction.name)}, "
+            f"has arguments that this operator does not take ({type(error).__name__}: {printable(str(error))[:200]}).",
+            hint="The .pte is corrupt or was written for another version of the operator.",
+        ) from error
+
+
+def _scratch_of(call: KernelCall) -> int:
+    """Bytes of scratch of one call, each piece 16-aligned."""
+    sizes = [argument.size for argument in call.arguments if isinstance(argument, Scratch)]
+    if any(size < 0 for size in sizes):
+        raise PteError(f"{call.function} would need {min(sizes)} bytes of scratch.")
+    return sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
+
+
+def _place_scratch(call: KernelCall, offset: int) -> KernelCall:
+    arguments: list[Argument] = []
+    for argument in call.arguments:
+        if isinstance(argument, Scratch):
+            arguments.append(Tensor(DType.U8, (argument.size,), Space.ARENA, offset))
+            offset += -(-argument.size // ALIGNMENT) * ALIGNMENT
+        else:
+            arguments.append(argument)
+    return replace(call, arguments=tuple(arguments))
+
+
+# ---- checks
+
+
+def _check(argument: Argument, instruction: Instruction, sizes: Mapping[Space, int]) -> None:
+    """Refuse what would read or write outside its memory, or cannot be written as a literal."""
+    owner = f"Instruction {instruction.index} of the model, {instruction.full_name},"
+    if isinstance(argument, Tensor):
+        _check_tensor(argument, owner, sizes)
+    elif isinstance(argument, Pointer):
+        _check_tensor(argument.tensor, owner, sizes)
+        size = _SIZES.get(argument.c_type, 1) if argument.c_type else argument.tensor.dtype.size
+        if not 0 <= argument.byte_offset < max(argument.tensor.nbytes, 1):
+            raise PteError(
+                f"{owner} would reach byte {argument.byte_offset} of a {argument.tensor.nbytes}-byte tensor."
+            )
+        if (argument.tensor.offset + argument.byte_offset) % size:
+            raise PteError(
+                f"{owner} would read {argument.c_type or argument.tensor.dtype.c_type} at a misaligned byte."
+            )
+    else:
+        try:
+            if isinstance(argument, ConstantArray):
+                _table_key(argument)
+            else:
+                render_argument(argument)
+        except ValueError as error:
+            raise PteError(f"{owner} has an argument that its kernel cannot take: {error}.") from error
+
+
+def _check_tensor(tensor: Tensor, owner: str, sizes: Mapping[Space, int]) -> None:
+    end = tensor.offset + tensor.nbytes
+    if tensor.offset < 0 or tensor.nbytes < 0 or end > sizes[tensor.space]:
+        raise PteError(
+            f"{owner} would use bytes {tensor.offset} to {end} of {tensor.space.value}, "
+            f"which has {sizes[tensor.space]}."
+        )
+    if tensor.offset % tensor.dtype.size:
+        raise PteError(
+            f"{owner} would use {tensor.dtype.c_type} at byte {tensor.offset}, which is misaligned."
+        )
+
+
+# ---- C++ text
+
+
+def render_argument(
+    argument: Argument, tables: Mapping[tuple[str, tuple[str, ...]], str] | None = None
+) -> str:
+    """An argument as C++: `arena<int8_t>(1024)`, `weights<float>(64)`, `0x1.8p+1f`, `INT32_MIN`, `kTable3`.
+
+    `tables` names the constant arrays by type and literals. Raises ValueError for a number outside int64, a
+    float outside float32's range, a table without a name, and scratch that has no place yet.
+    """
+    if isinstance(argument, Tensor):
+        return f"{_ACCESSORS[argument.space]}<{argument.dtype.c_type}>({argument.offset})"
+    if isinstance(argument, Pointer):
+        c_type = argument.c_type or argument.tensor.dtype.c_type
+        return (
+            f"{_ACCESSORS[argument.tensor.space]}<{c_type}>({argument.tensor.offset + argument.byte_offset})"
+        )
+    if isinstance(argument, ConstantArray):
+        key = _table_key(argument)
+        if tables is None or key not in tables:
+            raise ValueError("a table without a name")
+        return tables[key]
+    if isinstance(argument, Scratch):
+        raise ValueError("scratch has no place before the plan is compiled")
+    if argument is None:
+        return "nullptr"
+    if isinstance(argument, bool):
+        return "true" if argument else "false"
+    if isinstance(argument, int):
+        return render_integer(argument)
+    return render_float(float(argument))  # numpy's float32 among them
+
+
+def render_integer(value: int) -> str:
+    """A literal of int32_t where it fits, else of int64_t. The lowest of each has a name: -N is no literal."""
+    low32, high32 = _INTEGERS["int32_t"]
+    low64, high64 = _INTEGERS["int64_t"]
+    if value in (low32, low64):
+        return "INT32_MIN" if value == low32 else "INT64_MIN"
+    if low32 < value <= high32:
+        return str(value)
+    if low64 < value <= high64:
+        return f"INT64_C({value})"
+    raise ValueError(f"{value} is no 64-bit integer")
+
+
+def render_float(value: float, c_type: str = "float") -> str:
+    """The exact value (rounded to float32 for `float`) as a hexadecimal literal; infinities and NaN by builtin."""
+    suffix = "f" if c_type == "float" else ""
+    if math.isnan(value):
+        return f'__builtin_nan{suffix}("")'
+    if math.isinf(value):
+        return f"{'-' if value < 0 else ''}__builtin_inf{suffix}()"
+    if c_type == "float":
+        try:
+            (value,) = struct.unpack("<f", struct.pack("<f", value))
+        except OverflowError as error:
+            raise ValueError(f"{value!r} is too large for a 32-bit float") from error
+    mantissa, exponent = value.hex().split("p")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}p{exponent}{suffix}"
+
+
+def _table_key(table: ConstantArray) -> tuple[str, tuple[str, ...]]:
+    """Type and literals: equal keys are equal bytes (values alone are not: 0.0 equals -0.0)."""
+    if table.c_type in ("float", "double"):
+        return table.c_type, tuple(render_float(float(value), table.c_type) for value in table.values)
+    if table.c_type == "bool":
+        return table.c_type, tuple("true" if value else "false" for value in table.values)
+    if table.c_type not in _INTEGERS:
+        raise ValueError(f"a table of the unknown type {table.c_type}")
+    low, high = _INTEGERS[table.c_type]
+    texts = []
+    for value in table.values:
+        if not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"{value!r} is no {table.c_type}")
+        texts.append(f"UINT64_C({value})" if value > 2**63 - 1 else render_integer(value))
+    return table.c_type, tuple(texts)
+
+
+def _tensor_to_template(tensor: Tensor) -> dict[str, Any]:
+    return {
+        "pointer": render_argument(tensor),
+        "space": tensor.space.value,
+        "offset": tensor.offset,
+        "type": repr(tensor.dtype),
+        "c_type": tensor.dtype.c_type,
+        "shape": list(tensor.shape),
+        "elements": tensor.elements,
+        "bytes": tensor.nbytes,
+    }
+
+
+def _signature(instruction: Instruction, written: Iterable[Tensor]) -> str:
+    """ "mcu::rms_norm(f32[1,1,64], f32[64], 1e-05) -> f32[1,1,64]"."""
+    written = tuple(written)
+    shown = [
+        a for a in instruction.arguments if instruction.operator.endswith("_") or not _is_out(a, written)
+    ]
+    results = ", ".join(map(_brief, written))
+    return f"{instruction.operator}({', '.join(map(_brief, shown))})" + (f" -> {results}" if results else "")
+
+
+def _is_out(value: Value, written: tuple[Tensor, ...]) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, Tensor) and item in written for item in value)
+    return isinstance(value, Tensor) and value in written
+
+
+def _brief(value: Value) -> str:
+    if isinstance(value, Tensor):
+        return f"{value.dtype!r}[{','.join(map(str, value.shape))}]"
+    if isinstance(value, list):
+        items = ", ".join(map(_brief, value[:8]))
+        return f"[{items}{', ...' if len(value) > 8 else ''}]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return repr(value)
+
+
+def printable(text: str) -> str:
+    """Text from a file, fit for a C++ comment or a terminal: one line of ASCII, no backslash to continue it."""
+    return "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text)

@@ -1,0 +1,270 @@
+"""A plain `torch.nn.Module` -> a .pte for `mcu-sdk generate --pte`: the Python API (docs/python_api.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mcu_sdk.board.npu_target import ActivationBits, NpuTarget, default_target
+from mcu_sdk.console import quiet_libraries, step
+from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.planning.weight_layout import WeightLayout, layout_for
+from mcu_sdk.recipes.decoder import Activations, CompiledModel, CompileOptions, check_finite, reproducible
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule
+
+    from mcu_sdk.lowering.border import Scale
+
+Border = Literal["float", "int8"]
+Inputs = tuple[Any, ...]
+
+
+def compile_module(
+    module: torch.nn.Module,
+    example_inputs: torch.Tensor | Sequence[torch.Tensor],
+    *,
+    calibration: Iterable[torch.Tensor | Sequence[torch.Tensor]] = (),
+    activations: Activations = "static",
+    border: Border = "float",
+    board: str | None = None,
+    target: str | None = None,
+    activation_bits: ActivationBits = 8,
+    output: str | Path | None = None,
+) -> CompiledModel:
+    """Quantize a module to int8 and lower it to a .pte, ready for `mcu-sdk generate --pte`.
+
+    `example_inputs`: one call's tensors; their shapes and types become the firmware's. `calibration`: more such
+    calls, from which static scales are taken; without any, the example alone. `activations`: "static" keeps a chain
+    of linears (with ReLUs or clamps between them) int8 from end to end, "dynamic" finds each linear's input scale at
+    run time. `border`: "float" takes and gives float32; "int8" (static only) takes and gives int8, the scales being
+    in `facts["inputs"]` and `facts["outputs"]` (real = scale * (q - zero_point)). `board`: a name or a folder, as
+    `generate --board` takes; the weights are laid out for its core (every core can read them). `target`:
+    an Ethos-U, such as "ethos-u55-128" (of `board`, where one is named), with `activation_bits` wide activations; what
+    ExecuTorch's partitioner leaves to the processor is in `facts["cpu_operators"]` with its reasons. `output`: where
+    to write the .pte; the names of its operations, and each delegate's TOSA graph, go beside it.
+
+    The module is called as it is in `eval()`; it is left as it was. Raises UsageError for arguments that do not go
+    together, BoardError for a board that does not exist, ModelError for a
+    module that cannot be called, exported, quantized or lowered, and OSError for an
+    output that cannot be written.
+    """
+    _check(activations, border, output)
+    npu = _npu(target, board, activation_bits)
+    if npu is not None and (activations, border) != ("static", "float"):
+        raise UsageError("An Ethos-U takes static activations and, here, float32 at the border.")
+    layout = _layout(board)
+    example = _call(example_inputs, "example_inputs")
+    calls = [_call(inputs, "calibration") for inputs in calibration] or [example]
+    with quiet_libraries():
+        training = {part: part.training for part in module.modules()}
+        module.eval()
+        try:
+            if npu is not None:
+                compiled = _compile_for_npu(module, calls, npu)
+            else:
+                compiled = _compile(module, example, calls, activations, border, layout)
+        finally:
+            for part, was in training.items():
+                part.training = was
+    if output is not None:
+        write_compiled(compiled, Path(output))
+    return compiled
+
+
+def compile_loaded(module: torch.nn.Module, calls: list[Inputs], options: CompileOptions) -> CompiledModel:
+    """What `compile_module` does for a checkpoint's model in evaluation mode; `calls[0]` is the example."""
+    if options.npu is not None:
+        return _compile_for_npu(module, calls, options.npu)
+    return _compile(module, calls[0], calls, "static", "float", options.weight_layout)
+
+
+def write_compiled(compiled: CompiledModel, path: Path) -> None:
+    """Write the .pte, and beside it, where `generate --pte` looks: its operations' names and what is known of it.
+
+    NAME.names.json belongs to the .pte with the SHA-256 in it; NAME.delegate_<n>.tosa is a delegate's TOSA graph,
+    and .json Vela's estimates for it.
+    """
+    path.write_bytes(compiled.pte)
+    content = {
+        "instructions": compiled.names,
+        "pte_sha256": hashlib.sha256(compiled.pte).hexdigest(),
+        "facts": compiled.facts,
+    }
+    path.with_suffix(".names.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    for number, delegate in enumerate(compiled.delegates):
+        for name, data in replace(delegate, name=f"{path.stem}.delegate_{number}").files().items():
+            path.with_name(name).write_bytes(data)
+
+
+def _check(activations: str, border: str, output: str | Path | None) -> None:
+    for name, value, known in (
+        ("activations", activations, ("static", "dynamic")),
+        ("border", border, ("float", "int8")),
+    ):
+        if value not in known:
+            raise UsageError(f"{name} is {known[0]!r} or {known[1]!r}, not {value!r}.")
+    if border == "int8" and activations != "static":
+        raise UsageError(
+            "An int8 border needs calibrated scales; activations='dynamic' has none.",
+            hint="Leave `activations` out, or take border='float'.",
+        )
+    if output is not None and Path(output).suffix != ".pte":
+        raise UsageError(
+            f"output is the path of a .pte; {str(output)!r} does not end so.", hint="Add .pte to it."
+        )
+
+
+def _call(inputs: Any, name: str) -> Inputs:
+    """The tensors of one call as a tuple."""
+    import torch
+
+    call = (inputs,) if isinstance(inputs, torch.Tensor) else inputs
+    if not isinstance(call, (tuple, list)) or not all(isinstance(value, torch.Tensor) for value in call):
+        raise UsageError(
+            f"{name} holds tensors, or tuples of them, one for each argument of the module; {type(inputs).__name__} "
+            "was given."
+        )
+    return tuple(call)
+
+
+def _layout(board: str | None) -> WeightLayout:
+    from mcu_sdk.board.board import load_board
+
+    return layout_for(helium=board is not None and load_board(board).core.helium)
+
+
+def _npu(target: str | None, board: str | None, bits: ActivationBits) -> NpuTarget | None:
+    if target is None:
+        return None
+    from mcu_sdk.board.board import load_board
+    from mcu_sdk.board.target import choose_target
+
+    npu = (
+        default_target(target, bits)
+        if board is None
+        else choose_target(load_board(board), target, activation_bits=bits)
+    )
+    if npu is not None:
+        npu.check()
+    return npu
+
+
+def _compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget) -> CompiledModel:
+    from mcu_sdk.lowering.provenance import without_provenance
+
+    with step(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
+        from mcu_sdk.lowering.ethos_u.module import compile_module_npu
+
+        _check_calibration(calls, calls[0])
+        compiled = compile_module_npu(module, calls[0], calls, npu)
+    facts = {
+        "activations": "static",
+        "parameters": sum(p.numel() for p in module.parameters()),
+        **compiled.facts,
+    }
+    return CompiledModel(compiled.pte, compiled.names, facts, compiled.delegates)
+
+
+def _compile(
+    module: torch.nn.Module,
+    example: Inputs,
+    calls: list[Inputs],
+    activations: Activations,
+    border: Border,
+    layout: WeightLayout,
+) -> CompiledModel:
+    with step("Exporting the module"):
+        program = _export(module, example)
+        _check_calibration(calls, example)
+    with step("Fusing"):
+        from mcu_sdk.lowering.fuse import fuse
+
+        counts = fuse(program, None, None)
+    with step("Quantizing to int8"), reproducible():
+        from mcu_sdk.lowering.quantize import int8_share, quantize
+
+        def calibrate(prepared: GraphModule) -> None:
+            for call in calls:
+                prepared(*call)
+
+        quantized = quantize(
+            program, activations, calibrate, requantize=activations == "static", int8_outputs=border == "int8"
+        )
+        check_finite(quantized)
+    scales: dict[str, Any] = {}
+    if border == "int8":
+        from mcu_sdk.lowering.border import int8_border
+
+        inputs, outputs = int8_border(quantized)
+        scales = {"inputs": list(map(_plain, inputs)), "outputs": list(map(_plain, outputs))}
+    with step("Lowering to ExecuTorch and planning memory"):
+        from mcu_sdk.lowering.lower import lower
+        from mcu_sdk.lowering.pack import pack_weights
+
+        shares = int8_share(quantized)
+        packed = pack_weights(quantized, layout)
+        lowered = lower(quantized, {})
+    facts = {
+        "activations": activations,
+        "border": border,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "fused": asdict(counts),
+        **shares,
+        "weight_layout": layout,
+        "packed_weights": packed,
+        **scales,
+    }
+    return CompiledModel(lowered.pte, lowered.names, facts)
+
+
+def _plain(scale: Scale | None) -> dict[str, Any] | None:
+    return None if scale is None else asdict(scale)
+
+
+def _export(module: torch.nn.Module, example: Inputs) -> ExportedProgram:
+    """The module's ATen graph for these shapes. Raises ModelError for whatever torch.export refuses."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            module(*example)
+    except Exception as error:  # the module's own code raises all kinds
+        raise ModelError(
+            f"The module was expected to take its example inputs; it raises {type(error).__name__}: "
+            f"{_first_line(error)}",
+            hint="Give one tensor for each argument of forward(), in order.",
+        ) from error
+    try:
+        with torch.no_grad():
+            exported = torch.export.export(module, example, strict=False)
+            program: ExportedProgram = exported.run_decompositions({})
+            return program
+    except Exception as error:  # torch.export raises all kinds
+        raise ModelError(
+            f"A module that torch.export can trace was expected; {type(module).__name__} is none: "
+            f"{type(error).__name__}: {_first_line(error)}",
+            hint="Control flow that depends on values, and shapes that change, cannot become a fixed plan.",
+        ) from error
+
+
+def _check_calibration(calls: list[Inputs], example: Inputs) -> None:
+    """Raises UsageError for a calibration call whose shapes or types are not the example's."""
+    wanted = [(value.dtype, tuple(value.shape)) for value in example]
+    for number, call in enumerate(calls):
+        found = [(value.dtype, tuple(value.shape)) for value in call]
+        if found != wanted:
+            raise UsageError(
+                f"Each call to calibrate on has to look like the example, {wanted}; number {number} is {found}.",
+                hint="Split batches into calls of the example's shape.",
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:300]

@@ -1,0 +1,138 @@
+"""A decoder as an NPU step: float arithmetic as the model's, integers shared by one token and many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from mcu_sdk.board.npu_target import default_target
+from mcu_sdk.lowering.calibrate import cache_ranges, sample_windows
+from mcu_sdk.lowering.ethos_u.calibrate import batches, step_inputs
+from mcu_sdk.lowering.ethos_u.compile import QuantizedStep, bounded_mask, quantize_decoder
+from mcu_sdk.lowering.ethos_u.score import total_loss
+from mcu_sdk.lowering.ethos_u.step import NpuStep
+from mcu_sdk.lowering.ethos_u.tables import use_tables
+from mcu_sdk.lowering.export import export_decoder
+from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.model.load import find_checkpoint, load_model
+from tests.checkpoints import make_checkpoint
+
+LENGTH = 12
+
+Fused = tuple[PreTrainedModel, NpuStep, torch.Tensor]
+
+
+def fused_step(name: str, folder: Path) -> Fused:
+    model = load_model(find_checkpoint(str(make_checkpoint(name, folder))))
+    windows = sample_windows(model, LENGTH)
+    program = export_decoder(model, LENGTH)
+    fuse(program, LENGTH, cache_ranges(model, windows))
+    return model, NpuStep(program, LENGTH), windows
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Fused:
+    return fused_step("llama-gqa-untied", tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def quantized(llama: Fused) -> QuantizedStep:
+    model, step, windows = llama
+    return quantize_decoder(step.program, model, LENGTH, windows, default_target("ethos-u55-128"))
+
+
+@pytest.mark.parametrize("family", ["llama-gqa-untied", "gpt2", "qwen3", "gemma"])
+def test_step_computes_what_the_model_computes(family: str, tmp_path: Path) -> None:
+    """Token by token with the step's own cache; 1e-4 of the greatest logit is float32's reordering of sums."""
+    model, step, windows = fused_step(family, tmp_path)
+    batch = len(windows)
+    keys, values = step.example_inputs(batch)[-2:]
+    with torch.no_grad():
+        wanted = model(input_ids=windows).logits
+        for position in range(LENGTH):
+            where = torch.full((batch,), position)
+            rows = step_inputs(step, windows[:, position], where, -1e4)
+            logits, new_keys, new_values = step(*rows, keys, values)
+            keys[:, :, position], values[..., position] = new_keys[:, :, 0], new_values[:, :, 0]
+            limit = 1e-4 * float(wanted.abs().max())
+            assert (logits[:, 0] - wanted[:, position]).abs().max() < limit
+    assert keys.abs().max() <= 127.001  # divided by their calibrated scales
+
+
+def test_one_token_and_many_give_the_same_integers(llama: Fused, quantized: QuantizedStep) -> None:
+    """What is lowered is what is measured: caches equal, logits within one step of their scale."""
+    model, step, windows = llama
+    inputs = next(iter(batches(step, model, windows, quantized.masked)))
+    with torch.no_grad():
+        many = quantized.many(*inputs)
+        scale = _output_scale(quantized)
+        for index in range(3):
+            one = quantized.one(*(value[index : index + 1] for value in inputs))
+            assert (many[0][index] - one[0][0]).abs().max() <= scale * 1.01
+            assert torch.equal(many[1][index], one[1][0]) and torch.equal(many[2][index], one[2][0])
+
+
+def _output_scale(quantized: QuantizedStep) -> float:
+    logits = quantized.one.graph.output_node().args[0][0]  # type: ignore[index,union-attr]
+    return float(logits.args[1])  # type: ignore[union-attr,arg-type]
+
+
+def test_new_rows_are_the_integers_of_the_cache(llama: Fused, quantized: QuantizedStep) -> None:
+    model, step, windows = llama
+    inputs = next(iter(batches(step, model, windows, quantized.masked)))
+    with torch.no_grad():
+        _, keys, values = quantized.many(*inputs)
+    for rows in (keys, values):
+        assert torch.equal(rows, rows.round()) and rows.abs().max() <= 127
+
+
+def test_mask_hides_every_score(llama: Fused) -> None:
+    """e^(masked - max) rounds to 0 in 16 bits for every score seen, so a masked position counts for nothing."""
+    model, step, windows = llama
+    seen: list[torch.Tensor] = []
+    masked = bounded_mask(step, model, windows)
+    step.observe_scores = seen.append
+    for inputs in batches(step, model, windows, masked):
+        step(*inputs)
+    step.observe_scores = None
+    greatest = max(float(scores.abs().max()) for scores in seen)
+    hidden = torch.exp(torch.tensor(masked + greatest - (-greatest)))
+    assert hidden * 32767 < 0.5
+
+
+def test_masked_rows_of_the_cache_change_nothing(llama: Fused, quantized: QuantizedStep) -> None:
+    """What an earlier text left behind the position in the cache must not show."""
+    _, step, windows = llama
+    tokens, where = windows[:, 0], torch.zeros(len(windows), dtype=torch.long)
+    rows = step_inputs(step, tokens, where, quantized.masked)
+    filled = [torch.cat([row, row])[: quantized.batch] for row in rows]
+    keys, values = step.example_inputs(quantized.batch)[-2:]
+    noise = torch.randint(-127, 128, keys.shape, generator=torch.Generator().manual_seed(1)).float() * 0.25
+    with torch.no_grad():
+        clean = quantized.many(*filled, keys, values)[0]
+        dirty = quantized.many(*filled, noise.round(), noise.round().transpose(2, 3))[0]
+    assert (clean - dirty).abs().max() <= _output_scale(quantized) * 1.01
+
+
+def test_loss_stays_near_the_float_model(llama: Fused, quantized: QuantizedStep) -> None:
+    """Through the NPU's tables. 2 %: a model of random weights is harder on 8 bits than a trained one (under 1 %)."""
+    model, _, windows = llama
+    with torch.no_grad():
+        logits = model(input_ids=windows).logits[:, :-1]
+        wanted = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), windows[:, 1:].flatten(), reduction="sum"
+        ).item()
+    assert total_loss(quantized, windows) == pytest.approx(wanted, rel=0.02)
+
+
+def test_tables_replace_every_16_bit_function(quantized: QuantizedStep) -> None:
+    import copy
+
+    module = copy.deepcopy(quantized.many)
+    names = ("exp", "rsqrt", "reciprocal", "sigmoid")
+    before = [n for n in module.graph.nodes if any(f"aten.{name}." in str(n.target) for name in names)]
+    assert use_tables(module) == len(before) > 0
+    assert not [n for n in module.graph.nodes if any(f"aten.{name}." in str(n.target) for name in names)]

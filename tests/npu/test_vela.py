@@ -1,0 +1,59 @@
+"""Vela's CSV files as rows by layer, and their way through JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mcu_sdk.npu.artifact import DelegateArtifact
+from mcu_sdk.npu.vela import VelaSummary, read_summary
+
+SUMMARY = """\
+experiment,network,accelerator_configuration,system_config,memory_mode,core_clock,sram_memory_used,\
+dram_memory_used,on_chip_flash_memory_used,off_chip_flash_memory_used,total_original_weights,\
+total_npu_encoded_weights,nn_macs,cycles_total
+default,out,Ethos_U55_128,Ethos_U55_High_End_Embedded,Shared_Sram,500000000.0,3.8125,0.0,1.0,250.5,237568,231552,\
+239876,268090.0
+"""
+LAYERS = """\
+Original Operator,NNG Operator,Target,Staging Usage,Peak% (Staging),Op Cycles,Network% (cycles),NPU,SRAM AC,\
+DRAM AC,OnFlash AC,OffFlash AC,MAC Count,Network% (MAC),Util% (MAC),Name
+Rescale,Add,NPU,2512,64.3,26,0.0096,26,2,0,0,8,0,0.0,0.0,first
+Conv2D,Conv2D,NPU,2832,72.5,8576,3.19,2684,24,0,0,8576,8192,3.4,0.74,tosa_rescale_default_10
+"""
+
+
+def write(folder: Path, summary: str = SUMMARY) -> Path:
+    (folder / "out_summary_Ethos_U55_High_End_Embedded.csv").write_text(summary)
+    (folder / "out_per-layer.csv").write_text(LAYERS)
+    return folder
+
+
+def test_summary_counts_bytes_cycles_and_layers(tmp_path: Path) -> None:
+    summary = read_summary(write(tmp_path))
+    assert summary.estimated
+    assert (summary.cycles, summary.macs) == (268090, 239876)
+    assert summary.sram_bytes == 3904  # 3.8125 KiB
+    assert summary.flash_bytes == 257536  # both flashes, 251.5 KiB
+    assert [layer.npu_operator for layer in summary.layers] == ["Add", "Conv2D"]
+    assert summary.layers[1].cycles == 8576 and summary.layers[1].macs == 8192
+    assert summary.layers[1].memory_bytes == 2832
+
+
+def test_artifact_survives_its_files(tmp_path: Path) -> None:
+    artifact = DelegateArtifact("step", b"TOSA\0\1", read_summary(write(tmp_path)))
+    files = artifact.files()
+    assert tuple(files) == DelegateArtifact.file_names("step")
+    assert DelegateArtifact.from_files("step", files) == artifact
+    data = json.loads(files["step.json"])
+    assert VelaSummary.from_json(data) == artifact.vela_summary
+
+
+def test_missing_file_and_column_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_summary(tmp_path)
+    write(tmp_path, SUMMARY.replace("cycles_total", "cycles"))
+    with pytest.raises(KeyError, match="cycles_total"):
+        read_summary(tmp_path)

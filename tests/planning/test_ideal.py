@@ -1,0 +1,67 @@
+"""The bounds of planning/ideal.py, worked out by hand for one call of each kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcu_sdk.planning.ideal import ideal_instructions, linear_macs
+from mcu_sdk.planning.instruction import DType, Instruction, Space, Tensor, Value
+
+F32, S8, S32, S64, U8 = DType.F32, DType.S8, DType.S32, DType.S64, DType.U8
+
+
+def t(dtype: DType, *shape: int, space: Space = Space.ARENA) -> Tensor:
+    return Tensor(dtype, shape, space, 0)
+
+
+def cache(*shape: int) -> Tensor:
+    return t(S8, *shape, space=Space.KV_CACHE)
+
+
+def make(operator: str, *arguments: Value) -> Instruction:
+    return Instruction(0, operator, "out", arguments, "#0")
+
+
+LINEAR = make(
+    "mcu::linear_s8", t(S8, 1, 1, 256), t(F32, 1, 1), t(S8, 688, 256), t(F32, 688), None, t(F32, 1, 1, 688)
+)
+INT4 = make("mcu::linear_s4", t(S8, 1, 256), t(F32, 1), t(S8, 86, 8, 144), None, 688, t(F32, 1, 688))
+HEADS = (t(F32, 1, 8, 1, 32), cache(1, 8, 128, 32), cache(1, 8, 128, 32), t(F32, 8, 32), t(F32, 8, 32))
+ATTENTION = make("mcu::attention_s8", *HEADS, t(S64, 1), 0.1, t(F32, 1, 8, 1, 32), t(U8, 800))
+ADD = make("aten::add", t(F32, 1, 256), t(F32, 1, 256), 1, t(F32, 1, 256))
+NORM = make("mcu::rms_norm", t(F32, 1, 256), t(F32, 256), 1e-5, t(F32, 1, 256))
+ROPE = make(
+    "mcu::rope", t(F32, 1, 8, 1, 32), t(F32, 128, 16), t(F32, 128, 16), t(S64, 1), t(F32, 1, 8, 1, 32)
+)
+ROWS = make("mcu::quantize_rows", t(F32, 1, 256), t(S8, 1, 256), t(F32, 1))
+WRITE = make("mcu::cache_write_", cache(1, 8, 128, 32), t(F32, 1, 8, 1, 32), t(F32, 8, 32), t(S64, 1))
+EMBEDDING = make("mcu::embedding_s8", t(S8, 512, 256), t(F32, 512), t(S64, 1, 1), t(F32, 1, 1, 256))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "position", "wanted"),
+    [
+        (LINEAR, 0, 256 * 688 // 16 * 2),
+        (INT4, 0, 256 * 688 // 32 * 5),
+        # 8 heads of 32: 2 products of 256 channels a position, a softmax of 12 a vector of four, q in and out.
+        (ATTENTION, 0, 2 * 256 // 8 + 8 * 12 + 64 + 64),
+        (ATTENTION, 127, 2 * 256 * 128 // 8 + 8 * 12 * 32 + 64 + 64),
+        (ADD, 0, 64 + 64 + 64 + 64),  # two loads, an addition and a store for each of 64 vectors
+        (NORM, 0, 128 + 64 + 3 * 64),
+        (ROPE, 0, 64 + 8 + 64 + 2 * 64),  # one row of two tables, 16 wide
+        (ROWS, 0, 64 + 16 + 1 + 20 * 16),
+        (WRITE, 5, 64 + 16 + 12 * 16),  # one row, whatever the cache's length
+        (EMBEDDING, 0, 16 + 64 + 64),  # one row of the table
+        (make("aten::full", 1), 0, 0),
+    ],
+)
+def test_bounds(instruction: Instruction, position: int, wanted: int) -> None:
+    # rows: the scales are one vector store more; the integer tensors' bytes are within one vector each
+    assert wanted <= ideal_instructions(instruction, position) <= wanted + 2
+
+
+def test_macs_are_those_of_products_with_weights() -> None:
+    assert linear_macs(LINEAR) == linear_macs(INT4) == 256 * 688
+    assert linear_macs(ATTENTION) == linear_macs(ADD) == 0
+    requantize = make("mcu::linear_s8_requantize", t(S8, 3, 64), t(S8, 10, 64), t(S32, 10), t(S8, 3, 10))
+    assert linear_macs(requantize) == 3 * 64 * 10
