@@ -3,7 +3,7 @@
 // q[heads][n] float32; k_cache[groups][positions][n], v_cache[groups][n][positions] int8; k_scale, v_scale[groups][n];
 // only positions 0 .. *position (clamped to the cache) are read; head h reads group h / (heads / groups).
 // out[heads][n]; scratch: 4 bytes and 1 byte for each position and 1 byte for each channel, each part rounded up to 16;
-// 16-aligned. out must not be q. Specification: mcu_sdk/compiler/ops/attention.py.
+// 16-aligned. out must not be q. Specification: mcu_sdk/operators/reference/attention.py.
 #pragma once
 
 #include <stdint.h>

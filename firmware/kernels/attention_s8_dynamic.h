@@ -1,6 +1,6 @@
 // mcu::attention_s8_dynamic: as mcu_attention_s8 with a float16 scale (raw bits) for each head and position:
 // k_scales, v_scales[groups][positions]. Scratch: as there, and out must not be q.
-// Specification: mcu_sdk/compiler/ops/attention.py.
+// Specification: mcu_sdk/operators/reference/attention.py.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // mcu::cache_scale_write_: the float16 scales (raw bits) of one step's rows x[heads][n] into scales[heads][positions]
-// at *position; a position outside writes nothing. Specification: mcu_sdk/compiler/ops/attention.py.
+// at *position; a position outside writes nothing. Specification: mcu_sdk/operators/reference/attention.py.
 #pragma once
 
 #include <stdint.h>

@@ -1,6 +1,6 @@
 // mcu::cache_write_columns_dynamic_: as cache_write_dynamic, into a cache whose positions lie side by side:
 // x[heads][n] into cache[heads][n][positions] at *position; a position outside the cache writes nothing.
-// Specification: mcu_sdk/compiler/ops/attention.py.
+// Specification: mcu_sdk/operators/reference/attention.py.
 #pragma once
 
 #include <stdint.h>

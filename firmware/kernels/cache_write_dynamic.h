@@ -1,6 +1,6 @@
 // mcu::cache_write_dynamic_: as mcu_cache_write, each head's row x[heads][n] by its own float16 scale of this step (the
 // one that mcu_cache_scale_write stores). cache[heads][positions][n], apart from the rest.
-// Specification: mcu_sdk/compiler/ops/attention.py.
+// Specification: mcu_sdk/operators/reference/attention.py.
 #pragma once
 
 #include <stdint.h>

@@ -5,7 +5,7 @@
 
 #include "kernels/math.h"
 
-// The types as mcu_sdk/compiler/kernels/aten_convert.py numbers them.
+// The types as mcu_sdk/planning/emitters/aten_convert.py numbers them.
 enum McuKind : int32_t { kMcuU8, kMcuS8, kMcuS16, kMcuS32, kMcuS64, kMcuF16, kMcuF32, kMcuBool };
 
 // Element i of an integer tensor (a bool counts as 0 or 1).

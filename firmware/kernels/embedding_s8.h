@@ -1,5 +1,5 @@
 // mcu::embedding_s8: row ids[i] of weight[vocabulary][n] times its scale, for each of count ids; zeros for an id that
-// is out of range. out[count][n], apart from the inputs. Specification: mcu_sdk/compiler/ops/linear.py.
+// is out of range. out[count][n], apart from the inputs. Specification: mcu_sdk/operators/reference/linear.py.
 #pragma once
 
 #include <stdint.h>

@@ -2,7 +2,7 @@
 //
 // weight[vocabulary / 8][n / 16 rounded up][8][16], scale[vocabulary], ids[count] -> out[count][n], float32.
 // `vocabulary` is a multiple of 8; an id outside the table gives zeros. out must not overlap an input.
-// Specification: mcu_sdk/compiler/ops/packed.py.
+// Specification: mcu_sdk/operators/reference/packed.py.
 #pragma once
 
 #include <stdint.h>

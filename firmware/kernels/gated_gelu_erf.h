@@ -1,5 +1,5 @@
 // mcu::gated_gelu, exact form: out[i] = ((0.5 gate) (1 + erf(gate / sqrt 2))) * up. out may be gate or up.
-// Specification: mcu_sdk/compiler/ops/activations.py.
+// Specification: mcu_sdk/operators/reference/activations.py.
 #pragma once
 
 #include <stdint.h>

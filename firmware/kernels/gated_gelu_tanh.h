@@ -1,5 +1,5 @@
 // mcu::gated_gelu, tanh form: out[i] = (gate[i] * up[i]) / (1 + e^(-2u)). out may be gate or up.
-// Specification: mcu_sdk/compiler/ops/activations.py.
+// Specification: mcu_sdk/operators/reference/activations.py.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // mcu::gelu, exact form: out[i] = (0.5 x) (1 + erf(x / sqrt 2)). out may be x.
-// Specification: mcu_sdk/compiler/ops/activations.py.
+// Specification: mcu_sdk/operators/reference/activations.py.
 #pragma once
 
 #include <stdint.h>

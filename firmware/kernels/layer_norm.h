@@ -1,5 +1,5 @@
 // mcu::layer_norm: each row of x[rows][n] centred, scaled to unit variance, times weight[n], plus bias[n].
-// out may be x. Specification: mcu_sdk/compiler/ops/norms.py.
+// out may be x. Specification: mcu_sdk/operators/reference/norms.py.
 #pragma once
 
 #include <stdint.h>

@@ -4,7 +4,7 @@
 // x[rows][k], x_scale[rows], weight[n / 8 rounded up][k / 32 rounded up][144], bias[n] or nullptr -> out[rows][n],
 // float32: total * x_scale[row] + bias[n]. total begins at 0 and adds float(16 * acc) * factor for one group of columns
 // after the other, acc being the group's sum of products and factor its float. out must not overlap an input.
-// Specification: mcu_sdk/compiler/ops/int4.py.
+// Specification: mcu_sdk/operators/reference/int4.py.
 #pragma once
 
 #include <stdint.h>

@@ -3,7 +3,7 @@
 // x[rows][k], x_scale[rows], weight[n][k], weight_scale[n], bias[n] or nullptr -> out[rows][n], float32:
 // (float(acc) * weight_scale[n]) * x_scale[row] + bias[n]. acc is exact for k < 2^16. out
 // must not overlap an input.
-// Specification: mcu_sdk/compiler/ops/linear.py.
+// Specification: mcu_sdk/operators/reference/linear.py.
 #pragma once
 
 #include <stdint.h>

@@ -2,7 +2,7 @@
 //
 // x[rows][k], x_scale[rows], weight[n / 8 rounded up][k / 16 rounded up][8][16], weight_scale and bias (or nullptr) for
 // n rounded up to eights -> out[rows][n], float32: (float(acc) * weight_scale[n]) * x_scale[row] + bias[n]. acc is
-// exact for k < 2^16; k >= 1. out must not overlap an input. Specification: mcu_sdk/compiler/ops/packed.py.
+// exact for k < 2^16; k >= 1. out must not overlap an input. Specification: mcu_sdk/operators/reference/packed.py.
 #pragma once
 
 #include <stdint.h>

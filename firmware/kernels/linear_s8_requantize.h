@@ -3,7 +3,7 @@
 // x[rows][k], weight[n][k], bias[n] (the input's zero point folded in; nullptr: zeros), multiplier[n], shift[n] ->
 // out[rows][n], clamped to [low, high]; zero_point, low and high within [-128, 127], multipliers and shifts as
 // kernels/requantize.h wants them, k < 2^16. out must not overlap an input. Specification:
-// mcu_sdk/compiler/ops/linear.py.
+// mcu_sdk/operators/reference/linear.py.
 #pragma once
 
 #include <stdint.h>

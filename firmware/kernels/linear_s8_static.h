@@ -3,7 +3,7 @@
 // x[rows][k], weight[n][k], offset[n] (the input's zero point, folded), scale[n], bias[n] or nullptr ->
 // out[rows][n], float32: float(acc + offset[n]) * scale[n] + bias[n]. acc is exact for k < 2^16; the
 // sum with the offset wraps. out must not overlap an input.
-// Specification: mcu_sdk/compiler/ops/linear.py.
+// Specification: mcu_sdk/operators/reference/linear.py.
 #pragma once
 
 #include <stdint.h>

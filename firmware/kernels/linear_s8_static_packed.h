@@ -3,7 +3,7 @@
 // x[rows][k], weight[n / 8 rounded up][k / 16 rounded up][8][16] (kernels/packed_s8.h), offset, scale and bias (or
 // nullptr) for n rounded up to eights -> out[rows][n], float32: float(acc + offset[n]) * scale[n] + bias[n]. acc is
 // exact for k < 2^16, the sum with the offset wraps; k >= 1. out must not overlap an input. Specification:
-// mcu_sdk/compiler/ops/packed.py.
+// mcu_sdk/operators/reference/packed.py.
 #pragma once
 
 #include <stdint.h>

@@ -1,6 +1,6 @@
 // mcu::quantize and cortex_m::quantize_per_tensor: out[i] = clamp(rint(x[i] * inverse) + zero_point, low, high), int8.
 // zero_point, low and high within [-128, 127]; a NaN counts as 0.
-// out must not overlap x. Specification: mcu_sdk/compiler/ops/linear.py.
+// out must not overlap x. Specification: mcu_sdk/operators/reference/linear.py.
 #pragma once
 
 #include <stdint.h>

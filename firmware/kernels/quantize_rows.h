@@ -1,6 +1,6 @@
 // mcu::quantize_rows: each row of x[rows][n] to int8 with a scale of its own, found at run time.
 // q[rows][n], scale[rows]; neither may overlap x or each other: m = max |row|, scale = m / 127,
-// q = clamp(rint(x * (127 / m)), -127, 127). Specification: mcu_sdk/compiler/ops/linear.py.
+// q = clamp(rint(x * (127 / m)), -127, 127). Specification: mcu_sdk/operators/reference/linear.py.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // mcu::rms_norm: each row of x[rows][n] times r * weight[n], r = 1 / sqrt(mean of squares + eps).
-// out may be x. Specification: mcu_sdk/compiler/ops/norms.py.
+// out may be x. Specification: mcu_sdk/operators/reference/norms.py.
 #pragma once
 
 #include <stdint.h>

@@ -1,6 +1,6 @@
 // mcu::rope: rotate the pairs (i, i + half) of each row of x[rows][n] by the angles of a position; what is behind
 // 2 * half stays. cosine and sine are tables [positions][half]; the position is clamped to them. out may be x.
-// Specification: mcu_sdk/compiler/ops/rope.py.
+// Specification: mcu_sdk/operators/reference/rope.py.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // mcu::silu: out[i] = x[i] / (1 + e^-x[i]). out may be x.
-// Specification: mcu_sdk/compiler/ops/activations.py.
+// Specification: mcu_sdk/operators/reference/activations.py.
 #pragma once
 
 #include <stdint.h>

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-// As mcu_sdk/compiler/kernels/cortex_m_images.py writes it: a table of as many int32_t.
+// As mcu_sdk/planning/emitters/cortex_m_images.py writes it: a table of as many int32_t.
 struct McuWindow {
     int32_t batch, height, width, channels;       // of the input [batch][height][width][channels]
     int32_t out_height, out_width, out_channels;  // of the output, likewise
