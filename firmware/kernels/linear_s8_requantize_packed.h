@@ -3,7 +3,8 @@
 // x[rows][k], weight[n / 8 rounded up][k / 16 rounded up][8][16] (kernels/packed_s8.h), constants[n / 8 rounded
 // up][3][8] (biases with the input's zero point folded in, multipliers, shifts) -> out[rows][n], clamped to [low,
 // high]; zero_point, low and high within [-128, 127], multipliers and shifts as kernels/requantize.h wants them, but no
-// shift to the left; 1 <= k < 2^16. out must not overlap an input. Specification: mcu_sdk/operators/reference/packed.py.
+// shift to the left; 1 <= k < 2^16. out must not overlap an input. Specification:
+// mcu_sdk/operators/reference/packed.py.
 #pragma once
 
 #include <stdint.h>

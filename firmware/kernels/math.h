@@ -1,7 +1,7 @@
 // Float32 arithmetic that gives the same bits on every target: what the kernels use in the place of libm.
 //
-// The formulas, constants and the order of operations are those of mcu_sdk/operators/reference/exact_math.py. Compile with
-// -ffp-contract=off and -fno-math-errno; subnormals are flushed to zero by the platform (docs/numerics.md).
+// The formulas, constants and the order of operations are those of mcu_sdk/operators/reference/exact_math.py. Compile
+// with -ffp-contract=off and -fno-math-errno; subnormals are flushed to zero by the platform (docs/numerics.md).
 #pragma once
 
 #include <stdint.h>
