@@ -139,9 +139,9 @@ hexadecimal float literals), `nullptr`."""
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One line of plan.cpp: `function(arguments);` with the header it needs ("kernels/rms_norm.h").
+    """One line of plan.cpp: `function(arguments);` with the header it needs ("kernels/norm/rms_norm.h").
 
-    `sources` are the .cpp files the project needs for it, relative to firmware/ ("kernels/rms_norm.cpp").
+    `sources` are the .cpp files the project needs for it, relative to firmware/ ("kernels/norm/rms_norm.cpp").
     `comment` is what stands above the line; the plan adds the instruction's name and shapes before it.
     """
 

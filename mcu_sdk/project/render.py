@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -25,6 +25,7 @@ from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.planning.fit import Layout
+from mcu_sdk.planning.kernel_files import closure
 from mcu_sdk.project import manifest
 
 KEPT = "app"
@@ -379,32 +380,17 @@ def _platform(board: Board, optimize: Optimize) -> list[str]:
 
 
 def needed_files(sources: Iterable[str]) -> list[str]:
-    """`sources` and every header they include, however indirectly; all relative to firmware/.
+    """`sources` and all that they need of firmware/, as `closure` finds it.
 
-    Headers of model/ are generated and left out. Raises UsageError for a source that does not exist, which can only
-    be a driver that a board.toml names.
+    Raises BoardError for a source that does not exist, which can only be a driver that a board.toml names.
     """
-    root = resources.firmware()
-    found: set[str] = set()
-    waiting = list(sources)
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        file = root / name
-        if not file.is_file():
-            raise BoardError(
-                f"firmware/{name} does not exist.", hint="Check the drivers that the board.toml names."
-            )
-        found.add(name)
-        for included in re.findall(
-            r'^\s*#\s*include\s+"([^"]+)"', file.read_text(encoding="utf-8"), re.MULTILINE
-        ):
-            if included.startswith("model/"):
-                continue
-            beside = os.path.normpath(PurePosixPath(name).parent / included)
-            waiting.append(beside if (root / beside).is_file() else included)
-    return sorted(found)
+    try:
+        return closure(sources)
+    except FileNotFoundError as error:
+        missing = os.path.relpath(error.filename, resources.firmware())
+        raise BoardError(
+            f"firmware/{missing} does not exist.", hint="Check the drivers that the board.toml names."
+        ) from error
 
 
 # ---- writing

@@ -84,7 +84,7 @@ def test_host_and_device_compute_the_quantized_graph(
     assert device_run.digest == host_run.digest
     assert device_run.ids == host_run.ids and len(host_run.ids) == request.tokens
     assert not forbidden_symbols(on_device.program)
-    kernels = {path.stem for path in (projects["corstone-300"] / "sdk" / "kernels").iterdir()}
+    kernels = {path.stem for path in (projects["corstone-300"] / "sdk" / "kernels").glob("*/*")}
     assert bool(kernels & {"linear_s4", "gemv_s4_helium"}) == (options.weights == "int4")
 
     assert on_host.library is not None

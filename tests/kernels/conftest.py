@@ -62,7 +62,12 @@ def build_library(pytestconfig: pytest.Config) -> Callable[..., ctypes.CDLL]:
 @pytest.fixture(scope="session")
 def kernel_library(build_library: Callable[..., ctypes.CDLL]) -> ctypes.CDLL:
     """All of firmware/kernels."""
-    return build_library(sorted(KERNELS.glob("*.cpp")))
+    return build_library(kernel_files("*.cpp"))
+
+
+def kernel_files(*patterns: str) -> list[Path]:
+    """The files of firmware/kernels, in all its folders, whose names match a pattern, sorted."""
+    return sorted({path for pattern in patterns for path in KERNELS.glob(f"*/{pattern}")})
 
 
 def _compiler() -> str:
@@ -76,7 +81,7 @@ def _keys(command: list[str], sources: Sequence[Path]) -> Iterator[tuple[Path, s
     """Each source with the hash of all that its object depends on."""
     common = sha256(repr(command).encode())
     common.update(subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout)
-    for header in sorted(KERNELS.glob("*.h")):
+    for header in kernel_files("*.h"):
         common.update(header.name.encode() + b"\0" + header.read_bytes())
     for source in sources:
         digest = common.copy()

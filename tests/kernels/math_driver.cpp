@@ -1,5 +1,5 @@
-// The inline functions of kernels/math.h over arrays, for test_math.py.
-#include "kernels/math.h"
+// The inline functions of kernels/math/math.h over arrays, for test_math.py.
+#include "kernels/math/math.h"
 
 extern "C" {
 

@@ -17,7 +17,7 @@ from tests.kernels.instructions import Machine, instruction
 
 RNG = np.random.default_rng(1)
 FUNCTION = 1e-6
-"""Our exp, sin, cos, log and erf are within 5e-7 (kernels/math.h); PyTorch's own are within an ulp."""
+"""Our exp, sin, cos, log and erf are within 5e-7 (kernels/math/math.h); PyTorch's own are within an ulp."""
 
 
 def f(*shape: int, space: Any = ARENA, spread: float = 1.0) -> Any:

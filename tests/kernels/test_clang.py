@@ -12,7 +12,7 @@ from tests.kernels.device.simulated import CLANG, FLAGS, newlib_includes
 from tests.kernels.test_targets import CORES
 
 COMPILER = "clang-19"
-SOURCES = ("kernels/*.cpp", "kernels/*.S", "drivers/*/*.cpp", "platform/cortex_m/*.cpp", "runtime/*.cpp")
+SOURCES = ("kernels/*/*.cpp", "kernels/*/*.S", "drivers/*/*.cpp", "platform/cortex_m/*.cpp", "runtime/*.cpp")
 GENERATED = ("console.cpp", "language_model.cpp", "tensor_model.cpp")
 """These include headers of a generated project."""
 

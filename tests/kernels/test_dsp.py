@@ -59,11 +59,11 @@ def compile_image(core: str, folder: Path) -> Path:
     compiler = "arm-none-eabi-g++"
     for name in NAMES:
         portable = ["-U__ARM_FEATURE_DSP", f"-Dmcu_{name}=portable_{name}", "-o", f"portable_{name}.o"]
-        source = str(KERNELS / f"{name}.cpp")
+        source = str(KERNELS / f"linear/{name}.cpp")
         subprocess.run([compiler, *flags, *portable, "-c", source], cwd=folder, check=True, timeout=120)
     sources = [
         HERE / "products.cpp",
-        *(KERNELS / f"{name}.cpp" for name in NAMES),
+        *(KERNELS / f"linear/{name}.cpp" for name in NAMES),
         *(FIRMWARE / f for f in RUNTIME),
     ]
     objects = [f"portable_{name}.o" for name in NAMES]
@@ -135,7 +135,7 @@ def test_smaller_products_are_faster_too(cases: list[Case]) -> None:
 def test_which_cores_use_it(core: str, used: bool, tmp_path: Path) -> None:
     """A Cortex-M33 may lack the extension, and a Cortex-M55 has Helium instead."""
     flags = [f"-mcpu={core}", *FLAGS, f"-I{FIRMWARE}"]
-    source = str(KERNELS / "linear_s8.cpp")
+    source = str(KERNELS / "linear/linear_s8.cpp")
     subprocess.run(
         ["arm-none-eabi-g++", *flags, "-c", source, "-o", "a.o"], cwd=tmp_path, check=True, timeout=60
     )

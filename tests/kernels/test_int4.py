@@ -120,7 +120,7 @@ def _emit(arguments: list[Any]) -> list[KernelCall]:
 def test_taken() -> None:
     (one,) = _emit(_arguments(Machine()))
     assert one.function == "mcu_linear_s4"
-    assert one.sources == ("kernels/linear_s4.cpp", "kernels/gemv_s4_helium.S")
+    assert one.sources == ("kernels/linear/gemv_s4_helium.S", "kernels/linear/linear_s4.cpp")
     assert one.arguments[-3:] == (1, K, N)
 
 

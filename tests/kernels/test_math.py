@@ -1,4 +1,4 @@
-"""kernels/math.h is mcu_sdk/operators/reference/exact_math.py, with a fused multiply-add in hardware and without."""
+"""kernels/math/math.h is mcu_sdk/operators/reference/exact_math.py, with a fused multiply-add in hardware and without."""
 
 from __future__ import annotations
 

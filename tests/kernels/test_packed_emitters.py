@@ -75,7 +75,7 @@ def test_taken(operator: str) -> None:
     arguments, _ = CASES[operator]
     (call,) = _emit(operator, tuple(arguments(Machine())))
     assert call.function == f"mcu_{operator.removeprefix('mcu::')}_packed"
-    assert ("kernels/gemv_s8_helium.S" in call.sources) == operator.startswith("mcu::linear")
+    assert ("kernels/linear/gemv_s8_helium.S" in call.sources) == operator.startswith("mcu::linear")
 
 
 def _refused(operator: str, arguments: list[Any], why: str) -> None:

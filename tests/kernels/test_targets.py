@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels.conftest import FIRMWARE, KERNELS
+from tests.kernels.conftest import FIRMWARE, KERNELS, kernel_files
 
 CORES = {
     "cortex-m55": ["-mcpu=cortex-m55"],
@@ -38,7 +38,7 @@ ALLOWED = re.compile(r"memcpy|memset|memmove|__aeabi_\w+")
 def test_kernels_stand_alone(core: str, tmp_path: Path) -> None:
     if shutil.which("arm-none-eabi-g++") is None:
         pytest.skip("arm-none-eabi-g++ is not installed")
-    sources = sorted(KERNELS.glob("*.cpp"))
+    sources = kernel_files("*.cpp")
     command = ["arm-none-eabi-g++", *CORES[core], *FLAGS, f"-I{FIRMWARE}", "-c", *map(str, sources)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -60,7 +60,7 @@ def test_kernels_stand_alone(core: str, tmp_path: Path) -> None:
 def _assembled(core: str, folder: Path) -> set[str]:
     """The functions that the assembly sources have for a core: none without Helium, and no other reference."""
     found: set[str] = set()
-    for source in sorted(KERNELS.glob("*.S")):
+    for source in kernel_files("*.S"):
         command = [
             "arm-none-eabi-gcc",
             *CORES[core],
@@ -81,7 +81,7 @@ def _assembled(core: str, folder: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("header", sorted(path.name for path in KERNELS.glob("*.h")))
+@pytest.mark.parametrize("header", [str(path.relative_to(KERNELS)) for path in kernel_files("*.h")])
 def test_headers_stand_alone(header: str, tmp_path: Path) -> None:
     """Each header compiles by itself, and included twice."""
     compiler = shutil.which("g++")

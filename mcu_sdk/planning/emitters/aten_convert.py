@@ -18,7 +18,7 @@ from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
 KINDS = (DType.U8, DType.S8, DType.S16, DType.S32, DType.S64, DType.F16, DType.F32, DType.BOOL)
-"""In the order of McuKind in firmware/kernels/convert.h."""
+"""In the order of McuKind in firmware/kernels/elementwise/convert.h."""
 
 
 def converted(instruction: Instruction, x: Tensor, out: Tensor) -> list[KernelCall]:

@@ -6,7 +6,7 @@ from mcu_sdk.planning.instruction import ConstantArray, Instruction
 from mcu_sdk.planning.registry import unsupported
 
 MOST_AXES = 6
-"""As in firmware/kernels/broadcast.h."""
+"""As in firmware/kernels/elementwise/broadcast.h."""
 
 
 def strides_of(instruction: Instruction, operand: tuple[int, ...], out: tuple[int, ...]) -> list[int]:

@@ -6,6 +6,7 @@ from math import prod
 from typing import TypeVar
 
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor, Value
+from mcu_sdk.planning.kernel_files import kernel_header, kernel_sources
 from mcu_sdk.planning.registry import unsupported
 
 T = TypeVar("T")
@@ -129,14 +130,15 @@ def same_or_apart(instruction: Instruction, out: Tensor, *inputs: Tensor) -> Non
             unsupported(instruction, "its output overlaps an input in part")
 
 
-def call(name: str, *arguments: Value | object, kernel: str = "") -> list[KernelCall]:
-    """One call of `mcu_<name>` from firmware/kernels/<kernel or name>.h."""
-    file = kernel or name
+def call(name: str, *arguments: Value | object, comment: str = "") -> list[KernelCall]:
+    """One call of the kernel `mcu_<name>`; which files it needs, kernel_files.py finds."""
+    header = kernel_header(name)
     return [
         KernelCall(
             function=f"mcu_{name}",
             arguments=tuple(arguments),  # type: ignore[arg-type]
-            header=f"kernels/{file}.h",
-            sources=(f"kernels/{file}.cpp",),
+            header=header,
+            sources=kernel_sources(header),
+            comment=comment,
         )
     ]

@@ -35,7 +35,7 @@ LONGEST_DOT = 1 << 15
 
 
 def requantization(instruction: Instruction, multiplier: object, shift: object) -> tuple[int, int]:
-    """(multiplier, shift) of kernels/requantize.h, checked."""
+    """(multiplier, shift) of kernels/quantize/requantize.h, checked."""
     for value in (multiplier, shift):
         if isinstance(value, bool) or not isinstance(value, int):
             unsupported(instruction, f"{value!r} is no multiplier or shift")

@@ -60,7 +60,7 @@ def _window(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> ConstantArray:
-    """McuWindow of firmware/kernels/window.h, where the output has the size that follows from the rest."""
+    """McuWindow of firmware/kernels/conv/window.h, where the output has the size that follows from the rest."""
     if min(*x.shape, *out.shape, *size) < 1 or max(size) > LARGEST_STEP or x.shape[0] != out.shape[0]:
         unsupported(instruction, "its shapes do not match")
     for axis in (0, 1):

@@ -48,7 +48,7 @@ def _image(instruction: Instruction, index: int) -> Tensor:
 
 
 def _window(instruction: Instruction, x: Tensor, weight: Tensor, out: Tensor) -> ConstantArray:
-    """McuWindow of firmware/kernels/window.h, where the output has the size that follows from the rest."""
+    """McuWindow of firmware/kernels/conv/window.h, where the output has the size that follows from the rest."""
     if len(weight.shape) != 4 or min(weight.shape) < 1 or weight.shape[3] != x.shape[3]:
         unsupported(
             instruction, f"a weight with four axes, the last for {x.shape[3]} input channels, is wanted"

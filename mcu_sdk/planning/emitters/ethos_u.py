@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcu_sdk.npu.blob import VelaTensor, read_blob
+from mcu_sdk.planning.emitters.checks import call
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Pointer, Tensor, Value
 from mcu_sdk.planning.registry import emits, unsupported
 
@@ -70,10 +71,5 @@ def _pairs(
 
 
 def _copy(source: Tensor, destination: Tensor, what: str) -> KernelCall:
-    return KernelCall(
-        "mcu_copy",
-        (source, destination, source.nbytes),
-        "kernels/copy.h",
-        ("kernels/copy.cpp",),
-        comment=f"{what} of the NPU",
-    )
+    (one,) = call("copy", source, destination, source.nbytes, comment=f"{what} of the NPU")
+    return one

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mcu_sdk.operators.reference.int4 import BLOCK_BYTES, GROUP, ROWS
 from mcu_sdk.planning.emitters.checks import (
     apart,
+    call,
     count_is,
     integer,
     optional_tensor,
@@ -21,7 +22,6 @@ from mcu_sdk.planning.registry import emits, unsupported
 S8, F32 = DType.S8, DType.F32
 ALIGNMENT = 16
 """Bytes: a vector's, and a block is nine of them."""
-SOURCES = ("kernels/linear_s4.cpp", "kernels/gemv_s4_helium.S")
 
 
 @emits("mcu::linear_s4")
@@ -46,5 +46,4 @@ def linear_s4(instruction: Instruction) -> Sequence[KernelCall]:
     if bias is not None:
         shape_is(instruction, bias, "the bias", n)
     apart(instruction, out, x, x_scale, weight, bias)
-    arguments = (x, x_scale, weight, bias, out, rows, k, n)
-    return [KernelCall("mcu_linear_s4", arguments, "kernels/linear_s4.h", SOURCES)]
+    return call("linear_s4", x, x_scale, weight, bias, out, rows, k, n)

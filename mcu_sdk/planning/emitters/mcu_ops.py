@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mcu_sdk.planning.emitters.checks import (
     apart,
@@ -23,8 +22,6 @@ from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32, S64, F16, F32, U8 = DType.S8, DType.S32, DType.S64, DType.F16, DType.F32, DType.U8
-DOTS = "kernels/dots_s8_helium.S"
-"""What attention's products are made of on Helium; elsewhere the file is empty."""
 
 
 @emits("mcu::rms_norm")
@@ -203,8 +200,7 @@ def _attention(instruction: Instruction, dynamic: bool) -> Sequence[KernelCall]:
         unsupported(instruction, f"{positions} positions of {n} channels can overflow a 32-bit sum")
     name = "attention_s8_dynamic" if dynamic else "attention_s8"
     sizes = (heads, groups, positions, n, number(instruction, 6))
-    (one,) = call(name, q, k_cache, v_cache, k_scale, v_scale, position, out, scratch, *sizes)
-    return [replace(one, sources=(*one.sources, DOTS))]
+    return call(name, q, k_cache, v_cache, k_scale, v_scale, position, out, scratch, *sizes)
 
 
 @emits("mcu::attention_s8")

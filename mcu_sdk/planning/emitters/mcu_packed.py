@@ -25,7 +25,6 @@ from mcu_sdk.planning.registry import emits, unsupported
 S8, S32, S64, F32 = DType.S8, DType.S32, DType.S64, DType.F32
 ALIGNMENT = 16
 """Bytes: a vector's. A core may fetch a block that lies across two lines of memory twice."""
-GEMV = "kernels/gemv_s8_helium.S"
 
 
 def _packed_weight(instruction: Instruction, index: int, rows: int, columns: int) -> Tensor:
@@ -60,11 +59,6 @@ def _sizes(instruction: Instruction, x: Tensor, out: Tensor, index: int) -> tupl
     return rows, k, n
 
 
-def _call(name: str, *arguments: object) -> Sequence[KernelCall]:
-    (one,) = call(name, *arguments)
-    return [KernelCall(one.function, one.arguments, one.header, (*one.sources, GEMV))]
-
-
 @emits("mcu::embedding_s8.packed")
 def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 5)
@@ -92,7 +86,7 @@ def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
     _channels(instruction, weight_scale, "the weight's scale", n)
     _channels(instruction, bias, "the bias", n)
     apart(instruction, out, x, x_scale, weight, weight_scale, bias)
-    return _call("linear_s8_packed", x, x_scale, weight, weight_scale, bias, out, rows, k, n)
+    return call("linear_s8_packed", x, x_scale, weight, weight_scale, bias, out, rows, k, n)
 
 
 @emits("mcu::linear_s8_static.packed")
@@ -109,7 +103,7 @@ def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
     for what, value in (("the offset", offset), ("the scale", scale), ("the bias", bias)):
         _channels(instruction, value, what, n)
     apart(instruction, out, x, weight, offset, scale, bias)
-    return _call("linear_s8_static_packed", x, weight, offset, scale, bias, out, rows, k, n)
+    return call("linear_s8_static_packed", x, weight, offset, scale, bias, out, rows, k, n)
 
 
 @emits("mcu::linear_s8_requantize.packed")
@@ -126,4 +120,4 @@ def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
     values = np.frombuffer(constants.data, "<i4", constants.elements).reshape(-1, 3, ROWS)
     check_multipliers(instruction, values[:, 1], values[:, 2], largest_shift=0)
     apart(instruction, out, x, weight, constants)
-    return _call("linear_s8_requantize_packed", x, weight, constants, out, rows, k, n, zero_point, low, high)
+    return call("linear_s8_requantize_packed", x, weight, constants, out, rows, k, n, zero_point, low, high)

@@ -6,13 +6,13 @@
 
 #include <initializer_list>
 
-#include "kernels/blocks_s4.h"
-#include "kernels/dot_s8.h"
-#include "kernels/linear_s4.h"
-#include "kernels/linear_s8.h"
-#include "kernels/linear_s8_per_tensor.h"
-#include "kernels/linear_s8_requantize.h"
-#include "kernels/linear_s8_static.h"
+#include "kernels/linear/blocks_s4.h"
+#include "kernels/linear/dot_s8.h"
+#include "kernels/linear/linear_s4.h"
+#include "kernels/linear/linear_s8.h"
+#include "kernels/linear/linear_s8_per_tensor.h"
+#include "kernels/linear/linear_s8_requantize.h"
+#include "kernels/linear/linear_s8_static.h"
 #include "platform/counter.h"
 #include "platform/platform.h"
 #include "runtime/print.h"

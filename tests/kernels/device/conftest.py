@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kernels.conftest import KERNELS
+from tests.kernels.conftest import kernel_files
 from tests.kernels.device.simulated import Simulated, build
 
 PRODUCTS = ("batch_matmul_s8.cpp", "linear_s[48]*.cpp", "embedding_s8*.cpp", "*quantize*.cpp", "*.S")
@@ -13,5 +13,4 @@ PRODUCTS = ("batch_matmul_s8.cpp", "linear_s[48]*.cpp", "embedding_s8*.cpp", "*q
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """What is made of int8 weights, and the quantization around it."""
-    sources = sorted({path for pattern in PRODUCTS for path in KERNELS.glob(pattern)})
-    return build(sources, tmp_path_factory.mktemp("device"))
+    return build(kernel_files(*PRODUCTS), tmp_path_factory.mktemp("device"))

@@ -10,7 +10,7 @@ from torch import from_numpy
 
 from mcu_sdk.operators.reference import attention
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
-from tests.kernels.conftest import KERNELS
+from tests.kernels.conftest import kernel_files
 from tests.kernels.device.simulated import Call, Simulated, build
 
 SHAPES = [
@@ -23,8 +23,7 @@ SHAPES = [
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
-    patterns = ("attention_s8*.cpp", "cache_*.cpp", "*_helium.S")
-    sources = sorted({path for pattern in patterns for path in KERNELS.glob(pattern)})
+    sources = kernel_files("attention_s8*.cpp", "cache_*.cpp", "*_helium.S")
     return build(sources, tmp_path_factory.mktemp("device"))
 
 

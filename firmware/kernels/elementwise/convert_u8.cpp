@@ -1,0 +1,11 @@
+#include "kernels/elementwise/convert_u8.h"
+
+#include "kernels/elementwise/convert.h"
+
+void mcu_convert_u8(const void* x, uint8_t* out, int32_t n, int32_t kind) {
+    for (int32_t i = 0; i < n; ++i) {
+        const int64_t value =
+            mcu_is_float(kind) ? mcu_to_integer(mcu_float_at(x, i, kind)) : mcu_integer_at(x, i, kind);
+        out[i] = uint8_t(value);
+    }
+}

@@ -1,0 +1,16 @@
+#include "kernels/elementwise/gated_silu.h"
+
+#include "kernels/math/math.h"
+#include "kernels/math/math_helium.h"
+
+void mcu_gated_silu(const float* gate, const float* up, float* out, int32_t n) {
+#if defined(MCU_HELIUM_FLOAT)
+    mcu_for_lanes(n, [=](int32_t i, auto lanes) {
+        const float32x4_t x = mcu_load(gate + i, lanes);
+        const float32x4_t numerator = vmulq_f32(x, mcu_load(up + i, lanes));
+        mcu_store(out + i, mcu_divide_lanes(numerator, mcu_sigmoid_denominator_lanes(x)), lanes);
+    });
+#else
+    for (int32_t i = 0; i < n; ++i) out[i] = (gate[i] * up[i]) / mcu_sigmoid_denominator(gate[i]);
+#endif
+}

@@ -1,0 +1,10 @@
+// cortex_m::quantized_batch_matmul: out[batch][m][n] = (a[batch][m][k] + a_offset) (b[batch][n][k] + b_offset) summed
+// over k, requantized (kernels/quantize/requantize.h), plus zero_point, clamped to int8.
+// Offsets within [-127, 128], k <= 32,768, so that the sum cannot overflow.
+#pragma once
+
+#include <stdint.h>
+
+extern "C" void mcu_batch_matmul_s8(const int8_t* a, const int8_t* b, int8_t* out, int32_t batch, int32_t m, int32_t k,
+                                    int32_t n, int32_t a_offset, int32_t b_offset, int32_t zero_point,
+                                    int32_t multiplier, int32_t shift);
