@@ -105,7 +105,7 @@ def generate(request: GenerateRequest) -> Generated:
     Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
     """
     from mcu_sdk.board.board import load_board
-    from mcu_sdk.board.target import check_delegates, choose_target
+    from mcu_sdk.board.target import choose_target
     from mcu_sdk.project.npu_details import details_files
     from mcu_sdk.project.render import ProjectInputs, render_project, slug
 
@@ -129,6 +129,7 @@ def generate(request: GenerateRequest) -> Generated:
     destination = request.output or Path(f"{slug(source.name)}-{board.name}")
     _check_output(destination)
     with step("Compiling the plan"):
+        from mcu_sdk.planning.delegates import check_delegates
         from mcu_sdk.planning.plan import compile_plan
         from mcu_sdk.planning.pte.read import read_pte
         from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
@@ -252,7 +253,7 @@ def step_traffic(plan: Plan) -> dict[str, int]:
 
 def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | None) -> _Source:
     from mcu_sdk.model.load import find_checkpoint
-    from mcu_sdk.planning.weight_layout import layout_for
+    from mcu_sdk.operators.layouts import layout_for
     from mcu_sdk.recipes.decoder import compile_checkpoint
 
     checkpoint = find_checkpoint(request.model)

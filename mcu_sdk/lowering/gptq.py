@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from mcu_sdk.operators.reference.int4 import GROUP, HIGHEST, LOWEST
+from mcu_sdk.operators.layouts import GROUP
+from mcu_sdk.operators.reference.int4 import HIGHEST, LOWEST
 
 Grouped = tuple[torch.Tensor, torch.Tensor]
 """int8[N, K] within -8 .. 7 and bfloat16[N, ceil(K / 32)]: a weight is value * scale."""

@@ -29,7 +29,8 @@ from mcu_sdk.lowering.fuse.graph import (
 from mcu_sdk.lowering.gptq import dequantize_groups, quantize_groups
 from mcu_sdk.lowering.lower import module_path
 from mcu_sdk.lowering.moments import weight_digest
-from mcu_sdk.operators.reference.int4 import BLOCK_BYTES, GROUP, ROWS, pack_groups
+from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
+from mcu_sdk.operators.reference.int4 import pack_groups
 
 mcu = torch.ops.mcu
 decomposed = torch.ops.quantized_decomposed

@@ -24,8 +24,8 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
-from mcu_sdk.operators.reference.packed import COLUMNS, ROWS, interleave, pack, pad_channels
-from mcu_sdk.planning.weight_layout import WeightLayout
+from mcu_sdk.operators.layouts import COLUMNS, ROWS, WeightLayout
+from mcu_sdk.operators.reference.packed import interleave, pack, pad_channels
 
 mcu = torch.ops.mcu
 

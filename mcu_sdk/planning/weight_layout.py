@@ -1,20 +1,12 @@
-"""How int8 weights lie in a .pte."""
+"""What a .pte's instructions say of how its weights lie, and what a report says of that."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
+from mcu_sdk.operators.layouts import WeightLayout
 from mcu_sdk.planning.instruction import Instruction
-
-WeightLayout = Literal["rows", "helium-8x16"]
-"""Row by row, or in groups of 8 rows and blocks of 16 columns (operators/reference/packed.py), as Helium streams them. Every
-core reads both."""
-
-
-def layout_for(*, helium: bool) -> WeightLayout:
-    """What a core with or without Helium reads fastest."""
-    return "helium-8x16" if helium else "rows"
 
 
 def layout_of(instructions: Iterable[Instruction]) -> WeightLayout:

@@ -15,7 +15,7 @@ from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.npu.artifact import DelegateArtifact
-from mcu_sdk.planning.weight_layout import WeightLayout
+from mcu_sdk.operators.layouts import WeightLayout
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget, default_target
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError, UsageError
-from mcu_sdk.planning.weight_layout import WeightLayout, layout_for
+from mcu_sdk.operators.layouts import WeightLayout, layout_for
 from mcu_sdk.recipes.decoder import Activations, CompiledModel, CompileOptions, check_finite, reproducible
 
 if TYPE_CHECKING:

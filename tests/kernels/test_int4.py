@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import from_numpy
 
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.operators.layouts import GROUP
 from mcu_sdk.operators.reference import int4
 from mcu_sdk.planning import registry
 from mcu_sdk.planning.instruction import Instruction, KernelCall, Space
@@ -33,7 +34,7 @@ def _t(array: Any) -> Any:
 
 def operands(rng: np.random.Generator, rows: int, k: int, n: int, with_bias: bool) -> tuple[Any, ...]:
     """(x, x_scale, weight, bias) as the kernel takes them."""
-    groups = -(-k // int4.GROUP)
+    groups = -(-k // GROUP)
     values = rng.integers(int4.LOWEST, int4.HIGHEST + 1, (n, k)).astype(np.int8)
     scales = rng.uniform(-1, 1, (n, groups)).astype(np.float32)
     if rng.random() < 0.3:
@@ -91,7 +92,7 @@ def test_a_row_in_floats() -> None:
     given = operands(np.random.default_rng(7), 2, 140, 12, True)
     x, x_scale, weight, bias = given
     values, factors = (part.numpy().astype(np.float64) for part in int4.unpack_groups(_t(weight), 12, 140))
-    real = values * np.repeat(factors * int4.UNIT, int4.GROUP, 1)[:, :140]
+    real = values * np.repeat(factors * int4.UNIT, GROUP, 1)[:, :140]
     wanted = (x.astype(np.float64) @ real.T) * x_scale.astype(np.float64)[:, None] + bias
     terms = (np.abs(x.astype(np.float64)) @ np.abs(real).T) * np.abs(x_scale)[:, None] + np.abs(bias)
     # Five groups: a product, at most five sums, the row's scale and the bias each round a term once, by 2^-24 of it.

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcu_sdk.lowering.gptq import best_scales, dequantize_groups, quantize_groups
-from mcu_sdk.operators.reference.int4 import GROUP, HIGHEST, LOWEST
+from mcu_sdk.operators.layouts import GROUP
+from mcu_sdk.operators.reference.int4 import HIGHEST, LOWEST
 
 SEEDS = st.integers(0, 2**31 - 1)
 

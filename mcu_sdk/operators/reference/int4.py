@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, NIBBLE_BYTES, ROWS
 from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
 from mcu_sdk.operators.reference.exact_math import F32
 
-ROWS, GROUP = 8, 32
-"""Of one block. A group of columns shares a factor."""
-NIBBLE_BYTES = ROWS * GROUP // 2
-BLOCK_BYTES = NIBBLE_BYTES + 2 * ROWS
 LOWEST, HIGHEST = -8, 7
 UNIT = 16
 """What 1 is in a sum: vector units read a nibble as the upper half of its byte."""

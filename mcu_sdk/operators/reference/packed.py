@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import torch
 
+from mcu_sdk.operators.layouts import COLUMNS, ROWS
 from mcu_sdk.operators.reference.define import define
 from mcu_sdk.operators.reference.linear import embedding_s8, linear_s8, linear_s8_requantize, linear_s8_static
-
-ROWS, COLUMNS = 8, 16
-"""Of one block."""
 
 
 def pack(weight: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mcu_sdk.operators.reference.int4 import BLOCK_BYTES, GROUP, ROWS
+from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
 from mcu_sdk.planning.emitters.checks import (
     apart,
     call,

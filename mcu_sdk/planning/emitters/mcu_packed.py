@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mcu_sdk.operators.reference.packed import COLUMNS, ROWS
+from mcu_sdk.operators.layouts import COLUMNS, ROWS
 from mcu_sdk.planning.emitters.checks import (
     apart,
     call,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mcu_sdk.operators.reference import int4
+from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP
 from tests.kernels.call import Guarded, assert_same_bits
 from tests.kernels.device.simulated import Simulated
 from tests.kernels.test_int4 import operands, reference
@@ -51,7 +51,7 @@ def test_linear_s4(simulated: Simulated, with_bias: bool) -> None:
 def test_instructions(simulated: Simulated, k: int, n: int, limit: float) -> None:
     """For 16 multiplications, one row. The limits are what was measured, and 1 % more; int8 takes 2.2 to 2.9."""
     x, scale = np.zeros((1, k), np.int8), np.zeros(1, np.float32)
-    weight = np.zeros((n // 8, -(-k // int4.GROUP), int4.BLOCK_BYTES), np.int8)
+    weight = np.zeros((n // 8, -(-k // GROUP), BLOCK_BYTES), np.int8)
     out = Guarded((1, n), np.float32)
     done = simulated.call("linear_s4", x, scale, weight, None, out, 1, k, n)
     simulated.run()
