@@ -56,17 +56,30 @@ class _Table(BaseModel):
 
 
 class Core(_Table):
-    """The processor and the compiler flags that select it."""
+    """The processor and the compiler flags that select it.
+
+    `interrupts`: how many device interrupts its NVIC has; they decide where a vector table can lie.
+    """
 
     cpu: Annotated[str, Field(pattern=r"^[a-z0-9.+-]+$")]
     fpu: bool = False
     dsp: bool = False
     helium: bool = False
+    interrupts: Annotated[int, Field(ge=1, le=480, strict=True)] = 240
     flags: tuple[Flag, ...] = ()
 
     @property
     def is_native(self) -> bool:
         return self.cpu == "native"
+
+    @property
+    def vector_alignment(self) -> int:
+        """What the address of a vector table must be a multiple of, in bytes.
+
+        A word for each of 16 exceptions and of the interrupts, rounded up to a power of two, at least 128 (ARMv7-M
+        and ARMv8-M Architecture Reference Manuals, VTOR).
+        """
+        return max(128, 1 << (4 * (16 + self.interrupts) - 1).bit_length())
 
 
 class Region(_Table):
@@ -280,6 +293,7 @@ class Board(_Table):
             raise ValueError("a board needs a [placement] table")
         _check_regions(self.region)
         _check_placement(self.placement, self.regions)
+        _check_vectors(self.core, self.regions[self.placement.vectors[0]])
         if self.npu is not None:
             _check_npu(self.npu, self.regions)
             for name, simulator in self.simulator.items():
@@ -319,6 +333,20 @@ def _check_placement(placement: Placement, regions: dict[str, Region]) -> None:
     for section in ("vectors", "code", "data", "stack"):
         if len(placement.of(section)) != 1:
             raise ValueError(f"placement.{section} takes exactly one region")
+
+
+def _check_vectors(core: Core, region: Region) -> None:
+    """The vector table, which lies first in its region, lies where the core can have it; ValueError otherwise."""
+    alignment = core.vector_alignment
+    beyond = region.origin % alignment
+    if not beyond:
+        return
+    following = region.origin + alignment - beyond
+    raise ValueError(
+        f"placement.vectors names {region.name!r}, which begins at {region.origin:#010x}, where a core with "
+        f"{core.interrupts} interrupts (core.interrupts) cannot have its vector table: it has to be a multiple of "
+        f"{alignment:#x}; the next one is origin = {following:#010x}, with {alignment - beyond} bytes less of size"
+    )
 
 
 def _check_npu(npu: Npu, regions: dict[str, Region]) -> None:

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
-from mcu_sdk.project.elf import ElfSizes, read_sizes, uses_helium
+from mcu_sdk.project.elf import ElfSizes, forbidden_symbols, read_sizes, uses_helium
 from mcu_sdk.project.map import LibraryPart, library_parts
 from mcu_sdk.project.stack import StackBound, stack_bound
 
@@ -29,6 +29,12 @@ _INSTALL = {
 
 _FLAG_VARIABLES = ("CFLAGS", "CXXFLAGS", "ASMFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "ASM")
 """CMake would take flags from these, and the project would no longer be the same everywhere."""
+
+
+_OF_AN_OPERATING_SYSTEM = frozenset(
+    ("_sbrk", "_write", "_read", "_close", "_lseek", "_fstat", "_isatty", "_exit", "_kill", "_getpid")
+)
+"""What newlib's heap and streams are built on; nothing of it is in the firmware."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,8 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     """Configure and build `preset` of a generated project; the steps show on stderr.
 
     Raises UsageError for a folder without presets, ToolMissingError (with the line that installs it), BuildError
-    with the first errors of the compiler or where the firmware has instructions that the core lacks, DoesNotFitError
-    if the linker runs out of a region or the stack can get deeper than what is reserved.
+    with the first errors of the compiler or where the firmware has instructions that the core lacks, or a heap, printf
+    or exceptions; DoesNotFitError if the linker runs out of a region or the stack can get deeper than what is reserved.
     """
     if not (project / "CMakePresets.json").is_file():
         raise UsageError(
@@ -79,6 +85,7 @@ def build(project: Path, preset: str = "release") -> BuildResult:
         return BuildResult(preset, folder / "firmware", log_file, library=folder / "libmodel.so")
     program = folder / "firmware.elf"
     _check_instructions(program, project)
+    _check_symbols(program)
     sizes, stack = read_sizes(program), stack_bound(program)
     _check_stack(stack, sizes.stack)
     map_file = folder / "firmware.map"
@@ -104,6 +111,16 @@ def _check_instructions(program: Path, project: Path) -> None:
         raise BuildError(
             f"The board's core has no Helium (core.helium = false), and {program.name} has code for it.",
             hint="Check core.flags in the board.toml: -mcpu decides which instructions the compiler uses.",
+        )
+
+
+def _check_symbols(program: Path) -> None:
+    """Raise BuildError if there is a heap, printf or exceptions in the firmware."""
+    found = forbidden_symbols(program)
+    if found:
+        raise BuildError(
+            f"Firmware has no heap, no printf and no exceptions; {program.name} has {', '.join(sorted(found, key=lambda name: name.startswith('_'))[:8])}.",
+            hint=f"What app/ calls draws it in; {program.with_suffix('.map')} says which file asks for it.",
         )
 
 
@@ -166,5 +183,11 @@ def _explain(output: str, log_file: Path) -> BuildError | DoesNotFitError:
         )
     lines = [line.strip() for line in output.splitlines()]
     errors = [line for line in lines if re.search(r"\berror: |undefined reference|CMake Error|/ld: ", line)]
+    missing = re.search(r"undefined reference to [`'](_\w+)'", output)
+    if missing and missing[1] in _OF_AN_OPERATING_SYSTEM:
+        hint = (
+            "It is called by malloc, printf and their like, which firmware does without; see what app/ calls."
+        )
+        return BuildError(f"The build failed: nothing defines {missing[1]}.", hint=f"{hint} Log: {log_file}.")
     shown = errors[:3] or [line for line in lines if line][-3:]
     return BuildError(f"The build failed: {' | '.join(shown)}.", hint=f"Everything it said is in {log_file}.")

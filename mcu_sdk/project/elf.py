@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,34 +11,13 @@ from typing import Any
 from mcu_sdk.board.board import Board
 from mcu_sdk.errors import BuildError
 
-_HEAP = (
-    "malloc",
-    "free",
-    "calloc",
-    "realloc",
-    "_malloc_r",
-    "_free_r",
-    "_realloc_r",
-    "_sbrk",
-    "_sbrk_r",
-    "sbrk",
-)
-_NEW = ("_Znwj", "_Znwm", "_Znaj", "_Znam", "_ZdlPv", "_ZdlPvj", "_ZdaPv")  # operator new and delete
-_PRINTF = (
-    "printf",
-    "sprintf",
-    "snprintf",
-    "vprintf",
-    "vsnprintf",
-    "_printf_r",
-    "_vfprintf_r",
-    "_svfprintf_r",
-    "puts",
-)
-_UNWIND = ("__cxa_throw", "__cxa_allocate_exception", "_Unwind_RaiseException", "__dynamic_cast")
+_HEAP = r"_*([mc]alloc|realloc|memalign|free|s?brk)(_r)?"
+_NEW = r"_Zn[aw][jlmy]\w*|_Zd[al]Pv\w*"  # operator new and delete, in all their forms
+_PRINTF = r"_*(as|sn|[fsv])*i?printf(_\w+)?|f?puts|f?putc|putchar"
+_UNWIND = r"__cxa_(throw|rethrow|allocate_exception)|_Unwind_RaiseException|__dynamic_cast"
 
-FORBIDDEN = frozenset(_HEAP + _NEW + _PRINTF + _UNWIND)
-"""Heap, printf, exceptions, RTTI: none of it belongs into the firmware."""
+FORBIDDEN = re.compile("|".join((_HEAP, _NEW, _PRINTF, _UNWIND)))
+"""Names for heap, printf, exceptions, RTTI: none of it belongs into the firmware."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +151,8 @@ def uses_helium(path: Path) -> bool:
 
 
 def forbidden_symbols(path: Path) -> list[str]:
-    """The names out of FORBIDDEN that an ELF file defines or refers to, sorted."""
-    return sorted(FORBIDDEN & set(symbols(path)))
+    """The names that FORBIDDEN matches and that an ELF file defines or refers to, sorted."""
+    return sorted(name for name in symbols(path) if FORBIDDEN.fullmatch(name))
 
 
 def symbols(path: Path) -> dict[str, int]:

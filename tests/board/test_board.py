@@ -104,6 +104,38 @@ def test_bad_files_are_explained(tmp_path: Path, old: str, new: str, said: str) 
 
 
 @pytest.mark.parametrize(
+    ("origin", "interrupts", "next_one"),
+    [
+        (0x0804_0040, None, 0x0804_0400),
+        (0x0800_0100, None, 0x0800_0400),
+        (0x0800_0100, 60, 0x0800_0200),
+        (0x0800_0400, 241, 0x0800_0800),
+        (0x0800_0040, 1, 0x0800_0080),
+    ],
+)
+def test_an_origin_without_a_vector_table_names_the_next_one(
+    tmp_path: Path, origin: int, interrupts: int | None, next_one: int
+) -> None:
+    def text(origin: int) -> str:
+        moved = GOOD.replace("origin = 0\n", f"origin = {origin:#x}\n")
+        return (
+            moved if interrupts is None else moved.replace("flags =", f"interrupts = {interrupts}\nflags =")
+        )
+
+    with pytest.raises(BoardError) as caught:
+        load_board(write(tmp_path, text(origin)))
+    assert f"origin = {next_one:#010x}, with {next_one - origin} bytes less of size" in caught.value.message
+    assert load_board(write(tmp_path, text(next_one))).regions["flash"].origin == next_one
+
+
+@given(interrupts=st.integers(1, 480))
+def test_a_vector_table_is_aligned_to_a_power_of_two_that_holds_it(interrupts: int) -> None:
+    alignment = load_board("corstone-300").core.model_copy(update={"interrupts": interrupts}).vector_alignment
+    assert alignment & (alignment - 1) == 0 and alignment >= 128
+    assert alignment >= 4 * (16 + interrupts) and (alignment == 128 or alignment < 8 * (16 + interrupts))
+
+
+@pytest.mark.parametrize(
     "name", ["nope", "../corstone-300", "a'b", 'a"b', "", ".", "corstone-300/", "x\0y", "é", "a" * 300]
 )
 def test_unknown_boards_list_the_known_ones(name: str) -> None:
