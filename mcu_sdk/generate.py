@@ -267,6 +267,9 @@ def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | No
 
 
 def _from_pte(request: GenerateRequest, path: Path) -> _Source:
+    from mcu_sdk.model.folder import check_fetched
+
+    check_fetched(path)
     try:
         data = path.read_bytes()
     except OSError as error:

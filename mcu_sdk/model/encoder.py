@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from mcu_sdk.errors import ModelError, TextError
-from mcu_sdk.model.load import Checkpoint, check_weights, read_config
+from mcu_sdk.model.folder import read_config
+from mcu_sdk.model.load import Checkpoint, load_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,24 +60,7 @@ def load_encoder(checkpoint: Checkpoint, architecture: str) -> Encoder:
     """The model in float32 and evaluation mode. Raises ModelError for weights that are missing, broken or not finite."""
     import transformers
 
-    name = checkpoint.name
-    try:
-        model, info = getattr(transformers, architecture).from_pretrained(
-            checkpoint.folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            attn_implementation="eager",
-        )
-    except Exception as error:  # transformers raises all kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise ModelError(
-            f"The weights of {name} could not be read as its configuration says: {reason}",
-            hint="The checkpoint may be incomplete; fetch or save it again.",
-        ) from error
-    check_weights(name, model, info)
-    model.eval()
+    model = load_weights(checkpoint, getattr(transformers, architecture), attn_implementation="eager")
     return Encoder(model)
 
 

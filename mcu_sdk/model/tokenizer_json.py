@@ -22,6 +22,7 @@ from mcu_sdk.model.device_tokenizer import (
     DeviceTokenizer,
     Merge,
 )
+from mcu_sdk.model.folder import check_fetched
 from mcu_sdk.text import one_line, shown
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def _content(source: Any) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
     if isinstance(source, (str, Path)):
+        check_fetched(Path(source))
         try:
             parsed = json.loads(Path(source).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
