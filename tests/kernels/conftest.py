@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk import resources
+from mcu_sdk.planning.kernel_files import kernel, kernel_sources
 
 FIRMWARE = resources.firmware()
 KERNELS = FIRMWARE / "kernels"
@@ -70,6 +71,11 @@ def kernel_files(*patterns: str) -> list[Path]:
     return sorted({path for pattern in patterns for path in KERNELS.glob(f"*/{pattern}")})
 
 
+def sources_of(*kernels: str) -> list[Path]:
+    """The sources that these kernels need, sorted."""
+    return sorted({FIRMWARE / source for name in kernels for source in kernel_sources(kernel(name).header)})
+
+
 def _compiler() -> str:
     compiler = shutil.which("g++")
     if compiler is None:
@@ -81,7 +87,7 @@ def _keys(command: list[str], sources: Sequence[Path]) -> Iterator[tuple[Path, s
     """Each source with the hash of all that its object depends on."""
     common = sha256(repr(command).encode())
     common.update(subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout)
-    for header in kernel_files("*.h"):
+    for header in kernel_files("*.h", "*.inc"):
         common.update(header.name.encode() + b"\0" + header.read_bytes())
     for source in sources:
         digest = common.copy()

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcu_sdk.errors import BuildError, DoesNotFitError, TextError, ToolMissingError, UsageError
-from mcu_sdk.planning.kernel_files import kernel_header, kernel_sources
+from mcu_sdk.planning.kernel_files import kernel, kernel_sources
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.elf import forbidden_symbols, read_sizes, symbols
 from mcu_sdk.project.host_library import HostModel, made_up_inputs
@@ -377,8 +377,8 @@ def test_kernels_give_the_same_bits_in_every_preset(
     extra = {"inputs": [tensor(0, "f32", "float", 4), tensor(2432, "s8", "int8_t", 1)],
              "outputs": [tensor(3712, "f32", "float", 4)], "calls": calls, "arena_bytes": 4736}  # fmt: skip
     plan = tiny_plan(
-        sources=tuple(source for name in names for source in kernel_sources(kernel_header(name))),
-        headers=tuple(kernel_header(name) for name in names),
+        sources=tuple(source for name in names for source in kernel_sources(kernel(name).header)),
+        headers=tuple(kernel(name).header for name in names),
         extra=extra,
     )
     project = render_project(tiny_inputs(plan=plan, language_model=None), tmp_path / "p")

@@ -74,6 +74,9 @@ static inline float mcu_expf(float x) {
     return mcu_from_bits(mcu_bits(y) + (exponent << 23));
 }
 
+// a / b: a function, because on vectors there is no operator.
+static inline float mcu_divide(float a, float b) { return a / b; }
+
 // 1 + e^-x: SiLU is x divided by it.
 static inline float mcu_sigmoid_denominator(float x) { return 1.0f + mcu_expf(-x); }
 

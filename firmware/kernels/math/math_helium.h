@@ -1,12 +1,11 @@
 // The float32 arithmetic of math.h on four lanes of Helium: the same formulas in the same order, so the same bits.
 #pragma once
 
-#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 2)
-#define MCU_HELIUM_FLOAT 1
-
-#include <arm_mve.h>
-
 #include "kernels/math/math.h"
+#include "kernels/math/variant.h"
+
+#if defined(MCU_HELIUM_FLOAT)
+#include <arm_mve.h>
 
 // mcu_expf within [-86, 88].
 static inline float32x4_t mcu_exp_lanes_within(float32x4_t x) {
@@ -48,7 +47,7 @@ static inline int32x4_t mcu_round_clamped_lanes(float32x4_t x, int32_t low, int3
 }
 
 // a / b in each lane: Helium has no division; its registers are the scalar unit's.
-static inline float32x4_t mcu_divide_lanes(float32x4_t a, float32x4_t b) {
+static inline float32x4_t mcu_divide(float32x4_t a, float32x4_t b) {
     register float32x4_t q asm("q0") = a;
     register float32x4_t divisor asm("q1") = b;
     asm("vdiv.f32 s0, s0, s4\n\t"
@@ -61,22 +60,22 @@ static inline float32x4_t mcu_divide_lanes(float32x4_t a, float32x4_t b) {
 }
 
 // mcu_sigmoid_denominator.
-static inline float32x4_t mcu_sigmoid_denominator_lanes(float32x4_t x) {
+static inline float32x4_t mcu_sigmoid_denominator(float32x4_t x) {
     return vaddq_n_f32(mcu_exp_lanes(vnegq_f32(x)), 1.0f);
 }
 
 // mcu_gelu_tanh_denominator.
-static inline float32x4_t mcu_gelu_tanh_denominator_lanes(float32x4_t x) {
+static inline float32x4_t mcu_gelu_tanh_denominator(float32x4_t x) {
     const float32x4_t cubic = vfmasq_n_f32(vmulq_f32(x, x), vdupq_n_f32(MCU_GELU_CUBIC), MCU_SQRT_2_OVER_PI);
     return vaddq_n_f32(mcu_exp_lanes(vmulq_n_f32(vmulq_f32(x, cubic), -2.0f)), 1.0f);
 }
 
 // mcu_gelu_erf.
-static inline float32x4_t mcu_gelu_erf_lanes(float32x4_t x) {
+static inline float32x4_t mcu_gelu_erf(float32x4_t x) {
     const float32x4_t scaled = vmulq_n_f32(x, MCU_SQRT_HALF);
     const float32x4_t a = vabsq_f32(scaled);
     const float32x4_t one = vdupq_n_f32(1.0f);
-    const float32x4_t t = mcu_divide_lanes(one, vfmaq_n_f32(one, a, MCU_ERF_P));
+    const float32x4_t t = mcu_divide(one, vfmaq_n_f32(one, a, MCU_ERF_P));
     float32x4_t y = vfmasq_n_f32(vdupq_n_f32(MCU_ERF_A5), t, MCU_ERF_A4);
     y = vfmasq_n_f32(y, t, MCU_ERF_A3);
     y = vfmasq_n_f32(y, t, MCU_ERF_A2);

@@ -34,9 +34,8 @@ static float exponentiate(const float* x, float highest, float* out, int32_t n) 
 
 static void divide(float* out, float sum, int32_t n) {
     const float32x4_t divisor = vdupq_n_f32(sum);
-    mcu_for_lanes(n, [=](int32_t i, auto lanes) {
-        mcu_store(out + i, mcu_divide_lanes(mcu_load(out + i, lanes), divisor), lanes);
-    });
+    mcu_for_lanes(
+        n, [=](int32_t i, auto lanes) { mcu_store(out + i, mcu_divide(mcu_load(out + i, lanes), divisor), lanes); });
 }
 #else
 static float greatest(const float* x, int32_t n) {

@@ -6,7 +6,7 @@ from math import prod
 from typing import TypeVar
 
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor, Value
-from mcu_sdk.planning.kernel_files import kernel_header, kernel_sources
+from mcu_sdk.planning.kernel_files import kernel, kernel_sources
 from mcu_sdk.planning.registry import unsupported
 
 T = TypeVar("T")
@@ -132,13 +132,15 @@ def same_or_apart(instruction: Instruction, out: Tensor, *inputs: Tensor) -> Non
 
 def call(name: str, *arguments: Value | object, comment: str = "") -> list[KernelCall]:
     """One call of the kernel `mcu_<name>`; which files it needs, kernel_files.py finds."""
-    header = kernel_header(name)
+    declared = kernel(name)
+    if len(arguments) != len(declared.parameters):
+        raise ValueError(f"{len(arguments)} arguments for mcu_{name}({', '.join(declared.parameters)})")
     return [
         KernelCall(
             function=f"mcu_{name}",
             arguments=tuple(arguments),  # type: ignore[arg-type]
-            header=header,
-            sources=kernel_sources(header),
+            header=declared.header,
+            sources=kernel_sources(declared.header),
             comment=comment,
         )
     ]

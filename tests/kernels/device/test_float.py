@@ -14,7 +14,7 @@ from torch import from_numpy
 from mcu_sdk.operators.reference import activations, norms
 from mcu_sdk.operators.reference.rope import rope
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, normal
-from tests.kernels.conftest import kernel_files
+from tests.kernels.conftest import sources_of
 from tests.kernels.device.simulated import Simulated, build
 
 KERNEL_NAMES = (
@@ -32,7 +32,7 @@ NORMAL = EXTREMES[np.abs(EXTREMES) != np.float32(1e-38)]
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
-    return build(kernel_files(*(f"{name}.cpp" for name in KERNEL_NAMES)), tmp_path_factory.mktemp("device"))
+    return build(sources_of(*KERNEL_NAMES), tmp_path_factory.mktemp("device"))
 
 
 def _unaligned(values: Any) -> Guarded:

@@ -1,5 +1,0 @@
-#include "kernels/elementwise/abs_s64.h"
-
-void mcu_abs_s64(const int64_t* x, int64_t* out, int32_t n) {
-    for (int32_t i = 0; i < n; ++i) out[i] = x[i] < 0 ? int64_t(0 - uint64_t(x[i])) : x[i];
-}

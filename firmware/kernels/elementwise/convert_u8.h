@@ -1,7 +1,0 @@
-// out[i] = x[i] as uint8; x has the type `kind` (kernels/elementwise/convert.h).
-// Floats are rounded towards zero (a NaN is 0, what int64 cannot hold its nearest), then the low 8 bits are kept.
-#pragma once
-
-#include <stdint.h>
-
-extern "C" void mcu_convert_u8(const void* x, uint8_t* out, int32_t n, int32_t kind);

@@ -1,7 +1,0 @@
-#include "kernels/elementwise/cos_f32.h"
-
-#include "kernels/math/trigonometry.h"
-
-void mcu_cos_f32(const float* x, float* out, int32_t n) {
-    for (int32_t i = 0; i < n; ++i) out[i] = mcu_cosf(x[i]);
-}

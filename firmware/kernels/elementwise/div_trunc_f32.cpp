@@ -1,8 +1,0 @@
-#include "kernels/elementwise/div_trunc_f32.h"
-
-#include "kernels/elementwise/broadcast.h"
-#include "kernels/math/math_extra.h"
-
-void mcu_div_trunc_f32(const float* a, const float* b, float* out, const int32_t* shape, int32_t axes) {
-    mcu_broadcast(a, b, out, shape, axes, [](float x, float y) { return mcu_truncf(x / y); });
-}

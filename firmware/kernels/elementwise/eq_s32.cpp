@@ -1,7 +1,0 @@
-#include "kernels/elementwise/eq_s32.h"
-
-#include "kernels/elementwise/broadcast.h"
-
-void mcu_eq_s32(const int32_t* a, const int32_t* b, bool* out, const int32_t* shape, int32_t axes) {
-    mcu_broadcast(a, b, out, shape, axes, [](int32_t x, int32_t y) { return x == y; });
-}

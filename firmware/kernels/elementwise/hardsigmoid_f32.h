@@ -1,6 +1,0 @@
-// out[i] = clamp(x + 3, 0, 6) / 6. out may be x.
-#pragma once
-
-#include <stdint.h>
-
-extern "C" void mcu_hardsigmoid_f32(const float* x, float* out, int32_t n);

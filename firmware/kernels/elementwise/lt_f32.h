@@ -1,7 +1,0 @@
-// out = a < b, as booleans.
-// Operands broadcast as kernels/elementwise/broadcast.h says; out may be an operand of its own shape.
-#pragma once
-
-#include <stdint.h>
-
-extern "C" void mcu_lt_f32(const float* a, const float* b, bool* out, const int32_t* shape, int32_t axes);

@@ -1,7 +1,0 @@
-#include "kernels/elementwise/mul_f32.h"
-
-#include "kernels/elementwise/broadcast_f32.h"
-
-void mcu_mul_f32(const float* a, const float* b, float* out, const int32_t* shape, int32_t axes) {
-    mcu_broadcast_f32(a, b, out, shape, axes, [](auto x, auto y) { return x * y; });
-}

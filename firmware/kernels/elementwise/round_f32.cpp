@@ -1,7 +1,0 @@
-#include "kernels/elementwise/round_f32.h"
-
-#include "kernels/math/math_extra.h"
-
-void mcu_round_f32(const float* x, float* out, int32_t n) {
-    for (int32_t i = 0; i < n; ++i) out[i] = mcu_rintf(x[i]);
-}

@@ -1,6 +1,0 @@
-// out[i] = 1 / sqrt(x[i]). out may be x.
-#pragma once
-
-#include <stdint.h>
-
-extern "C" void mcu_rsqrt_f32(const float* x, float* out, int32_t n);

@@ -1,7 +1,0 @@
-// out = a - b, int64, wrapping.
-// Operands broadcast as kernels/elementwise/broadcast.h says; out may be an operand of its own shape.
-#pragma once
-
-#include <stdint.h>
-
-extern "C" void mcu_sub_s64(const int64_t* a, const int64_t* b, int64_t* out, const int32_t* shape, int32_t axes);
