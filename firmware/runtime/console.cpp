@@ -5,6 +5,7 @@
 #include "platform/counter.h"
 #include "platform/memory.h"
 #include "platform/platform.h"
+#include "runtime/answer.h"
 #include "runtime/print.h"
 
 namespace {
@@ -12,13 +13,14 @@ namespace {
 enum class Counts { kUnknown, kNone, kInstructions };
 Counts counts = Counts::kUnknown;
 
-void print_end_of_answer() { platform_write(&kEndOfTransmission, 1); }
+// Says that requests can come: at boot, and when somebody asks.
+void say_ready() { print_text("\n@mcu ready=1\n"); }
 
 }  // namespace
 
 void console_start() {
     counter_start();
-    print_text("\n@mcu ready=1\n");
+    say_ready();
 }
 
 bool console_counts_instructions() {
@@ -33,7 +35,10 @@ int32_t console_read_line(char* line, int32_t capacity) {
         const int32_t byte = platform_read();
         if (byte < 0 || byte == kEndOfTransmission) return -2;
         if (byte == '\n') break;
-        if (length == capacity) {
+        if (byte == kForgetLine) {
+            length = 0;
+            too_long = false;
+        } else if (length == capacity) {
             too_long = true;
         } else {
             line[length++] = static_cast<char>(byte);
@@ -41,6 +46,26 @@ int32_t console_read_line(char* line, int32_t capacity) {
     }
     if (too_long) return -1;
     return length > 0 && line[length - 1] == '\r' ? length - 1 : length;
+}
+
+bool console_read_request(char* line, int32_t capacity, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
+                          Request* request) {
+    for (;;) {
+        const int32_t length = console_read_line(line, capacity);
+        if (length == -2) return false;
+        if (length == 0) continue;
+        if (length > 0 && request_is_ping(line, length)) {
+            say_ready();
+            continue;
+        }
+        const char* error = "line_too_long";
+        if (length > 0) {
+            error = request_parse(line, length, defaults, ids, id_capacity, request);
+            answer_start(request->number);
+        }
+        if (error == nullptr) return true;
+        console_fail(error);
+    }
 }
 
 void console_succeed() {
@@ -61,13 +86,12 @@ void console_succeed() {
 #ifdef MCU_PROFILE
     model::print_profile();
 #endif
-    print_fact("verdict", "ok");
-    print_end_of_answer();
+    print_text("@mcu verdict=ok");
+    answer_end();
 }
 
 void console_fail(const char* reason) {
     print_text("@mcu verdict=error reason=");
     print_text(reason);
-    print_text("\n");
-    print_end_of_answer();
+    answer_end();
 }

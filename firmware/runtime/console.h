@@ -1,13 +1,17 @@
 // The console protocol, as far as it is the same for every model.
 //
 // The firmware prints lines `@mcu key=value ...`; anything else is the model's own text. It says `@mcu ready=1` and
-// waits for a line with a request (request.h). An answer ends with what it was computed by, `@mcu verdict=ok`, or
-// `@mcu verdict=error reason=...`, and the byte EOT (0x04). The byte EOT on the input ends the program.
+// waits for a line with a request (request.h); to the line `@ping` it says again that it is ready. An answer ends with
+// what it was computed by, `@mcu verdict=ok`, or `@mcu verdict=error reason=...`, and the byte EOT (0x04). The byte
+// EOT on the input ends the program.
 #pragma once
 
 #include <stdint.h>
 
+#include "runtime/request.h"
+
 inline constexpr char kEndOfTransmission = '\x04';
+inline constexpr char kForgetLine = '\x15';  // Ctrl-U, as in a terminal
 
 // Starts the instruction counter and says that requests can come. No more than that: a board that wakes up often
 // should be at work soon.
@@ -17,8 +21,13 @@ void console_start();
 bool console_counts_instructions();
 
 // Reads a line into `line`, without its end ("\n" or "\r\n"). Returns its length, -1 if it is longer than
-// `capacity` (all of it is read), -2 at the end of the input.
+// `capacity` (all of it is read), -2 at the end of the input. Ctrl-U forgets what came of the line so far.
 int32_t console_read_line(char* line, int32_t capacity);
+
+// Waits for a line that is a request, and begins its answer; refuses others with a verdict. False at the end of the
+// input. The parameters are those of request_parse (request.h); `capacity` is how many bytes `line` holds.
+bool console_read_request(char* line, int32_t capacity, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
+                          Request* request);
 
 // Ends an answer: which model this is, its memory, verdict, EOT.
 void console_succeed();

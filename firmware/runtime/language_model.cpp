@@ -101,16 +101,8 @@ bool LanguageModel::is_end(int32_t token) {
 
 bool conversation_next(const Sampling& defaults, Prompt* prompt) {
     for (;;) {
-        const int32_t length = console_read_line(line, kLineCapacity);
-        if (length == -2) return false;
-        if (length == 0) continue;
         Request request;
-        const char* error =
-            length < 0 ? "line_too_long" : request_parse(line, length, defaults, ids, kIdCapacity, &request);
-        if (error != nullptr) {
-            console_fail(error);
-            continue;
-        }
+        if (!console_read_request(line, kLineCapacity, defaults, ids, kIdCapacity, &request)) return false;
         prompt_count = prompt_from(request);
         if (prompt_count == 0) continue;
         generated_count = 0;

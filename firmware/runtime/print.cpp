@@ -1,14 +1,14 @@
 // See print.h.
 #include "runtime/print.h"
 
-#include "platform/platform.h"
+#include "runtime/answer.h"
 #include "runtime/divide.h"
 
 void print_text(const char* text) {
-    for (; *text != '\0'; ++text) platform_write(text, 1);
+    for (; *text != '\0'; ++text) answer_write(text, 1);
 }
 
-void print_bytes(const uint8_t* bytes, int32_t count) { platform_write(reinterpret_cast<const char*>(bytes), count); }
+void print_bytes(const uint8_t* bytes, int32_t count) { answer_write(reinterpret_cast<const char*>(bytes), count); }
 
 void print_unsigned(uint64_t value) {
     char digits[20];
@@ -18,7 +18,7 @@ void print_unsigned(uint64_t value) {
         value = divide_by_small(value, 10, &digit);
         digits[--first] = static_cast<char>('0' + digit);
     } while (value != 0);
-    platform_write(digits + first, 20 - first);
+    answer_write(digits + first, 20 - first);
 }
 
 void print_signed(int64_t value) {
@@ -30,7 +30,7 @@ void print_signed(int64_t value) {
 void print_hex(uint64_t value, int32_t digits) {
     char text[16];
     for (int32_t i = digits; i-- > 0; value >>= 4) text[i] = "0123456789abcdef"[value & 15];
-    platform_write(text, digits);
+    answer_write(text, digits);
 }
 
 void print_fact(const char* key, const char* value) {

@@ -1,6 +1,8 @@
 // See request.h.
 #include "runtime/request.h"
 
+#include "runtime/crc.h"
+
 namespace {
 
 constexpr uint64_t kInt32Max = 0x7FFFFFFF;
@@ -109,6 +111,24 @@ const char* parse_text(Cursor* in, char* out, Request* request) {
     return nullptr;
 }
 
+// ` crc=1a2b3c4d` at the end of a line.
+constexpr int32_t kCrcBytes = 13;
+
+enum class Crc { kNone, kRight, kWrong };
+
+Crc check_crc(const char* line, int32_t bytes) {
+    if (bytes < kCrcBytes) return Crc::kNone;
+    Cursor in = {line + bytes - kCrcBytes, line + bytes};
+    if (!in.take(" crc=")) return Crc::kNone;
+    uint32_t said = 0;
+    for (; !in.done(); ++in.next) {
+        const int32_t digit = hex_digit(*in.next);
+        if (digit < 0) return Crc::kWrong;
+        said = said << 4 | static_cast<uint32_t>(digit);
+    }
+    return crc_add(kCrcOfNothing, line, bytes - kCrcBytes) == said ? Crc::kRight : Crc::kWrong;
+}
+
 enum Key : uint32_t {
     kTokens = 1,
     kTopK = 2,
@@ -117,10 +137,12 @@ enum Key : uint32_t {
     kTemperature = 16,
     kIds = 32,
     kText = 64,
-    kPastEnd = 128
+    kPastEnd = 128,
+    kRequest = 256
 };
 
 Key take_key(Cursor* in) {
+    if (in->take("request=")) return kRequest;
     if (in->take("tokens=")) return kTokens;
     if (in->take("top_k=")) return kTopK;
     if (in->take("steps=")) return kSteps;
@@ -132,18 +154,8 @@ Key take_key(Cursor* in) {
     return Key{};
 }
 
-}  // namespace
-
-const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
-                          Request* request) {
-    *request = Request{defaults, 0, nullptr, 0, false, 0};
-    if (bytes == 0 || line[0] != '@') {
-        request->text = line;
-        request->text_bytes = bytes;
-        return nullptr;
-    }
-    Cursor in = {line, line + bytes};
-    if (!in.take("@run")) return "unknown_request";
+// The keys of `@run`; nullptr, or what is wrong with them.
+const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity, Request* request) {
     uint32_t seen = 0;
     while (!in.done()) {
         if (!in.take(' ')) return "bad_request";
@@ -154,7 +166,12 @@ const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, i
         seen |= key;
         const char* error = nullptr;
         bool good = true;
+        uint64_t number = 0;
         switch (key) {
+            case kRequest:
+                good = parse_number(&in, UINT32_MAX, &number);
+                request->number = static_cast<uint32_t>(number);
+                break;
             case kTokens: good = parse_int32(&in, &request->sampling.tokens); break;
             case kTopK: good = parse_int32(&in, &request->sampling.top_k); break;
             case kSteps: good = parse_int32(&in, &request->steps); break;
@@ -168,4 +185,31 @@ const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, i
         if (error != nullptr) return error;
     }
     return request->text != nullptr && request->has_ids ? "text_and_ids" : nullptr;
+}
+
+}  // namespace
+
+bool request_is_ping(const char* line, int32_t bytes) {
+    Cursor in = {line, line + bytes};
+    return in.take("@ping") && in.done();
+}
+
+const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
+                          Request* request) {
+    *request = Request{0, defaults, 0, nullptr, 0, false, 0};
+    if (bytes == 0 || line[0] != '@') {
+        request->text = line;
+        request->text_bytes = bytes;
+        return nullptr;
+    }
+    const Crc crc = check_crc(line, bytes);
+    if (crc == Crc::kWrong) return "bad_crc";
+    Cursor in = {line, line + bytes - (crc == Crc::kRight ? kCrcBytes : 0)};
+    if (!in.take("@run")) return "unknown_request";
+    const char* error = parse_keys(in, line, ids, id_capacity, request);
+    if (request->number != 0 && crc == Crc::kNone) {
+        request->number = 0;
+        return "bad_crc";
+    }
+    return error;
 }

@@ -13,6 +13,7 @@ struct Sampling {
 };
 
 struct Request {
+    uint32_t number;  // which request this is, to whoever sent it; 0: not given
     Sampling sampling;
     int32_t steps;  // for models with tensor inputs; 0: not given
 
@@ -23,14 +24,20 @@ struct Request {
     int32_t id_count;
 };
 
+// Whether the line asks if the firmware waits for a request.
+bool request_is_ping(const char* line, int32_t bytes);
+
 // Parses one line of `bytes` bytes without its line end. A line that does not begin with '@' is a prompt as it
 // stands, with `defaults`. Token ids go to `ids`, at most `id_capacity` of them; hexadecimal text is decoded
 // inside `line`.
 //
 // Returns nullptr, or why the line is no request: a word that goes into `@mcu verdict=error reason=...`.
+// request->number is that of a line whose CRC is right, also where something else in it is wrong; else 0.
 //
-// Keys of `@run`, each at most once: tokens, top_k, steps (0 to 2^31-1), seed (0 to 2^64-1), past_end (0 or 1),
-// temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between commas, may be empty),
-// text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids).
+// A line may end with ` crc=` and the CRC-32 of all before it, as eight hexadecimal digits; a line with a number must.
+//
+// Keys of `@run`, each at most once: request (0 to 2^32-1), tokens, top_k, steps (0 to 2^31-1), seed (0 to 2^64-1),
+// past_end (0 or 1), temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between
+// commas, may be empty), text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids).
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request);

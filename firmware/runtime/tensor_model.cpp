@@ -54,11 +54,9 @@ bool tensor_model_next(Request* request) {
     static char line[256];
     constexpr Sampling kUnused = {0, 0.0f, 0, 1, false};
     for (;;) {
-        const int32_t length = console_read_line(line, sizeof line);
-        if (length == -2) return false;
-        if (length == 0) continue;
-        const char* error = length < 0 ? "line_too_long" : request_parse(line, length, kUnused, nullptr, 0, request);
-        if (error == nullptr && request->steps == 0) error = "steps_expected";
+        if (!console_read_request(line, sizeof line, kUnused, nullptr, 0, request)) return false;
+        const char* error = nullptr;
+        if (request->steps == 0) error = "steps_expected";
         if (error == nullptr && (request->text != nullptr || request->has_ids)) error = "not_a_language_model";
         if (error == nullptr) return true;
         console_fail(error);

@@ -350,7 +350,7 @@ def format_call(call: Mapping[str, Any], indent: int = 4, width: int = 110) -> s
 def _source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
     """The .cpp files of the project by part, as CMake names them."""
     model = [f"sdk/{source}" for source in sorted(inputs.plan.sources)]
-    runtime = ["console", "print", "request"]
+    runtime = ["answer", "console", "crc", "print", "request"]
     if inputs.language_model is not None:
         model += ["model/tokenizer.cpp", "sdk/runtime/tokenizer.cpp"]
         runtime += ["language_model", "sampler"]

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mcu_sdk.errors import RunError, TargetTimeoutError, ToolMissingError
-from mcu_sdk.targets.protocol import EOT, Listener, OnText, Request, Transcript, check_verdict
+from mcu_sdk.targets.protocol import EOT, Listener, News, OnText, Request, Transcript, new_number
+from mcu_sdk.targets.verdict import check_verdict
 
 if TYPE_CHECKING:
     from mcu_sdk.npu.cosimulation import CoSimulation
@@ -51,10 +52,11 @@ def run_process(
     `npu`: a simulated NPU that has been opened for this run; what it stops at is raised.
 
     Raises ToolMissingError if the program does not exist, TargetTimeoutError after `timeout` seconds, RunError if
-    the process ends, floods or fails without a verdict, and what `check_verdict` raises. Whatever happens, also
-    on Ctrl-C, the process and everything that it started are gone afterwards.
+    the process ends, floods, starts again or fails without a verdict, and what `check_verdict` raises. Whatever
+    happens, also on Ctrl-C, the process and everything that it started are gone afterwards.
     """
-    data = request.encode() + bytes((EOT,))
+    number = new_number()
+    data = request.encode(number) + bytes((EOT,))
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())
         uses_file = any("{input}" in part for part in command)
@@ -69,23 +71,31 @@ def run_process(
         stack.callback(_end, process)
         if npu is not None:
             npu.started(process.pid)
-        listener = Listener(on_text)
+        listener = Listener(number, on_text)
         problem = _converse(process, b"" if uses_file else data, listener, timeout, npu)
         if npu is not None and npu.error is not None:
             raise npu.error
-        if listener.done:
+        if problem == "answered":
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS_TO_LEAVE)
-            transcript = listener.close()
+            transcript = listener.transcript()
             return check_verdict(transcript, name) if check else transcript
+        if (
+            listener.complaint is not None
+        ):  # nobody else speaks here: the firmware failed before it had the request
+            return check_verdict(listener.complaint, name) if check else listener.complaint
         if problem == "":
             problem = _obituary(process)
         said = _last_lines(errors)
-    listener.close()
     if problem == "timeout":
         raise TargetTimeoutError(
             f"{name} gave no complete answer within {timeout:g} seconds ({listener.received:,} bytes came).",
             hint="Ask for fewer tokens, or allow more with --timeout.",
+        )
+    if problem == "damaged":
+        raise RunError(
+            f"The answer of {name} ended without a verdict that fits it ({listener.received:,} bytes came).",
+            hint="The firmware died, or prints by other means than sdk/runtime/print.h: look at what it printed.",
         )
     raise RunError(
         f"{name} {problem} before the verdict line of its answer ({listener.received:,} bytes came)."
@@ -137,7 +147,8 @@ def _converse(
     timeout: float,
     npu: CoSimulation | None,
 ) -> str:
-    """Write `data`, feed the listener; returns when the answer or the process ended (""), or what went wrong."""
+    """Write `data`, feed the listener; returns "answered", "" if the process ended, or what went wrong."""
+    started = False
     deadline = time.monotonic() + timeout
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
@@ -147,7 +158,7 @@ def _converse(
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin, selectors.EVENT_WRITE)
-        while not listener.done:
+        while True:
             left = deadline - time.monotonic()
             if left <= 0:
                 return "timeout"
@@ -162,10 +173,18 @@ def _converse(
                 piece = os.read(process.stdout.fileno(), _PIECE)
                 if not piece:
                     return ""
-                listener.feed(piece)
+                for news in listener.feed(piece):
+                    if news is News.ANSWERED:
+                        return "answered"
+                    if news is News.DAMAGED:
+                        return "damaged"
+                    if news is News.READY and started:
+                        return "started again"
+                    if news is News.OTHER and listener.complaint is not None:
+                        return "failed"
+                    started = started or news is News.STARTED
                 if listener.received > LARGEST_OUTPUT:
                     return "flooded its output"
-    return ""
 
 
 def _write(process: subprocess.Popen[bytes], data: bytes) -> bytes:

@@ -1,21 +1,30 @@
 """The run protocol: what is said to a firmware, and how its answer is read (docs/run-protocol.md).
 
 A request is one line. The answer is the model's text as it is, lines `@mcu key=value ...` with facts, and EOT
-(0x04). The same bytes cross a simulator's UART, a serial port, and a host program's standard streams.
+(0x04). Both carry the request's number and a CRC. The same bytes cross a simulator's UART, a serial port, and a host
+program's standard streams.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+import secrets
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 
-from mcu_sdk.errors import McuSdkError, RunError, TextError, UsageError
-from mcu_sdk.npu.failures import driver_error
+from mcu_sdk.errors import TextError, UsageError
 
 EOT = 0x04
 """Ends an answer; sent to the firmware, it ends the firmware."""
+
+FORGET_LINE = b"\x15"
+"""Makes the firmware forget what it has read of a line."""
+
+PING = b"@ping\n"
+"""Asks a firmware that waits for a request to say `@mcu ready=1`."""
 
 LARGEST_FACT_LINE = 1 << 20
 """Bytes of a line of facts, beyond which it is taken for garbage."""
@@ -24,8 +33,15 @@ OnText = Callable[[str], None]
 """Called with each piece of the model's text as it arrives."""
 
 _MARK = b"@mcu "
+_PIECE_OF_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _PAIR = re.compile(r"([a-z][a-z0-9_]*)=(.*)", re.DOTALL)
 _INT32_MAX = 2**31 - 1
+_UINT32_MAX = 2**32 - 1
+
+
+def new_number() -> int:
+    """A request's number, from 1 to 2^32-1, that no request before had, as far as anybody may rely on."""
+    return 1 + secrets.randbelow(_UINT32_MAX)
 
 
 # ---- what is asked
@@ -48,14 +64,22 @@ class Request:
     seed: int = 0
     past_end: bool = False
 
-    def encode(self) -> bytes:
-        """The request line. Raises UsageError for values that the firmware would refuse."""
+    def encode(self, number: int | None = None) -> bytes:
+        """The request line; with a number, it and a CRC are in it. Raises UsageError for what a firmware would refuse."""
+        keys = self._keys()
+        if number is None:
+            return f"@run {keys}\n".encode()
+        _check("a request's number", number, _UINT32_MAX, smallest=1)
+        line = f"@run request={number} {keys}".encode()
+        return line + f" crc={zlib.crc32(line):08x}\n".encode()
+
+    def _keys(self) -> str:
         if sum(given is not None for given in (self.text, self.ids, self.steps)) != 1:
             raise UsageError("A run takes exactly one of a prompt, token ids and a number of steps.")
         _check("seed", self.seed, 2**64 - 1)
         if self.steps is not None:
             _check("steps", self.steps, _INT32_MAX, smallest=1)
-            return f"@run steps={self.steps} seed={self.seed}\n".encode()
+            return f"steps={self.steps} seed={self.seed}"
         _check("tokens", self.tokens, _INT32_MAX)
         _check("top_k", self.top_k, _INT32_MAX)
         if not 0 <= self.temperature <= 1000:
@@ -63,7 +87,7 @@ class Request:
         settings = f"tokens={self.tokens} temperature={_decimal(self.temperature)} top_k={self.top_k} seed={self.seed}"
         if self.past_end:
             settings += " past_end=1"
-        return f"@run {settings} {self._prompt()}\n".encode()
+        return f"{settings} {self._prompt()}"
 
     def _prompt(self) -> str:
         if self.ids is not None:
@@ -269,120 +293,110 @@ def _ids(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(",")) if re.fullmatch(r"[0-9]+(,[0-9]+)*", text) else ()
 
 
-class Listener:
-    """Collects a transcript from bytes. `done` once the answer has ended; `received` counts bytes.
+class News(Enum):
+    """What a listener heard that matters to whoever waits for an answer."""
 
-    Text is the model's only after the firmware has said that it is ready: what a bootloader or a simulator
-    prints before that is not streamed, and not part of the transcript.
+    READY = "a firmware waits for a request"
+    STARTED = "the answer to our request begins"
+    ANSWERED = "our answer is complete"
+    DAMAGED = "our answer has ended, and is not what the firmware sent"
+    OTHER = "an answer has ended that is not ours: an earlier request's, or a complaint about a line without a number"
+
+
+class Listener:
+    """Collects, out of all that a target says, the answer to the request `number`; `received` counts bytes.
+
+    It begins at `@mcu request=NUMBER` and ends with a verdict of the same number and the CRC-32 of all between. What
+    comes before, between and behind is no part of it: boot messages, stray EOTs, answers to earlier requests.
+    `complaint` is the last `verdict=error` that had no number.
     """
 
-    def __init__(self, on_text: OnText | None = None, *, ready: bool = False) -> None:
-        self.done = False
+    def __init__(self, number: int, on_text: OnText | None = None) -> None:
         self.received = 0
-        self._ready = ready
+        self.complaint: Transcript | None = None
+        self._number = str(number)
         self._on_text = on_text
         self._parser = Parser()
+        self._line = bytearray()  # the bytes since the last line feed
+        self._started = False
+        self._begin()
+
+    def feed(self, data: bytes) -> list[News]:
+        """Take what a target said. What follows the end of our answer is ignored."""
+        self.received += len(data)
+        news: list[News] = []
+        for piece in _PIECE_OF_LINE.findall(data):
+            self._line += piece
+            if self._started:
+                self._answer += piece
+            self._take(self._parser.feed(piece), news)
+            if News.ANSWERED in news:
+                break
+            if piece.endswith(b"\n"):
+                self._line.clear()
+        return news
+
+    def transcript(self) -> Transcript:
+        """The answer, as far as it has come."""
+        return Transcript("".join(self._text), dict(self._facts))
+
+    def _begin(self) -> None:
+        """Forget the answer so far."""
+        self._answer = bytearray()  # from `@mcu request=` on
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text: list[str] = []
         self._facts: dict[str, str] = {}
 
-    def feed(self, data: bytes) -> None:
-        """Take what a target said; what follows the end of the answer is ignored."""
-        self.received += len(data)
-        self._take(self._parser.feed(data))
-
-    def close(self) -> Transcript:
-        """The transcript; nothing more will come."""
-        self._take(self._parser.close())
-        if not self.done:
-            self._say(self._decoder.decode(b"", final=True))
-        return Transcript("".join(self._text), dict(self._facts))
-
-    def _take(self, events: list[Event]) -> None:
+    def _take(self, events: list[Event], news: list[News]) -> None:
+        """The events of a piece of one line. Facts come together, when that line, which is in `_line`, is complete."""
+        facts: dict[str, str] = {}
         for event in events:
-            if self.done:
-                return
             if isinstance(event, Text):
-                if self._ready:
+                if self._started:
                     self._say(self._decoder.decode(event.data))
             elif isinstance(event, Fact):
-                self._facts[event.key] = event.value
-                self._ready = self._ready or event.key == "ready"
-            else:
-                self._say(self._decoder.decode(b"", final=True))
-                # A bootloader's stray EOT ends nothing; a verdict without "ready" is a firmware that failed early.
-                self.done = self._ready or "verdict" in self._facts
+                facts[event.key] = event.value
+            elif self._started:
+                self._started = False
+                news.append(News.DAMAGED)
+        if "verdict" in facts:
+            self._end(facts, news)
+        elif facts.get("request") == self._number:
+            if self._text and self._on_text is not None:
+                self._on_text("\n")  # it said some of it before, and begins again
+            self._begin()
+            self._answer += self._line
+            self._started = True
+            news.append(News.STARTED)
+        elif "ready" in facts:
+            self._started = False
+            self._facts.clear()
+            news.append(News.READY)
+        else:
+            self._facts |= facts
+
+    def _end(self, facts: dict[str, str], news: list[News]) -> None:
+        """A line with a verdict, which may be that of our answer."""
+        number, crc = facts.pop("request", None), facts.pop("crc", "")
+        self._facts |= facts
+        if not self._started:
+            if number is None and facts["verdict"] == "error":
+                self.complaint = Transcript("", dict(self._facts))
+            self._facts.clear()
+            news.append(News.OTHER)
+        elif number == self._number:
+            self._started = False
+            self._say(self._decoder.decode(b"", final=True))
+            body = bytes(self._answer[: self._answer.rfind(b" crc=")])
+            right = (
+                body,
+                body.replace(b"\r\n", b"\n"),
+            )  # as it was sent, or through a line that changes line ends
+            is_right = crc in (f"{zlib.crc32(data):08x}" for data in right)
+            news.append(News.ANSWERED if is_right else News.DAMAGED)
 
     def _say(self, text: str) -> None:
         if text:
             self._text.append(text)
             if self._on_text is not None:
                 self._on_text(text)
-
-
-# ---- what the answer means
-
-_REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
-    "text_not_encodable": (
-        TextError,
-        "the tokenizer cannot encode the prompt",
-        "Give it as token ids (--ids).",
-    ),
-    "no_tokenizer": (TextError, "the project has no tokenizer", "Give the prompt as token ids (--ids)."),
-    "prompt_too_long": (UsageError, "the prompt is longer than the model's cache", "Give a shorter prompt."),
-    "line_too_long": (UsageError, "the request is longer than its line buffer", "Give a shorter prompt."),
-    "empty_prompt": (UsageError, "the prompt has no tokens", "Give at least one character or token id."),
-    "id_out_of_range": (
-        UsageError,
-        "a token id is not in the vocabulary",
-        "`mcu-sdk inspect` shows its size.",
-    ),
-    "steps_expected": (
-        UsageError,
-        "the model takes tensors, not a prompt",
-        "Leave the prompt out; use --steps.",
-    ),
-    "not_a_language_model": (
-        UsageError,
-        "the model takes tensors, not a prompt",
-        "Leave the prompt out; use --steps.",
-    ),
-    "steps_for_a_language_model": (
-        UsageError,
-        "the model is a language model",
-        "Use --prompt or --ids, not --steps.",
-    ),
-}
-"""What a firmware's `verdict=error reason=...` means to the user."""
-
-
-def check_verdict(transcript: Transcript, target: str) -> Transcript:
-    """The transcript, if its verdict is "ok".
-
-    Raises RunError without a verdict or with an unknown complaint, UsageError or TextError where the firmware
-    refused the request, and what FAILURES says where the NPU failed.
-    """
-    if transcript.verdict == "ok":
-        return transcript
-    if transcript.verdict is None:
-        raise RunError(
-            f"The run on {target} ended without a verdict line (`@mcu verdict=ok` was expected).",
-            hint="The firmware died or is another one than this project's: build again and look at what it printed.",
-        )
-    reason = transcript.facts.get("reason", "unknown")
-    if reason in _REASONS:
-        kind, meaning, hint = _REASONS[reason]
-        raise kind(f"The firmware on {target} refused the request: {meaning}.", hint=hint)
-    details = ", ".join(f"{key}={value}" for key, value in transcript.facts.items() if key not in _ORDINARY)
-    npu = driver_error(reason, target, details)
-    if npu is not None:
-        raise npu
-    raise RunError(
-        f"The firmware on {target} failed: {reason}" + (f" ({details})." if details else "."),
-        hint="docs/run-protocol.md lists the reasons.",
-    )
-
-
-_ORDINARY = frozenset(
-    {"model", "name", "board", "arena", "kv_cache", "counter", "ready", "verdict", "reason"}
-)

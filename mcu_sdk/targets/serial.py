@@ -1,14 +1,55 @@
-"""Talking to a firmware on a board, over a serial port."""
+"""Talking to a firmware on a board, over a serial port that may lose bytes, to a board that may reset.
+
+What is asked is asked until it is answered: `@ping` until the firmware says that it is ready, then the request until
+the firmware says that it has begun, then nothing but an answer with the request's number and the right CRC counts.
+A board that says `ready` in between was reset, or its answer got lost: it is asked again.
+"""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from mcu_sdk.errors import RunError, TargetTimeoutError, ToolMissingError
+from mcu_sdk.console import log
+from mcu_sdk.errors import McuSdkError, RunError, TargetTimeoutError, ToolMissingError
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, LARGEST_OUTPUT
-from mcu_sdk.targets.protocol import Listener, OnText, Request, Transcript, check_verdict
+from mcu_sdk.targets.protocol import (
+    FORGET_LINE,
+    PING,
+    Listener,
+    News,
+    OnText,
+    Request,
+    Transcript,
+    new_number,
+)
+from mcu_sdk.targets.verdict import check_verdict
 
-_POLL_SECONDS = 0.1
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds. `poll`: of one look at the port. `reply`: within which a firmware that waits says something.
+    `patience`: how long it may fail to. `quiet`: of silence within an answer, after which it is asked whether it still
+    works; twice as many the next time. `attempts`: how often a request is sent."""
+
+    poll: float = 0.1
+    reply: float = 1.0
+    patience: float = 8.0
+    quiet: float = 5.0
+    attempts: int = 5
+
+
+class Port(Protocol):
+    """What is used of a serial.Serial."""
+
+    @property
+    def in_waiting(self) -> int: ...
+    def read(self, size: int = 1, /) -> bytes: ...
+    def write(self, data: bytes, /) -> int | None: ...
 
 
 def run(
@@ -18,35 +59,33 @@ def run(
     baud: int = 115200,
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
+    pace: Pace | None = None,
 ) -> Transcript:
     """Send the request to the firmware that waits at `port`, and return its answer, whose verdict is "ok".
 
     The firmware is not restarted, and not sent EOT, so it stays ready for the next request.
 
-    Raises ToolMissingError if the port cannot be opened, RunError if it goes away or floods, TargetTimeoutError,
-    and what `check_verdict` raises.
+    Raises ToolMissingError if the port cannot be opened, RunError if it goes away or floods, or if the board resets
+    or the line loses bytes again and again, TargetTimeoutError if it does not say that it is ready, or gives no
+    answer in `timeout` seconds, and what `check_verdict` raises.
     """
     import serial
 
-    line = request.encode()
+    pace = pace or Pace()
     name = f"the board at {port}"
-    listener = Listener(on_text, ready=True)
-    deadline = time.monotonic() + timeout
+    number = new_number()
+    line = request.encode(number)
+    listener = Listener(number, on_text)
+    write_timeout = pace.patience + 20 * len(line) / baud
     try:
-        with serial.Serial(port, baud, timeout=_POLL_SECONDS, write_timeout=timeout) as connection:
+        with serial.Serial(port, baud, timeout=pace.poll, write_timeout=write_timeout) as connection:
             connection.reset_input_buffer()
-            # An empty line first: it ends whatever half a line is in the firmware's buffer, and is itself ignored.
-            connection.write(b"\n" + line)
-            while not listener.done:
-                if time.monotonic() > deadline:
-                    raise TargetTimeoutError(
-                        f"{name} gave no complete answer within {timeout:g} seconds "
-                        f"({listener.received:,} bytes came).",
-                        hint="Is the firmware running, and are port and baud rate right? --timeout allows more time.",
-                    )
-                listener.feed(connection.read(max(1, connection.in_waiting)))
-                if listener.received > LARGEST_OUTPUT:
-                    raise RunError(f"{name} flooded its output.", hint="Is this the board with the firmware?")
+            conversation = Conversation(connection, line, listener, name, pace, baud)
+            conversation.hold(timeout)
+    except serial.SerialTimeoutException as error:
+        raise TargetTimeoutError(
+            f"{name} takes no bytes.", hint="Is its flow control on, and nobody listening?"
+        ) from error
     except serial.SerialException as error:
         if listener.received:
             raise RunError(f"{name} went away: {error}.", hint="Check the cable.") from error
@@ -54,4 +93,146 @@ def run(
             f"The serial port {port!r} cannot be used: {error}.",
             hint="Check its name (`python -m serial.tools.list_ports`) and that you may open it (group dialout).",
         ) from error
-    return check_verdict(listener.close(), name)
+    return check_verdict(listener.transcript(), name)
+
+
+class Conversation:
+    """One request over an open port. `line` is the request with the number that `listener` listens for."""
+
+    def __init__(
+        self,
+        connection: Port,
+        line: bytes,
+        listener: Listener,
+        name: str,
+        pace: Pace,
+        baud: int = 115200,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._line = line
+        self._listener = listener
+        self._name = name
+        self._pace = pace
+        self._seconds_to_send = 10 * len(line) / baud
+        self._clock = clock
+        self._sent = 0  # how often the request was
+        self._troubles: list[str] = []  # why it was sent again
+        self._refusal: Transcript | None = None  # the answer, without a number, that followed the request
+
+    def hold(self, timeout: float) -> None:
+        """Ask until the answer is complete; errors as `run` raises them."""
+        deadline = self._clock() + timeout
+        self._ask_whether_ready()
+        while True:
+            now = self._clock()
+            if now > deadline:
+                raise TargetTimeoutError(
+                    f"{self._name} gave no complete answer within {timeout:g} seconds "
+                    f"({self._listener.received:,} bytes came).",
+                    hint="Ask for fewer tokens, or allow more with --timeout.",
+                )
+            if now > self._give_up_at:
+                raise self._silent()
+            if now > self._ask_again_at:
+                self._ask_again(now)
+            data = self._connection.read(max(1, self._connection.in_waiting))
+            for news in self._listener.feed(data):
+                if news is News.ANSWERED:
+                    return
+                self._take(news)
+            if self._listener.received > LARGEST_OUTPUT:
+                raise RunError(
+                    f"{self._name} flooded its output.", hint="Is this the board with the firmware?"
+                )
+            if data and self._state == "answering":
+                self._expect_more()
+
+    # ---- states: "pinging" until it is ready, "sent" until it has begun, "answering"
+
+    def _ask_whether_ready(self) -> None:
+        self._state = "pinging"
+        self._give_up_at = self._clock() + self._pace.patience
+        self._ping()
+
+    def _ping(self) -> None:
+        self._connection.write(FORGET_LINE + PING)
+        self._ask_again_at = self._clock() + self._pace.reply
+
+    def _send(self) -> None:
+        if self._sent == self._pace.attempts:
+            raise self._hopeless()
+        self._sent += 1
+        self._connection.write(FORGET_LINE + self._line)
+        self._state = "sent"
+        self._ask_again_at = self._clock() + self._pace.reply + self._seconds_to_send
+        self._give_up_at = self._ask_again_at + self._pace.patience
+
+    def _expect_more(self) -> None:
+        self._state = "answering"
+        self._quiet = self._pace.quiet
+        self._ask_again_at = self._clock() + self._quiet
+        self._give_up_at = float("inf")
+
+    def _take(self, news: News) -> None:
+        """Go on by what was heard."""
+        if news is News.STARTED:
+            self._refusal = None
+            self._expect_more()
+        elif news is News.DAMAGED:
+            self._trouble("its answer lost bytes")
+            self._ask_whether_ready()
+        elif news is News.READY and self._state == "answering":
+            self._trouble("it was reset, or its answer got lost")
+            self._send()
+        elif news is News.READY and self._state == "pinging":
+            self._send()
+        elif news is News.OTHER and self._state == "sent":
+            self._refusal = self._listener.complaint
+            self._trouble("it did not understand the request")
+            self._ask_whether_ready()
+        elif news is News.OTHER and self._state == "pinging":
+            self._ask_whether_ready()  # it was at work on something else until now
+
+    def _ask_again(self, now: float) -> None:
+        """Nothing has come for a while."""
+        if self._state == "sent":
+            self._trouble("it did not begin to answer")
+            self._ask_whether_ready()
+            return
+        self._ping()
+        if self._state == "answering":
+            self._quiet *= 2
+            self._ask_again_at = now + self._quiet
+
+    def _trouble(self, what: str) -> None:
+        self._troubles.append(what)
+        log(f"  {self._name}: {what}; asking again")
+
+    # ---- errors
+
+    def _silent(self) -> McuSdkError:
+        """It did not say that it is ready."""
+        found = f"{self._listener.received:,} bytes came, and none of them say so"
+        hint = "Is this the board with the firmware, or still at work on an earlier request? Is the baud rate right?"
+        if self._listener.complaint is not None:
+            found += f" (it once complained: {self._listener.complaint.facts})"
+        if not self._listener.received:
+            found, hint = "nothing came", "Is the firmware running, and are port and baud rate right?"
+        return TargetTimeoutError(
+            f"{self._name} was expected to say that it is ready within {self._pace.patience:g} seconds; {found}.",
+            hint=hint + " Reset the board and try again.",
+        )
+
+    def _hopeless(self) -> McuSdkError:
+        """It was asked often enough."""
+        if self._refusal is not None:
+            try:
+                check_verdict(self._refusal, self._name)
+            except McuSdkError as error:
+                return error
+        whys = [f"{why} ({self._troubles.count(why)} times)" for why in dict.fromkeys(self._troubles)]
+        return RunError(
+            f"{self._name} was asked {self._sent} times and gave no whole answer: {', '.join(whys)}.",
+            hint="Check its power and its watchdog, the cable, and the baud rate.",
+        )

@@ -31,8 +31,9 @@ from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.render import LanguageModel, ProjectInputs, render_project
 from mcu_sdk.recipes.decoder import CompileOptions, compile_checkpoint
-from mcu_sdk.targets.protocol import EOT, Listener, Request, Transcript
+from mcu_sdk.targets.protocol import EOT, Listener, News, Request, Transcript
 
+NUMBER = 1
 LENGTH = 16
 PROMPT = (1, 5, 7)
 TOKENS = LENGTH - len(PROMPT) + 1  # to the cache's end
@@ -96,7 +97,7 @@ class Workshop:
         program = build(self._project, "host-debug").program
         finished = subprocess.run(
             [program],
-            input=request.encode() + bytes((EOT,)),
+            input=request.encode(NUMBER) + bytes((EOT,)),
             capture_output=True,
             env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"},
             timeout=60,
@@ -104,10 +105,9 @@ class Workshop:
         )
         said = finished.stderr.decode("utf-8", "replace")
         assert finished.returncode == 0 and not said, said
-        listener = Listener()
-        listener.feed(finished.stdout)
-        assert listener.done
-        transcript = listener.close()
+        listener = Listener(NUMBER)
+        assert listener.feed(finished.stdout)[-1] is News.ANSWERED
+        transcript = listener.transcript()
         assert transcript.verdict in ("ok", "error")
         return transcript
 

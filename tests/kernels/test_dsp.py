@@ -22,6 +22,8 @@ RUNTIME = (
     "platform/cortex_m/uart_cmsdk.cpp",
     "platform/cortex_m/counter_ticks.cpp",
     "platform/cortex_m/counter_cmsdk.cpp",
+    "runtime/answer.cpp",
+    "runtime/crc.cpp",
     "runtime/print.cpp",
 )
 BOARD = (

@@ -10,7 +10,8 @@ import pytest
 from mcu_sdk import resources
 from mcu_sdk.errors import PteError, RunError, TargetTimeoutError
 from mcu_sdk.npu.failures import FAILURES, driver_error
-from mcu_sdk.targets.protocol import Transcript, check_verdict
+from mcu_sdk.targets.protocol import Transcript
+from mcu_sdk.targets.verdict import check_verdict
 
 
 def test_every_word_of_the_driver_has_a_meaning_and_none_is_left_over() -> None:

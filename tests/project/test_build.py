@@ -19,6 +19,7 @@ from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.elf import forbidden_symbols, read_sizes, symbols
 from mcu_sdk.project.host_library import HostModel, made_up_inputs
 from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.targets.protocol import Listener, News, Request
 
 Inputs = Callable[..., ProjectInputs]
 OnHost = Callable[[Path, bytes], bytes]
@@ -86,6 +87,53 @@ def test_the_end_of_the_input_ends_the_program(tiny_project: Path, on_host: OnHo
 
 
 # ---- the console protocol
+
+
+def test_a_numbered_request_gets_a_numbered_answer_and_the_next_one_too(
+    tiny_project: Path, on_host: OnHost, on_qemu: OnQemu
+) -> None:
+    request = Request(ids=(1, 2, 3), tokens=2)
+    lines = request.encode(5) + b"half a line\x15@ping\n" + request.encode(2**32 - 1) + request.encode()
+    host = on_host(tiny_project / "build/host-debug/firmware", lines + EOT)
+    device = on_qemu(tiny_project / "build/release/firmware.elf", lines + EOT)[1]
+    for output in (host, device):
+        first, second = Listener(5), Listener(2**32 - 1)
+        assert first.feed(output) == [News.READY, News.STARTED, News.ANSWERED]
+        heard = [News.READY, News.OTHER, News.READY, News.STARTED, News.ANSWERED]
+        assert second.feed(output) == heard
+        assert first.transcript() == second.transcript() and len(first.transcript().ids) == 2
+        assert output.count(b"@mcu verdict=ok") == 3 and output.endswith(b"@mcu verdict=ok\n\x04")
+
+
+def test_a_refusal_of_a_numbered_request_is_numbered(tiny_project: Path, on_host: OnHost) -> None:
+    output = on_host(tiny_project / "build/host-debug/firmware", Request(ids=(16,)).encode(9) + EOT)
+    listener = Listener(9)
+    assert listener.feed(output)[-1] is News.ANSWERED
+    assert listener.transcript().facts == {"verdict": "error", "reason": "id_out_of_range"}
+
+
+def test_a_request_that_lost_a_byte_is_not_answered_as_if_it_were_whole(
+    tiny_project: Path, on_host: OnHost
+) -> None:
+    line = Request(ids=(1, 2), tokens=1).encode(77)
+    damaged = [line[:place] + line[place + 1 :] for place in range(1, len(line) - 1)]
+    damaged += [
+        line[:place] + bytes((line[place] ^ 2,)) + line[place + 1 :] for place in range(1, len(line) - 1)
+    ]
+    damaged += [line[: line.index(b" crc")] + b"\n", b"@run request=0 ids=1\n", b"@run request=4294967296\n"]
+    output = on_host(tiny_project / "build/host-debug/firmware", b"".join(damaged) + line + EOT)
+    before, answer = output.split(b"@mcu request=77\n")
+    assert b"request=" not in before and b"@mcu verdict=ok request=77 crc=" in answer
+    reasons = set(re.findall(rb"reason=(\w+)", before))
+    assert reasons <= {
+        b"bad_crc",
+        b"unknown_request",
+        b"unknown_key",
+        b"bad_request",
+        b"bad_number",
+        b"bad_ids",
+    }
+    assert before.count(b"verdict=ok") == 1  # request=0 is none
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,17 @@ from mcu_sdk.targets.process import run_process
 from mcu_sdk.targets.protocol import Request, Transcript
 
 REQUEST = Request(ids=(1, 2), tokens=2)
-PREAMBLE = "import os, sys, time\nsay = lambda t: (sys.stdout.write(t), sys.stdout.flush())\n"
-READY = 'say("\\n@mcu model=ab\\n@mcu ready=1\\n")\n'
-OK = 'say("\\n@mcu digest=01\\n@mcu verdict=ok\\n\\x04")\n'
+PREAMBLE = f"""
+import os, sys, time
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.targets.firmware import Firmware
+firmware = Firmware(lambda data: (sys.stdout.buffer.write(data), sys.stdout.flush()))
+def say(text):
+    firmware.write(text.encode())
+"""
+READY = 'say("\\n@mcu ready=1\\n")\n'
+TAKE = READY + "line = sys.stdin.readline()\nassert firmware.start(line)\n"
+OK = 'say("\\n@mcu model=ab\\n@mcu digest=01\\n")\nfirmware.end()\n'
 
 
 def simulate(script: str, *arguments: str, timeout: float = 20, request: Request = REQUEST) -> Transcript:
@@ -46,19 +54,15 @@ def wait_until_gone(pid: int) -> bool:
 
 
 def test_an_answer_is_returned_and_the_request_was_sent_with_an_end() -> None:
-    script = (
-        READY
-        + 'line = sys.stdin.readline()\nsay(line.strip()[1:])\nsay("|%d" % ord(sys.stdin.read(1)))\n'
-        + OK
-    )
+    script = TAKE + 'say(line.split(" ", 2)[2].rsplit(" ", 1)[0])\nsay("|%d" % ord(sys.stdin.read(1)))\n' + OK
     transcript = simulate(script)
-    assert transcript.text == REQUEST.encode().decode().strip()[1:] + "|4"
+    assert transcript.text == REQUEST.encode().decode().strip().removeprefix("@run ") + "|4"
     assert (transcript.digest, transcript.model) == ("01", "ab")
 
 
 def test_text_streams_while_the_simulator_runs() -> None:
     came: list[tuple[float, str]] = []
-    script = PREAMBLE + READY + 'say("first ")\ntime.sleep(0.7)\nsay("second")\n' + OK
+    script = PREAMBLE + TAKE + 'say("first ")\ntime.sleep(0.7)\nsay("second")\n' + OK
     run_process(
         [sys.executable, "-c", script],
         REQUEST,
@@ -72,24 +76,43 @@ def test_text_streams_while_the_simulator_runs() -> None:
 
 def test_a_simulator_that_dies_is_an_error_with_what_it_said() -> None:
     with pytest.raises(RunError, match=r"the fake ended with code 3 .*It said: oh . no such board") as caught:
-        simulate(READY + 'say("Once upon")\nsys.stderr.write("oh\\nno such board\\n")\nsys.exit(3)\n')
+        simulate(TAKE + 'say("Once upon")\nsys.stderr.write("oh\\nno such board\\n")\nsys.exit(3)\n')
     assert caught.value.exit_code == 7
 
 
 def test_a_simulator_that_crashes_names_the_signal() -> None:
     with pytest.raises(RunError, match="was ended by SIGABRT"):
-        simulate(READY + "os.abort()\n")
+        simulate(TAKE + "os.abort()\n")
 
 
 def test_an_end_without_a_verdict_is_an_error() -> None:
     with pytest.raises(RunError, match="without a verdict"):
-        simulate(READY + 'say("text\\x04")\n')
+        simulate(TAKE + 'say("text\\x04")\n')
+    with pytest.raises(RunError, match="without a verdict"):
+        simulate(TAKE + 'say("text")\nfirmware._crc ^= 1\nfirmware.end()\n')
     with pytest.raises(RunError, match="ended with code 0"):
         simulate("sys.stdout.buffer.write(bytes(range(256)) * 3)\n")
 
 
 def test_an_answer_counts_even_if_the_simulator_does_not_end_by_itself() -> None:
-    assert simulate(READY + OK + "time.sleep(60)\n").verdict == "ok"
+    assert simulate(TAKE + OK + "time.sleep(60)\n").verdict == "ok"
+
+
+def test_an_answer_to_another_request_is_none() -> None:
+    stale = 'say("@mcu request=1\\nold\\n@mcu digest=02\\n@mcu verdict=ok request=1 crc=00000000\\n\\x04")\n'
+    assert simulate("say('boot\\x04')\n" + TAKE.replace("line =", stale + "line =") + OK).text == ""
+    with pytest.raises(RunError, match="ended with code 0"):
+        simulate(READY + stale)
+
+
+def test_a_firmware_that_starts_again_is_not_waited_for() -> None:
+    with pytest.raises(RunError, match="started again"):
+        simulate(TAKE + 'say("Once")\n' + READY + "time.sleep(60)\n", timeout=50)
+
+
+def test_a_firmware_that_fails_before_it_reads_is_explained_at_once() -> None:
+    with pytest.raises(RunError, match=r"stack_overflow \(pc=00000010\)"):
+        simulate('say("@mcu verdict=error reason=stack_overflow pc=00000010\\n\\x04")\ntime.sleep(60)\n')
 
 
 def test_a_simulator_that_hangs_is_ended_with_all_its_children(tmp_path: Path) -> None:
@@ -120,7 +143,7 @@ def test_a_flood_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_flood_on_standard_error_does_not_block() -> None:
-    assert simulate('sys.stderr.write("x" * 1000000)\n' + READY + OK).verdict == "ok"
+    assert simulate('sys.stderr.write("x" * 1000000)\n' + TAKE + OK).verdict == "ok"
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -212,13 +235,14 @@ def test_the_fvps_command_line_reads_the_input_from_a_file(
     # A stand-in that answers with what it finds in that file, as the FVP's UART would get it.
     fake = tmp_path / "fvp"
     fake.write_text(
-        f"#!{sys.executable}\n{PREAMBLE}{READY}"
+        f"#!{sys.executable}\n{PREAMBLE}"
         "name = [a for a in sys.argv if 'in_file=' in a][0].split('=', 1)[1]\n"
-        "say(repr(open(name).read())[1:5] + str(sys.stdin.read()))\n" + OK
+        "line, end = open(name).read().split('\\n')\nfirmware.start(line)\n"
+        "say(line[:4] + repr(end) + sys.stdin.read())\n" + OK
     )
     fake.chmod(0o755)
     monkeypatch.setenv("MCU_SDK_FVP", str(fake))
-    assert fvp.run(board, tmp_path / "firmware.elf", REQUEST).text == "@run"
+    assert fvp.run(board, tmp_path / "firmware.elf", REQUEST).text == r"@run'\x04'"
     assert not [name for name in os.listdir(tmp_path) if name.startswith("mcu-sdk-")]
 
 

@@ -15,12 +15,15 @@ from mcu_sdk.targets.protocol import (
     Event,
     Fact,
     Listener,
+    News,
     Parser,
     Request,
     Text,
     Transcript,
-    check_verdict,
+    new_number,
 )
+from mcu_sdk.targets.verdict import check_verdict
+from tests.targets.firmware import Firmware, is_whole
 
 BOOT = b"\n@mcu model=ab12\n@mcu name=my model (2)\n@mcu ready=1\n"
 ANSWER = b"Hello\nthere\n@mcu tokens=2\n@mcu ids=5,6\n@mcu arena=1 kv_cache=2\n@mcu verdict=ok\n\x04"
@@ -166,27 +169,89 @@ def test_carriage_returns_do_not_become_part_of_values() -> None:
 
 # ---- listening
 
+NUMBER = 4711
 
-def listen(data: bytes, size: int = 1 << 16) -> tuple[Transcript, list[str]]:
+
+def said_by_firmware(text: bytes, facts: bytes = b"", number: int = NUMBER, verdict: bytes = b"ok") -> bytes:
+    """A whole answer."""
+    sent = bytearray()
+    firmware = Firmware(sent.extend)
+    assert firmware.start(Request(ids=(1,)).encode(number))
+    firmware.write(text + (b"\n" if text else b"") + facts)
+    firmware.end(verdict)
+    return bytes(sent)
+
+
+WHOLE = said_by_firmware(b"Hello\nthere", b"@mcu tokens=2\n@mcu model=ab12\n@mcu ids=5,6\n")
+
+
+def listen(data: bytes, size: int = 1 << 16) -> tuple[Transcript, list[str], list[News]]:
     said: list[str] = []
-    listener = Listener(said.append)
+    listener = Listener(NUMBER, said.append)
+    news: list[News] = []
     for begin in range(0, len(data), size):
-        listener.feed(data[begin : begin + size])
-    return listener.close(), said
+        news += listener.feed(data[begin : begin + size])
+        if News.ANSWERED in news:
+            break
+    return listener.transcript(), said, news
 
 
-def test_a_transcript_has_text_and_facts() -> None:
-    transcript, said = listen(BOOT + ANSWER, size=1)
+def test_numbers_and_crcs_are_in_the_request_line() -> None:
+    line = Request(ids=(12, 7), tokens=3).encode(NUMBER)
+    assert line.startswith(b"@run request=4711 tokens=3 ") and is_whole(line)
+    assert not is_whole(line.replace(b"12,7", b"2,7"))
+    with pytest.raises(UsageError, match="number"):
+        Request(ids=(1,)).encode(0)
+    assert len({new_number() for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+def test_a_transcript_has_text_and_facts(size: int) -> None:
+    transcript, said, news = listen(BOOT + WHOLE, size)
+    assert news == [News.READY, News.STARTED, News.ANSWERED]
     assert transcript.text == "".join(said) == "Hello\nthere"
     assert (transcript.verdict, transcript.model, transcript.ids) == ("ok", "ab12", (5, 6))
     assert transcript.number("tokens") == 2 and transcript.number("name") is None
+    assert "request" not in transcript.facts and "crc" not in transcript.facts
     assert check_verdict(transcript, "a test") is transcript
 
 
-def test_what_comes_before_ready_is_not_the_models_text() -> None:
-    transcript, said = listen(b"boot loader 1.0\n\x04" + BOOT + ANSWER + b"after the end")
-    assert transcript.text == "Hello\nthere"
-    assert "".join(said) == transcript.text
+def test_what_comes_before_and_behind_is_not_the_answer() -> None:
+    earlier = said_by_firmware(b"old", b"@mcu digest=01\n", number=NUMBER + 1)
+    noise = b"boot loader 1.0\n\x04\x00\xff@mcu verdict=ok\n\x04"
+    transcript, said, news = listen(earlier[9:] + noise + BOOT + earlier + WHOLE + b"after the end")
+    assert transcript.text == "Hello\nthere" == "".join(said)
+    assert transcript.digest is None and news[-1] is News.ANSWERED
+    assert news.count(News.OTHER) == 2
+
+
+def test_a_verdict_without_a_number_is_a_complaint() -> None:
+    listener = Listener(NUMBER)
+    said = b"@mcu npu_status=0x0\n@mcu verdict=error reason=bus_fault\n\x04"
+    assert listener.feed(BOOT + said) == [News.READY, News.OTHER]
+    assert listener.complaint == Transcript(
+        "", {"npu_status": "0x0", "verdict": "error", "reason": "bus_fault"}
+    )
+
+
+def test_every_lost_and_every_changed_byte_is_noticed() -> None:
+    """None of them may give another answer; what is not noticed at once must not be an end."""
+    right = listen(WHOLE)[0]
+    for place in range(len(WHOLE)):
+        for changed in (b"", b"\x04", bytes((WHOLE[place] ^ 1,))):
+            transcript, _, news = listen(WHOLE[:place] + changed + WHOLE[place + 1 :])
+            assert News.ANSWERED not in news or transcript == right, (place, changed)
+
+
+def test_an_answer_that_begins_again_counts_from_there() -> None:
+    cut = WHOLE[: WHOLE.index(b"there")]
+    transcript, said, news = listen(cut + BOOT + WHOLE)
+    assert news == [News.STARTED, News.READY, News.STARTED, News.ANSWERED]
+    assert transcript.text == "Hello\nthere" and "".join(said) == "Hello\n\nHello\nthere"
+
+
+def test_a_line_that_changes_line_ends_changes_no_answer() -> None:
+    assert listen(WHOLE.replace(b"\n", b"\r\n"))[2][-1] is News.ANSWERED
 
 
 @given(
@@ -196,13 +261,12 @@ def test_what_comes_before_ready_is_not_the_models_text() -> None:
 def test_text_survives_in_any_encoding_length(text: str, size: int) -> None:
     if "@mcu " in text:
         return
-    end = "\n" if text else ""
-    transcript, said = listen(BOOT + (text + end).encode() + b"@mcu verdict=ok\n\x04", size)
+    transcript, said, _ = listen(BOOT + said_by_firmware(text.encode()), size)
     assert transcript.text == "".join(said) == text
 
 
 def test_bytes_that_are_no_utf8_are_replaced() -> None:
-    assert listen(BOOT + b"a\xffb\xe2\x82\n@mcu verdict=ok\n\x04")[0].text == "a�b�"
+    assert listen(said_by_firmware(b"a\xffb\xe2\x82"))[0].text == "a�b�"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@
 #include "platform/cortex_m/stack.h"
 #include "platform/cortex_m/uart.h"
 #include "platform/platform.h"
+#include "runtime/answer.h"
 #include "runtime/print.h"
 
 int main();
@@ -117,7 +118,7 @@ void report_fault(const uint32_t* frame) {
     print_register(" hfsr=", device_register(kHfsr));
     if (why & 1u << 15) print_register(" address=", device_register(kBfar));
     if (why & 1u << 7) print_register(" address=", device_register(kMmfar));
-    print_text("\n\x04");
+    answer_end();
     platform_exit(1);
 }
 

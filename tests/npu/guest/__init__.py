@@ -45,6 +45,8 @@ SOURCES = (
     "drivers/ethos_u/ethos_u.cpp",
     "drivers/ethos_u/ethos_u_run.cpp",
     "drivers/ethos_u/ethos_u_failed.cpp",
+    "runtime/answer.cpp",
+    "runtime/crc.cpp",
     "runtime/print.cpp",
 )
 FLAGS = (

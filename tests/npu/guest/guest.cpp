@@ -1,7 +1,7 @@
 // A firmware around the NPU's driver, for QEMU and for the host: runs the command block that a request names, as often
 // as it says, and prints a checksum of the scratch after each run. Blocks come from blocks.h, which the test writes.
 //
-// The request is `@run steps=COUNT seed=BLOCK`. From kFirstMischief on a "block" is what a broken firmware does.
+// The request is `@run request=NUMBER steps=COUNT seed=BLOCK`. From kFirstMischief on a "block" is what a broken firmware does.
 #include <stdint.h>
 
 #include "blocks.h"
@@ -11,6 +11,7 @@
 #include "platform/cortex_m/uart.h"
 #endif
 #include "platform/platform.h"
+#include "runtime/answer.h"
 #include "runtime/console.h"
 #include "runtime/print.h"
 
@@ -82,14 +83,15 @@ void misbehave(uint32_t kind) {
 
 void console_fail(const char* reason) {
     print_fact("reason", reason);
-    print_fact("verdict", "error");
-    platform_write("\x04", 1);
+    print_text("@mcu verdict=error");
+    answer_end();
 }
 
 int main() {
     print_text("\n@mcu ready=1\n");
     char line[128];
     read_line(line, sizeof line);
+    answer_start(number_after(line, 't'));  // "request="
     const uint32_t steps = number_after(line, 's');  // "steps=": the last letter before the sign
     const uint32_t which = number_after(line, 'd');  // "seed="
     for (uint32_t i = 0; i < steps; ++i) {
@@ -99,8 +101,8 @@ int main() {
             misbehave(which);
         }
     }
-    print_fact("verdict", "ok");
-    platform_write("\x04", 1);
+    print_text("@mcu verdict=ok");
+    answer_end();
     platform_exit(0);
 }
 

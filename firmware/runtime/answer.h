@@ -1,0 +1,17 @@
+// What makes an answer recognizable: the number of the request that it belongs to, and a CRC-32 of its bytes.
+//
+// A serial line may lose bytes, and may still hold what an earlier run was told. So a request of the SDK carries a
+// number, which its answer repeats, and both carry a CRC (docs/run-protocol.md). To a request without a number, as a
+// person types it, the answer has neither.
+#pragma once
+
+#include <stdint.h>
+
+// Says that the request `number` was taken and that its answer begins; 0: it has none, nothing is said.
+void answer_start(uint32_t number);
+
+// Writes to the console, and counts the bytes in. All that print.h prints comes through here.
+void answer_write(const char* bytes, int32_t count);
+
+// Ends the line of the verdict, with number and CRC, and the answer.
+void answer_end();

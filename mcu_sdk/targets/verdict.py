@@ -1,0 +1,80 @@
+"""What the end of an answer means to the user."""
+
+from __future__ import annotations
+
+from mcu_sdk.errors import McuSdkError, RunError, TextError, UsageError
+from mcu_sdk.npu.failures import driver_error
+from mcu_sdk.targets.protocol import Transcript
+
+_REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
+    "text_not_encodable": (
+        TextError,
+        "the tokenizer cannot encode the prompt",
+        "Give it as token ids (--ids).",
+    ),
+    "no_tokenizer": (TextError, "the project has no tokenizer", "Give the prompt as token ids (--ids)."),
+    "prompt_too_long": (UsageError, "the prompt is longer than the model's cache", "Give a shorter prompt."),
+    "line_too_long": (UsageError, "the request is longer than its line buffer", "Give a shorter prompt."),
+    "empty_prompt": (UsageError, "the prompt has no tokens", "Give at least one character or token id."),
+    "id_out_of_range": (
+        UsageError,
+        "a token id is not in the vocabulary",
+        "`mcu-sdk inspect` shows its size.",
+    ),
+    "steps_expected": (
+        UsageError,
+        "the model takes tensors, not a prompt",
+        "Leave the prompt out; use --steps.",
+    ),
+    "not_a_language_model": (
+        UsageError,
+        "the model takes tensors, not a prompt",
+        "Leave the prompt out; use --steps.",
+    ),
+    "steps_for_a_language_model": (
+        UsageError,
+        "the model is a language model",
+        "Use --prompt or --ids, not --steps.",
+    ),
+    **dict.fromkeys(
+        ("unknown_key", "unknown_request", "bad_crc"),
+        (
+            RunError,
+            "it does not understand it, so it is of another version, or the line loses bytes",
+            "Regenerate, build and flash the project; at a serial port try a lower baud rate.",
+        ),
+    ),
+}
+"""What a firmware's `verdict=error reason=...` means to the user."""
+
+
+def check_verdict(transcript: Transcript, target: str) -> Transcript:
+    """The transcript, if its verdict is "ok".
+
+    Raises RunError without a verdict or with an unknown complaint, UsageError or TextError where the firmware
+    refused the request, and what FAILURES says where the NPU failed.
+    """
+    if transcript.verdict == "ok":
+        return transcript
+    if transcript.verdict is None:
+        raise RunError(
+            f"The run on {target} ended without a verdict line (`@mcu verdict=ok` was expected).",
+            hint="The firmware died or is another one than this project's: build again and look at what it printed.",
+        )
+    reason = transcript.facts.get("reason", "unknown")
+    if reason in _REASONS:
+        kind, meaning, hint = _REASONS[reason]
+        raise kind(f"The firmware on {target} refused the request: {meaning} ({reason}).", hint=hint)
+    details = ", ".join(f"{key}={value}" for key, value in transcript.facts.items() if key not in _ORDINARY)
+    npu = driver_error(reason, target, details)
+    if npu is not None:
+        raise npu
+    raise RunError(
+        f"The firmware on {target} failed: {reason}" + (f" ({details})." if details else "."),
+        hint="docs/run-protocol.md lists the reasons.",
+    )
+
+
+_ORDINARY = frozenset(
+    {"model", "name", "board", "arena", "kv_cache", "counter", "ready", "verdict", "reason"}
+)
