@@ -1,6 +1,6 @@
 """Measure every case in QEMU, compare with the committed baseline, and write the results.
 
-python -m benchmarks                    all cases, and how the cost grows (or: make bench)
+python -m benchmarks                    all cases, how the cost grows, and what the SDK itself takes (or: make bench)
 python -m benchmarks A B                these cases only
 python -m benchmarks --baseline         make the figures the new baseline (or: make bench-baseline)
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import document, growth, measure, plots, profiles, results, tables
+from benchmarks import document, durations, growth, measure, plots, profiles, results, tables
 from benchmarks.cases import CASES, Case
 from benchmarks.reference import load_reference
 from mcu_sdk.console import quiet_libraries, set_quiet
@@ -30,8 +30,8 @@ GROWTH_PLOT = ROOT / "docs" / "images" / "growth.svg"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0; 1 when a figure is worse than the baseline by more than results.TOLERANCE, or when a cost grows
-    faster than its arithmetic."""
+    """Exit code 0; 1 when a figure is worse than the baseline by more than results.TOLERANCES, when a cost grows faster
+    than its arithmetic, or when a command takes more than its bar."""
     options = _parse(arguments)
     set_quiet(not options.verbose)
     os.environ.setdefault("MCU_SDK_CACHE", str(WORK / "cache"))
@@ -39,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with quiet_libraries():
             status = run(cases, new_baseline=options.baseline, profile=not options.no_profile)
-            return status if options.cases or options.no_growth else max(status, run_growth())
+            if not options.cases and not options.no_growth:
+                status = max(status, run_growth())
+            if not options.cases and not options.no_durations:
+                status = max(status, run_durations())
+            return status
     except McuSdkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -53,6 +57,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--baseline", action="store_true", help="make the figures the new baseline")
     parser.add_argument("--no-profile", action="store_true", help="leave the tables by operator out")
     parser.add_argument("--no-growth", action="store_true", help="leave the growth of the cost out")
+    parser.add_argument("--no-durations", action="store_true", help="leave the SDK's own processor time out")
     parser.add_argument("--verbose", action="store_true", help="show each step")
     return parser.parse_args(arguments)
 
@@ -99,6 +104,22 @@ def run_growth() -> int:
     for text in complaints:
         console.print(f"grows faster than its arithmetic: {text}", style="red")
     return 1 if complaints else 0
+
+
+def run_durations() -> int:
+    """Measure what the SDK itself takes, as ratios; 1 if one is over its bar."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+
+    def report(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    found = durations.measure_commands(WORK / "durations", report)
+    found += durations.measure_simulated_npu(report)
+    console.print(tables.durations_table(found))
+    slow = [one for one in found if not one.met]
+    for one in slow:
+        console.print(f"slower than its bar: {one.name}, {one.ratio:.2f} times {one.unit}", style="red")
+    return 1 if slow else 0
 
 
 def _in_order(figures: Mapping[str, results.Figures]) -> dict[str, results.Figures]:

@@ -89,7 +89,7 @@ def _llama(hidden: int, layers: int) -> Llama:
 
 def plot_growth(series: Sequence[Series], path: Path) -> None:
     """Counts and arithmetic of each series, both axes logarithmic: no line may be steeper than the one below it."""
-    from benchmarks.plots import new_figure, save
+    from benchmarks.plots import new_figure, number_logarithmic, save
 
     figure, axes = new_figure(len(series), width=11.0, height=3.2)
     for axis, one in zip(axes, series, strict=True):
@@ -99,6 +99,7 @@ def plot_growth(series: Sequence[Series], path: Path) -> None:
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
         axis.set_xticks(sizes, [str(size) for size in sizes])
+        number_logarithmic(axis.yaxis)
         axis.minorticks_off()
         axis.set_xlabel(one.name)
     axes[0].set_ylabel("per step")

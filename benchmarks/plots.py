@@ -41,6 +41,14 @@ def save(figure: Any, path: Path) -> None:
     pyplot.close(figure)
 
 
+def number_logarithmic(axis: Any) -> None:
+    """Numbers at 1, 2 and 5 of every decade: an axis that spans less than a decade has some, too."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
 def plot_figures(latest: Mapping[str, Figures], reference: Reference, path: Path) -> None:
     """Instructions of each case beside the ideal and the stock runtime, on a logarithmic scale."""
     figure, (axis,) = new_figure(1)
@@ -57,6 +65,7 @@ def plot_figures(latest: Mapping[str, Figures], reference: Reference, path: Path
         positions = [place + (index - (len(bars) - 1) / 2) * width for place, _ in known]
         axis.bar(positions, [value for _, value in known], width, label=label, zorder=2)
     axis.set_yscale("log")
+    number_logarithmic(axis.yaxis)
     axis.set_xticks(range(len(cases)), cases)
     axis.set_ylabel("instructions per step")
     figure.legend(ncols=len(bars), loc="outside upper center", fontsize=8)

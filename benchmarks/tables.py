@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from benchmarks.durations import Duration
 from benchmarks.growth import Series
 from benchmarks.reference import Reference
 from benchmarks.results import Figures
@@ -93,6 +94,26 @@ def growth_table(series: Sequence[Series]) -> Table:
             )
             before = point
         table.add_section()
+    return table
+
+
+def durations_table(durations: Sequence[Duration]) -> Table:
+    """A row for each: seconds of processor time here and now, those of its unit, and the ratio beside its bar."""
+    table = Table(title="processor time of the SDK itself")
+    table.add_column("what")
+    table.add_column("against")
+    for name in ("seconds", "unit", "ratio", "bar"):
+        table.add_column(name, justify="right")
+    for one in durations:
+        color = "green" if one.met else "red"
+        table.add_row(
+            one.name,
+            one.unit,
+            f"{one.seconds:.3f}",
+            f"{one.unit_seconds:.3f}",
+            f"{one.ratio:.2f}",
+            f"[{color}]{one.bar:g}[/]",
+        )
     return table
 
 

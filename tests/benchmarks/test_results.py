@@ -20,16 +20,16 @@ from mcu_sdk.project.profile import Cost
 FIGURES = Figures(100_000, 200_000, 3_000, 4_000, 50_000)
 
 
-def test_two_percent_are_borne_and_no_more() -> None:
-    at_the_limit = replace(FIGURES, instructions_first=102_000, ram_bytes=3_060)
+def test_half_a_percent_is_borne_and_no_more() -> None:
+    at_the_limit = replace(FIGURES, instructions_first=100_500, ram_bytes=3_015, code_bytes=4_040)
     assert compare({"A": FIGURES}, {"A": at_the_limit}) == []
-    over = replace(FIGURES, instructions_last=204_001, code_bytes=4_081)
+    over = replace(FIGURES, instructions_last=201_001, code_bytes=4_041)
     found = compare({"A": FIGURES}, {"A": over, "new": FIGURES})
     assert [(w.case, w.figure, w.before, w.now) for w in found] == [
-        ("A", "instructions_last", 200_000, 204_001),
-        ("A", "code_bytes", 4_000, 4_081),
+        ("A", "instructions_last", 200_000, 201_001),
+        ("A", "code_bytes", 4_000, 4_041),
     ]
-    assert str(found[0]) == "A: instructions_last went from 200,000 to 204,001 (+2.0 %)"
+    assert str(found[0]) == "A: instructions_last went from 200,000 to 201,001 (+0.5 %)"
     assert compare({"A": FIGURES}, {"A": replace(FIGURES, ideal_instructions=60_000)}) == []
 
 

@@ -6,7 +6,6 @@ stream was compiled from; PyTorch executes the quantized graph that the TOSA gra
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,10 +30,6 @@ from mcu_sdk.targets.protocol import Request, Transcript
 TARGET = "ethos-u55-128"
 CACHE_LENGTH = 64
 PROMPT, TOKENS = "ROMEO:", 50
-SECONDS_TO_GENERATE = 240
-"""Processor time with an empty cache, while other tests share the caches and the memory: with the machine to itself it
-takes 75 s of that, and 82 s by the clock (the bar is 120)."""
-
 Exchange = tuple[list[bytes], list[bytes]]
 """A delegate's inputs and outputs."""
 
@@ -56,10 +51,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Generated:
         target=TARGET,
         use_cache=False,
     )
-    began = time.process_time()
-    result = generate(request)
-    assert time.process_time() - began < SECONDS_TO_GENERATE
-    return result
+    return generate(request)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import random
 import shutil
 import struct
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -37,8 +36,6 @@ NUMBER = 1
 LENGTH = 16
 PROMPT = (1, 5, 7)
 TOKENS = LENGTH - len(PROMPT) + 1  # to the cache's end
-SECONDS_EACH = 1.0
-"""To read and compile one file of 120 KB; a healthy one takes 10 ms."""
 
 OPTIONS = [
     pytest.param(CompileOptions(LENGTH, "dynamic", "calibrated"), id="dynamic-calibrated"),
@@ -62,8 +59,7 @@ class Compiled:
 
 
 def compile_pte(data: bytes) -> Compiled | None:
-    """None if the file is refused. Any other exception, and whatever is slow, fails the test."""
-    began = time.monotonic()
+    """None if the file is refused. Any other exception fails the test."""
     try:
         pte = read_pte(data)
         plan = compile_plan(pte)
@@ -71,8 +67,6 @@ def compile_pte(data: bytes) -> Compiled | None:
     except McuSdkError as error:
         assert error.exit_code == 3 and str(error).isprintable()
         return None
-    finally:
-        assert time.monotonic() - began < SECONDS_EACH
 
 
 class Workshop:

@@ -137,11 +137,9 @@ ERRORS: dict[str, tuple[type[McuSdkError], str]] = {
 @pytest.mark.parametrize("block", ERRORS)
 def test_an_error_reaches_the_user_as_what_it_is(programs: dict[str, Path], kind: str, block: str) -> None:
     expected, words = ERRORS[block]
-    begin = time.monotonic()
     with pytest.raises(expected, match=words) as caught:
         run(kind, programs[kind], block)
-    assert type(caught.value) is expected
-    assert time.monotonic() - begin < 15, "not by a time-out"
+    assert type(caught.value) is expected  # and no TargetTimeoutError
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,10 +199,8 @@ def test_a_board_s_firmware_finds_no_npu_in_plain_qemu(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", ["long", "hang"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_time_out_ends_both_sides(programs: dict[str, Path], kind: str, block: str) -> None:
-    begin = time.monotonic()
     with pytest.raises(TargetTimeoutError):
         run(kind, programs[kind], block, timeout=1)
-    assert time.monotonic() - begin < 6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -212,10 +208,8 @@ def test_a_firmware_that_is_killed_in_a_run_is_an_error(programs: dict[str, Path
     def kill_later(process: int) -> None:
         threading.Timer(RUNNING, lambda: os.kill(process, signal.SIGKILL)).start()
 
-    begin = time.monotonic()
     with pytest.raises(RunError, match="was ended by SIGKILL"):
         run(kind, programs[kind], "long", under_way=kill_later)
-    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.parametrize("block", ["long", "hang"])
