@@ -25,7 +25,8 @@ from mcu_sdk.project.profile import Cost, to_table
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "benchmarks"
 PLOT = ROOT / "docs" / "images" / "benchmarks.svg"
-PAGE = ROOT / "docs" / "performance.md"
+DOCS, README = ROOT / "docs", ROOT / "README.md"
+PAGE = DOCS / "performance.md"
 GROWTH_PLOT = ROOT / "docs" / "images" / "growth.svg"
 
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not options.cases and not options.no_growth:
                 status = max(status, run_growth())
             if not options.cases and not options.no_durations:
-                status = max(status, run_durations())
+                status = max(status, run_durations(new_baseline=options.baseline))
             return status
     except McuSdkError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -82,9 +83,12 @@ def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> i
     if len(latest) == len(CASES):
         plots.plot_figures(latest, reference, PLOT)
     if new_baseline:
-        known = {**baseline, **latest}
+        known = _in_order({**baseline, **latest})
         results.write(results.BASELINE, known)
-        document.replace_block(PAGE, "figures", document.figures_markdown(_in_order(known), reference))
+        document.replace_block(PAGE, "figures", document.figures_markdown(known, reference))
+        document.replace_block(README, "figures", document.against_stock_markdown(known, reference))
+        document.replace_block(DOCS / "int4.md", "figures", document.int4_markdown(known))
+        document.replace_block(DOCS / "size.md", "memory", document.memory_markdown(known, reference))
         if "B" in profiled:
             document.replace_block(PAGE, "profile", document.profile_markdown(profiled["B"]))
         return 0
@@ -106,7 +110,7 @@ def run_growth() -> int:
     return 1 if complaints else 0
 
 
-def run_durations() -> int:
+def run_durations(*, new_baseline: bool) -> int:
     """Measure what the SDK itself takes, as ratios; 1 if one is over its bar."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
@@ -116,6 +120,8 @@ def run_durations() -> int:
     found = durations.measure_commands(WORK / "durations", report)
     found += durations.measure_simulated_npu(report)
     console.print(tables.durations_table(found))
+    if new_baseline:
+        document.replace_block(PAGE, "durations", document.durations_markdown(found))
     slow = [one for one in found if not one.met]
     for one in slow:
         console.print(f"slower than its bar: {one.name}, {one.ratio:.2f} times {one.unit}", style="red")

@@ -7,6 +7,9 @@ from typing import Literal
 
 Source = Literal["llama", "bundled", "mlp"]
 
+BOARD = "corstone-300"
+"""A Cortex-M55, with Helium; the bounds of planning/ideal.py are meant for it."""
+
 FIRST_POSITION = 7
 """The position of a language model's first figure: the stock runtime was measured there, too."""
 
@@ -24,12 +27,14 @@ class Llama:
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table. `cache` is in positions; 0 for a model without a cache."""
+    """One row of the table. `cache` is in positions; 0 for a model without a cache. `weights`: of a decoder's linears."""
 
     name: str
     title: str
     cache: int = 0
     llama: Llama | None = None
+    board: str = BOARD
+    weights: Literal["int8", "int4"] = "int8"
 
     @property
     def source(self) -> Source:
@@ -50,4 +55,15 @@ BUNDLED = tuple(
     Case(f"bundled-{length}", f"the bundled model, cache {length}", length) for length in (64, 128, 256, 512)
 )
 
-CASES = {case.name: case for case in (CASE_A, CASE_B, CASE_C, *BUNDLED)}
+INT4 = (
+    Case("B-int4", "case B with int4 weights", 128, CASE_B.llama, weights="int4"),
+    Case("bundled-512-int4", "the bundled model with int4 weights, cache 512", 512, weights="int4"),
+)
+OTHER_CORES = (
+    Case("B-m4", "case B on a Cortex-M4", 128, CASE_B.llama, "mps2-an386"),
+    Case("B-m7", "case B on a Cortex-M7", 128, CASE_B.llama, "mps2-an500"),
+    Case("bundled-64-m4", "the bundled model on a Cortex-M4, cache 64", 64, board="mps2-an386"),
+    Case("bundled-64-m4-int4", "the same with int4 weights", 64, board="mps2-an386", weights="int4"),
+)
+
+CASES = {case.name: case for case in (CASE_A, CASE_B, CASE_C, *BUNDLED, *INT4, *OTHER_CORES)}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.cases import CASES
+from benchmarks.durations import Duration
 from benchmarks.reference import Reference
 from benchmarks.results import Figures
 from mcu_sdk.errors import UsageError
@@ -23,10 +24,62 @@ def figures_markdown(figures: Mapping[str, Figures], reference: Reference) -> st
         stock = reference.stock.get(name, {}).get("instructions")
         against = f"{stock:,} | {stock / now.instructions_first:.1f}" if stock else " | "
         lines.append(
-            f"| {name} | {CASES[name].title} | {now.ideal_instructions:,} | {now.instructions_first:,} | "
+            f"| {name} | {CASES[name].title} | {_known(now.ideal_instructions)} | {now.instructions_first:,} | "
             f"{now.instructions_last:,} | {against} | {now.ram_bytes:,} | {now.code_bytes:,} |"
         )
     return "\n".join(lines)
+
+
+def against_stock_markdown(figures: Mapping[str, Figures], reference: Reference) -> str:
+    """The README's table: the cases that the stock runtime was measured with."""
+    lines = ["| case | ours | stock | |", "|---|---:|---:|---:|"]
+    for name, now in figures.items():
+        stock = reference.stock.get(name, {}).get("instructions")
+        if stock is not None:
+            times = f"{stock / now.instructions_first:.1f} x"
+            lines.append(f"| {CASES[name].title} | {now.instructions_first:,} | {stock:,} | {times} |")
+    return "\n".join(lines)
+
+
+def int4_markdown(figures: Mapping[str, Figures]) -> str:
+    """What int4 weights change: a row for each pair of cases."""
+    lines = [
+        "| case | .pte, bytes | | code, bytes | | RAM, bytes | | instructions at position 7 | |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| | int8 | int4 | int8 | int4 | int8 | int4 | int8 | int4 |",
+    ]
+    for name, now in figures.items():
+        before = figures.get(name.removesuffix("-int4"))
+        if not name.endswith("-int4") or before is None:
+            continue
+        cells = [
+            f"{getattr(one, figure):,}"
+            for figure in ("pte_bytes", "code_bytes", "ram_bytes", "instructions_first")
+            for one in (before, now)
+        ]
+        lines.append(f"| {CASES[name.removesuffix('-int4')].title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def memory_markdown(figures: Mapping[str, Figures], reference: Reference) -> str:
+    """RAM of the cases that have a bar for it."""
+    lines = ["| case | RAM, bytes | bar |", "|---|---:|---:|"]
+    for name, now in figures.items():
+        bar = reference.goal.get(name, {}).get("ram_bytes")
+        if bar is not None:
+            lines.append(f"| {name} | {now.ram_bytes:,} | {bar:,} |")
+    return "\n".join(lines)
+
+
+def durations_markdown(durations: Sequence[Duration]) -> str:
+    """Ratios of processor time; seconds would be those of one machine."""
+    lines = ["| what | against | ratio | bar |", "|---|---|---:|---:|"]
+    lines += [f"| {one.name} | {one.unit} | {one.ratio:.2f} | {one.bar:g} |" for one in durations]
+    return "\n".join(lines)
+
+
+def _known(value: int) -> str:
+    return f"{value:,}" if value else ""
 
 
 def profile_markdown(rows: Sequence[Cost]) -> str:

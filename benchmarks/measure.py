@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import models
-from benchmarks.cases import Case
+from benchmarks.cases import BOARD, Case
 from benchmarks.results import Figures
 from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import RunError
@@ -22,7 +22,6 @@ from mcu_sdk.recipes.decoder import CompileOptions
 from mcu_sdk.targets import qemu
 from mcu_sdk.targets.protocol import Request, Transcript
 
-BOARD = "corstone-300"
 MACS_PER_IDEAL_INSTRUCTION = 8
 """One 16-byte load and one 16-lane multiply-accumulate for 16 MACs."""
 
@@ -44,8 +43,8 @@ def prepare(case: Case, folder: Path) -> Built:
     project = folder / case.name
     shutil.rmtree(project / "app", ignore_errors=True)  # the user's part, which nobody changed: take it fresh
     request = GenerateRequest(
-        board=BOARD,
-        compile_options=CompileOptions(cache_length=case.cache or None),
+        board=case.board,
+        compile_options=CompileOptions(cache_length=case.cache or None, weights=case.weights),
         model=str(models.llama_checkpoint(case.llama, case.cache, folder / "models")) if case.llama else None,
         pte=models.multilayer_perceptron_pte(folder / "models") if case.source == "mlp" else None,
         output=project,
@@ -60,7 +59,7 @@ def prepare(case: Case, folder: Path) -> Built:
 
 def run_to(built: Built, position: int, program: Path | None = None) -> Transcript:
     """Run up to and including the step at `position`; `instructions_last` is that step's count."""
-    board = load_board(BOARD)
+    board = load_board(built.case.board)
     if built.case.cache:
         request = Request(ids=token_ids(built.vocabulary, position + 1), tokens=1)
     else:
@@ -86,14 +85,16 @@ def step_instructions(built: Built, position: int) -> int:
 
 
 def figures(built: Built, positions: Sequence[int] | None = None) -> Figures:
-    """The case's five figures."""
+    """The case's figures. The bound of its products is known for Helium with int8 weights, else 0."""
     first, last = positions or built.case.positions
+    bounded = built.case.board == BOARD and built.case.weights == "int8"
     return Figures(
         instructions_first=step_instructions(built, first),
         instructions_last=step_instructions(built, last),
         ram_bytes=built.sizes.ram,
         code_bytes=built.sizes.code,
-        ideal_instructions=plan_macs(built.plan) // MACS_PER_IDEAL_INSTRUCTION,
+        ideal_instructions=plan_macs(built.plan) // MACS_PER_IDEAL_INSTRUCTION if bounded else 0,
+        pte_bytes=built.plan.model_bytes,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.measure import BOARD, Built, run_to
+from benchmarks.measure import Built, run_to
 from mcu_sdk.planning.ideal import MACS_PER_INSTRUCTION, PRODUCTS
 from mcu_sdk.project import profile
 from mcu_sdk.project.build import build
@@ -19,7 +19,7 @@ LARGE_GOAL = 1.2
 
 def profile_case(built: Built, position: int) -> list[profile.Cost]:
     """One row for each call of the step at `position`; also kept as profile.json beside the project's build."""
-    twin, plan = profile.make_profiled(open_project(built.project, BOARD))
+    twin, plan = profile.make_profiled(open_project(built.project, built.case.board))
     program = build(twin).program
     transcript = run_to(built, position, program)
     rows = profile.costs(plan, transcript.profile, position)

@@ -22,13 +22,15 @@ change of the source that is none of the speed's business may still move a few i
 @dataclass(frozen=True)
 class Figures:
     """One case. Instructions of one step at the case's two positions; bytes of RAM with the reserved stack, and of
-    code and tables without the .pte; the instructions that the case's products need at the least."""
+    code and tables without the .pte; the instructions that the case's products need at the least, 0 where that is not
+    known; bytes of the .pte."""
 
     instructions_first: int
     instructions_last: int
     ram_bytes: int
     code_bytes: int
     ideal_instructions: int
+    pte_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def read(path: Path) -> dict[str, Figures]:
         }
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{path.name} should hold the five figures of each case; it does not: {error}.",
+            f"{path.name} should hold the figures of each case; it does not: {error}.",
             hint="Write it again: make bench-baseline.",
         ) from error
 

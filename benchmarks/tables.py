@@ -36,7 +36,7 @@ def instructions_table(
         stock, goal = reference.stock.get(case, {}), reference.goal.get(case, {})
         table.add_row(
             case,
-            f"{now.ideal_instructions:,}",
+            _number(now.ideal_instructions or None),
             f"{now.instructions_first:,}",
             _ratio(now.instructions_first, now.ideal_instructions),
             _change(before.instructions_first if before else None, now.instructions_first),

@@ -48,7 +48,7 @@ def test_figures_survive_the_file(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "baseline.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match="five figures"):
+    with pytest.raises(UsageError, match="figures of each case"):
         results.read(path)
 
 
