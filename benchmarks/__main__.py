@@ -88,6 +88,7 @@ def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> i
         document.replace_block(PAGE, "figures", document.figures_markdown(known, reference))
         document.replace_block(README, "figures", document.against_stock_markdown(known, reference))
         document.replace_block(DOCS / "int4.md", "figures", document.int4_markdown(known))
+        document.replace_block(DOCS / "size.md", "size", document.size_markdown(known))
         document.replace_block(DOCS / "size.md", "memory", document.memory_markdown(known, reference))
         if "B" in profiled:
             document.replace_block(PAGE, "profile", document.profile_markdown(profiled["B"]))

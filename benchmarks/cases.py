@@ -27,7 +27,8 @@ class Llama:
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table. `cache` is in positions; 0 for a model without a cache. `weights`: of a decoder's linears."""
+    """One row of the table. `cache` is in positions; 0 for a model without a cache. `weights` and
+    `optimize` are generate's options."""
 
     name: str
     title: str
@@ -35,6 +36,7 @@ class Case:
     llama: Llama | None = None
     board: str = BOARD
     weights: Literal["int8", "int4"] = "int8"
+    optimize: Literal["speed", "size"] = "speed"
 
     @property
     def source(self) -> Source:
@@ -55,6 +57,7 @@ BUNDLED = tuple(
     Case(f"bundled-{length}", f"the bundled model, cache {length}", length) for length in (64, 128, 256, 512)
 )
 
+SIZE = Case("B-size", "case B with --optimize size", 128, CASE_B.llama, optimize="size")
 INT4 = (
     Case("B-int4", "case B with int4 weights", 128, CASE_B.llama, weights="int4"),
     Case("bundled-512-int4", "the bundled model with int4 weights, cache 512", 512, weights="int4"),
@@ -66,4 +69,4 @@ OTHER_CORES = (
     Case("bundled-64-m4-int4", "the same with int4 weights", 64, board="mps2-an386", weights="int4"),
 )
 
-CASES = {case.name: case for case in (CASE_A, CASE_B, CASE_C, *BUNDLED, *INT4, *OTHER_CORES)}
+CASES = {case.name: case for case in (CASE_A, CASE_B, CASE_C, *BUNDLED, SIZE, *INT4, *OTHER_CORES)}

@@ -61,6 +61,17 @@ def int4_markdown(figures: Mapping[str, Figures]) -> str:
     return "\n".join(lines)
 
 
+def size_markdown(figures: Mapping[str, Figures]) -> str:
+    """Case B for speed and for size."""
+    lines = ["| `--optimize` | code and constants, bytes | instructions at position 7 |", "|---|---:|---:|"]
+    for name, option in (("B", "speed"), ("B-size", "size")):
+        if name in figures:
+            lines.append(
+                f"| `{option}` | {figures[name].code_bytes:,} | {figures[name].instructions_first:,} |"
+            )
+    return "\n".join(lines)
+
+
 def memory_markdown(figures: Mapping[str, Figures], reference: Reference) -> str:
     """RAM of the cases that have a bar for it."""
     lines = ["| case | RAM, bytes | bar |", "|---|---:|---:|"]

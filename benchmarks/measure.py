@@ -49,6 +49,7 @@ def prepare(case: Case, folder: Path) -> Built:
         pte=models.multilayer_perceptron_pte(folder / "models") if case.source == "mlp" else None,
         output=project,
         name=case.name,
+        optimize=case.optimize,
     )
     generated = generate(request)
     built = build(project)
