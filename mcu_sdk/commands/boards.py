@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mcu_sdk.text import hanging
+
 if TYPE_CHECKING:
     from mcu_sdk.board.board import Board
 
@@ -30,7 +32,7 @@ def boards_command(
         return
     width = max(len(board.name) for board in boards)
     for board in boards:
-        print(f"{board.name:{width}}  {board.description}")
+        print(hanging(f"{board.name:{width}}  ", board.description))
 
 
 def summary(board: Board) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from mcu_sdk.errors import ToolMissingError
+from mcu_sdk.text import hanging
 
 _SECONDS = 10.0
 """A tool that does not tell its version in this time counts as broken."""
@@ -111,7 +112,7 @@ def doctor_command(
 def _line(finding: Finding, width: int) -> str:
     mark = "ok     " if finding.ok else "MISSING" if finding.required else "absent "
     detail = finding.version or "" if finding.ok else f"{finding.problem}; to install: {finding.install}"
-    return f"{mark}  {finding.name:{width}}  {detail}  ({finding.purpose})"
+    return hanging(f"{mark}  {finding.name:{width}}  ", f"{detail}  ({finding.purpose})")
 
 
 def examine() -> list[Finding]:

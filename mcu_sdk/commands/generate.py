@@ -160,7 +160,7 @@ def show(generated: Generated, as_json: bool) -> None:
         return
     from mcu_sdk.project.render import title
 
-    print(f"{generated.project}: {title(generated.name)}, {summary['kernel_calls']} kernel calls per step")
+    print(f"{generated.project}: {title(generated.name)}, {summary['kernel_calls']} kernel calls")
     for part, key, section in (
         ("weights (.pte)", "model_bytes", "weights"),
         ("arena", "arena_bytes", "arena"),

@@ -138,7 +138,8 @@ def _profile(opened: Project, request: Request, simulator: str | None, timeout: 
         print(json.dumps(profile.to_json(rows, position), indent=2))
         return
     title = f"{opened.manifest.name}, instructions at position {position}"
-    Console(highlight=False).print(profile.to_table(rows, title))
+    console = Console(highlight=False)
+    console.print(profile.to_table(rows, title, console.width))
 
 
 def _say(text: str) -> None:

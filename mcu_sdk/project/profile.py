@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import RunError, UsageError
 from mcu_sdk.project.opened import Project
+from mcu_sdk.text import folded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,6 +110,12 @@ def by_kind(rows: Sequence[Cost]) -> list[Cost]:
     return sorted(found.values(), key=lambda cost: (-cost.instructions, cost.operator, cost.module))
 
 
+def _names(row: Cost, width: int) -> tuple[str, ...]:
+    if width >= NARROW:
+        return row.operator, row.module
+    return (f"{row.operator}\n{folded(row.module, width - _NUMBERS)}".rstrip("\n"),)
+
+
 def total(rows: Sequence[Cost]) -> Cost:
     """The sum of the rows."""
     return Cost(
@@ -125,26 +132,32 @@ def to_json(rows: Sequence[Cost], position: int) -> dict[str, Any]:
     return {"position": position, "total": asdict(total(rows)), "calls": [asdict(row) for row in rows]}
 
 
-def to_table(rows: Sequence[Cost], title: str) -> Table:
-    """What rich prints: the rows by kind, and their sum."""
+NARROW = 110
+"""Columns of a terminal below which the module stands under its operator."""
+_NUMBERS = 46
+"""Columns that the numbers take."""
+
+
+def to_table(rows: Sequence[Cost], title: str, width: int = NARROW) -> Table:
+    """What rich prints: the rows by kind, and their sum. `width`: the terminal's columns."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True)
-    table.add_column("operator", overflow="fold")
-    table.add_column("module", overflow="fold")
-    for name in ("calls", "instructions", "share", "ideal", "/ ideal"):
+    table = Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False)
+    table.add_column("operator", no_wrap=True)
+    if width >= NARROW:
+        table.add_column("module", no_wrap=True)
+    for name in ("calls", "instructions", "%", "ideal", "x"):
         table.add_column(name, justify="right", no_wrap=True)
     everything = total(rows)
     for row in (*by_kind(rows), everything):
         if row is everything:
             table.add_section()
         table.add_row(
-            row.operator,
-            row.module,
+            *_names(row, width),
             f"{row.calls:,}",
             f"{row.instructions:,}",
-            f"{100 * row.instructions / max(1, everything.instructions):.1f} %",
+            f"{100 * row.instructions / max(1, everything.instructions):.1f}",
             f"{row.ideal:,}",
             "" if row.ratio is None else f"{row.ratio:.2f}",
         )

@@ -50,11 +50,17 @@ class Report:
     libraries: tuple[LibraryPart, ...] = ()
     other: int | None = None
     regions: tuple[RegionUse, ...] = ()
+    in_flash: bool = True
     target: str | None = None
     npu: str | None = None
     npu_details: NpuDetails | None = None
     run: Transcript | None = None
     agreement: str | None = None
+
+    @property
+    def image_in(self) -> str:
+        """ "flash" where all of the image lies in it; else "image", which a simulator or a loader puts into RAM, too."""
+        return "flash" if self.in_flash else "image"
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each line, without the regions."""
@@ -62,7 +68,7 @@ class Report:
         if self.npu_details is not None:
             rows += ([] if rows else [("NPU", "")]) + self.npu_details.rows()
         sizes = (
-            ("flash", self.flash),
+            (self.image_in, self.flash),
             ("  weights (.pte)", self.weights),
             ("  code and tables", self.code),
             ("RAM", self.ram),
@@ -98,7 +104,8 @@ class Report:
                 rows.append((label, f"{value:,}{unit}"))
         first, last = self.run.number("instructions_first"), self.run.number("instructions_last")
         if first is not None and last is not None:
-            rows.append(("instructions per token", f"{first:,} (first) to {last:,} (last)"))
+            what = "token" if self.run.number("tokens") is not None else "inference"
+            rows.append((f"instructions per {what}", f"{first:,} (first) to {last:,} (last)"))
         if self.run.model:
             rows.append(("model (SHA-256)", self.run.model))
         rows.append(("digest of all outputs", self.run.digest or "none"))
@@ -233,6 +240,7 @@ def make_report(
         libraries=built.libraries if built is not None else (),
         other=sizes.data + sizes.bss,
         regions=tuple(RegionUse(region.name, used[region.name], region.size) for region in board.region),
+        in_flash=sum(used[region.name] for region in board.region if region.kind == "rom") >= sizes.flash,
         target=target,
         npu=npu,
         npu_details=npu_details,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcu_sdk.errors import BuildError
@@ -20,6 +20,7 @@ ENTRY = "start_after_reset"
 """What Reset_Handler jumps to once there is a stack."""
 
 OBJDUMP = "arm-none-eabi-objdump"
+FILTER = "arm-none-eabi-c++filt"
 
 _LABEL = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 _LINE = re.compile(r"^\s*[0-9a-f]+:\t(\S+)\t?(.*)$")
@@ -62,7 +63,19 @@ def stack_bound(elf: Path, entry: str = ENTRY) -> StackBound:
     functions = read_functions(listing)
     if entry not in functions:
         raise BuildError(f"{elf} has no function {entry}.", hint="Build the project again.")
-    return deepest(functions, entry)
+    return _demangled(deepest(functions, entry))
+
+
+def _demangled(bound: StackBound) -> StackBound:
+    """The names as the sources have them, without their parameters; as they are where binutils has no filter."""
+    text = "\n".join((bound.reason, *bound.chain))
+    try:
+        command = [FILTER, "--no-params"]
+        text = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return bound
+    reason, *chain = text.split("\n")
+    return replace(bound, reason=reason, chain=tuple(chain))
 
 
 def read_functions(listing: str) -> dict[str, Function]:

@@ -109,3 +109,34 @@ def test_rows_of_one_kind_are_added_up() -> None:
     ]
     assert total(rows) == Cost("total", "", 4, 123, 58)
     assert Cost("x", "", 1, 5, 0).ratio is None and rows[0].ratio == 2.5
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_table_breaks_no_word(width: int) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    rows = [
+        Cost(
+            "mcu::cache_write_columns_dynamic_",
+            "model.layers.3.self_attn.some_long_projection",
+            1,
+            123_456,
+            99_999,
+        ),
+        Cost("mcu::linear_s8", "lm_head", 1, 12_345_678, 10_000_000),
+    ]
+    out = StringIO()
+    console = Console(file=out, width=width, highlight=False)
+    console.print(profile.to_table(rows, "bundled", width))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for word in (
+        "mcu::cache_write_columns_dynamic_",
+        "some_long_projection",
+        "12,345,678",
+        "10,000,000",
+        "lm_head",
+    ):
+        assert word in text
