@@ -14,6 +14,9 @@ from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.elf import forbidden_symbols, read_sizes
 from mcu_sdk.project.host_library import HostModel
 
+TEXT = Path(__file__).parents[1] / "data" / "scene.txt"
+"""Written for this test, in the manner of what the bundled model was trained on."""
+
 PROMPT = "ROMEO:\nWhat light"
 
 
@@ -95,27 +98,23 @@ def test_text_goes_through_the_tokenizer_on_the_device(
     assert result["run"]["text"].encode() == tokenizer.decode(result["run"]["ids"]).encode()
 
 
-def test_quantization_costs_what_the_bar_allows(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The bars, 0.05 % and 0.25 %, hold on held-out text, which is not in the repository (docs/quantization.md).
-
-    Here the model writes 2,000 tokens itself, and is measured on them. That few tokens carry noise: the two
-    measurements differ by at most 0.2 %.
-    """
-    import torch
-    from tokenizers import Tokenizer
-
-    from mcu_sdk.lowering.calibrate import sample_windows
-    from mcu_sdk.model.load import find_checkpoint, load_model
-
-    tokenizer = Tokenizer.from_file(str(resources.bundled_model() / "tokenizer.json"))
-    windows = sample_windows(load_model(find_checkpoint(None)), 256, seed=11)
-    assert isinstance(windows, torch.Tensor)
-    text = tmp_path / "text.txt"
-    text.write_text("".join(tokenizer.decode(window.tolist()) for window in windows), encoding="utf-8")
+@pytest.mark.parametrize(
+    ("options", "bar"),
+    [
+        ([], 0.05),
+        pytest.param(["--activations", "static"], 0.25, marks=pytest.mark.slow),
+    ],
+)
+def test_quantization_costs_what_the_bar_allows(
+    options: list[str], bar: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The bars of docs/quantization.md, which hold on held-out text of the corpus, held here on a text of the same kind:
+    3,000 tokens, on which int8 happens to gain 0.03 %; static scales lose 0.14 %."""
     capfd.readouterr()
-    assert cli.run(["evaluate", str(text), "--json"]) == 0
+    assert cli.run(["evaluate", str(TEXT), "--json", *options]) == 0
     scores = json.loads(capfd.readouterr().out)
-    assert abs(scores[1]["over_float_percent"]) < 0.2
+    assert 1.9 < scores[0]["bits_per_byte"] < 2.1  # the float checkpoint knows such text
+    assert abs(scores[1]["over_float_percent"]) < bar
 
 
 def test_the_host_library_speaks_as_the_checkpoint(
