@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class McuSdkError(Exception):
     """Anything a user can act upon.
@@ -95,3 +98,25 @@ class InterruptedRunError(McuSdkError):
     """The user pressed Ctrl-C."""
 
     exit_code = 130
+
+
+@contextmanager
+def as_ours(error: type[McuSdkError], doing: str) -> Iterator[None]:
+    """Turn every exception that no class here foresees into `error`, naming what was being done and the cause.
+
+    Libraries below us raise all kinds for a model that they, or we, do not expect. It serves as a decorator too. What
+    the system says (a full disk, no memory, a package that is missing) passes.
+    """
+    try:
+        yield
+    except (McuSdkError, OSError, MemoryError, ImportError):
+        raise
+    except Exception as cause:
+        reason = (str(cause).strip().splitlines() or [""])[0][:300]
+        raise error(
+            f"{doing} failed on something that is not expected in a model: {type(cause).__name__}: {reason}".rstrip(
+                ": "
+            )
+            + ".",
+            hint="docs/models.md lists what was tried; `mcu-sdk --debug ...` shows where it happened.",
+        ) from cause

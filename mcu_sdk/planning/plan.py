@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcu_sdk.errors import McuSdkError, PteError
+from mcu_sdk.errors import McuSdkError, PteError, as_ours
 from mcu_sdk.planning import registry
 from mcu_sdk.planning.delegate_io import place_in_scratch
 from mcu_sdk.planning.instruction import (
@@ -129,6 +129,7 @@ class Plan:
         }
 
 
+@as_ours(PteError, "Planning the .pte")
 def compile_plan(pte: Pte) -> Plan:
     """Turn every instruction into kernel calls.
 

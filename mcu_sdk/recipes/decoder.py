@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mcu_sdk import cache
 from mcu_sdk.board.npu_target import NpuTarget
-from mcu_sdk.console import quiet_libraries, step
+from mcu_sdk.console import quiet_libraries
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.operators.layouts import WeightLayout
+from mcu_sdk.recipes.stage import stage
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +129,7 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     quantized, metadata, facts = quantized_step(checkpoint, options)
     from mcu_sdk.lowering.provenance import without_provenance
 
-    with step("Lowering to ExecuTorch and planning memory"), without_provenance():
+    with stage("Lowering to ExecuTorch and planning memory"), without_provenance():
         from mcu_sdk.lowering.lower import lower
         from mcu_sdk.lowering.pack import pack_weights
 
@@ -141,7 +142,7 @@ def _compile_encoder(checkpoint: Checkpoint, architecture: str, options: Compile
     from mcu_sdk.model.encoder import example_calls, load_encoder
     from mcu_sdk.recipes.module import compile_loaded
 
-    with step(f"Loading PyTorch and the checkpoint, a {architecture}"):
+    with stage(f"Loading PyTorch and the checkpoint, a {architecture}"):
         encoder = load_encoder(checkpoint, architecture)
         calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
     return compile_loaded(encoder, calls, options)
@@ -152,7 +153,7 @@ def _compile_for_npu(checkpoint: Checkpoint, options: CompileOptions, target: Np
     quantized, metadata, facts = npu_step(checkpoint, options, target)
     from mcu_sdk.lowering.provenance import without_provenance
 
-    with step(f"Lowering to one delegate for {target.accelerator}"), without_provenance():
+    with stage(f"Lowering to one delegate for {target.accelerator}"), without_provenance():
         from mcu_sdk.lowering.ethos_u.compile import lower_decoder
 
         compiled = lower_decoder(quantized, target, metadata)
@@ -166,24 +167,31 @@ def npu_step(
 
     `settings` go to `quantize_decoder`.
     """
-    with step("Loading PyTorch and the checkpoint"), reproducible():
+    with stage("Loading PyTorch and the checkpoint"), reproducible():
         from mcu_sdk.lowering.export import choose_cache_length, export_decoder
         from mcu_sdk.model.load import load_model
 
         model = load_model(checkpoint)
         cache_length = choose_cache_length(model, options.cache_length)
-    with step("Calibrating"), reproducible():
+    with stage("Calibrating"), reproducible():
         from mcu_sdk.lowering.calibrate import cache_ranges
 
         windows = _calibration_windows(checkpoint, model, options, cache_length)
         ranges = cache_ranges(model, windows)
-    with step("Exporting one step with a static cache"):
+    with stage("Exporting one step with a static cache"):
         program = export_decoder(model, cache_length)
-    with step("Fusing"):
+    with stage("Comparing the exported step with the checkpoint"), reproducible():
+        from mcu_sdk.lowering.guard import DecoderGuard
+
+        guard = DecoderGuard(model, windows, cache_length)
+        guard.check_exported(program)
+    with stage("Fusing"):
         from mcu_sdk.lowering.fuse import fuse
 
         counts = fuse(program, cache_length, ranges)
-    with step("Quantizing for the NPU"), reproducible():
+    with stage("Comparing the fused step with the checkpoint"), reproducible():
+        guard.check_fused(program, ranges)
+    with stage("Quantizing for the NPU"), reproducible():
         from mcu_sdk.lowering.ethos_u.compile import quantize_decoder
 
         quantized = quantize_decoder(program, model, cache_length, windows, target, **settings)
@@ -193,6 +201,7 @@ def npu_step(
         "cache_scales": "calibrated",
         "parameters": sum(p.numel() for p in model.parameters()),
         "fused": asdict(counts),
+        "guard": guard.facts,
     }
     return quantized, llm_metadata(model, cache_length), facts
 
@@ -205,24 +214,31 @@ def quantized_step(
     The program is one step, `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, in PyTorch:
     what the firmware is compared with.
     """
-    with step("Loading PyTorch and the checkpoint"), reproducible():
+    with stage("Loading PyTorch and the checkpoint"), reproducible():
         from mcu_sdk.lowering.export import choose_cache_length, export_decoder
         from mcu_sdk.model.load import load_model
 
         model = load_model(checkpoint)
         cache_length = choose_cache_length(model, options.cache_length)
         metadata = llm_metadata(model, cache_length)
-    with step("Calibrating"), reproducible():
+    with stage("Calibrating"), reproducible():
         windows = _calibration_windows(checkpoint, model, options, cache_length)
         ranges = _cache_ranges(model, windows, options)
         moments, head = _moments(model, windows, options)
-    with step("Exporting one step with a static cache"):
+    with stage("Exporting one step with a static cache"):
         program = export_decoder(model, cache_length)
-    with step("Fusing"):
+    with stage("Comparing the exported step with the checkpoint"), reproducible():
+        from mcu_sdk.lowering.guard import DecoderGuard
+
+        guard = DecoderGuard(model, windows, cache_length)
+        guard.check_exported(program)
+    with stage("Fusing"):
         from mcu_sdk.lowering.fuse import fuse
 
         counts = fuse(program, cache_length, ranges)
-    with step("Quantizing to int8"), reproducible():
+    with stage("Comparing the fused step with the checkpoint"), reproducible():
+        guard.check_fused(program, ranges)
+    with stage("Quantizing to int8"), reproducible():
         from mcu_sdk.lowering.int4 import float_linears, to_int4
         from mcu_sdk.lowering.quantize import int8_share, quantize
 
@@ -234,7 +250,7 @@ def quantized_step(
         check_finite(quantized)
     share: dict[str, Any] = {"weights": options.weights}
     if options.weights == "int4":
-        with step("Rounding weights to int4"), reproducible():
+        with stage("Rounding weights to int4"), reproducible():
             share |= asdict(to_int4(quantized, linears, moments, head))
     facts = {
         "cache_length": cache_length,
@@ -242,6 +258,7 @@ def quantized_step(
         "cache_scales": options.cache_scales,
         "parameters": sum(p.numel() for p in model.parameters()),
         "fused": asdict(counts),
+        "guard": guard.facts,
         **int8_share(quantized),
         **share,
     }

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget, default_target
-from mcu_sdk.console import quiet_libraries, step
+from mcu_sdk.console import quiet_libraries
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.operators.layouts import WeightLayout, layout_for
 from mcu_sdk.recipes.decoder import Activations, CompiledModel, CompileOptions, check_finite, reproducible
+from mcu_sdk.recipes.stage import stage
 
 if TYPE_CHECKING:
     import torch
@@ -159,7 +160,7 @@ def _npu(target: str | None, board: str | None, bits: ActivationBits) -> NpuTarg
 def _compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget) -> CompiledModel:
     from mcu_sdk.lowering.provenance import without_provenance
 
-    with step(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
+    with stage(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
         from mcu_sdk.lowering.ethos_u.module import compile_module_npu
 
         _check_calibration(calls, calls[0])
@@ -180,14 +181,14 @@ def _compile(
     border: Border,
     layout: WeightLayout,
 ) -> CompiledModel:
-    with step("Exporting the module"):
+    with stage("Exporting the module"):
         program = _export(module, example)
         _check_calibration(calls, example)
-    with step("Fusing"):
+    with stage("Fusing"):
         from mcu_sdk.lowering.fuse import fuse
 
         counts = fuse(program, None, None)
-    with step("Quantizing to int8"), reproducible():
+    with stage("Quantizing to int8"), reproducible():
         from mcu_sdk.lowering.quantize import int8_share, quantize
 
         def calibrate(prepared: GraphModule) -> None:
@@ -204,7 +205,7 @@ def _compile(
 
         inputs, outputs = int8_border(quantized)
         scales = {"inputs": list(map(_plain, inputs)), "outputs": list(map(_plain, outputs))}
-    with step("Lowering to ExecuTorch and planning memory"):
+    with stage("Lowering to ExecuTorch and planning memory"):
         from mcu_sdk.lowering.lower import lower
         from mcu_sdk.lowering.pack import pack_weights
 

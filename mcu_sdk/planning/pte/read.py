@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn, Union
 
-from mcu_sdk.errors import PteError, UnsupportedOperatorError
+from mcu_sdk.errors import PteError, UnsupportedOperatorError, as_ours
 from mcu_sdk.npu.blob import VelaBlob, read_blob
 from mcu_sdk.npu.stream import read_config
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor, Value
@@ -105,6 +105,7 @@ def load_bytes(path: Path) -> bytes:
         ) from error
 
 
+@as_ours(PteError, "Reading the .pte")
 def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
     """Read and check a .pte file.
 

@@ -1,0 +1,225 @@
+"""The guard: what a checkpoint computes, against what each step of its lowering computes, position by position.
+
+The reference is transformers' own model with eager attention and no cache: all positions in one pass. Against it stand
+the exported step and the fused one, token by token, in float32; neither may differ by more than the order of float32
+additions explains (`tolerance`). The tokens are the calibration windows' and random ones, beyond the longest window
+that the model's attention has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
+from mcu_sdk.lowering.export import export_decoder
+from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.lowering.run_step import StepRunner
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from transformers import PreTrainedModel
+
+    from mcu_sdk.lowering.fuse.cached_attention import CacheRange
+
+Stage = Literal["exported", "fused"]
+
+POSITIONS = 64
+"""Positions that a model without a window is compared over."""
+
+BEYOND = 16
+"""Positions compared beyond the longest window."""
+
+LONGEST = 48
+"""A window longer than this is compared in a copy of the model ..."""
+
+CUT = 16
+"""... whose windows are this long: the same code makes the mask, and a few steps are past it."""
+
+CUT_CACHE = 48
+"""Positions in that copy's cache."""
+
+UNIT_ROUNDOFF = 2.0**-24
+"""Of float32."""
+
+ALLOWANCE = 16
+"""Times the expected difference that is still explained; the greatest that was measured is 0.6 (docs/verification.md)."""
+
+
+def tolerance(parameters: Sequence[torch.Tensor]) -> float:
+    """The greatest difference, as a share of the greatest output, that two orders of the same additions explain.
+
+    Each of n additions rounds by at most u = 2^-24 of what has been summed; errors of either sign add up like a random
+    walk, so two orders of one sum differ by about u sqrt(n) of it. D products in a row, each with errors of its own,
+    make that u sqrt(n D). n is the longest side of a weight matrix, D the number of matrices. ALLOWANCE covers what a
+    model amplifies.
+    """
+    sides = [max(p.shape) for p in parameters if p.dim() > 1] or [1]
+    return ALLOWANCE * UNIT_ROUNDOFF * math.sqrt(max(sides) * len(sides))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The greatest difference as a share of the reference's greatest value, and where the tolerance is first exceeded."""
+
+    greatest: float
+    first: int | None
+
+
+def difference(found: torch.Tensor, reference: torch.Tensor, allowed: float) -> Difference:
+    """Compare float32[n, L, ...] with the reference; `first` is an index along L. What is not finite differs by inf."""
+    scale = float(reference.abs().max()) or 1.0
+    apart = ((found - reference).abs() / scale).nan_to_num(torch.inf, torch.inf)
+    apart = torch.where(torch.isfinite(found) == torch.isfinite(reference), apart, torch.inf)
+    by_position = apart.transpose(0, 1).flatten(1).amax(1)
+    beyond = torch.nonzero(by_position > allowed).flatten()
+    return Difference(float(by_position.max()), int(beyond[0]) if len(beyond) else None)
+
+
+@contextmanager
+def eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Let the model compute attention in plain PyTorch, where its class can: what its authors wrote it as."""
+    before = model.config._attn_implementation
+    if before != "eager":
+        model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        if before != "eager":
+            model.set_attn_implementation(before)
+
+
+@torch.no_grad()
+def checkpoint_logits(model: PreTrainedModel, windows: torch.Tensor) -> torch.Tensor:
+    """What transformers computes for tokens int64[n, L]: float32[n, L, V], no cache, eager attention.
+
+    Raises ModelError when that is not finite.
+    """
+    with eager_attention(model):
+        logits: torch.Tensor = model(input_ids=windows, use_cache=False).logits.float()
+    if not torch.isfinite(logits).all():
+        raise ModelError(
+            "Finite logits were expected of the checkpoint in float32; it gives infinities or NaNs.",
+            hint="Its weights may be damaged, or out of float32's range.",
+        )
+    return logits
+
+
+class _Trial:
+    """A model, tokens to read, and what it makes of them."""
+
+    def __init__(self, model: PreTrainedModel, tokens: torch.Tensor) -> None:
+        self.model, self.tokens = model, tokens
+        self.logits = checkpoint_logits(model, tokens)
+        self.tolerance = tolerance(list(model.parameters()))
+
+    def compare(self, program: ExportedProgram, stage: Stage, cache_length: int) -> float:
+        """The greatest difference of the program's logits. Raises ModelError for one that rounding does not explain."""
+        found = StepRunner(program, float_cache=stage == "fused").run(self.tokens)
+        apart = difference(found, self.logits, self.tolerance)
+        if apart.first is not None:
+            raise ModelError(
+                f"The {stage} step was expected to compute what the checkpoint computes; from position {apart.first} on "
+                f"its logits differ, by up to {apart.greatest:.2g} of the greatest one (rounding explains "
+                f"{self.tolerance:.1g}).",
+                hint=_likely(self.model, stage, cache_length),
+            )
+        return apart.greatest
+
+
+class DecoderGuard:
+    """Compares a decoder's exported and fused step with its checkpoint.
+
+    `windows`: calibration tokens int64[n, L], of which the first window is read, and as many random ones beside it.
+    """
+
+    def __init__(self, model: PreTrainedModel, windows: torch.Tensor, cache_length: int) -> None:
+        self.model, self.cache_length = model, cache_length
+        window = longest_window(model)
+        within = window is None or window > LONGEST or window >= cache_length
+        self.positions = min(cache_length, POSITIONS if within else (window or 0) + BEYOND)
+        self._trial = _Trial(model, _tokens(model, windows, self.positions))
+        self._cut: tuple[_Trial, ExportedProgram] | None = None
+        if window is not None and LONGEST < window < cache_length:
+            cut = with_windows_cut(model, CUT)
+            tokens = _tokens(model, windows, CUT + BEYOND)
+            self._cut = (_Trial(cut, tokens), export_decoder(cut, min(cache_length, CUT_CACHE)))
+        self.facts: dict[str, Any] = {"positions": self.positions, "tolerance": _short(self._trial.tolerance)}
+
+    @property
+    def cut_positions(self) -> int:
+        """Positions that are compared in a copy with shorter windows; 0 where none was needed."""
+        return self._cut[0].tokens.shape[1] if self._cut is not None else 0
+
+    @property
+    def tokens(self) -> torch.Tensor:
+        """What is read, int64[n, positions]."""
+        return self._trial.tokens
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """What the checkpoint makes of it, float32[n, positions, V]."""
+        return self._trial.logits
+
+    def check_exported(self, program: ExportedProgram) -> None:
+        """Raises ModelError unless the exported step computes what the checkpoint does."""
+        self._check(program, "exported")
+
+    def check_fused(self, program: ExportedProgram, ranges: dict[str, CacheRange] | None) -> None:
+        """Raises ModelError unless the fused step, with its cache in float32, computes what the checkpoint does."""
+        if self._cut is not None:
+            fuse(self._cut[1], min(self.cache_length, CUT_CACHE), ranges)
+        self._check(program, "fused")
+
+    def _check(self, program: ExportedProgram, stage: Stage) -> None:
+        found = self._trial.compare(program, stage, self.cache_length)
+        if self._cut is not None:
+            trial, cut = self._cut
+            found = max(found, trial.compare(cut, stage, self.cache_length))
+        self.facts[stage] = _short(found)
+
+
+def _tokens(model: PreTrainedModel, windows: torch.Tensor, length: int) -> torch.Tensor:
+    """The first calibration window and one of random ids, int64[2, length]; a short window is repeated."""
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    generator = torch.Generator().manual_seed(1)
+    random = torch.randint(0, vocabulary, (1, length), generator=generator)
+    read = windows[0].repeat(-(-length // windows.shape[1]))[None, :length]
+    return torch.cat([read, random])
+
+
+def _short(value: float) -> float:
+    """Two digits: the rest of a rounding error depends on the machine."""
+    return float(f"{value:.1e}")
+
+
+def _likely(model: PreTrainedModel, stage: Stage, cache_length: int) -> str:
+    """What is probably wrong, and what to try."""
+    config = model.config.get_text_config()
+    name = type(model).__name__
+    window = longest_window(model)
+    if window is not None and window < cache_length:
+        return (
+            f"Layers of {name} look back {window} positions, a window shorter than the cache, which probably does not "
+            f"go together with a static cache in transformers: give --max-cache-len {window} at most."
+        )
+    rope = getattr(config, "rope_parameters", None) or {}
+    original = rope.get("original_max_position_embeddings")
+    if (
+        rope.get("rope_type") in ("longrope", "dynamic")
+        and isinstance(original, int)
+        and original < cache_length
+    ):
+        return (
+            f"Its rotary embedding ({rope['rope_type']}) changes with the length of the text beyond {original} "
+            f"positions, which a step cannot do: give --max-cache-len {original} at most."
+        )
+    if stage == "exported":
+        return f"transformers' {name} probably does not support a static cache; take another architecture."
+    return "That is a defect in mcu-sdk's fusion; please report it with the checkpoint's config.json."

@@ -1,0 +1,105 @@
+"""Running a program of one token a step in PyTorch, over sequences of tokens: what the guard compares.
+
+A fused step keeps its cache in int8. To compare what fusion did, and nothing else, it can be run with a cache in
+float32: the operators of the cache are then replaced by what they stand for.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx import Graph, GraphModule
+
+import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
+
+mcu = torch.ops.mcu
+
+
+class StepRunner:
+    """A step `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, run from an empty cache."""
+
+    def __init__(self, program: ExportedProgram, *, float_cache: bool = False) -> None:
+        """`float_cache`: keep in float32 what `mcu::` operators write to an int8 cache."""
+        self._module = with_float_cache(program) if float_cache else program.graph_module
+        signature = program.graph_signature
+        self._written = [s.target for s in signature.output_specs if s.kind == OutputKind.BUFFER_MUTATION]
+        self._names = [None if s.kind == InputKind.USER_INPUT else s.target for s in signature.input_specs]
+        self._inputs = [s.arg.name for s in signature.input_specs]
+        self._constants: dict[str, torch.Tensor] = {}
+        for name in self._names:
+            if name is not None:
+                value = program.state_dict[name] if name in program.state_dict else program.constants[name]
+                self._constants[name] = value.detach()
+        for name in self._written:
+            empty = torch.zeros_like(self._constants[str(name)])
+            self._constants[str(name)] = empty.float() if float_cache and empty.dtype == torch.int8 else empty
+
+    @torch.no_grad()
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        """Tokens int64[n, L] -> logits float32[n, L, V], token by token, each window from an empty cache."""
+        return torch.stack(
+            [torch.cat([logits[:, 0] for logits in self._steps(window)]) for window in windows]
+        )
+
+    def _steps(self, window: torch.Tensor) -> list[torch.Tensor]:
+        values = dict(self._constants)
+        results = []
+        for position, token in enumerate(window.tolist()):
+            given = {"input_ids": torch.tensor([[token]]), "cache_position": torch.tensor([position])}
+            inputs = [
+                values[name] if name is not None else given[argument]
+                for name, argument in zip(self._names, self._inputs, strict=True)
+            ]
+            *written, logits = self._module(*inputs)
+            values.update(zip(map(str, self._written), written, strict=True))
+            results.append(logits)
+        return results
+
+
+def with_float_cache(program: ExportedProgram) -> GraphModule:
+    """The program's graph with the operators of an int8 cache replaced by their meaning in float32."""
+    graph: Graph = copy.deepcopy(program.graph)
+    for node in graph.nodes:
+        if node.op == "call_function" and node.target in IN_FLOAT:
+            node.target = IN_FLOAT[node.target]
+    return GraphModule(program.graph_module, graph)
+
+
+def _write_rows(cache: torch.Tensor, x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    """cache [1, H, S, D] with x [1, H, 1, D] at the position."""
+    return cache.index_copy(2, rest[-1].reshape(1), x)
+
+
+def _write_columns(cache: torch.Tensor, x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    """cache [1, H, D, S] with x [1, H, 1, D] at the position."""
+    return cache.index_copy(3, rest[-1].reshape(1), x.transpose(2, 3))
+
+
+def _attend(
+    q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *rest: Any
+) -> tuple[torch.Tensor, None]:
+    """q [1, H, 1, D]; keys [1, G, S, D] and values [1, G, D, S] up to the position, in which each head's group is read."""
+    position, scale = rest[-2:]
+    visible = min(int(position), keys.shape[2] - 1) + 1
+    repeats = q.shape[1] // keys.shape[1]
+    keys = keys[:, :, :visible].repeat_interleave(repeats, 1)
+    values = values[..., :visible].repeat_interleave(repeats, 1)
+    weights = torch.softmax((q * scale) @ keys.transpose(2, 3), -1)
+    return weights @ values.transpose(2, 3), None
+
+
+IN_FLOAT: dict[Any, Callable[..., Any]] = {
+    mcu.cache_write.default: _write_rows,
+    mcu.cache_write_dynamic.default: _write_rows,
+    mcu.cache_write_columns.default: _write_columns,
+    mcu.cache_write_columns_dynamic.default: _write_columns,
+    mcu.cache_scale_write.default: lambda scales, *rest: scales,
+    mcu.attention_s8.default: _attend,
+    mcu.attention_s8_dynamic.default: _attend,
+}
+"""Operators of the int8 cache, and what each computes when the cache is float32."""
