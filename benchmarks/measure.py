@@ -13,12 +13,12 @@ from benchmarks.cases import BOARD, Case
 from benchmarks.results import Figures
 from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import RunError
-from mcu_sdk.generate import GenerateRequest, generate
+from mcu_sdk.generation import generate
+from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.ideal import plan_ideal, plan_macs
 from mcu_sdk.planning.plan import Plan
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import ElfSizes
-from mcu_sdk.recipes.decoder import CompileOptions
 from mcu_sdk.targets import qemu
 from mcu_sdk.targets.protocol import Request, Transcript
 

@@ -9,6 +9,7 @@ from mcu_sdk.planning.ideal import MACS_PER_INSTRUCTION, PRODUCTS
 from mcu_sdk.project import profile
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import open_project
+from mcu_sdk.regeneration import make_profiled
 
 LARGE = 256 * 256
 """Multiplications from which on a product counts as large: its loop, not what surrounds it, decides."""
@@ -19,7 +20,7 @@ LARGE_GOAL = 1.2
 
 def profile_case(built: Built, position: int) -> list[profile.Cost]:
     """One row for each call of the step at `position`; also kept as profile.json beside the project's build."""
-    twin, plan = profile.make_profiled(open_project(built.project, built.case.board))
+    twin, plan = make_profiled(open_project(built.project, built.case.board))
     program = build(twin).program
     transcript = run_to(built, position, program)
     rows = profile.costs(plan, transcript.profile, position)

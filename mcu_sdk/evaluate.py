@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from mcu_sdk.model.load import Checkpoint
-    from mcu_sdk.recipes.decoder import CompileOptions
+    from mcu_sdk.options import CompileOptions
 
 BATCH = 8
 """Windows that the float model reads at once."""
@@ -132,7 +132,7 @@ def npu_score(checkpoint: Checkpoint, options: CompileOptions, text: Text) -> fl
     import torch
 
     from mcu_sdk.lowering.ethos_u.score import total_loss
-    from mcu_sdk.recipes.decoder import npu_step
+    from mcu_sdk.recipes.decoder_npu import npu_step
 
     assert options.npu is not None
     windows = [torch.from_numpy(part) for part in text.windows()]
@@ -184,7 +184,8 @@ def evaluate(
 
 
 def _host_library(model: str | None, options: CompileOptions, folder: Path, use_cache: bool) -> Any:
-    from mcu_sdk.generate import GenerateRequest, generate
+    from mcu_sdk.generation import generate
+    from mcu_sdk.options import GenerateRequest
     from mcu_sdk.project.build import build
 
     request = GenerateRequest("host", options, model=model, output=folder, use_cache=use_cache)

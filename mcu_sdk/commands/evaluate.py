@@ -4,75 +4,61 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from mcu_sdk.commands.generate import (
-    ActivationBits,
-    ActivationBitsOption,
-    ActivationsOption,
-    CacheLengthOption,
-    CacheScales,
-    CacheScalesOption,
-    CalibrationOption,
-    JsonOption,
-    ModelOption,
-    Scales,
-    Weights,
-    WeightsOption,
-)
+from mcu_sdk.board.npu_target import ActivationBits
+from mcu_sdk.commands.options import JsonOption, with_options
+from mcu_sdk.options import Activations, CacheScales, CompileOptions, GenerateRequest, options_of
 
 if TYPE_CHECKING:
     from mcu_sdk.evaluate import Score
 
+TAKEN = frozenset(options_of(CompileOptions)) | {"model", "target", "activation_bits"}
 
+
+@with_options(
+    GenerateRequest,
+    CompileOptions,
+    only=TAKEN,
+    target="Measure an NPU's step instead, such as ethos-u55-128.",
+)
 def evaluate_command(
+    given: dict[type, dict[str, Any]],
     text: Annotated[Path, typer.Argument(help="A UTF-8 text that the model was not trained on.")],
-    model: ModelOption = None,
     begin: Annotated[
         float, typer.Option("--begin", help="Skip this fraction of the text: 0.9 measures the last tenth.")
     ] = 0.0,
     every: Annotated[
         bool, typer.Option("--all", help="Measure every combination of scales, or both widths of an NPU.")
     ] = False,
-    max_cache_len: CacheLengthOption = None,
-    activations: ActivationsOption = Scales.dynamic,
-    kv_scales: CacheScalesOption = CacheScales.calibrated,
-    calibration_text: CalibrationOption = None,
-    weights: WeightsOption = Weights.int8,
-    target: Annotated[
-        str | None, typer.Option("--target", help="Measure an NPU's step instead, such as ethos-u55-128.")
-    ] = None,
-    activation_bits: ActivationBitsOption = ActivationBits.eight,
     as_json: JsonOption = False,
 ) -> None:
     """Measure bits per byte: the float checkpoint against the quantized one, run on this machine."""
     from mcu_sdk.evaluate import evaluate
-    from mcu_sdk.recipes.decoder import CompileOptions
 
-    if target is not None:
+    request = GenerateRequest(**given[GenerateRequest])
+    options = CompileOptions(**given[CompileOptions])
+    if request.target is not None:
         from mcu_sdk.board.npu_target import default_target
 
-        widths: list[Literal[8, 16]] = (
-            [8, 16] if every else [16 if activation_bits == ActivationBits.sixteen else 8]
-        )
-        npus = [default_target(target, bits) for bits in widths]
+        widths = get_args(ActivationBits) if every else [request.activation_bits]
+        npus = [default_target(request.target, bits) for bits in widths]
         for npu in npus:
             npu.check()
+        variants = [replace(options, npu=npu) for npu in npus]
+    elif every:
         variants = [
-            CompileOptions(max_cache_len, calibration_text=calibration_text, npu=npu, weights=weights.value)
-            for npu in npus
+            replace(options, activations=activations, cache_scales=scales)
+            for activations in get_args(Activations)
+            for scales in get_args(CacheScales)
         ]
-        _show(evaluate(model, text, variants, begin=begin), as_json)
-        return
-    chosen = [(a, k) for a in Scales for k in CacheScales] if every else [(activations, kv_scales)]
-    variants = [
-        CompileOptions(max_cache_len, a.value, k.value, calibration_text, weights=weights.value)
-        for a, k in chosen
-    ]
-    _show(evaluate(model, text, variants, begin=begin), as_json)
+    else:
+        variants = [options]
+    _show(evaluate(request.model, text, variants, begin=begin), as_json)
 
 
 def _show(scores: Sequence[Score], as_json: bool) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from mcu_sdk.errors import UsageError
+from mcu_sdk.options import options_of
 
 ProjectArgument = Annotated[
     Path, typer.Argument(help="A folder that `mcu-sdk generate` wrote.", show_default=False)
@@ -49,3 +52,43 @@ def parse_ids(text: str | None) -> tuple[int, ...] | None:
         raise UsageError(
             f"--ids takes numbers between commas, not {text!r}.", hint="For example: --ids 12,7,99"
         ) from error
+
+
+def with_options(
+    *holders: type, only: frozenset[str] | None = None, **help: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of these dataclasses as flags, in front of its own.
+
+    The command's first parameter becomes a dict from each dataclass to its options' values. `only`: the fields to
+    take; `help`: other words for a field's help.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        flags = {}
+        for holder in holders:
+            for each in options_of(holder).values():
+                if only is None or each.name in only:
+                    info = typer.Option(*each.flags, help=help.get(each.name, each.help))
+                    flags[each.name] = (holder, each.default, Annotated[each.type, info])
+
+        def run(**given: Any) -> None:
+            values: dict[type, dict[str, Any]] = {holder: {} for holder in holders}
+            for name, (holder, _, _) in flags.items():
+                values[holder][name] = given.pop(name)
+            command(values, **given)
+
+        own = list(inspect.signature(command).parameters.values())[1:]
+        hints = get_type_hints(command, include_extras=True)
+        parameters = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for name, (_, default, kind) in flags.items()
+        ]
+        parameters += [
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[each.name]) for each in own
+        ]
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate

@@ -125,9 +125,10 @@ def _profile(opened: Project, request: Request, simulator: str | None, timeout: 
     from mcu_sdk.project import profile
     from mcu_sdk.project.build import build
     from mcu_sdk.project.verify import choose_simulator, device_runner, last_position
+    from mcu_sdk.regeneration import make_profiled
 
     target = choose_simulator(opened, simulator)
-    folder, plan = profile.make_profiled(opened)
+    folder, plan = make_profiled(opened)
     built = build(folder, opened.preset_for(target))
     run = device_runner(opened, built.program, simulator=simulator, timeout=timeout)
     with step(f"Running on {target}"):

@@ -10,6 +10,7 @@ from mcu_sdk.text import one_line
 
 if TYPE_CHECKING:
     import torch
+    from torch.fx import GraphModule
     from transformers import PreTrainedModel
 
     from mcu_sdk.lowering.fuse.cached_attention import CacheRange
@@ -18,6 +19,9 @@ CALIBRATION_WINDOWS = 8
 """Sequences that are sampled or read; each is as long as the cache, at most LONGEST_WINDOW tokens."""
 
 LONGEST_WINDOW = 256
+
+STATIC_STEPS = 384
+"""Steps that static activation scales are observed on, spread over the windows."""
 
 
 def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.Tensor:
@@ -107,3 +111,13 @@ def run_with_cache(model: PreTrainedModel, **inputs: Any) -> Any:
         hint="Use a decoder-only language model with a standard key/value cache (docs/models.md lists families "
         "that were tried), or lower the model yourself and pass the result with --pte.",
     )
+
+
+def run_steps(prepared: GraphModule, windows: torch.Tensor) -> None:
+    """Run the prepared step over the windows, token by token, each from an empty cache."""
+    import torch
+
+    length = min(windows.shape[1], max(1, STATIC_STEPS // windows.shape[0]))
+    for window in windows:
+        for position, token in enumerate(window[:length].tolist()):
+            prepared(input_ids=torch.tensor([[token]]), cache_position=torch.tensor([position]))

@@ -23,6 +23,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec, Quantizer
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
+from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.fuse.graph import (
     add_buffer,
     args,
@@ -295,4 +296,14 @@ def int8_share(program: ExportedProgram) -> dict[str, int]:
     return counts
 
 
-__all__ = ["Activations", "McuQuantizer", "int8_share", "quantize"]
+def check_finite(program: ExportedProgram) -> None:
+    """Raises ModelError for scales or weights that hold infinities or NaNs."""
+    for name, value in program.state_dict.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ModelError(
+                f"Finite scales were expected after quantization; {name} holds infinities or NaNs.",
+                hint="The checkpoint's weights or activations may be out of float32's range.",
+            )
+
+
+__all__ = ["Activations", "McuQuantizer", "check_finite", "int8_share", "quantize"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,21 @@ from mcu_sdk.text import one_line, shown
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["DeviceTokenizer", "compile_tokenizer", "encode", "load_tokenizer"]
+__all__ = ["DeviceTokenizer", "compile_tokenizer", "device_tables", "encode", "load_tokenizer"]
+
+
+def device_tables(source: Path | None) -> tuple[Mapping[str, Any] | None, str]:
+    """The firmware's tables of a tokenizer.json (or of a folder with one), and a word for the report.
+
+    Without a file, or with one that the device cannot run, there are no tables: the word says why.
+    """
+    path = source / "tokenizer.json" if source is not None and source.is_dir() else source
+    if path is None or not path.is_file():
+        return None, "none: the firmware takes and prints token ids"
+    compiled = compile_tokenizer(path)
+    if not compiled.supported:
+        return None, f"token ids only: {compiled.reason}"
+    return compiled.to_template(), "on the device"
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase | None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.npu.artifact import DelegateArtifact
+from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
+from mcu_sdk.planning.instruction import Tensor
+from mcu_sdk.planning.plan import Plan
+from mcu_sdk.planning.pte.read import ETHOS_U, Pte
 
 NPU_OPERATIONS = {0x002, 0x003, 0x005, 0x006}
 """Commands of a stream that compute: convolution, depthwise convolution, pooling, elementwise."""
@@ -84,6 +89,20 @@ class NpuDetails:
             for layer in self.layers()
         ]
         return "\n".join(lines) + "\n"
+
+
+def describe_npu(
+    pte: Pte, plan: Plan, facts: Mapping[str, Any], delegates: Sequence[DelegateArtifact]
+) -> NpuDetails:
+    """What the report says of the NPU's part; `facts` and `delegates` are those of the recipe."""
+    blobs = [i.arguments[0] for i in pte.instructions if i.operator == f"delegate::{ETHOS_U}"]
+    streams = [read_blob(bytes(blob.data or b"")).commands for blob in blobs if isinstance(blob, Tensor)]
+    return NpuDetails(
+        operations=count_operations(streams),
+        calls=len(plan.calls) - len(streams),
+        left=tuple(facts.get("cpu_operators") or ()),
+        estimates=tuple(delegate.vela_summary for delegate in delegates),
+    )
 
 
 def details_files(details: NpuDetails) -> dict[str, bytes]:

@@ -1,30 +1,19 @@
-"""Where a step spends its instructions: a project that counts each call of its plan, and the table of what it counted.
-
-The project itself is not touched: its profiled twin lies in its build folder.
-"""
+"""Where a step spends its instructions: the table of what a profiled firmware counted for each call of its plan."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.errors import RunError, UsageError
-from mcu_sdk.project.opened import Project
+from mcu_sdk.errors import RunError
 from mcu_sdk.text import folded
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mcu_sdk.planning.plan import Plan
-
-FOLDER = "build/profiled"
-"""Where in a project its twin lies."""
-
-_USERS_OWN = ("app", "model/tokenizer.cpp")
 
 
 @dataclass(frozen=True)
@@ -40,39 +29,6 @@ class Cost:
     @property
     def ratio(self) -> float | None:
         return self.instructions / self.ideal if self.ideal else None
-
-
-def make_profiled(project: Project) -> tuple[Path, Plan]:
-    """Generate the project's twin from its own model.pte, and its app/; (folder, plan).
-
-    Raises UsageError for a board that cannot count instructions, and what `generate` raises.
-    """
-    from mcu_sdk.generate import GenerateRequest, generate
-    from mcu_sdk.recipes.decoder import CompileOptions
-
-    board = project.board
-    if board.counter is None:
-        raise UsageError(
-            f"A profile counts instructions; the board {board.name} has no counter.",
-            hint="Generate the project for corstone-300.",
-        )
-    twin = project.folder / FOLDER
-    request = GenerateRequest(
-        board=str(project.manifest.options.get("board") or board.name),
-        compile_options=CompileOptions(),
-        pte=project.folder / "model" / "model.pte",
-        output=twin,
-        name=project.manifest.name,
-        profile=True,
-    )
-    generated = generate(request)
-    for name in _USERS_OWN:
-        source, copy = project.folder / name, twin / name
-        if source.is_dir():
-            shutil.copytree(source, copy, dirs_exist_ok=True)
-        elif source.is_file():
-            shutil.copy2(source, copy)
-    return twin, generated.plan
 
 
 def costs(plan: Plan, counts: Sequence[int], position: int) -> list[Cost]:

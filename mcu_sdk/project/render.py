@@ -16,17 +16,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mcu_sdk import resources
-from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board
+from mcu_sdk.board.board import Board
 from mcu_sdk.board.npu_target import NpuTarget
-from mcu_sdk.errors import BoardError, UsageError
+from mcu_sdk.errors import BoardError
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.kernel_files import closure
+from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project import manifest
+from mcu_sdk.project.destination import check_destination
+from mcu_sdk.project.presets import Optimize, presets
 
 KEPT = "app"
 """The folder that is written once and then belongs to the user."""
@@ -46,9 +49,6 @@ _LANGUAGE_MODEL_TEMPLATE = "model/tokenizer.cpp.j2"
 _BOARD_TEMPLATES = ("cmake/board.cmake.j2", "cmake/board.ld.j2", "cmake/arm-none-eabi.cmake.j2")
 
 
-Optimize = Literal["speed", "size"]
-
-
 class RenderablePlan(Protocol):
     """What is used of `mcu_sdk.planning.plan.Plan`."""
 
@@ -57,16 +57,6 @@ class RenderablePlan(Protocol):
     @property
     def headers(self) -> tuple[str, ...]: ...
     def to_template(self) -> dict[str, Any]: ...
-
-
-@dataclass(frozen=True)
-class LanguageModel:
-    """What the firmware has to know of a language model. Ids are token ids; -1: none."""
-
-    vocab_size: int
-    max_sequence_length: int
-    bos_id: int = -1
-    eos_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,21 +122,6 @@ def _made(folder: Path) -> Iterator[None]:
         raise
 
 
-def check_destination(destination: Path) -> bool:
-    """Whether `destination` is a project already. Raises UsageError if it is something that must not be touched."""
-    if (destination / manifest.FILE).is_file():
-        return True
-    if destination.is_symlink() or destination.exists():
-        if not destination.is_dir():
-            raise UsageError(f"{str(destination)!r} exists and is no folder.", hint="Name another --output.")
-        if any(destination.iterdir()):
-            raise UsageError(
-                f"{str(destination)!r} exists and is not a project that mcu-sdk generated (it has no {manifest.FILE}).",
-                hint="Name another --output, or remove the folder.",
-            )
-    return False
-
-
 def slug(name: str) -> str:
     """A name for paths and identifiers: a-z, 0-9 and single hyphens, 1 to 48 characters."""
     cleaned = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].strip("-")
@@ -198,7 +173,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "eos_ids": list(language_model.eos_ids) if language_model else [],
         },
         "sources": _source_lists(inputs),
-        "presets": _presets(board, inputs.optimize, simulated_npu=inputs.shared_layout is not None),
+        "presets": presets(board, inputs.optimize, simulated_npu=inputs.shared_layout is not None),
         "profile": inputs.profile,
         "tokenizer": inputs.tokenizer
         or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
@@ -262,31 +237,6 @@ def _definitions(board: Board) -> list[str]:
             "MCU_COUNTER_INSTRUCTION_NS": f"{board.counter.instruction_ns}u",
         }
     return [f"{name}={value}" for name, value in values.items()]
-
-
-def _presets(board: Board, optimize: Optimize, *, simulated_npu: bool) -> list[dict[str, Any]]:
-    """CMake's configure presets. -g changes nothing of what runs; it is there for addr2line and debuggers."""
-    fast, checked = "-O3 -g", "-O1 -g"
-    kinds = [
-        ("release", "Optimised", not board.is_host, "-Os -g -flto" if optimize == "size" else fast),
-        ("debug", "For a debugger", not board.is_host, checked if board.is_host else "-Og -g"),
-        ("host", "This computer", False, fast),
-        ("host-debug", "This computer, with sanitizers", False, checked),
-    ]
-    if simulated_npu:
-        kinds.insert(1, (SIMULATED_NPU_PRESET, "For QEMU, beside a simulated NPU", True, fast))
-    return [
-        {
-            "name": name,
-            "description": description,
-            "cross": cross,
-            "flags": flags,
-            "sanitize": not cross and name.endswith("debug"),
-            "simulated_npu": name == SIMULATED_NPU_PRESET,
-            "small_runtime": cross and name == "release",
-        }
-        for name, description, cross, flags in kinds
-    ]
 
 
 def _environment() -> Environment:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +11,8 @@ from mcu_sdk.board.npu_target import ActivationBits, NpuTarget, default_target
 from mcu_sdk.console import quiet_libraries
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.operators.layouts import WeightLayout, layout_for
-from mcu_sdk.recipes.decoder import Activations, CompiledModel, CompileOptions, check_finite, reproducible
+from mcu_sdk.options import Activations
+from mcu_sdk.recipes.compiled import CompiledModel, write_compiled
 from mcu_sdk.recipes.stage import stage
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def compile_module(
         module.eval()
         try:
             if npu is not None:
-                compiled = _compile_for_npu(module, calls, npu)
+                compiled = compile_for_npu(module, calls, npu)
             else:
                 compiled = _compile(module, example, calls, activations, border, layout)
         finally:
@@ -77,31 +76,6 @@ def compile_module(
     if output is not None:
         write_compiled(compiled, Path(output))
     return compiled
-
-
-def compile_loaded(module: torch.nn.Module, calls: list[Inputs], options: CompileOptions) -> CompiledModel:
-    """What `compile_module` does for a checkpoint's model in evaluation mode; `calls[0]` is the example."""
-    if options.npu is not None:
-        return _compile_for_npu(module, calls, options.npu)
-    return _compile(module, calls[0], calls, "static", "float", options.weight_layout)
-
-
-def write_compiled(compiled: CompiledModel, path: Path) -> None:
-    """Write the .pte, and beside it, where `generate --pte` looks: its operations' names and what is known of it.
-
-    NAME.names.json belongs to the .pte with the SHA-256 in it; NAME.delegate_<n>.tosa is a delegate's TOSA graph,
-    and .json Vela's estimates for it.
-    """
-    path.write_bytes(compiled.pte)
-    content = {
-        "instructions": compiled.names,
-        "pte_sha256": hashlib.sha256(compiled.pte).hexdigest(),
-        "facts": compiled.facts,
-    }
-    path.with_suffix(".names.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    for number, delegate in enumerate(compiled.delegates):
-        for name, data in replace(delegate, name=f"{path.stem}.delegate_{number}").files().items():
-            path.with_name(name).write_bytes(data)
 
 
 def _check(activations: str, border: str, output: str | Path | None) -> None:
@@ -157,8 +131,10 @@ def _npu(target: str | None, board: str | None, bits: ActivationBits) -> NpuTarg
     return npu
 
 
-def _compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget) -> CompiledModel:
+def compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget) -> CompiledModel:
+    """A module in evaluation mode for an NPU; `calls[0]` is the example, all of them calibrate."""
     from mcu_sdk.lowering.provenance import without_provenance
+    from mcu_sdk.lowering.reproducible import reproducible
 
     with stage(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
         from mcu_sdk.lowering.ethos_u.module import compile_module_npu
@@ -181,6 +157,8 @@ def _compile(
     border: Border,
     layout: WeightLayout,
 ) -> CompiledModel:
+    from mcu_sdk.lowering.reproducible import reproducible
+
     with stage("Exporting the module"):
         program = _export(module, example)
         _check_calibration(calls, example)
@@ -189,7 +167,7 @@ def _compile(
 
         counts = fuse(program, None, None)
     with stage("Quantizing to int8"), reproducible():
-        from mcu_sdk.lowering.quantize import int8_share, quantize
+        from mcu_sdk.lowering.quantize import check_finite, int8_share, quantize
 
         def calibrate(prepared: GraphModule) -> None:
             for call in calls:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcu_sdk import cli
+from mcu_sdk import cli, generation
 from mcu_sdk.project import render
 
 Refused = Callable[..., str]
@@ -160,18 +160,14 @@ def test_a_disk_that_refuses_leaves_nothing_behind(
     refused(generate(tmp_path / "project"), 1, str(error.strerror))
 
 
-@pytest.mark.parametrize("module", ["compiler.plan", "project.fit", "project.render"])
+@pytest.mark.parametrize("name", ["compile_plan", "check_fit", "render_project"])
 def test_an_interruption_anywhere_leaves_nothing_behind(
-    module: str, refused: Refused, generate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, refused: Refused, generate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from importlib import import_module
-
-    name = {"compiler.plan": "compile_plan", "project.fit": "check_fit", "project.render": "render_project"}
-
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(import_module(f"mcu_sdk.{module}"), name[module], interrupted)
+    monkeypatch.setattr(generation, name, interrupted)
     refused(generate(tmp_path / "project"), INTERRUPTED)
 
 

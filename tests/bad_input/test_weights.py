@@ -10,7 +10,8 @@ import pytest
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import UsageError
 from mcu_sdk.model.load import find_checkpoint
-from mcu_sdk.recipes.decoder import CompileOptions, compile_checkpoint
+from mcu_sdk.options import CompileOptions
+from mcu_sdk.recipes.checkpoint import compile_checkpoint
 
 Refused = Callable[..., str]
 

@@ -12,19 +12,20 @@ from dataclasses import dataclass
 import pytest
 
 from mcu_sdk.board.target import choose_target
-from mcu_sdk.generate import Generated, GenerateRequest, generate
+from mcu_sdk.generation import Generated, generate
 from mcu_sdk.lowering.ethos_u.score import greedy_tokens
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.model.tokenizer import encode, load_tokenizer
 from mcu_sdk.npu.blob import VelaBlob, read_blob
 from mcu_sdk.npu.reference import TosaDelegate
 from mcu_sdk.npu.registers import Run
+from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.instruction import Instruction, Tensor
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.verify import run_in_qemu, run_on_host
-from mcu_sdk.recipes.decoder import CompileOptions, npu_step
+from mcu_sdk.recipes.decoder_npu import npu_step
 from mcu_sdk.targets.protocol import Request, Transcript
 
 TARGET = "ethos-u55-128"

@@ -21,15 +21,16 @@ import pytest
 
 from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import McuSdkError, PteError
-from mcu_sdk.generate import describe_language_model
 from mcu_sdk.model.load import find_checkpoint
+from mcu_sdk.options import CompileOptions
 from mcu_sdk.planning.fit import check_fit
 from mcu_sdk.planning.instruction import DType, Tensor
+from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.build import build
-from mcu_sdk.project.render import LanguageModel, ProjectInputs, render_project
-from mcu_sdk.recipes.decoder import CompileOptions, compile_checkpoint
+from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.recipes.checkpoint import compile_checkpoint
 from mcu_sdk.targets.protocol import EOT, Listener, News, Request, Transcript
 
 NUMBER = 1

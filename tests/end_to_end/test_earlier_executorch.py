@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcu_sdk.generate import GenerateRequest, generate
+from mcu_sdk.generation import generate
+from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel, made_up_inputs
 from mcu_sdk.project.interpret import Interpreter
-from mcu_sdk.recipes.decoder import CompileOptions
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FILES = sorted(FIXTURES.glob("executorch-*/*.pte"))

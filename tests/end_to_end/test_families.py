@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from mcu_sdk.board.board import load_board
-from mcu_sdk.generate import GenerateRequest, generate
+from mcu_sdk.generation import generate
 from mcu_sdk.model.load import find_checkpoint
+from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import forbidden_symbols
 from mcu_sdk.project.host_library import HostModel
-from mcu_sdk.recipes.decoder import CompileOptions, quantized_step
+from mcu_sdk.recipes.decoder import quantized_step
 from mcu_sdk.targets import host, qemu
 from mcu_sdk.targets.protocol import Request
 from tests.checkpoints import FAMILIES

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mcu_sdk.generate import GenerateRequest, generate, regenerate
-from mcu_sdk.recipes.decoder import CompileOptions
+from mcu_sdk.generation import generate
+from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.regeneration import regenerate
 
 
 def test_report_manifest_and_regenerate(

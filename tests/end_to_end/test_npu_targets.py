@@ -10,11 +10,11 @@ from torch import nn
 
 import mcu_sdk
 from mcu_sdk.board.npu_target import ACCELERATORS
-from mcu_sdk.generate import GenerateRequest, generate
+from mcu_sdk.generation import generate
+from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.npu_details import read_details
 from mcu_sdk.project.opened import open_project
-from mcu_sdk.recipes.decoder import CompileOptions
 from tests.checkpoints import make_checkpoint
 
 FAST = ("ethos-u55-32", "ethos-u65-512", "ethos-u85-2048")

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from mcu_sdk.lowering.memory import Block, lower_bound, place
 from mcu_sdk.model.load import find_checkpoint
+from mcu_sdk.options import CompileOptions
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import read_pte
-from mcu_sdk.recipes.decoder import CompileOptions, compile_checkpoint
+from mcu_sdk.recipes.checkpoint import compile_checkpoint
 from tests.checkpoints import FAMILIES
 
 blocks = st.lists(

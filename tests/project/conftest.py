@@ -14,8 +14,9 @@ import pytest
 
 from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.planning.fit import check_fit
+from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
-from mcu_sdk.project.render import LanguageModel, ProjectInputs, render_project
+from mcu_sdk.project.render import ProjectInputs, render_project
 
 VOCAB = 16
 LENGTH = 12

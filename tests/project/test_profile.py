@@ -11,13 +11,14 @@ import torch
 import mcu_sdk
 from mcu_sdk import cli
 from mcu_sdk.errors import RunError, UsageError
-from mcu_sdk.generate import GenerateRequest, generate
+from mcu_sdk.generation import generate
+from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project import profile
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.profile import Cost, by_kind, costs, total
-from mcu_sdk.recipes.decoder import CompileOptions
+from mcu_sdk.regeneration import FOLDER, make_profiled
 
 Capture = pytest.CaptureFixture[str]
 
@@ -66,7 +67,7 @@ def test_the_firmware_has_nothing_of_it(project: Path) -> None:
         if file.suffix in (".cpp", ".h", ".txt") and inside.parts[0] != "build":
             text = file.read_text().replace("#ifdef MCU_PROFILE\n    model::print_profile();\n#endif\n", "")
             assert "profile" not in text.lower(), inside
-    assert (project / profile.FOLDER / "sdk" / "runtime" / "profile.cpp").is_file()
+    assert (project / FOLDER / "sdk" / "runtime" / "profile.cpp").is_file()
 
 
 def test_a_table_for_people(project: Path, capsys: Capture) -> None:
@@ -81,7 +82,7 @@ def test_what_does_not_go_with_a_profile(project: Path, pte: Path, tmp_path: Pat
     capsys.readouterr()
     host = generate(GenerateRequest("host", CompileOptions(), pte=pte, output=tmp_path / "host")).project
     with pytest.raises(UsageError, match="has no counter"):
-        profile.make_profiled(open_project(host))
+        make_profiled(open_project(host))
     # On this computer nothing counts instructions.
     assert cli.run(["run", str(project), "--profile", "--simulator", "host"]) == 2
     assert "simulator" in capsys.readouterr().err

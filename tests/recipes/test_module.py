@@ -14,12 +14,13 @@ from torch import nn
 import mcu_sdk
 from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import BoardError, McuSdkError, ModelError, UsageError
-from mcu_sdk.generate import GenerateRequest, generate
+from mcu_sdk.generation import generate
+from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.interpret import Interpreter
-from mcu_sdk.recipes.decoder import CompiledModel, CompileOptions
+from mcu_sdk.recipes.compiled import CompiledModel
 from mcu_sdk.targets import host, qemu
 from mcu_sdk.targets.protocol import Request
 

@@ -1,0 +1,190 @@
+"""A checkpoint or a .pte, and a board -> a firmware project: what `mcu-sdk generate` does.
+
+request -> recipe -> plan -> fit -> project
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.board.board import Board, load_board
+from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.board.target import choose_target
+from mcu_sdk.console import step
+from mcu_sdk.model.folder import check_fetched
+from mcu_sdk.model.tokenizer import device_tables
+from mcu_sdk.operators.layouts import layout_for
+from mcu_sdk.options import GenerateRequest
+from mcu_sdk.planning.delegates import check_delegates
+from mcu_sdk.planning.fit import Layout, check_fit
+from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
+from mcu_sdk.planning.plan import Plan, compile_plan
+from mcu_sdk.planning.pte.read import Pte, read_pte
+from mcu_sdk.planning.traffic import step_traffic
+from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
+from mcu_sdk.project.destination import check_output
+from mcu_sdk.project.npu_details import describe_npu, details_files
+from mcu_sdk.project.render import ProjectInputs, render_project, slug
+from mcu_sdk.recipes.compiled import read_compiled
+
+if TYPE_CHECKING:
+    from mcu_sdk.npu.artifact import DelegateArtifact
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The project's folder, what is in it, and in which region each part will lie."""
+
+    project: Path
+    name: str
+    plan: Plan
+    layout: Layout
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data for `--json` and the terminal; sizes in bytes."""
+        return {
+            "project": str(self.project),
+            "model": self.name,
+            "hash": self.plan.model_hash,
+            "kernel_calls": len(self.plan.calls),
+            "model_bytes": self.plan.model_bytes,
+            "arena_bytes": self.plan.arena_bytes,
+            "kv_cache_bytes": self.plan.kv_cache_bytes,
+            "regions": dict(self.layout.regions),
+            "placement": dict(self.layout.reasons),
+            "peak_memory_bytes": peak_memory(),
+            **self.facts,
+        }
+
+
+def peak_memory() -> int:
+    """The most bytes of main memory that this process has had so far."""
+    import resource
+    import sys
+
+    unit = 1 if sys.platform == "darwin" else 1024  # of getrusage's figure
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A model on its way into a project, wherever it came from."""
+
+    name: str
+    pte: bytes
+    names: tuple[str, ...] | None
+    tokenizer: Path | None
+    facts: dict[str, Any]
+    delegates: tuple[DelegateArtifact, ...] = ()
+
+
+def generate(request: GenerateRequest) -> Generated:
+    """Write the project and return what it is. Nothing is left behind when anything is refused.
+
+    Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
+    """
+    board = load_board(request.board)
+    npu = choose_target(
+        board, request.target, memory_mode=request.memory_mode, activation_bits=request.activation_bits
+    )
+    request.check(npu)
+    if request.output is not None:
+        check_output(request.output)
+    source = (
+        _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request, board, npu)
+    )
+    destination = request.output or Path(f"{slug(source.name)}-{board.name}")
+    check_output(destination)
+    with step("Compiling the plan"):
+        pte = read_pte(source.pte, source.names)
+        plan = compile_plan(pte)
+        npu = check_delegates(pte, board, npu, chosen=request.target)
+        language_model = describe_language_model(plan)
+    if npu is not None:
+        board = board.with_npu_memory()
+    layout = _fit(board, plan, language_model)
+    shares = npu is not None and board.npu is not None and board.npu.shared is not None
+    shared_layout = _fit(board.with_npu_memory(shared=True), plan, language_model) if shares else None
+    facts = _facts(request, board, pte, source)
+    with step(f"Writing the project to {destination}"):
+        files = _model_files(source, facts, pte, plan, npu)
+        tables = None
+        if language_model is not None:
+            tables, facts["tokenizer"] = device_tables(source.tokenizer)
+        project = render_project(
+            ProjectInputs(
+                name=source.name,
+                board=board,
+                layout=layout,
+                plan=plan,
+                npu=npu,
+                shared_layout=shared_layout,
+                pte=source.pte,
+                language_model=language_model,
+                tokenizer=tables,
+                files=files,
+                options={**request.to_manifest(npu), "weight_layout": facts["weight_layout"]},
+                profile=request.profile,
+                optimize=request.optimize,
+            ),
+            destination,
+        )
+    return Generated(project, source.name, plan, layout, facts)
+
+
+def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | None) -> _Source:
+    from mcu_sdk.model.load import find_checkpoint
+    from mcu_sdk.recipes.checkpoint import compile_checkpoint
+
+    checkpoint = find_checkpoint(request.model)
+    layout = layout_for(helium=board.core.helium and npu is None)
+    options = replace(request.compile_options, npu=npu, weight_layout=layout)
+    compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
+    tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
+    name = request.name or checkpoint.name
+    return _Source(name, compiled.pte, compiled.names, tokenizer, dict(compiled.facts), compiled.delegates)
+
+
+def _from_pte(request: GenerateRequest, path: Path) -> _Source:
+    check_fetched(path)
+    found = read_compiled(path)
+    name = request.name or path.stem
+    return _Source(name, found.pte, found.names, request.tokenizer, found.facts, found.delegates)
+
+
+def _facts(request: GenerateRequest, board: Board, pte: Pte, source: _Source) -> dict[str, Any]:
+    """What the recipe said of the model, what there is to note, and how its weights lie."""
+    notes = [*pte.notes, *weight_notes(source.facts)]
+    if request.pte is not None:
+        notes += layout_notes(pte.instructions, helium=board.core.helium)
+    return {**source.facts, "notes": notes, "weight_layout": layout_of(pte.instructions)}
+
+
+def _fit(board: Board, plan: Plan, language_model: LanguageModel | None) -> Layout:
+    length = language_model.max_sequence_length if language_model else None
+    return check_fit(
+        board,
+        arena_bytes=plan.arena_bytes,
+        kv_cache_bytes=plan.kv_cache_bytes,
+        weights_bytes=plan.model_bytes,
+        max_sequence_length=length,
+        traffic=step_traffic(plan),
+    )
+
+
+def _model_files(
+    source: _Source, facts: dict[str, Any], pte: Pte, plan: Plan, npu: NpuTarget | None
+) -> dict[str, bytes]:
+    """The files of model/ beside the .pte, by name."""
+    files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
+    for number, delegate in enumerate(source.delegates):
+        files[f"delegate_{number}.tosa"] = delegate.tosa
+    if npu is not None:
+        files |= details_files(describe_npu(pte, plan, source.facts, source.delegates))
+    if source.names is not None:
+        files["names.json"] = (json.dumps({"instructions": source.names}, indent=1) + "\n").encode()
+    return files

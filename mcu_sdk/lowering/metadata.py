@@ -1,0 +1,32 @@
+"""What a decoder's .pte says of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def llm_metadata(model: PreTrainedModel, cache_length: int) -> dict[str, Any]:
+    """The constant methods that ExecuTorch's LLM runner asks a .pte for."""
+    config = model.config.get_text_config()
+    start = getattr(config, "bos_token_id", None)
+    end = getattr(config, "eos_token_id", None)
+    ends = [] if end is None else [int(e) for e in (end if isinstance(end, list) else [end])]
+    vocabulary = int(config.vocab_size)
+    metadata: dict[str, Any] = {
+        "get_max_seq_len": cache_length,
+        "get_max_context_len": cache_length,
+        "get_vocab_size": vocabulary,
+        "get_n_layers": int(config.num_hidden_layers),
+        "use_kv_cache": True,
+        "use_sdpa_with_kv_cache": False,
+        "enable_dynamic_shape": False,
+    }
+    if isinstance(start, int) and 0 <= start < vocabulary:
+        metadata["get_bos_id"] = start
+    ends = [e for e in ends if 0 <= e < vocabulary]
+    if ends:
+        metadata["get_eos_ids"] = ends
+    return metadata

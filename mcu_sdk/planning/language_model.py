@@ -1,0 +1,67 @@
+"""What a .pte says of the language model in it, by the signature and the metadata of ExecuTorch's LLM runner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcu_sdk.errors import PteError
+from mcu_sdk.planning.instruction import DType, Tensor
+from mcu_sdk.planning.plan import Plan
+
+LONGEST_SEQUENCE = 1 << 20
+"""Tokens. The firmware keeps a line of 8 bytes for each, and counts its bytes in int32_t."""
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """What the firmware has to know of a language model. Ids are token ids; -1: none."""
+
+    vocab_size: int
+    max_sequence_length: int
+    bos_id: int = -1
+    eos_ids: tuple[int, ...] = ()
+
+
+def describe_language_model(plan: Plan) -> LanguageModel | None:
+    """What a .pte with the signature and the metadata of ExecuTorch's LLM runner says of itself; None for others.
+
+    Raises PteError if it says that it reads more tokens than its KV cache holds, or than a firmware can count.
+    """
+    metadata = plan.metadata
+    inputs = [(tensor.dtype, tensor.shape) for tensor in plan.inputs]
+    is_step = inputs == [(DType.S64, (1, 1)), (DType.S64, (1,))] and len(plan.outputs) == 1
+    length = metadata.get("get_max_seq_len", metadata.get("get_max_context_len"))
+    if not is_step or not isinstance(length, int) or length < 1:
+        return None
+    logits = plan.outputs[0]
+    if logits.dtype is not DType.F32 or len(logits.shape) != 3 or logits.elements != logits.shape[-1]:
+        return None
+    longest = min(_cached_positions(plan), default=LONGEST_SEQUENCE)
+    if length > longest:
+        raise PteError(
+            f"The .pte says that it reads up to {length} tokens (get_max_seq_len); {longest} are possible.",
+            hint="Export it again with metadata that match its KV cache.",
+        )
+    vocabulary = logits.shape[-1]
+    start = _token_ids(metadata.get("get_bos_id"), vocabulary)
+    return LanguageModel(
+        vocab_size=vocabulary,
+        max_sequence_length=length,
+        bos_id=start[0] if start else -1,
+        eos_ids=_token_ids(metadata.get("get_eos_ids"), vocabulary),
+    )
+
+
+def _cached_positions(plan: Plan) -> list[int]:
+    """How many positions each KV cache of our own operators has."""
+    caches = [
+        (planned.instruction.arguments[0], 3 if "columns" in planned.instruction.operator else 2)
+        for planned in plan.calls
+        if planned.instruction.operator.startswith("mcu::cache_write")
+    ]
+    return [cache.shape[axis] for cache, axis in caches if isinstance(cache, Tensor)]
+
+
+def _token_ids(value: object, vocabulary: int) -> tuple[int, ...]:
+    values = value if isinstance(value, list) else [value]
+    return tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < vocabulary)

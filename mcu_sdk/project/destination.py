@@ -1,0 +1,46 @@
+"""Whether a project may be written to a folder, and could be built there."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from mcu_sdk.errors import UsageError
+from mcu_sdk.project import manifest
+
+UNBUILDABLE = re.compile(r'["\\;|\x00-\x1f\x7f]')
+"""What CMake or Ninja trips over in the path of a folder to build in; `;` even sends CMake to other folders."""
+
+
+def check_output(destination: Path) -> None:
+    """Raises UsageError for a folder that must not be touched, cannot be made, or could not be built in."""
+    path = os.path.abspath(destination)
+    found = UNBUILDABLE.search(path)
+    if found:
+        raise UsageError(
+            f"CMake and Ninja cannot build in a folder whose path has the character {found[0]!a}: {path!a}.",
+            hint="Name another --output.",
+        )
+    try:
+        check_destination(destination)
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise UsageError(
+            f"The project cannot be written to {path!a}: {error.strerror or error}.",
+            hint="Name another --output.",
+        ) from error
+
+
+def check_destination(destination: Path) -> bool:
+    """Whether `destination` is a project already. Raises UsageError if it is something that must not be touched."""
+    if (destination / manifest.FILE).is_file():
+        return True
+    if destination.is_symlink() or destination.exists():
+        if not destination.is_dir():
+            raise UsageError(f"{str(destination)!r} exists and is no folder.", hint="Name another --output.")
+        if any(destination.iterdir()):
+            raise UsageError(
+                f"{str(destination)!r} exists and is not a project that mcu-sdk generated (it has no {manifest.FILE}).",
+                hint="Name another --output, or remove the folder.",
+            )
+    return False

@@ -1,0 +1,50 @@
+"""A checkpoint -> a .pte: which recipe it takes."""
+
+from __future__ import annotations
+
+from mcu_sdk.console import quiet_libraries, step
+from mcu_sdk.errors import ModelError
+from mcu_sdk.model.load import Checkpoint
+from mcu_sdk.options import CompileOptions
+from mcu_sdk.recipes.cached import cached
+from mcu_sdk.recipes.compiled import CompiledModel
+
+
+def compile_checkpoint(
+    checkpoint: Checkpoint, options: CompileOptions, *, use_cache: bool = True
+) -> CompiledModel:
+    """The whole way to a .pte, or what an earlier run left in the cache for the same content and options.
+
+    Raises UsageError for options that do not go together, and ModelError.
+    """
+    options.check()
+
+    def compile() -> CompiledModel:
+        with quiet_libraries():
+            return _compile(checkpoint, options)
+
+    if not use_cache:
+        return compile()
+    return cached({"checkpoint": checkpoint.fingerprint(), **options.key_facts()}, compile)
+
+
+def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
+    with step("Loading PyTorch"):  # the recipes import it
+        from mcu_sdk.model.encoder import encoder_architecture
+        from mcu_sdk.recipes.decoder import compile_decoder
+
+    architecture = encoder_architecture(checkpoint)
+    if architecture is None and options.npu is None:
+        return compile_decoder(checkpoint, options)
+    if options.npu is None:
+        raise ModelError(
+            f"A causal language model was expected; {checkpoint.name} is a {architecture}, which only an NPU takes.",
+            hint="Choose an Ethos-U with --target, or compile it with mcu_sdk.compile_module and take --pte.",
+        )
+    with step("Loading ExecuTorch's Ethos-U backend"):
+        from mcu_sdk.recipes.decoder_npu import compile_decoder_npu
+        from mcu_sdk.recipes.encoder import compile_encoder
+
+    if architecture is not None:
+        return compile_encoder(checkpoint, architecture, options, options.npu)
+    return compile_decoder_npu(checkpoint, options, options.npu)

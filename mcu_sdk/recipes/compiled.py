@@ -1,0 +1,101 @@
+"""What a recipe makes: a .pte and what is known of it; in memory, and as files beside each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mcu_sdk.errors import PteError
+from mcu_sdk.npu.artifact import DelegateArtifact
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A .pte, the module path of each of its instructions, and what the report wants to know."""
+
+    pte: bytes
+    names: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    delegates: tuple[DelegateArtifact, ...] = ()
+
+
+def write_compiled(compiled: CompiledModel, path: Path) -> None:
+    """Write the .pte, and beside it, where `generate --pte` looks: its operations' names and what is known of it.
+
+    NAME.names.json belongs to the .pte with the SHA-256 in it; NAME.delegate_<n>.tosa is a delegate's TOSA graph,
+    and .json Vela's estimates for it.
+    """
+    path.write_bytes(compiled.pte)
+    content = {
+        "instructions": compiled.names,
+        "pte_sha256": hashlib.sha256(compiled.pte).hexdigest(),
+        "facts": compiled.facts,
+    }
+    path.with_suffix(".names.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    for number, delegate in enumerate(compiled.delegates):
+        for name, data in replace(delegate, name=f"{path.stem}.delegate_{number}").files().items():
+            path.with_name(name).write_bytes(data)
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A .pte from a file. `names`, `facts` and `delegates`: what lies beside it; None and nothing for a stranger's."""
+
+    pte: bytes
+    names: tuple[str, ...] | None
+    facts: dict[str, Any]
+    delegates: tuple[DelegateArtifact, ...] = ()
+
+
+def read_compiled(path: Path) -> FoundModel:
+    """Read a .pte and what `write_compiled` or a project left beside it. Raises PteError if it cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PteError(
+            f"--pte takes a file that ExecuTorch wrote; {path} could not be read: {error.strerror or error}.",
+            hint="Check the path.",
+        ) from error
+    beside = _read_beside(path)
+    facts: dict[str, Any] = {}
+    delegates: tuple[DelegateArtifact, ...] = ()
+    if beside.get("pte_sha256") == hashlib.sha256(data).hexdigest():
+        facts = dict(beside.get("facts") or {})
+        delegates = _delegates_beside(path, facts)
+    return FoundModel(data, _names_of(beside), facts, delegates)
+
+
+def _read_beside(path: Path) -> dict[str, Any]:
+    """The file of ours beside a .pte that says what is in it (module.write_compiled), or a project's names.json."""
+    own = path.with_suffix(".names.json")
+    try:
+        text = (own if own.is_file() else path.parent / "names.json").read_text(encoding="utf-8")
+        content = json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _names_of(beside: dict[str, Any]) -> tuple[str, ...] | None:
+    """The module paths of the .pte's instructions."""
+    names = beside.get("instructions")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names)
+
+
+def _delegates_beside(path: Path, facts: dict[str, Any]) -> tuple[DelegateArtifact, ...]:
+    """The delegates' graphs and estimates; nothing unless all are there."""
+    count = facts.get("npu_delegates")
+    found = []
+    for number in range(count if isinstance(count, int) else 0):
+        name = f"{path.stem}.delegate_{number}"
+        try:
+            files = {file: path.with_name(file).read_bytes() for file in DelegateArtifact.file_names(name)}
+            found.append(DelegateArtifact.from_files(name, files))
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
+    return tuple(found)
