@@ -107,11 +107,12 @@ def _write_in_place(edge: EdgeProgramManager) -> None:
     from executorch.exir.dialects._ops import ops
     from executorch.exir.passes.reinplace import DEFAULT_INPLACEABLE_OPS, reinplace_pass
 
-    from mcu_sdk.operators.reference import IN_PLACE
+    from mcu_sdk.operators.table import is_in_place, own_operators
 
     overrides = {
-        getattr(ops.edge.mcu, name).default: getattr(ops.edge.mcu, in_place).default
-        for name, in_place in IN_PLACE.items()
+        getattr(ops.edge.mcu, row.plain_name).default: getattr(ops.edge.mcu, row.in_place_name).default
+        for row in own_operators()
+        if row.in_place
     }
     program = edge._edge_programs["forward"]
     kept: dict[Node, dict[str, Any]] = {}
@@ -122,7 +123,7 @@ def _write_in_place(edge: EdgeProgramManager) -> None:
     program = reinplace_pass(program, inplace_overrides=overrides, ops_to_inplace=DEFAULT_INPLACEABLE_OPS)
     for node in program.graph.nodes:
         replaced = node.op == "call_function" and node.args and node.args[0] in kept
-        if replaced and str(node.target).rsplit(".", 1)[0].endswith("_"):
+        if replaced and is_in_place(node.target._schema.name):
             for key, value in kept[node.args[0]].items():
                 node.meta.setdefault(key, value)
     program.graph_module.recompile()

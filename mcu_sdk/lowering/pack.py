@@ -18,26 +18,18 @@ from mcu_sdk.lowering.fuse.graph import (
     args,
     constant_name,
     constant_value,
-    is_call,
     is_constant,
+    operator_row,
     replace,
     shape_of,
     tidy,
 )
 from mcu_sdk.operators.layouts import COLUMNS, ROWS, WeightLayout
 from mcu_sdk.operators.reference.packed import interleave, pack, pad_channels
-
-mcu = torch.ops.mcu
+from mcu_sdk.operators.table import OPERATORS, Operator
 
 MOST_PADDING = 1.5
 """Times a weight may grow: a matrix of two rows would become four times as large, and hardly faster."""
-
-_WEIGHT_INDEX: dict[object, int] = {
-    mcu.embedding_s8.default: 0,
-    mcu.linear_s8.default: 2,
-    mcu.linear_s8_static.default: 1,
-    mcu.linear_s8_requantize.default: 1,
-}
 
 
 def pack_weights(program: ExportedProgram, layout: WeightLayout) -> int:
@@ -46,9 +38,9 @@ def pack_weights(program: ExportedProgram, layout: WeightLayout) -> int:
         return 0
     constants = _Constants(program)
     weights = {
-        args(node)[_WEIGHT_INDEX[node.target]]: None
+        args(node)[row.position(row.weight)]: None
         for node in program.graph.nodes
-        if is_call(node, *_WEIGHT_INDEX)
+        if (row := _packable(node)) is not None
     }
     packed = [weight for weight in weights if _can_be_packed(program, weight)]
     for weight in packed:
@@ -57,6 +49,12 @@ def pack_weights(program: ExportedProgram, layout: WeightLayout) -> int:
             _pack_call(program, user, values, constants)
     tidy(program)
     return len(packed)
+
+
+def _packable(call: Node) -> Operator | None:
+    """The row of an operator that has an overload for packed weights."""
+    row = operator_row(call)
+    return row if row is not None and row.packed else None
 
 
 def _can_be_packed(program: ExportedProgram, weight: object) -> bool:
@@ -70,28 +68,17 @@ def _can_be_packed(program: ExportedProgram, weight: object) -> bool:
 
 
 def _takes_packed(program: ExportedProgram, call: Node, weight: Node) -> bool:
-    if not is_call(call, *_WEIGHT_INDEX):
+    row = _packable(call)
+    if row is None:
         return False
-    index = _WEIGHT_INDEX[call.target]
-    others = [argument for i, argument in enumerate(args(call)) if i != index]
-    if args(call)[index] is not weight or weight in others:
+    given = dict(zip(row.argument_names, args(call), strict=True))
+    if given.pop(row.weight) is not weight or weight in given.values():
         return False
-    channels = _channel_arguments(call)
+    channels = [given[name] for name in row.channels]
     if not all(argument is None or is_constant(program, argument) for argument in channels):
         return False
-    if call.target == mcu.linear_s8_requantize.default:  # the vector kernel shifts to the right only
-        return not bool((constant_value(program, channels[2]) > 0).any())
-    return True
-
-
-def _channel_arguments(call: Node) -> tuple[Any, ...]:
-    """The arguments with a value for each row of the weight."""
-    values = args(call)
-    if call.target == mcu.embedding_s8.default:
-        return (values[1],)
-    if call.target == mcu.linear_s8.default:
-        return (values[3], values[4])
-    return tuple(values[2:5])
+    shift = given.get("shift")  # the vector kernel shifts to the right only
+    return shift is None or not bool((constant_value(program, shift) > 0).any())
 
 
 class _Constants:
@@ -122,21 +109,19 @@ class _Constants:
 
 
 def _pack_call(program: ExportedProgram, call: Node, weight: Node, constants: _Constants) -> None:
-    values = args(call)
-    count = int(call.meta["val"].shape[-1])
-    arguments: tuple[Any, ...]
-    if call.target == mcu.embedding_s8.default:
-        target = mcu.embedding_s8.packed
-        arguments = (weight, constants.channels(values[1]), values[2], count)
-    elif call.target == mcu.linear_s8.default:
-        target = mcu.linear_s8.packed
-        channels = map(constants.channels, values[3:5])
-        arguments = (*values[:2], weight, *channels, count)
-    elif call.target == mcu.linear_s8_static.default:
-        target = mcu.linear_s8_static.packed
-        arguments = (values[0], weight, *map(constants.channels, values[2:5]), count)
+    """Put the packed overload in the place of a call: what has a value for each row of the weight is padded or, where
+    the overload takes them as one, interleaved."""
+    row = _packable(call)
+    assert row is not None
+    packed = OPERATORS[f"{row.name}.{row.packed}"]
+    given: dict[str, Any] = dict(zip(row.argument_names, args(call), strict=True))
+    channels = [given[name] for name in row.channels]
+    given[row.weight] = weight
+    given["n"] = int(call.meta["val"].shape[-1])
+    if "constants" in packed.argument_names:
+        given["constants"] = constants.requantization(*channels)
     else:
-        target = mcu.linear_s8_requantize.packed
-        arguments = (values[0], weight, constants.requantization(*values[2:5]), *values[5:8], count)
-    replace(program.graph, call, target, arguments)
+        given |= {name: constants.channels(value) for name, value in zip(row.channels, channels, strict=True)}
+    target = getattr(call.target.overloadpacket, row.packed)  # type: ignore[union-attr]  # an operator overload
+    replace(program.graph, call, target, tuple(given[name] for name in packed.argument_names))
     program.graph.erase_node(call)

@@ -33,12 +33,14 @@ from mcu_sdk.lowering.fuse.graph import (
     dtype_of,
     is_call,
     is_constant,
+    operator_row,
     replace,
     same_bytes_source,
     shape_of,
     tidy,
 )
 from mcu_sdk.lowering.requantize import rewrite_requantized
+from mcu_sdk.operators.table import Work
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
@@ -287,9 +289,8 @@ def int8_share(program: ExportedProgram) -> dict[str, int]:
     """How many linears are int8 and how many stayed float, for the report."""
     counts = {"int8_linears": 0, "float_linears": 0}
     for node in program.graph.nodes:
-        if is_call(
-            node, mcu.linear_s8.default, mcu.linear_s8_static.default, mcu.linear_s8_requantize.default
-        ):
+        row = operator_row(node)
+        if row is not None and row.work is Work.PRODUCT and row.weight_bits == 8:
             counts["int8_linears"] += 1
         elif is_call(node, aten.linear.default, aten.addmm.default):
             counts["float_linears"] += 1

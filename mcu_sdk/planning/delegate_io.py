@@ -172,7 +172,7 @@ class _Placement:
         results = [t for t in self._pte.writes[index] if t.overlaps(tensor)]
         users = [t for t in _tensors(instruction.arguments) if t.overlaps(tensor)]
         whole = len(results) == 1 and results[0].same_memory(tensor) and results[0].nbytes == tensor.nbytes
-        return whole and len(users) == 1 and not instruction.operator.endswith("_")
+        return whole and len(users) == 1 and not instruction.in_place
 
     def _reads(self, index: int, tensor: Tensor) -> bool:
         return any(t.overlaps(tensor) for t in _tensors(self._pte.instructions[index].arguments))

@@ -12,6 +12,8 @@ from enum import Enum
 from math import prod
 from typing import Union
 
+from mcu_sdk.operators.table import Operator, find, is_in_place
+
 
 class DType(Enum):
     """Element types, with their C++ names and sizes in bytes."""
@@ -102,6 +104,16 @@ class Instruction:
     arguments: tuple[Value, ...]
     name: str
     source: str = ""
+
+    @property
+    def row(self) -> Operator | None:
+        """What is known of the operator (operators/table.py)."""
+        return find(self.operator, self.overload)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it writes into its arguments, rather than into tensors that come last."""
+        return is_in_place(self.operator)
 
     @property
     def full_name(self) -> str:

@@ -21,7 +21,7 @@ def live_bytes(pte: Pte) -> tuple[int, ...]:
     reads = [_ranges(_tensors(instruction.arguments)) for instruction in pte.instructions]
     writes = [_ranges(written) for written in pte.writes]
     for index, instruction in enumerate(pte.instructions):
-        if not _in_place(instruction.operator):
+        if not instruction.in_place:
             pure = [t for t in _tensors(instruction.arguments) if t not in pte.writes[index]]
             reads[index] = _ranges(pure)
     at_end = _ranges(pte.outputs)
@@ -29,10 +29,6 @@ def live_bytes(pte: Pte) -> tuple[int, ...]:
     state = _subtract(at_start, _ranges(pte.inputs))
     sizes, _ = _walk(reads, writes, _union(at_end, state))
     return tuple(sizes)
-
-
-def _in_place(operator: str) -> bool:
-    return operator.endswith("_")
 
 
 def _walk(

@@ -352,9 +352,7 @@ def _tensor_to_template(tensor: Tensor) -> dict[str, Any]:
 def _signature(instruction: Instruction, written: Iterable[Tensor]) -> str:
     """ "mcu::rms_norm(f32[1,1,64], f32[64], 1e-05) -> f32[1,1,64]"."""
     written = tuple(written)
-    shown = [
-        a for a in instruction.arguments if instruction.operator.endswith("_") or not _is_out(a, written)
-    ]
+    shown = [a for a in instruction.arguments if instruction.in_place or not _is_out(a, written)]
     results = ", ".join(map(_brief, written))
     return f"{instruction.operator}({', '.join(map(_brief, shown))})" + (f" -> {results}" if results else "")
 

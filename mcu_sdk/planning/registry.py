@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 from typing import NoReturn
 
 from mcu_sdk.errors import UnsupportedOperatorError
+from mcu_sdk.operators.table import plain_overload
 from mcu_sdk.planning.instruction import Instruction, KernelCall, Tensor, Value
 from mcu_sdk.text import one_line
 
@@ -50,11 +51,25 @@ def emit(instruction: Instruction) -> Sequence[KernelCall]:
     Raises UnsupportedOperatorError when no kernel exists for the operator, or none for these types or shapes.
     """
     emitters = load_emitters()
-    overload = f"{instruction.operator}.{instruction.overload.removesuffix('_out')}"
+    overload = f"{instruction.operator}.{plain_overload(instruction.overload)}"
     emitter = emitters.get(overload) or emitters.get(instruction.operator)
     if emitter is None:
         unsupported(instruction, "there is no kernel for this operator")
+    _check_count(instruction)
     return emitter(instruction)
+
+
+def _check_count(instruction: Instruction) -> None:
+    """Refuse one of our operators with another number of arguments than its schema has."""
+    row = instruction.row
+    if row is None or not row.is_ours:
+        return
+    outputs = 0 if instruction.in_place else len(row.outputs)
+    wanted = len(row.argument_names) + outputs
+    if len(instruction.arguments) != wanted:
+        unsupported(
+            instruction, f"it has {len(instruction.arguments)} arguments where its schema has {wanted}"
+        )
 
 
 _ITEMS_SHOWN = 8

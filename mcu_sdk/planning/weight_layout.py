@@ -6,19 +6,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcu_sdk.operators.layouts import WeightLayout
+from mcu_sdk.operators.table import Operator, Work
 from mcu_sdk.planning.instruction import Instruction
 
 
 def layout_of(instructions: Iterable[Instruction]) -> WeightLayout:
     """What a .pte's instructions read: weights that are packed at all are packed for Helium."""
-    packed = any(instruction.overload.startswith("packed") for instruction in instructions)
+    packed = any(row.layout != "rows" for row in _rows(instructions))
     return "helium-8x16" if packed else "rows"
+
+
+def _rows(instructions: Iterable[Instruction]) -> Iterable[Operator]:
+    return (row for instruction in instructions if (row := instruction.row) is not None)
 
 
 def layout_notes(instructions: Iterable[Instruction], *, helium: bool) -> list[str]:
     """What to say of a .pte of this SDK whose weights lie row by row, though the core has Helium."""
     instructions = list(instructions)
-    linears = sum(instruction.operator.startswith("mcu::linear_s8") for instruction in instructions)
+    linears = sum(row.work is Work.PRODUCT and bool(row.packed) for row in _rows(instructions))
     if not helium or linears == 0 or layout_of(instructions) != "rows":
         return []
     return [

@@ -18,6 +18,7 @@ import torch
 from mcu_sdk.errors import PteError, UnsupportedOperatorError, UsageError
 from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.reference import Delegate, SimulatedDelegate
+from mcu_sdk.operators.table import is_out_variant, plain_overload
 from mcu_sdk.planning.instruction import DType, Instruction, Space, Tensor, Value
 from mcu_sdk.planning.pte.read import Pte
 
@@ -144,7 +145,7 @@ class Interpreter:
             return self._prepare_delegate(instruction)
         overload = instruction.overload or "default"
         arguments = [self._resolve(argument) for argument in instruction.arguments]
-        if namespace == "aten" or not overload.endswith("out"):
+        if namespace == "aten" or not is_out_variant(overload):
             target = _find(instruction, namespace, name, overload)
             positional, keywords = _bind(target, arguments)
 
@@ -154,9 +155,7 @@ class Interpreter:
             return in_place
         outs = [self._view(tensor) for tensor in written]
         inputs = arguments[: _count_inputs(instruction, written)]
-        functional = _find(
-            instruction, namespace, name, overload.removesuffix("out").removesuffix("_") or "default"
-        )
+        functional = _find(instruction, namespace, name, plain_overload(overload) or "default")
         if namespace == "dim_order_ops":  # its out overloads drop the options: the arguments do not line up
             inputs = inputs[:1]
         positional, keywords = _bind(functional, inputs)

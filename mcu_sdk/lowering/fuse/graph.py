@@ -12,6 +12,8 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind, OutputSpec, TensorArgument
 from torch.fx import Graph, Node
 
+from mcu_sdk.operators.table import Operator, find
+
 aten = torch.ops.aten
 
 SAME_BYTES = {
@@ -35,6 +37,14 @@ SAME_BYTES = {
 def is_call(node: object, *targets: Any) -> TypeGuard[Node]:
     """Whether `node` is a call of one of these operator overloads."""
     return isinstance(node, Node) and node.op == "call_function" and node.target in targets
+
+
+def operator_row(node: Node) -> Operator | None:
+    """What operators/table.py knows of the operator that a node calls."""
+    schema = getattr(node.target, "_schema", None)
+    if node.op != "call_function" or schema is None:
+        return None
+    return find(schema.name, schema.overload_name)
 
 
 def args(node: Node) -> tuple[Any, ...]:

@@ -20,14 +20,14 @@ def _like_first(x: torch.Tensor, *_: Any) -> torch.Tensor:
     return torch.empty_like(x)
 
 
-@define("Tensor x", ("out",), _like_first)
+@define("silu", _like_first)
 def silu(x: torch.Tensor) -> torch.Tensor:
     """x / (1 + e^-x)."""
     values = to_numpy(x)
     return to_torch(values / sigmoid_denominator(values))
 
 
-@define("Tensor gate, Tensor up", ("out",), _like_first)
+@define("gated_silu", _like_first)
 def gated_silu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     """(gate * up) / (1 + e^-gate)."""
     values = to_numpy(gate)
@@ -43,13 +43,13 @@ def _gelu(values: Any, factor: Any, tanh: bool) -> Any:
     return gelu_value if factor is None else gelu_value * factor
 
 
-@define("Tensor x, bool tanh", ("out",), _like_first)
+@define("gelu", _like_first)
 def gelu(x: torch.Tensor, tanh: bool) -> torch.Tensor:
     """tanh: x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3); else (0.5 x) (1 + erf(x / sqrt 2))."""
     return to_torch(_gelu(to_numpy(x), None, tanh))
 
 
-@define("Tensor gate, Tensor up, bool tanh", ("out",), _like_first)
+@define("gated_gelu", _like_first)
 def gated_gelu(gate: torch.Tensor, up: torch.Tensor, tanh: bool) -> torch.Tensor:
     """GELU(gate) * up; with tanh (gate * up) / (1 + e^(-2u))."""
     return to_torch(_gelu(to_numpy(gate), to_numpy(up), tanh))

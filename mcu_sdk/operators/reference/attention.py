@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcu_sdk.operators.reference.define import define, define_in_place, to_numpy, to_torch
+from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
 from mcu_sdk.operators.reference.exact_math import F32, exp, greatest_magnitude, lane_sum, round_clamped
 
 PROBABILITY_ONE = 127
@@ -41,9 +41,7 @@ def _with_columns(cache: torch.Tensor, columns: Any, position: torch.Tensor) -> 
     return to_torch(out)
 
 
-@define_in_place(
-    "Tensor x, Tensor inverse_scale, Tensor position", lambda self, *rest: torch.empty_like(self)
-)
+@define("cache_write", lambda self, *rest: torch.empty_like(self))
 def cache_write(
     self: torch.Tensor, x: torch.Tensor, inverse_scale: torch.Tensor, position: torch.Tensor
 ) -> torch.Tensor:
@@ -56,9 +54,7 @@ def cache_write(
     return _written(self, round_clamped(rows * to_numpy(inverse_scale), -127, 127), position)
 
 
-@define_in_place(
-    "Tensor x, Tensor inverse_scale, Tensor position", lambda self, *rest: torch.empty_like(self)
-)
+@define("cache_write_columns", lambda self, *rest: torch.empty_like(self))
 def cache_write_columns(
     self: torch.Tensor, x: torch.Tensor, inverse_scale: torch.Tensor, position: torch.Tensor
 ) -> torch.Tensor:
@@ -75,7 +71,7 @@ def _row_scales(x: torch.Tensor, heads: int) -> Any:
     return np.where(scale < LARGEST_SCALE, scale, LARGEST_SCALE).astype(np.float16)
 
 
-@define_in_place("Tensor x, Tensor position", lambda self, *rest: torch.empty_like(self))
+@define("cache_write_dynamic", lambda self, *rest: torch.empty_like(self))
 def cache_write_dynamic(self: torch.Tensor, x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """As cache_write, each head's row by its own scale s of this step: q = clamp(rint(x * (1 / s)), -127, 127).
 
@@ -87,7 +83,7 @@ def cache_write_dynamic(self: torch.Tensor, x: torch.Tensor, position: torch.Ten
     return _written(self, round_clamped(rows, -127, 127), position)
 
 
-@define_in_place("Tensor x, Tensor position", lambda self, *rest: torch.empty_like(self))
+@define("cache_write_columns_dynamic", lambda self, *rest: torch.empty_like(self))
 def cache_write_columns_dynamic(self: torch.Tensor, x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """As cache_write_dynamic, into a cache whose positions lie side by side: self int8[1, H, D, S]."""
     heads = self.shape[1]
@@ -96,7 +92,7 @@ def cache_write_columns_dynamic(self: torch.Tensor, x: torch.Tensor, position: t
     return _with_columns(self, round_clamped(rows, -127, 127), position)
 
 
-@define_in_place("Tensor x, Tensor position", lambda self, *rest: torch.empty_like(self))
+@define("cache_scale_write", lambda self, *rest: torch.empty_like(self))
 def cache_scale_write(self: torch.Tensor, x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """The scales of this step's rows: self float16[1, H, S], x float32[1, H, 1, D]."""
     return _written(self, _row_scales(x, self.shape[1]), position)
@@ -123,11 +119,7 @@ def _visible(cache: torch.Tensor, position: torch.Tensor) -> int:
     return min(max(_position(position), 0), cache.shape[2] - 1) + 1
 
 
-@define(
-    "Tensor q, Tensor k_cache, Tensor v_cache, Tensor k_scale, Tensor v_scale, Tensor position, float scale",
-    ("out", "scratch"),
-    lambda q, k_cache, *rest: _attention_outputs(q, k_cache),
-)
+@define("attention_s8", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
 def attention_s8(
     q: torch.Tensor,
     k_cache: torch.Tensor,
@@ -159,11 +151,7 @@ def attention_s8(
     return to_torch(out.reshape(q.shape)), _attention_outputs(q, k_cache)[1].zero_()
 
 
-@define(
-    "Tensor q, Tensor k_cache, Tensor v_cache, Tensor k_scales, Tensor v_scales, Tensor position, float scale",
-    ("out", "scratch"),
-    lambda q, k_cache, *rest: _attention_outputs(q, k_cache),
-)
+@define("attention_s8_dynamic", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
 def attention_s8_dynamic(
     q: torch.Tensor,
     k_cache: torch.Tensor,

@@ -1,4 +1,4 @@
-"""How an `mcu::` operator is made known to torch: schema, out variant, shapes, and the reference that defines it."""
+"""How an `mcu::` operator is made known to torch: its row's schema, out variant, shapes, and the reference that defines it."""
 
 from __future__ import annotations
 
@@ -9,66 +9,63 @@ import numpy as np
 import torch
 from torch.library import Library, register_fake
 
-library = Library("mcu", "DEF")
+from mcu_sdk.operators.table import OPERATORS, OWN, Operator
+
+library = Library(OWN, "DEF")
+_DISPATCH_KEY = "CompositeExplicitAutograd"
 
 
-def define(
-    arguments: str, outputs: tuple[str, ...], fake: Callable[..., Any], overload: str = ""
-) -> Callable[..., Any]:
-    """Decorate the reference of `name(arguments)`, whose name is the function's.
+def define(name: str, fake: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate the reference of an operator, whose schema is its row in operators/table.py ("linear_s8.packed").
 
-    The reference takes and returns torch tensors. `<name>.out` is defined beside it with one out tensor for each
-    name in `outputs`, so that ExecuTorch's to-out-variant pass finds it; it computes the same and copies. With an
-    `overload`, the function `name_overload` defines `name.overload`, and `name.overload_out` beside it.
+    The reference takes and returns torch tensors; `fake` gives tensors of the same shapes. `<name>.out` is defined
+    beside it with one out tensor for each of the row's outputs (`<name>_out` for an overload), so that ExecuTorch's
+    to-out-variant pass finds it; it computes the same and copies. Where the row says so, so is `<name>_`, which writes
+    into the first argument, and is what ExecuTorch's reinplace pass puts in.
     """
+    row = OPERATORS[f"{OWN}::{name}"]
 
     def register(reference: Callable[..., Any]) -> Callable[..., Any]:
-        base = reference.__name__.removesuffix(f"_{overload}" if overload else "")
-        name, out_name = (
-            (f"{base}.{overload}", f"{base}.{overload}_out") if overload else (base, f"{base}.out")
-        )
-        single = len(outputs) == 1
-        returns = "Tensor" if single else "(" + ", ".join(f"Tensor {o}" for o in outputs) + ")"
-        aliases = [f"Tensor({chr(97 + i)}!)" for i in range(len(outputs))]
-        outs = ", ".join(f"{a} {o}" for a, o in zip(aliases, outputs, strict=True))
-        out_returns = aliases[0] if single else "(" + ", ".join(aliases) + ")"
-        library.define(f"{name}({arguments}) -> {returns}")
-        library.define(f"{out_name}({arguments}, *, {outs}) -> {out_returns}")
-        register_fake(f"mcu::{name}")(fake)
-        library.impl(name, reference, "CompositeExplicitAutograd")
-
-        def into(*inputs: Any, **keywords: Any) -> Any:
-            destinations = [keywords.pop(o) for o in outputs]
-            results = reference(*inputs, **keywords)
-            for destination, result in zip(destinations, (results,) if single else results, strict=True):
-                destination.copy_(result)
-            return destinations[0] if single else tuple(destinations)
-
-        library.impl(out_name, into, "CompositeExplicitAutograd")
+        single = len(row.outputs) == 1
+        returns = "Tensor" if single else "(" + ", ".join(f"Tensor {o}" for o in row.outputs) + ")"
+        library.define(f"{name}({row.arguments}) -> {returns}")
+        register_fake(row.name)(fake)
+        library.impl(name, reference, _DISPATCH_KEY)
+        _define_out(row, reference)
+        if row.in_place:
+            _define_in_place(row, reference)
         return reference
 
     return register
 
 
-def define_in_place(arguments: str, fake: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the reference of an update `name(Tensor self, arguments) -> Tensor` that returns the new tensor.
+def _define_out(row: Operator, reference: Callable[..., Any]) -> None:
+    single = len(row.outputs) == 1
+    aliases = [f"Tensor({chr(97 + i)}!)" for i in range(len(row.outputs))]
+    outs = ", ".join(f"{a} {o}" for a, o in zip(aliases, row.outputs, strict=True))
+    returns = aliases[0] if single else "(" + ", ".join(aliases) + ")"
+    library.define(f"{row.out_name}({row.arguments}, *, {outs}) -> {returns}")
 
-    `<name>_` is defined beside it; it writes into `self`, and is what ExecuTorch's reinplace pass puts in.
-    """
+    def into(*inputs: Any, **keywords: Any) -> Any:
+        destinations = [keywords.pop(o) for o in row.outputs]
+        results = reference(*inputs, **keywords)
+        for destination, result in zip(destinations, (results,) if single else results, strict=True):
+            destination.copy_(result)
+        return destinations[0] if single else tuple(destinations)
 
-    def register(reference: Callable[..., Any]) -> Callable[..., Any]:
-        name = reference.__name__
-        define(f"Tensor self, {arguments}", ("out",), fake)(reference)
-        library.define(f"{name}_(Tensor(a!) self, {arguments}) -> Tensor(a!)")
-        register_fake(f"mcu::{name}_")(lambda self, *rest: self)
+    library.impl(row.out_name, into, _DISPATCH_KEY)
 
-        def update(self: torch.Tensor, *rest: Any) -> torch.Tensor:
-            return self.copy_(reference(self, *rest))
 
-        library.impl(f"{name}_", update, "CompositeExplicitAutograd")
-        return reference
+def _define_in_place(row: Operator, reference: Callable[..., Any]) -> None:
+    name = row.in_place_name
+    first, _, rest = row.arguments.partition(",")
+    library.define(f"{name}({first.replace('Tensor', 'Tensor(a!)')},{rest}) -> Tensor(a!)")
+    register_fake(f"{OWN}::{name}")(lambda self, *rest: self)
 
-    return register
+    def update(self: torch.Tensor, *rest: Any) -> torch.Tensor:
+        return self.copy_(reference(self, *rest))
+
+    library.impl(name, update, _DISPATCH_KEY)
 
 
 def to_numpy(tensor: torch.Tensor) -> Any:

@@ -53,11 +53,7 @@ def unpack_groups(weight: torch.Tensor, n: int, k: int) -> tuple[torch.Tensor, t
     return to_torch(values[:n, :k]), to_torch(factors[:n])
 
 
-@define(
-    "Tensor x, Tensor x_scale, Tensor weight, Tensor? bias, int n",
-    ("out",),
-    lambda x, x_scale, weight, bias, n: x.new_empty((*x.shape[:-1], n), dtype=torch.float32),
-)
+@define("linear_s4", lambda x, x_scale, weight, bias, n: x.new_empty((*x.shape[:-1], n), dtype=torch.float32))
 def linear_s4(
     x: torch.Tensor, x_scale: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, n: int
 ) -> torch.Tensor:

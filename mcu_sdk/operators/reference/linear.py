@@ -22,8 +22,7 @@ def _float_out(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 @define(
-    "Tensor weight, Tensor scale, Tensor ids",
-    ("out",),
+    "embedding_s8",
     lambda weight, scale, ids: weight.new_empty((*ids.shape, weight.shape[1]), dtype=torch.float32),
 )
 def embedding_s8(weight: torch.Tensor, scale: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -38,11 +37,7 @@ def embedding_s8(weight: torch.Tensor, scale: torch.Tensor, ids: torch.Tensor) -
     return to_torch(np.where(inside[..., None], values, F32(0)))
 
 
-@define(
-    "Tensor x",
-    ("q", "scale"),
-    lambda x: (torch.empty_like(x, dtype=torch.int8), x.new_empty(x.shape[:-1])),
-)
+@define("quantize_rows", lambda x: (torch.empty_like(x, dtype=torch.int8), x.new_empty(x.shape[:-1])))
 def quantize_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Symmetric int8 with a scale for each row, found at run time.
 
@@ -56,11 +51,7 @@ def quantize_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return to_torch(q.astype(np.int8)), to_torch(m / F32(127))
 
 
-@define(
-    "Tensor x, float scale, int zero_point",
-    ("out",),
-    lambda x, scale, zero_point: torch.empty_like(x, dtype=torch.int8),
-)
+@define("quantize", lambda x, scale, zero_point: torch.empty_like(x, dtype=torch.int8))
 def quantize(x: torch.Tensor, scale: float, zero_point: int) -> torch.Tensor:
     """clamp(rint(x * (1 / scale)) + zero_point, -128, 127); float32 -> int8, one scale for all.
 
@@ -71,11 +62,7 @@ def quantize(x: torch.Tensor, scale: float, zero_point: int) -> torch.Tensor:
     return to_torch(np.clip(rounded + zero_point, -128, 127).astype(np.int8))
 
 
-@define(
-    "Tensor x, Tensor x_scale, Tensor weight, Tensor weight_scale, Tensor? bias",
-    ("out",),
-    lambda x, x_scale, weight, weight_scale, bias: _float_out(x, weight),
-)
+@define("linear_s8", lambda x, x_scale, weight, weight_scale, bias: _float_out(x, weight))
 def linear_s8(
     x: torch.Tensor,
     x_scale: torch.Tensor,
@@ -93,11 +80,7 @@ def linear_s8(
     return to_torch(out if bias is None else out + to_numpy(bias))
 
 
-@define(
-    "Tensor x, Tensor weight, Tensor offset, Tensor scale, Tensor? bias",
-    ("out",),
-    lambda x, weight, offset, scale, bias: _float_out(x, weight),
-)
+@define("linear_s8_static", lambda x, weight, offset, scale, bias: _float_out(x, weight))
 def linear_s8_static(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -131,9 +114,7 @@ def requantize(accumulated: Any, multiplier: Any, shift: Any) -> Any:
 
 
 @define(
-    "Tensor x, Tensor weight, Tensor bias, Tensor multiplier, Tensor shift, int out_zero_point, int out_min, "
-    "int out_max",
-    ("out",),
+    "linear_s8_requantize",
     lambda x, weight, *rest: x.new_empty((*x.shape[:-1], weight.shape[0]), dtype=torch.int8),
 )
 def linear_s8_requantize(

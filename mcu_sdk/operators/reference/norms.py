@@ -9,7 +9,7 @@ from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
 from mcu_sdk.operators.reference.exact_math import F32, fma, lane_sum, lane_sum_of_squares
 
 
-@define("Tensor x, Tensor weight, float eps", ("out",), lambda x, weight, eps: torch.empty_like(x))
+@define("rms_norm", lambda x, weight, eps: torch.empty_like(x))
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """(x * r) * weight, r = 1 / sqrt(lane_sum(x^2) / n + eps). x float32[..., n], weight float32[n] -> like x."""
     values, n = to_numpy(x), F32(x.shape[-1])
@@ -17,11 +17,7 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     return to_torch((values * root[..., None]) * to_numpy(weight))
 
 
-@define(
-    "Tensor x, Tensor weight, Tensor bias, float eps",
-    ("out",),
-    lambda x, weight, bias, eps: torch.empty_like(x),
-)
+@define("layer_norm", lambda x, weight, bias, eps: torch.empty_like(x))
 def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
     """fma(d * r, weight, bias), d = x - mean, r = 1 / sqrt(lane_sum(d^2) / n + eps).
 

@@ -44,10 +44,8 @@ def _out(x: torch.Tensor, n: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 @define(
-    "Tensor weight, Tensor scale, Tensor ids, int n",
-    ("out",),
+    "embedding_s8.packed",
     lambda weight, scale, ids, n: weight.new_empty((*ids.shape, n), dtype=torch.float32),
-    overload="packed",
 )
 def embedding_s8_packed(weight: torch.Tensor, scale: torch.Tensor, ids: torch.Tensor, n: int) -> torch.Tensor:
     """Row `id` times its scale: weight int8[V / 8, ceil(n / 16), 8, 16], scale float32[V], ids int64[...] ->
@@ -59,12 +57,7 @@ def embedding_s8_packed(weight: torch.Tensor, scale: torch.Tensor, ids: torch.Te
     return result
 
 
-@define(
-    "Tensor x, Tensor x_scale, Tensor weight, Tensor weight_scale, Tensor? bias, int n",
-    ("out",),
-    lambda x, x_scale, weight, weight_scale, bias, n: _out(x, n, torch.float32),
-    overload="packed",
-)
+@define("linear_s8.packed", lambda x, x_scale, weight, weight_scale, bias, n: _out(x, n, torch.float32))
 def linear_s8_packed(
     x: torch.Tensor,
     x_scale: torch.Tensor,
@@ -80,12 +73,7 @@ def linear_s8_packed(
     return result
 
 
-@define(
-    "Tensor x, Tensor weight, Tensor offset, Tensor scale, Tensor? bias, int n",
-    ("out",),
-    lambda x, weight, offset, scale, bias, n: _out(x, n, torch.float32),
-    overload="packed",
-)
+@define("linear_s8_static.packed", lambda x, weight, offset, scale, bias, n: _out(x, n, torch.float32))
 def linear_s8_static_packed(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -104,10 +92,8 @@ def linear_s8_static_packed(
 
 
 @define(
-    "Tensor x, Tensor weight, Tensor constants, int out_zero_point, int out_min, int out_max, int n",
-    ("out",),
+    "linear_s8_requantize.packed",
     lambda x, weight, constants, zero_point, low, high, n: _out(x, n, torch.int8),
-    overload="packed",
 )
 def linear_s8_requantize_packed(
     x: torch.Tensor,

@@ -8,7 +8,7 @@ from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
 from mcu_sdk.operators.reference.exact_math import fma
 
 
-@define("Tensor x, Tensor cos, Tensor sin, Tensor position", ("out",), lambda x, *rest: torch.empty_like(x))
+@define("rope", lambda x, *rest: torch.empty_like(x))
 def rope(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """Rotate the pairs (i, i + r/2) of each row by the angles of `position`; what is behind r stays.
 

@@ -110,7 +110,7 @@ def _put(
 @emits("aten::index_put", "aten::index_put_")
 def index_put(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, [None, ..., index], values, accumulate, out); without out in place."""
-    in_place = instruction.operator.endswith("_")
+    in_place = instruction.in_place
     count_is(instruction, 4 if in_place else 5)
     x, values = tensor(instruction, 0), tensor(instruction, 2)
     out = out_tensor(instruction, 0 if in_place else 4)
@@ -123,7 +123,7 @@ def index_put(instruction: Instruction) -> Sequence[KernelCall]:
 @emits("aten::index_copy", "aten::index_copy_")
 def index_copy(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, dim, index, source, out); without out in place."""
-    in_place = instruction.operator.endswith("_")
+    in_place = instruction.in_place
     count_is(instruction, 4 if in_place else 5)
     x, index, source = tensor(instruction, 0), tensor(instruction, 2, S64), tensor(instruction, 3)
     out = out_tensor(instruction, 0 if in_place else 4)

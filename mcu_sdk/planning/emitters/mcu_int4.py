@@ -1,4 +1,4 @@
-"""Emitter of the linear with int4 weights. Schema: mcu_sdk/operators/reference/int4.py; kernel: firmware/kernels/."""
+"""Emitter of the linear with int4 weights. Schema: mcu_sdk/operators/table.py; kernel: firmware/kernels/."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
 from mcu_sdk.planning.emitters.checks import (
     apart,
     call,
-    count_is,
     integer,
     optional_tensor,
     out_tensor,
@@ -26,7 +25,6 @@ ALIGNMENT = 16
 
 @emits("mcu::linear_s4")
 def linear_s4(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 6)
     x, x_scale = tensor(instruction, 0, S8), tensor(instruction, 1, F32)
     weight, bias = tensor(instruction, 2, S8), optional_tensor(instruction, 3, F32)
     n, out = integer(instruction, 4), out_tensor(instruction, 5, F32)

@@ -1,6 +1,6 @@
 """Emitters of the int8 linears, of the quantization before them and of the embedding, packed or not.
 
-Schemas: mcu_sdk/operators/reference/linear.py and packed.py; kernels: firmware/kernels/.
+Schemas: mcu_sdk/operators/table.py; kernels: firmware/kernels/.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mcu_sdk.planning.emitters.checks import (
     apart,
     call,
-    count_is,
     integer,
     number,
     optional_tensor,
@@ -33,7 +32,6 @@ LONGEST_SUM = 1 << 16
 
 @emits("mcu::quantize_rows")
 def quantize_rows(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 3)
     x, q, scale = tensor(instruction, 0, F32), out_tensor(instruction, 1, S8), out_tensor(instruction, 2, F32)
     rows, n = rows_of(instruction, x)
     same_elements(instruction, x, q)
@@ -46,7 +44,6 @@ def quantize_rows(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::quantize")
 def quantize(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 4)
     x, out = tensor(instruction, 0, F32), out_tensor(instruction, 3, S8)
     count = same_elements(instruction, x, out)
     apart(instruction, out, x)
@@ -75,7 +72,6 @@ def zero_point_of(instruction: Instruction, index: int) -> int:
 
 @emits("mcu::embedding_s8")
 def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 4)
     weight, scale, ids = tensor(instruction, 0, S8), tensor(instruction, 1, F32), tensor(instruction, 2, S64)
     out = out_tensor(instruction, 3, F32)
     if len(weight.shape) != 2:
@@ -108,7 +104,6 @@ def check_sum(instruction: Instruction, k: int) -> None:
 
 @emits("mcu::linear_s8")
 def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 6)
     x, x_scale = tensor(instruction, 0, S8), tensor(instruction, 1, F32)
     weight, weight_scale = tensor(instruction, 2, S8), tensor(instruction, 3, F32)
     bias, out = optional_tensor(instruction, 4, F32), out_tensor(instruction, 5, F32)
@@ -124,7 +119,6 @@ def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::linear_s8_static")
 def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 6)
     x, weight = tensor(instruction, 0, S8), tensor(instruction, 1, S8)
     offset, scale = tensor(instruction, 2, S32), tensor(instruction, 3, F32)
     bias, out = optional_tensor(instruction, 4, F32), out_tensor(instruction, 5, F32)
@@ -139,7 +133,6 @@ def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::linear_s8_requantize")
 def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 9)
     x, weight = tensor(instruction, 0, S8), tensor(instruction, 1, S8)
     bias, multiplier, shift = (tensor(instruction, i, S32) for i in (2, 3, 4))
     zero_point, low, high = (zero_point_of(instruction, i) for i in (5, 6, 7))

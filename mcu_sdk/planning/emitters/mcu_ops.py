@@ -1,4 +1,4 @@
-"""Emitters of the `mcu::` operators but the int8 linears (mcu_linear.py). Schemas: mcu_sdk/operators/reference/; kernels: firmware/kernels/."""
+"""Emitters of the `mcu::` operators but the int8 linears (mcu_linear.py). Schemas: mcu_sdk/operators/table.py; kernels: firmware/kernels/."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from mcu_sdk.planning.emitters.checks import (
     apart,
     boolean,
     call,
-    count_is,
     number,
     out_tensor,
     rows_of,
@@ -26,7 +25,6 @@ S8, S32, S64, F16, F32, U8 = DType.S8, DType.S32, DType.S64, DType.F16, DType.F3
 
 @emits("mcu::rms_norm")
 def rms_norm(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 4)
     x, weight, out = tensor(instruction, 0, F32), tensor(instruction, 1, F32), out_tensor(instruction, 3, F32)
     rows, n = rows_of(instruction, x)
     shape_is(instruction, weight, "the weight", n)
@@ -38,7 +36,6 @@ def rms_norm(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::layer_norm")
 def layer_norm(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 5)
     x, weight, bias = (tensor(instruction, i, F32) for i in range(3))
     out = out_tensor(instruction, 4, F32)
     rows, n = rows_of(instruction, x)
@@ -52,7 +49,6 @@ def layer_norm(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::rope")
 def rope(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 5)
     x, cosine, sine = (tensor(instruction, i, F32) for i in range(3))
     position, out = tensor(instruction, 3, S64), out_tensor(instruction, 4, F32)
     rows, n = rows_of(instruction, x)
@@ -92,7 +88,7 @@ def _updated(instruction: Instruction, dtype: DType, *others: Tensor) -> tuple[T
     In place (`cache_write_`) that is argument 0; else the last argument, the out tensor, of the same shape.
     """
     cache = tensor(instruction, 0, dtype)
-    if instruction.operator.endswith("_"):
+    if instruction.in_place:
         written, copies = out_tensor(instruction, 0, dtype), []
     else:
         written = out_tensor(instruction, len(instruction.arguments) - 1, dtype)
@@ -103,13 +99,7 @@ def _updated(instruction: Instruction, dtype: DType, *others: Tensor) -> tuple[T
     return written, copies
 
 
-def _argument_count(instruction: Instruction, count: int) -> None:
-    """`count` arguments, and an out tensor unless the operator is in place."""
-    count_is(instruction, count if instruction.operator.endswith("_") else count + 1)
-
-
 def _write_calibrated(instruction: Instruction, *, columns: bool) -> Sequence[KernelCall]:
-    _argument_count(instruction, 4)
     x, inverse, position = (
         tensor(instruction, 1, F32),
         tensor(instruction, 2, F32),
@@ -134,7 +124,6 @@ def cache_write_columns(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 def _write_dynamic(instruction: Instruction, *, columns: bool) -> Sequence[KernelCall]:
-    _argument_count(instruction, 3)
     x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
     cache, copies = _updated(instruction, S8, x, position)
     heads, positions, n = _cache_shape(instruction, cache, x, columns=columns)
@@ -155,7 +144,6 @@ def cache_write_columns_dynamic(instruction: Instruction) -> Sequence[KernelCall
 
 @emits("mcu::cache_scale_write", "mcu::cache_scale_write_")
 def cache_scale_write(instruction: Instruction) -> Sequence[KernelCall]:
-    _argument_count(instruction, 3)
     x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
     scales, copies = _updated(instruction, F16, x, position)
     if len(scales.shape) != 3 or scales.shape[0] != 1 or min(scales.shape) < 1:
@@ -168,7 +156,6 @@ def cache_scale_write(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 def _attention(instruction: Instruction, dynamic: bool) -> Sequence[KernelCall]:
-    count_is(instruction, 9)
     q, position = tensor(instruction, 0, F32), tensor(instruction, 5, S64)
     k_cache, v_cache = tensor(instruction, 1, S8), tensor(instruction, 2, S8)
     kind = F16 if dynamic else F32
@@ -223,24 +210,20 @@ def _elementwise(instruction: Instruction, name: str, inputs: int, out_index: in
 
 @emits("mcu::silu")
 def silu(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 2)
     return _elementwise(instruction, "silu", 1, 1)
 
 
 @emits("mcu::gated_silu")
 def gated_silu(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 3)
     return _elementwise(instruction, "gated_silu", 2, 2)
 
 
 @emits("mcu::gelu")
 def gelu(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 3)
     return _elementwise(instruction, "gelu_tanh" if boolean(instruction, 1) else "gelu_erf", 1, 2)
 
 
 @emits("mcu::gated_gelu")
 def gated_gelu(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 4)
     name = "gated_gelu_tanh" if boolean(instruction, 2) else "gated_gelu_erf"
     return _elementwise(instruction, name, 2, 3)

@@ -1,4 +1,4 @@
-"""Emitters of the int8 linears and the embedding with packed weights. Schemas: mcu_sdk/operators/reference/packed.py."""
+"""Emitters of the int8 linears and the embedding with packed weights. Schemas: mcu_sdk/operators/table.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from mcu_sdk.operators.layouts import COLUMNS, ROWS
 from mcu_sdk.planning.emitters.checks import (
     apart,
     call,
-    count_is,
     integer,
     optional_tensor,
     out_tensor,
@@ -61,7 +60,6 @@ def _sizes(instruction: Instruction, x: Tensor, out: Tensor, index: int) -> tupl
 
 @emits("mcu::embedding_s8.packed")
 def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 5)
     scale, ids = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
     n, out = integer(instruction, 3), out_tensor(instruction, 4, F32)
     if n < 1 or out.elements != ids.elements * n:
@@ -75,7 +73,6 @@ def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::linear_s8.packed")
 def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 7)
     x, x_scale = tensor(instruction, 0, S8), tensor(instruction, 1, F32)
     weight_scale, bias = tensor(instruction, 3, F32), optional_tensor(instruction, 4, F32)
     out = out_tensor(instruction, 6, F32)
@@ -91,7 +88,6 @@ def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::linear_s8_static.packed")
 def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 7)
     x, offset, scale = (
         tensor(instruction, 0, S8),
         tensor(instruction, 2, S32),
@@ -108,7 +104,6 @@ def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("mcu::linear_s8_requantize.packed")
 def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
-    count_is(instruction, 8)
     x, constants = tensor(instruction, 0, S8), tensor(instruction, 2, S32)
     zero_point, low, high = (zero_point_of(instruction, i) for i in (3, 4, 5))
     out = out_tensor(instruction, 7, S8)

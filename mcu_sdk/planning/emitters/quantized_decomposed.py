@@ -97,11 +97,23 @@ def quantize_per_tensor(instruction: Instruction) -> Sequence[KernelCall]:
     return call("quantize", x, out, count, inverse, zero_point, low, high) if count else []
 
 
-@emits("cortex_m::dequantize_per_tensor", "quantized_decomposed::dequantize_per_tensor")
+@emits("cortex_m::dequantize_per_tensor")
+@elementwise
+def dequantize_of_cortex_m(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, scale, zero_point, low, high, dtype, out)."""
+    count_is(instruction, 7)
+    return _dequantize(instruction)
+
+
+@emits("quantized_decomposed::dequantize_per_tensor")
 @elementwise
 def dequantize_per_tensor(instruction: Instruction) -> Sequence[KernelCall]:
-    """(x, scale, zero_point, low, high, dtype, out); quantized_decomposed's has an output type before out."""
-    count_is(instruction, 7 if instruction.operator.startswith("cortex_m") else 8)
+    """(x, scale, zero_point, low, high, dtype, output dtype, out)."""
+    count_is(instruction, 8)
+    return _dequantize(instruction)
+
+
+def _dequantize(instruction: Instruction) -> Sequence[KernelCall]:
     x, out = tensor(instruction, 0, S8, S16), out_tensor(instruction, len(instruction.arguments) - 1, F32)
     count = same_elements(instruction, x, out)
     scale = _float32(instruction, number(instruction, 1), "scale")

@@ -17,6 +17,7 @@ from typing import NoReturn, Union
 from mcu_sdk.errors import PteError, UnsupportedOperatorError, as_ours
 from mcu_sdk.npu.blob import VelaBlob, read_blob
 from mcu_sdk.npu.stream import read_config
+from mcu_sdk.operators.table import is_out_variant
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor, Value
 from mcu_sdk.planning.pte.flatbuffer import corrupt
 from mcu_sdk.planning.pte.program import (
@@ -310,7 +311,7 @@ def _call(
 
 def _are_results(operator: Operator, written: list[Tensor], arguments: list[Tensor]) -> bool:
     """Whether `written` are the out tensors, which come last, or else, in place, some of the arguments."""
-    if operator.overload.endswith("out"):
+    if is_out_variant(operator.overload):
         return bool(written) and arguments[-len(written) :] == written
     return all(any(w.same_memory(a) and w.nbytes == a.nbytes for a in arguments) for w in written)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram, export
 
 from mcu_sdk.lowering.lower import lower
-from mcu_sdk.operators.reference import IN_PLACE
+from mcu_sdk.operators.table import is_in_place, own_operators
 from mcu_sdk.planning.instruction import Instruction
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
@@ -125,6 +125,7 @@ class Static(Weights):
         return q, mcu.gated_gelu(mcu.gelu(x, False), x, True)
 
 
+UPDATES = {row.plain_name for row in own_operators() if row.in_place}
 DYNAMIC = {
     "embedding_s8.out": 1, "rms_norm.out": 1, "quantize_rows.out": 2, "linear_s8.out": 3, "rope.out": 2,
     "cache_write_dynamic_": 1, "cache_write_columns_dynamic_": 1, "cache_scale_write_": 2, "attention_s8_dynamic.out": 1,
@@ -153,7 +154,7 @@ def _by_executorch_alone(program: ExportedProgram) -> bytes:
     from executorch.exir.dialects._ops import ops
 
     edge = to_edge(program, compile_config=EdgeCompileConfig(_check_ir_validity=False))
-    functional = frozenset(getattr(ops.edge.mcu, name).default for name in IN_PLACE)
+    functional = frozenset(getattr(ops.edge.mcu, name).default for name in UPDATES)
     config = ExecutorchBackendConfig(reinplace_extra_ops=functional, emit_mutable_buffer_names=True)
     return bytes(edge.to_executorch(config).buffer)
 
@@ -191,7 +192,7 @@ def test_lowered_by_the_sdk(name: str) -> None:
     kind, operators = MODELS[name]
     pte = _pte(kind(), _by_the_sdk)
     assert _counts(pte) == operators
-    updates = {operator: count for operator, count in operators.items() if operator.endswith("_")}
+    updates = {operator: count for operator, count in operators.items() if is_in_place(operator)}
     writers = [instruction.operator.removeprefix("mcu::") for instruction in _cache_writers(pte)]
     assert {writer: writers.count(writer) for writer in writers} == updates
     functions = [call.call.function for call in compile_plan(pte).calls]
@@ -205,7 +206,7 @@ def test_lowered_by_executorch_alone(name: str) -> None:
     kind, operators = MODELS[name]
     pte = _pte(kind(), _by_executorch_alone)
     assert _counts(pte) == {
-        f"{operator[:-1]}.out" if operator.endswith("_") else operator: n for operator, n in operators.items()
+        f"{operator[:-1]}.out" if is_in_place(operator) else operator: n for operator, n in operators.items()
     }
     updates = [i for i in _cache_writers(pte) if i.operator.startswith("mcu::")]
     assert len(updates) == len(pte.mutable_buffers)
@@ -217,10 +218,6 @@ def test_lowered_by_executorch_alone(name: str) -> None:
 
 def test_every_operator_is_lowered_here() -> None:
     """An operator that is added has to be added to the models above; int4 has tests/lowering/test_int4.py."""
-    defined = {
-        name.removeprefix("mcu::").partition(".")[0]
-        for name in torch._C._dispatch_get_all_op_names()
-        if name.startswith("mcu::")
-    }
-    lowered = {name.removesuffix(".out") for name in DYNAMIC | STATIC}
-    assert defined - {"linear_s4"} == lowered | set(IN_PLACE)
+    defined = {row.plain_name.partition(".")[0] for row in own_operators()}
+    lowered = {name.removesuffix(".out").removesuffix("_") for name in DYNAMIC | STATIC}
+    assert defined - {"linear_s4"} == lowered
