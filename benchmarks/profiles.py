@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from benchmarks.measure import Built, run_to
-from mcu_sdk.planning.ideal import MACS_PER_INSTRUCTION, PRODUCTS
+from mcu_sdk.board.board import load_board
+from mcu_sdk.operators.table import Work, find
+from mcu_sdk.planning.ideal import HELIUM
 from mcu_sdk.project import profile
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import open_project
@@ -23,7 +25,7 @@ def profile_case(built: Built, position: int) -> list[profile.Cost]:
     twin, plan = make_profiled(open_project(built.project, built.case.board))
     program = build(twin).program
     transcript = run_to(built, position, program)
-    rows = profile.costs(plan, transcript.profile, position)
+    rows = profile.costs(plan, transcript.profile, position, load_board(built.case.board).core)
     text = json.dumps(profile.to_json(rows, position), indent=2) + "\n"
     (built.project / "build" / "profile.json").write_text(text, encoding="utf-8")
     return rows
@@ -34,8 +36,9 @@ def worst_large_product(rows: list[profile.Cost]) -> profile.Cost | None:
     large = [
         row
         for row in rows
-        if row.operator.startswith(PRODUCTS)
-        and row.ideal * MACS_PER_INSTRUCTION >= LARGE
+        if (known := find(row.operator)) is not None
+        and known.work is Work.PRODUCT
+        and row.ideal >= HELIUM.int8.of(LARGE)
         and row.ratio is not None
     ]
     return max(large, key=lambda row: row.ratio or 0.0, default=None)

@@ -134,7 +134,7 @@ def _profile(opened: Project, request: Request, simulator: str | None, timeout: 
     with step(f"Running on {target}"):
         transcript = run(request)
     position = last_position(transcript)
-    rows = profile.costs(plan, transcript.profile, position)
+    rows = profile.costs(plan, transcript.profile, position, opened.board.core)
     if as_json:
         print(json.dumps(profile.to_json(rows, position), indent=2))
         return

@@ -15,6 +15,7 @@ from mcu_sdk.npu.blob import VelaTensor, read_blob
 from mcu_sdk.npu.footprint import Interval, written_intervals
 from mcu_sdk.npu.stream import read_stream
 from mcu_sdk.planning.instruction import Instruction, Space, Tensor, Value
+from mcu_sdk.planning.operands import tensors_in
 from mcu_sdk.planning.pte.read import ETHOS_U, Pte
 from mcu_sdk.planning.pte.values import ALIGNMENT, MutableBuffer
 
@@ -124,7 +125,7 @@ class _Placement:
         `first` is -1 for the program's inputs.
         """
         inside = range(max(first, 0), end)
-        users = [t for index in inside for t in _tensors(self._pte.instructions[index].arguments)]
+        users = [t for index in inside for t in tensors_in(self._pte.instructions[index].arguments)]
         users += self._pte.inputs if with_inputs else ()
         users += self._pte.outputs if with_outputs else ()
         if any(t.overlaps(slot.tensor) and not _contains(slot.tensor, t) for t in users):
@@ -170,12 +171,12 @@ class _Placement:
         """Whether an instruction writes all of the tensor's bytes as one result, and reads none of them."""
         instruction = self._pte.instructions[index]
         results = [t for t in self._pte.writes[index] if t.overlaps(tensor)]
-        users = [t for t in _tensors(instruction.arguments) if t.overlaps(tensor)]
+        users = [t for t in tensors_in(instruction.arguments) if t.overlaps(tensor)]
         whole = len(results) == 1 and results[0].same_memory(tensor) and results[0].nbytes == tensor.nbytes
         return whole and len(users) == 1 and not instruction.in_place
 
     def _reads(self, index: int, tensor: Tensor) -> bool:
-        return any(t.overlaps(tensor) for t in _tensors(self._pte.instructions[index].arguments))
+        return any(t.overlaps(tensor) for t in tensors_in(self._pte.instructions[index].arguments))
 
     def _is_output(self, tensor: Tensor) -> bool:
         return any(t.overlaps(tensor) for t in self._pte.outputs)
@@ -188,7 +189,7 @@ class _Placement:
         whole = any(
             b.tensor.same_memory(tensor) and b.tensor.nbytes == tensor.nbytes for b in pte.mutable_buffers
         )
-        users = [t for i in pte.instructions for t in _tensors(i.arguments)]
+        users = [t for i in pte.instructions for t in tensors_in(i.arguments)]
         users += [*pte.inputs, *pte.outputs, *(b.tensor for b in pte.mutable_buffers)]
         if slot.written or not whole or any(t.overlaps(tensor) and not _contains(tensor, t) for t in users):
             return
@@ -197,7 +198,7 @@ class _Placement:
 
 def _compact(pte: Pte) -> Pte:
     """Close the gaps that moved buffers left in the KV cache's memory."""
-    users = [t for i in pte.instructions for t in _tensors(i.arguments)]
+    users = [t for i in pte.instructions for t in tensors_in(i.arguments)]
     users += [*pte.inputs, *pte.outputs, *(b.tensor for b in pte.mutable_buffers)]
     kept: list[Interval] = []
     for tensor in sorted((t for t in users if t.space is Space.KV_CACHE), key=lambda t: t.offset):
@@ -263,13 +264,3 @@ def _contains(whole: Tensor, part: Tensor) -> bool:
         and whole.offset <= part.offset
         and part.offset + part.nbytes <= whole.offset + whole.nbytes
     )
-
-
-def _tensors(values: Iterable[Value]) -> list[Tensor]:
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list):
-            found.extend(_tensors(value))
-    return found

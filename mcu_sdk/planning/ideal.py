@@ -1,59 +1,74 @@
-"""The least that a step could cost on a core with 16-byte vectors: a bound for each operator, to compare counts with.
+"""The least that a step could cost on a core: a bound for each operator, to compare counts with.
 
-A product needs one 16-byte weight load and one 16-lane multiply-accumulate for 16 multiplications. Everything else
-has to read and write its bytes once, 16 at a time, and needs a fixed number of vector instructions for each vector of
-results (`ARITHMETIC`). Loops, addresses, reductions and tails are not in it: no kernel reaches it, a good one comes
+A product needs its weights loaded once, as many at a time as the core can, and multiplied and added. Everything else
+has to read and write its bytes once, and needs a fixed number of instructions for each vector of results (the rows of
+operators/table.py). Loops, addresses, reductions and tails are not in it: no kernel reaches it, a good one comes
 close. docs/performance.md explains how to read the ratio.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 
-from mcu_sdk.planning.instruction import DType, Instruction, Space, Tensor, Value
+from mcu_sdk.board.board import Core
+from mcu_sdk.operators.table import Operator, Work
+from mcu_sdk.planning.instruction import DType, Instruction, Tensor
+from mcu_sdk.planning.operands import tensors_in, touched
 from mcu_sdk.planning.plan import Plan
 
-VECTOR_BYTES = 16
-MACS_PER_INSTRUCTION = 8
-"""16 int8 products for one load and one multiply-accumulate."""
 
-S4_INSTRUCTIONS = 5
-"""For 32 int4 products: one load, two instructions that make bytes of nibbles, two multiply-accumulates."""
+@dataclass(frozen=True)
+class Rate:
+    """`products` multiplications by weights that are loaded for them take `instructions`."""
 
-PRODUCTS = (
-    "mcu::linear_s8",
-    "mcu::linear_s4",
-    "cortex_m::quantized_linear",
-    "aten::linear",
-    "aten::addmm",
-    "aten::mm",
+    products: int
+    instructions: int
+
+    def of(self, count: int) -> int:
+        """Instructions for `count` products."""
+        return _up(count * self.instructions, self.products)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a kind of core does at once: bytes of one load or store, and products of each type of weights."""
+
+    vector_bytes: int
+    int8: Rate
+    int4: Rate
+    float32: Rate
+
+
+HELIUM = Rates(
+    vector_bytes=16,
+    int8=Rate(16, 2),  # a load, a multiply-accumulate in 16 lanes
+    int4=Rate(32, 5),  # a load, two instructions that make bytes of nibbles, two multiply-accumulates
+    float32=Rate(4, 2),
 )
-CONVOLUTIONS = (
-    "cortex_m::quantized_conv2d",
-    "cortex_m::quantized_depthwise_conv2d",
-    "cortex_m::quantized_transpose_conv2d",
+DSP = Rates(
+    vector_bytes=4,
+    int8=Rate(4, 5),  # a load, two that make halfwords of bytes, two multiply-accumulates of two halfwords
+    int4=Rate(
+        8, 10
+    ),  # a load, one that lifts the low nibbles, four that make halfwords, four multiply-accumulates
+    float32=Rate(1, 2),
 )
-BATCHED = ("cortex_m::quantized_batch_matmul", "aten::bmm")
+SCALAR = Rates(
+    vector_bytes=4,
+    int8=Rate(1, 2),  # a load, a multiply-accumulate
+    int4=Rate(2, 5),  # a load, one for each nibble, two multiply-accumulates
+    float32=Rate(1, 2),
+)
 
-ARITHMETIC = {
-    # Vector instructions for 16 bytes of results, between the loads and the stores.
-    "mcu::rms_norm": 3,  # square and add; scale; weight
-    "mcu::layer_norm": 5,  # sum; centre, square and add; scale, weight, bias
-    "mcu::rope": 2,  # two products for each element, the second one with the addition
-    "mcu::quantize": 12,  # for 16 elements: scale and round 4 vectors, narrow
-    "mcu::quantize_rows": 20,  # the same behind a pass for the greatest magnitude
-    "mcu::silu": 13,  # e^x as a polynomial of degree 6, its scaling, a division by two Newton steps
-    "mcu::gated_silu": 14,
-    "mcu::gelu": 15,
-    "mcu::gated_gelu": 16,
-    "mcu::cache_write": 12,
-    "mcu::cache_write_dynamic": 20,
-    "mcu::cache_write_columns": 12,
-    "mcu::cache_write_columns_dynamic": 20,
-}
-DEFAULT_ARITHMETIC = 1
 SOFTMAX = 12
-"""Vector instructions for four probabilities: e^x, the sum, the division, rounding."""
+"""Instructions for a vector of float32 probabilities: e^x, the sum, the division, rounding."""
+
+
+def rates_of(core: Core) -> Rates:
+    """What a core does at once; a processor that this program runs on counts as one without vectors."""
+    return HELIUM if core.helium else DSP if core.dsp else SCALAR
 
 
 def plan_macs(plan: Plan) -> int:
@@ -61,9 +76,9 @@ def plan_macs(plan: Plan) -> int:
     return sum(linear_macs(instruction) for instruction in _instructions(plan))
 
 
-def plan_ideal(plan: Plan, position: int = 0) -> int:
+def plan_ideal(plan: Plan, rates: Rates, position: int = 0) -> int:
     """The sum of the bounds of one step."""
-    return sum(ideal_instructions(instruction, position) for instruction in _instructions(plan))
+    return sum(ideal_instructions(instruction, rates, position) for instruction in _instructions(plan))
 
 
 def _instructions(plan: Plan) -> list[Instruction]:
@@ -73,80 +88,88 @@ def _instructions(plan: Plan) -> list[Instruction]:
 
 def linear_macs(instruction: Instruction) -> int:
     """Multiplications of a matrix-vector or matrix-matrix product with weights; 0 for other operators."""
-    if not instruction.operator.startswith(PRODUCTS):
-        return 0
-    tensors = _tensors(instruction.arguments)
-    return tensors[0].shape[-1] * tensors[-1].elements
+    row = instruction.row
+    return _product_macs(instruction, row) if row is not None and row.work is Work.PRODUCT else 0
 
 
-def ideal_instructions(instruction: Instruction, position: int = 0) -> int:
+def ideal_instructions(instruction: Instruction, rates: Rates, position: int = 0) -> int:
     """The bound for one execution; `position` counts for operators that read the KV cache up to there."""
-    tensors = _tensors(instruction.arguments)
-    if not tensors:
+    if not _operands(instruction):
         return 0
-    operator, out = instruction.operator, tensors[-1]
-    if operator == "mcu::linear_s4":
-        return _up(S4_INSTRUCTIONS * linear_macs(instruction), 32)
-    if operator.startswith(PRODUCTS):
-        return _up(linear_macs(instruction), MACS_PER_INSTRUCTION)
-    if operator in CONVOLUTIONS:
-        weight = tensors[1]
-        return _up(out.elements * prod(weight.shape[1:]), MACS_PER_INSTRUCTION)
-    if operator in BATCHED:
-        return _up(out.elements * tensors[0].shape[-1], MACS_PER_INSTRUCTION)
-    if operator.startswith("mcu::attention"):
-        return _attention(tensors[0], position)
-    if operator.startswith("mcu::embedding"):
-        return _traffic(out.nbytes // out.dtype.size, out.nbytes) + _vectors(out)
-    return _elementwise(instruction, tensors)
+    row = instruction.row
+    if row is None or row.work is Work.STREAM:
+        return _stream(instruction, row, rates)
+    if row.work is Work.ATTENTION:
+        return _attention(instruction, rates, position)
+    return _rate(instruction, row, rates).of(_MACS[row.work](instruction, row))
 
 
-def _attention(q: Tensor, position: int) -> int:
+def _rate(instruction: Instruction, row: Operator, rates: Rates) -> Rate:
+    if row.weight_bits == 4:
+        return rates.int4
+    return rates.float32 if _input(instruction, row).dtype is DType.F32 else rates.int8
+
+
+def _product_macs(instruction: Instruction, row: Operator) -> int:
+    return _input(instruction, row).shape[-1] * _result(instruction, row).elements
+
+
+def _convolution_macs(instruction: Instruction, row: Operator) -> int:
+    weight = instruction.arguments[row.position(row.weight)]
+    assert isinstance(weight, Tensor)
+    return _result(instruction, row).elements * prod(weight.shape[1:])
+
+
+_MACS: dict[Work, Callable[[Instruction, Operator], int]] = {
+    Work.PRODUCT: _product_macs,
+    Work.BATCHED: _product_macs,
+    Work.CONVOLUTION: _convolution_macs,
+}
+
+
+def _attention(instruction: Instruction, rates: Rates, position: int) -> int:
     """Scores and weighted sum over the positions so far, keys and values being int8, and a softmax for each head."""
+    q = _operands(instruction)[0]
     positions = position + 1
     heads = q.elements // q.shape[-1]
-    products = _up(2 * q.elements * positions, MACS_PER_INSTRUCTION)
-    return products + heads * SOFTMAX * _up(positions, 4) + _traffic(q.nbytes, q.nbytes)
+    softmax = heads * SOFTMAX * _up(positions * DType.F32.size, rates.vector_bytes)
+    return rates.int8.of(2 * q.elements * positions) + softmax + 2 * _up(q.nbytes, rates.vector_bytes)
 
 
-def _elementwise(instruction: Instruction, tensors: list[Tensor]) -> int:
-    """Every byte once, and the arithmetic for the results. A cache is touched in one row only."""
-    name = instruction.operator.removesuffix("_")
-    touched = [tensor for tensor in tensors if tensor.space is not Space.KV_CACHE]
-    results = touched[0] if name.startswith("mcu::cache") else tensors[-1]
-    if name == "mcu::quantize_rows":
-        results = tensors[1]  # the scales come last
-    if name.startswith("mcu::cache"):
-        read, written = results.nbytes, results.elements
-        vectors = _up(results.elements, VECTOR_BYTES)
-    elif name == "mcu::rope":
-        # Of the tables one row; each is half a head wide.
-        read, written, vectors = results.nbytes + results.shape[-1] * 4, results.nbytes, _vectors(results)
-    else:
-        read = sum(tensor.nbytes for tensor in tensors[:-1])
-        written, vectors = tensors[-1].nbytes, _vectors(results)
-    return _traffic(read, written) + ARITHMETIC.get(name, DEFAULT_ARITHMETIC) * vectors
+def _stream(instruction: Instruction, row: Operator | None, rates: Rates) -> int:
+    """Every byte that is touched once, and the arithmetic for the results."""
+    amounts = [amount for tensor, amount in touched(instruction) if not _is_scratch(tensor)]
+    moved = sum(_up(amount, rates.vector_bytes) for amount in amounts)
+    if row is None:
+        return moved + _up(amounts[-1], rates.vector_bytes)
+    updates = row.in_place
+    results = amounts[0] if updates else _result(instruction, row).nbytes
+    return moved + row.arithmetic * _up(results, rates.vector_bytes)
 
 
-def _vectors(tensor: Tensor) -> int:
-    return _up(tensor.nbytes, VECTOR_BYTES)
+def _input(instruction: Instruction, row: Operator) -> Tensor:
+    value = instruction.arguments[row.input_position]
+    assert isinstance(value, Tensor)
+    return value
 
 
-def _traffic(read: int, written: int) -> int:
-    return _up(read, VECTOR_BYTES) + _up(written, VECTOR_BYTES)
+def _result(instruction: Instruction, row: Operator) -> Tensor:
+    """The first result. The rows of others' operators may end early: of theirs it is the last tensor."""
+    if row.is_ours:
+        value = instruction.arguments[len(row.argument_names)]
+        assert isinstance(value, Tensor)
+        return value
+    return _operands(instruction)[-1]
+
+
+def _operands(instruction: Instruction) -> list[Tensor]:
+    """The tensors among the arguments, scratch left out."""
+    return [tensor for tensor in tensors_in(instruction.arguments) if not _is_scratch(tensor)]
+
+
+def _is_scratch(tensor: Tensor) -> bool:
+    return tensor.dtype is DType.U8
 
 
 def _up(value: int, unit: int) -> int:
     return -(-value // unit)
-
-
-def _tensors(values: tuple[Value, ...] | list[Value]) -> list[Tensor]:
-    """The tensors among the arguments, those in lists too, scratch left out; the last one is the result."""
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            if value.dtype is not DType.U8:
-                found.append(value)
-        elif isinstance(value, list):
-            found += _tensors(value)
-    return found

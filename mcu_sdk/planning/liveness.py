@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mcu_sdk.planning.instruction import Space, Tensor, Value
+from mcu_sdk.planning.instruction import Space, Tensor
+from mcu_sdk.planning.operands import tensors_in
 from mcu_sdk.planning.pte.read import Pte
 
 _Intervals = list[tuple[int, int]]
@@ -18,11 +19,11 @@ def live_bytes(pte: Pte) -> tuple[int, ...]:
     count once. State, which is what a step reads before it writes it, is live all the time; so are inputs until
     their last use.
     """
-    reads = [_ranges(_tensors(instruction.arguments)) for instruction in pte.instructions]
+    reads = [_ranges(tensors_in(instruction.arguments)) for instruction in pte.instructions]
     writes = [_ranges(written) for written in pte.writes]
     for index, instruction in enumerate(pte.instructions):
         if not instruction.in_place:
-            pure = [t for t in _tensors(instruction.arguments) if t not in pte.writes[index]]
+            pure = [t for t in tensors_in(instruction.arguments) if t not in pte.writes[index]]
             reads[index] = _ranges(pure)
     at_end = _ranges(pte.outputs)
     _, at_start = _walk(reads, writes, at_end)
@@ -39,16 +40,6 @@ def _walk(
         sizes.append(sum(end - begin for begin, end in _union(_union(live, read), written)))
         live = _union(_subtract(live, written), read)
     return sizes[::-1], live
-
-
-def _tensors(values: Iterable[Value]) -> list[Tensor]:
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list):
-            found.extend(_tensors(value))
-    return found
 
 
 def _ranges(tensors: Iterable[Tensor]) -> _Intervals:

@@ -13,6 +13,7 @@ from mcu_sdk.text import folded
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mcu_sdk.board.board import Core
     from mcu_sdk.planning.plan import Plan
 
 
@@ -31,22 +32,24 @@ class Cost:
         return self.instructions / self.ideal if self.ideal else None
 
 
-def costs(plan: Plan, counts: Sequence[int], position: int) -> list[Cost]:
-    """One row for each call, in order. `counts`: the instructions of each; `position`: that of the step, from 0.
+def costs(plan: Plan, counts: Sequence[int], position: int, core: Core) -> list[Cost]:
+    """One row for each call, in order. `counts`: the instructions of each; `position`: that of the step, from 0;
+    `core`: what ran it.
 
     An instruction's bound stands at the last of its calls. Raises RunError if the numbers do not match.
     """
-    from mcu_sdk.planning.ideal import ideal_instructions
+    from mcu_sdk.planning.ideal import ideal_instructions, rates_of
 
     if len(counts) != len(plan.calls):
         raise RunError(
             f"The firmware was expected to count {len(plan.calls)} calls; it counted {len(counts)}.",
             hint="The board's counter has to count instructions: on a simulator, not on a board at a port.",
         )
+    rates = rates_of(core)
     rows = []
     for number, (planned, count) in enumerate(zip(plan.calls, counts, strict=True)):
         last = number + 1 == len(plan.calls) or plan.calls[number + 1].instruction is not planned.instruction
-        ideal = ideal_instructions(planned.instruction, position) if last else 0
+        ideal = ideal_instructions(planned.instruction, rates, position) if last else 0
         rows.append(Cost(planned.instruction.operator, planned.name, 1, count, ideal))
     return rows
 

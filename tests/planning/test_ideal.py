@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcu_sdk.planning.ideal import ideal_instructions, linear_macs
+from mcu_sdk.board.board import load_board
+from mcu_sdk.planning.ideal import DSP, HELIUM, SCALAR, ideal_instructions, linear_macs, rates_of
 from mcu_sdk.planning.instruction import DType, Instruction, Space, Tensor, Value
 
 F32, S8, S32, S64, U8 = DType.F32, DType.S8, DType.S32, DType.S64, DType.U8
@@ -50,18 +51,44 @@ EMBEDDING = make("mcu::embedding_s8", t(S8, 512, 256), t(F32, 512), t(S64, 1, 1)
         (NORM, 0, 128 + 64 + 3 * 64),
         (ROPE, 0, 64 + 8 + 64 + 2 * 64),  # one row of two tables, 16 wide
         (ROWS, 0, 64 + 16 + 1 + 20 * 16),
-        (WRITE, 5, 64 + 16 + 12 * 16),  # one row, whatever the cache's length
+        (WRITE, 5, 64 + 64 + 16 + 12 * 16),  # the row and its scales; one row, whatever the cache's length
         (EMBEDDING, 0, 16 + 64 + 64),  # one row of the table
         (make("aten::full", 1), 0, 0),
     ],
 )
 def test_bounds(instruction: Instruction, position: int, wanted: int) -> None:
     # rows: the scales are one vector store more; the integer tensors' bytes are within one vector each
-    assert wanted <= ideal_instructions(instruction, position) <= wanted + 2
+    assert wanted <= ideal_instructions(instruction, HELIUM, position) <= wanted + 2
 
 
 def test_macs_are_those_of_products_with_weights() -> None:
     assert linear_macs(LINEAR) == linear_macs(INT4) == 256 * 688
     assert linear_macs(ATTENTION) == linear_macs(ADD) == 0
-    requantize = make("mcu::linear_s8_requantize", t(S8, 3, 64), t(S8, 10, 64), t(S32, 10), t(S8, 3, 10))
+    channels = [t(S32, 10)] * 3
+    requantize = make(
+        "mcu::linear_s8_requantize", t(S8, 3, 64), t(S8, 10, 64), *channels, 0, -128, 127, t(S8, 3, 10)
+    )
     assert linear_macs(requantize) == 3 * 64 * 10
+
+
+def test_the_bound_is_the_cores_own() -> None:
+    macs = 256 * 688
+    assert [ideal_instructions(LINEAR, rates) for rates in (HELIUM, DSP, SCALAR)] == [
+        macs // 8,
+        macs * 5 // 4,
+        macs * 2,
+    ]
+    assert ideal_instructions(INT4, DSP) == macs * 10 // 8
+    assert ideal_instructions(ADD, SCALAR) == 4 * 256  # a float at a time
+    cores = [load_board(name).core for name in ("corstone-300", "mps2-an386", "host")]
+    assert [rates_of(core) for core in cores] == [HELIUM, DSP, SCALAR]
+
+
+def test_a_product_of_floats_takes_a_load_for_four() -> None:
+    x, weight = t(F32, 2, 64), t(F32, 10, 64)
+    assert (
+        ideal_instructions(make("aten::linear", x, weight, None, t(F32, 2, 10)), HELIUM) == 2 * 64 * 10 // 2
+    )
+    # addmm's first argument is what is added.
+    addmm = make("aten::addmm", t(F32, 10), x, t(F32, 64, 10), 1, 1, t(F32, 2, 10))
+    assert linear_macs(addmm) == 2 * 64 * 10

@@ -10,6 +10,7 @@ import torch
 
 import mcu_sdk
 from mcu_sdk import cli
+from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import RunError, UsageError
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
@@ -21,6 +22,7 @@ from mcu_sdk.project.profile import Cost, by_kind, costs, total
 from mcu_sdk.regeneration import make_profiled
 
 Capture = pytest.CaptureFixture[str]
+CORE = load_board("corstone-300").core
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +93,10 @@ def test_what_does_not_go_with_a_profile(project: Path, pte: Path, tmp_path: Pat
 
 def test_counts_have_to_be_the_plans(pte: Path) -> None:
     plan = compile_plan(read_pte(pte.read_bytes()))
-    rows = costs(plan, range(100, 100 + len(plan.calls)), 0)
+    rows = costs(plan, range(100, 100 + len(plan.calls)), 0, CORE)
     assert [row.instructions for row in rows] == list(range(100, 100 + len(plan.calls)))
     with pytest.raises(RunError, match="was expected to count"):
-        costs(plan, [1, 2], 0)
+        costs(plan, [1, 2], 0, CORE)
 
 
 def test_rows_of_one_kind_are_added_up() -> None:

@@ -19,6 +19,7 @@ from mcu_sdk.npu.blob import VelaBlob, read_blob
 from mcu_sdk.npu.stream import read_config
 from mcu_sdk.operators.table import is_out_variant
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor, Value
+from mcu_sdk.planning.operands import tensors_in
 from mcu_sdk.planning.pte.flatbuffer import corrupt
 from mcu_sdk.planning.pte.program import (
     DelegateCall,
@@ -300,8 +301,8 @@ def _call(
     if not raw.args:
         raise corrupt(f"instruction {index}, {operator.name}, has no arguments")
     arguments = [values.resolve(argument) for argument in raw.args]
-    written = _tensors(arguments.pop())  # the last argument repeats what the operator returns
-    if not _are_results(operator, written, _tensors(arguments)):
+    written = tensors_in([arguments.pop()])  # the last argument repeats what the operator returns
+    if not _are_results(operator, written, tensors_in(arguments)):
         raise corrupt(f"instruction {index}, {operator.name}, returns what is none of its arguments")
     if any(tensor.is_constant for tensor in written):
         raise corrupt(f"instruction {index}, {operator.name}, writes to a constant")
@@ -339,12 +340,3 @@ def _source(frames: Sequence[Frame]) -> str:
     own = [frame for frame in frames if "/torch/" not in frame.filename.replace("\\", "/")]
     found = (own or list(frames))[-1:]
     return ascii(f"{found[0].filename}:{found[0].lineno}")[1:-1] if found else ""
-
-
-def _tensors(value: Value) -> list[Tensor]:
-    """The tensors in a value, in order."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, list):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
