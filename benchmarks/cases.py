@@ -8,7 +8,7 @@ from typing import Literal
 Source = Literal["llama", "bundled", "mlp"]
 
 BOARD = "corstone-300"
-"""A Cortex-M55, with Helium; the bounds of planning/ideal.py are meant for it."""
+"""A Cortex-M55, with Helium; the ideal of a case is an eighth of its multiplications there."""
 
 FIRST_POSITION = 7
 """The position of a language model's first figure: the stock runtime was measured there, too."""

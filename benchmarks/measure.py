@@ -15,7 +15,7 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import RunError
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
-from mcu_sdk.planning.ideal import HELIUM, plan_ideal, plan_macs
+from mcu_sdk.planning.ideal import plan_ideal, plan_macs, rates_of
 from mcu_sdk.planning.plan import Plan
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import ElfSizes
@@ -101,4 +101,4 @@ def figures(built: Built, positions: Sequence[int] | None = None) -> Figures:
 
 def arithmetic(built: Built, position: int) -> int:
     """The least that the step at `position` needs: the sum of its operators' bounds."""
-    return plan_ideal(built.plan, HELIUM, position)
+    return plan_ideal(built.plan, rates_of(load_board(built.case.board).core), position)

@@ -1,11 +1,11 @@
-"""docs/operators.md: the operators that have kernels, from the table of emitters."""
+"""docs/operators.md: the operators of others that have kernels, from the table of emitters."""
 
 from __future__ import annotations
 
+from mcu_sdk.operators.table import OWN
 from mcu_sdk.planning.registry import load_emitters
 
 _TITLES = {
-    "mcu": "Operators of this SDK, made by its own passes",
     "cortex_m": "ExecuTorch's Cortex-M operators",
     "aten": "ATen",
     "dim_order_ops": "ExecuTorch's copies with an order of dimensions",
@@ -25,6 +25,9 @@ operators with shared scales. `cortex_m::quantized_linear` is taken in both its 
 Helium) and with `bias` (lowered for other cores), on every core. Also tested: GPT-2, Qwen3 and Gemma in float32, with
 nothing quantized and nothing fused.
 
+The operators of this SDK, `mcu::`, which its own passes make, all have kernels: mcu_sdk/operators/table.py is their list,
+mcu_sdk/operators/reference/ their specification.
+
 What ExecuTorch's Ethos-U backend compiled runs on the board's NPU ([targets](targets.md)).
 
 Arithmetic: integer operators give the integers of ExecuTorch's Python definitions; `cortex_m::softmax` is computed in
@@ -36,11 +39,13 @@ tests/kernels states of PyTorch. An index out of range that is only known at run
 
 def operator_list() -> str:
     """The page's text, Markdown."""
-    emitters = load_emitters()
+    names_of: dict[str, list[str]] = {}
+    for name in sorted(load_emitters()):
+        names_of.setdefault(name.partition("::")[0], []).append(name)
+    del names_of[OWN]
     parts = [_HEAD]
-    spaces = sorted({name.split("::")[0] for name in emitters}, key=[*_TITLES].index)
-    for space in spaces:
-        names = sorted(name for name in emitters if name.split("::")[0] == space)
+    for space in sorted(names_of, key=[*_TITLES].index):
+        names = names_of[space]
         parts.append(f"\n## {_TITLES[space]}\n\n" + "".join(f"- `{name}`\n" for name in names))
     return "".join(parts)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module, util
-from pkgutil import iter_modules
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ import torch
 from mcu_sdk.errors import PteError, UnsupportedOperatorError, UsageError
 from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.reference import Delegate, SimulatedDelegate
-from mcu_sdk.operators.table import is_out_variant, plain_overload
+from mcu_sdk.operators.table import OWN, is_out_variant, plain_overload
 from mcu_sdk.planning.instruction import DType, Instruction, Space, Tensor, Value
 from mcu_sdk.planning.pte.read import Pte
 
@@ -49,6 +48,7 @@ _SCALAR_TYPES = {
 }
 _LIBRARIES = {
     "aten": (),
+    OWN: ("mcu_sdk.operators.reference",),
     # The passes come first: the operators' module imports them in a circle.
     "cortex_m": ("executorch.backends.cortex_m.passes", "executorch.backends.cortex_m.ops.operators"),
     "dim_order_ops": ("executorch.exir.passes.dim_order_ops_registry",),
@@ -207,12 +207,6 @@ def _count_inputs(instruction: Instruction, written: Sequence[Tensor]) -> int:
 
 def _load_library(namespace: str) -> None:
     """Import what defines a namespace's operators. Raises UnsupportedOperatorError where nothing does."""
-    if namespace == "mcu":
-        import mcu_sdk.operators.reference as package
-
-        for module in iter_modules(package.__path__):
-            import_module(f"{package.__name__}.{module.name}")
-        return
     for module_name in _LIBRARIES.get(namespace, ()):
         if util.find_spec(module_name.split(".")[0]) is not None:
             import_module(module_name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mcu_sdk.operators.table import is_in_place
 from mcu_sdk.planning import registry
 from mcu_sdk.planning.instruction import (
     ConstantArray,
@@ -21,6 +22,7 @@ from mcu_sdk.planning.instruction import (
     Tensor,
     Value,
 )
+from mcu_sdk.planning.operands import tensors_in
 
 NUMPY = {
     DType.U8: np.uint8,
@@ -85,7 +87,7 @@ class Machine:
         calls = registry.emit(instruction)
         sizes: dict[Place, int] = {}
         alignments: dict[Place, int] = {}
-        for tensor in _tensors(instruction.arguments):
+        for tensor in tensors_in(instruction.arguments):
             place = (tensor.space, tensor.offset)
             sizes[place] = max(tensor.nbytes, sizes.get(place, 0))
             # Tensors are promised their element's alignment; bytes, which scratch is made of, have 16.
@@ -145,15 +147,4 @@ class Machine:
 
 
 def instruction(operator: str, *arguments: Value) -> Instruction:
-    return Instruction(0, operator, "" if operator.endswith("_") else "out", arguments, "#0")
-
-
-def _tensors(values: Sequence[Value]) -> list[Tensor]:
-    """The tensors among values, those in lists too."""
-    found = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list):
-            found += _tensors(value)
-    return found
+    return Instruction(0, operator, "" if is_in_place(operator) else "out", arguments, "#0")

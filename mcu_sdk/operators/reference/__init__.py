@@ -1,8 +1,10 @@
 """The `mcu::` operators: importing this package registers them with torch. Each reference is the specification of
-the C++ kernel of the same name."""
+the C++ kernel of the same name; schemas are the rows of operators/table.py."""
 
 from __future__ import annotations
 
-from mcu_sdk.operators.reference import activations, attention, int4, linear, norms, packed, rope
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["activations", "attention", "int4", "linear", "norms", "packed", "rope"]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from mcu_sdk.planning.instruction import Instruction
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.interpret import Interpreter
+from tests.kernels.examples import own_examples
 
 mcu = torch.ops.mcu
 VOCABULARY, WIDTH, HEADS, GROUPS, LENGTH, CHANNELS = 11, 32, 4, 2, 6, 8
@@ -125,6 +128,30 @@ class Static(Weights):
         return q, mcu.gated_gelu(mcu.gelu(x, False), x, True)
 
 
+class Remaining(nn.Module):
+    """What the models above leave out, each on its example; ids and position do not matter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: list[tuple[str, list[Any]]] = []
+        for number, case in enumerate(REMAINING):
+            arguments: list[Any] = []
+            for index, value in enumerate(case.arguments):
+                if isinstance(value, tuple):
+                    self.register_buffer(f"of_{number}_{index}", torch.from_numpy(value[0].copy()))
+                    value = f"of_{number}_{index}"
+                arguments.append(value)
+            self._calls.append((case.operator.removeprefix("mcu::"), arguments))
+
+    def forward(self, ids: Tensor, position: Tensor) -> tuple[Tensor, ...]:
+        results: list[Tensor] = []
+        for name, arguments in self._calls:
+            values = [getattr(self, value) if isinstance(value, str) else value for value in arguments]
+            result = getattr(mcu, name)(*values)
+            results += result if isinstance(result, tuple) else (result,)
+        return tuple(results)
+
+
 UPDATES = {row.plain_name for row in own_operators() if row.in_place}
 DYNAMIC = {
     "embedding_s8.out": 1, "rms_norm.out": 1, "quantize_rows.out": 2, "linear_s8.out": 3, "rope.out": 2,
@@ -135,7 +162,20 @@ STATIC = {
     "embedding_s8.out": 1, "layer_norm.out": 1, "quantize.out": 2, "linear_s8_static.out": 2, "cache_write_": 1,
     "cache_write_columns_": 1, "attention_s8.out": 1, "linear_s8_requantize.out": 1, "gelu.out": 1, "gated_gelu.out": 1,
 }  # fmt: skip
-MODELS = {"dynamic": (Dynamic, DYNAMIC), "static": (Static, STATIC)}
+LOWERED = {name.removesuffix(".out").removesuffix("_") for name in DYNAMIC | STATIC}
+REMAINING = [
+    case
+    for case in own_examples()
+    if not case.in_place and case.operator.removeprefix("mcu::") not in LOWERED
+]
+MODELS: dict[str, tuple[Callable[[], nn.Module], dict[str, int]]] = {
+    "dynamic": (Dynamic, DYNAMIC),
+    "static": (Static, STATIC),
+    "remaining": (
+        Remaining,
+        dict(Counter(f"{case.operator.removeprefix('mcu::')}.out" for case in REMAINING)),
+    ),
+}
 
 
 def _pte(model: nn.Module, lowering: Callable[[ExportedProgram], bytes]) -> Pte:
@@ -217,7 +257,6 @@ def test_lowered_by_executorch_alone(name: str) -> None:
 
 
 def test_every_operator_is_lowered_here() -> None:
-    """An operator that is added has to be added to the models above; int4 has tests/lowering/test_int4.py."""
-    defined = {row.plain_name.partition(".")[0] for row in own_operators()}
-    lowered = {name.removesuffix(".out").removesuffix("_") for name in DYNAMIC | STATIC}
-    assert defined - {"linear_s4"} == lowered
+    """An operator that is added to no model above has to have an example. Packed weights: tests/lowering/test_pack.py."""
+    lowered = LOWERED | {case.operator.removeprefix("mcu::") for case in REMAINING}
+    assert lowered == {row.plain_name for row in own_operators() if row.layout == "rows"}

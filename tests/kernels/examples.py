@@ -1,0 +1,104 @@
+"""One example of each operator of ours, or more: what its instruction, its kernel and its lowering are tested on.
+
+An operator that is added gets a line here; the tests that read this file do the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mcu_sdk.operators.table import find, is_in_place
+from mcu_sdk.planning.instruction import Space
+from tests.kernels.call import int8, normal
+from tests.kernels.test_int4 import operands
+
+ARENA, CACHE, MODEL = Space.ARENA, Space.KV_CACHE, Space.MODEL
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operator's arguments: arrays with the space they lie in, or plain values."""
+
+    operator: str
+    arguments: tuple[Any, ...]
+    reference: Callable[..., Any] | None = None
+
+    @property
+    def in_place(self) -> bool:
+        return is_in_place(self.operator)
+
+
+def own_examples() -> list[Case]:
+    """Seeded; an operator with an in-place form comes in both."""
+    rng = np.random.default_rng(0)
+
+    def f(*shape: int, space: Space = ARENA) -> tuple[Any, Space]:
+        return normal(rng, *shape), space
+
+    def q(*shape: int, space: Space = ARENA) -> tuple[Any, Space]:
+        return int8(rng, *shape), space
+
+    def i(kind: Any, low: int, high: int, *shape: int, space: Space = ARENA) -> tuple[Any, Space]:
+        return rng.integers(low, high, shape).astype(kind), space
+
+    def halves(*shape: int) -> tuple[Any, Space]:
+        return rng.uniform(0.001, 1, shape).astype(np.float16), CACHE
+
+    at, k, n = i(np.int64, 3, 4, 1), 19, 5
+    cache, row = (1, 2, 7, 8), (1, 2, 1, 8)
+    requantize = (
+        q(n, k, space=MODEL),
+        i(np.int32, -99, 99, n, space=MODEL),
+        i(np.int32, 2**30, 2**31 - 1, n, space=MODEL),
+        i(np.int32, -9, -3, n, space=MODEL),
+    )
+    columns = (1, 2, 8, 7)
+    attention = (f(1, 4, 1, 8), q(*cache, space=CACHE), q(*columns, space=CACHE))
+    by_channel = (f(2, 8, space=MODEL), f(2, 8, space=MODEL))
+    int4 = operands(rng, 2, 70, n, with_bias=True)
+    cases = [
+        Case("mcu::embedding_s8", (q(9, k, space=MODEL), f(9, space=MODEL), i(np.int64, 0, 9, 1, 2))),
+        Case("mcu::rms_norm", (f(1, 2, k), f(k, space=MODEL), 1e-6)),
+        Case("mcu::layer_norm", (f(2, k), f(k, space=MODEL), f(k, space=MODEL), 1e-5)),
+        Case("mcu::quantize_rows", (f(1, 3, k),)),
+        Case("mcu::quantize", (f(3, k), 0.0123, -7)),
+        Case(
+            "mcu::linear_s8",
+            (q(1, 2, k), f(1, 2), q(n, k, space=MODEL), f(n, space=MODEL), f(n, space=MODEL)),
+        ),
+        Case("mcu::linear_s8", (q(2, k), f(2), q(n, k, space=MODEL), f(n, space=MODEL), None)),
+        Case(
+            "mcu::linear_s8_static",
+            (q(2, k), q(n, k, space=MODEL), i(np.int32, -99, 99, n, space=MODEL), f(n, space=MODEL), None),
+        ),
+        Case("mcu::linear_s8_requantize", (q(2, k), *requantize, 3, -128, 100)),
+        Case("mcu::rope", (f(1, 4, 1, 10), f(7, 4, space=MODEL), f(7, 4, space=MODEL), at)),
+        Case("mcu::cache_write", (q(*cache, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
+        Case("mcu::cache_write_dynamic", (q(*cache, space=CACHE), f(*row), at)),
+        Case("mcu::cache_write_columns", (q(*columns, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
+        Case("mcu::cache_write_columns_dynamic", (q(*columns, space=CACHE), f(*row), at)),
+        Case("mcu::cache_scale_write", (halves(1, 2, 7), f(*row), at)),
+        Case("mcu::attention_s8", (*attention, *by_channel, at, 0.35)),
+        Case("mcu::attention_s8_dynamic", (*attention, halves(1, 2, 7), halves(1, 2, 7), at, 0.35)),
+        Case("mcu::silu", (f(2, k),)),
+        Case("mcu::gelu", (f(2, k), True)),
+        Case("mcu::gelu", (f(2, k), False)),
+        Case("mcu::gated_silu", (f(2, k), f(2, k))),
+        Case("mcu::gated_gelu", (f(2, k), f(2, k), True)),
+        Case("mcu::gated_gelu", (f(2, k), f(2, k), False)),
+        Case(
+            "mcu::linear_s4",
+            (*zip(int4[:2], (ARENA, ARENA), strict=True), *zip(int4[2:], (MODEL, MODEL), strict=True), n),
+        ),
+    ]
+    updates = [replace(case, operator=f"{case.operator}_") for case in cases if _has_in_place_form(case)]
+    return cases + updates
+
+
+def _has_in_place_form(case: Case) -> bool:
+    row = find(case.operator)
+    return row is not None and row.in_place
