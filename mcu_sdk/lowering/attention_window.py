@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from mcu_sdk.errors import ModelError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -29,6 +31,17 @@ def window_settings(config: Any) -> dict[str, int]:
 def longest_window(model: PreTrainedModel) -> int | None:
     """Positions of the longest window, the token itself among them; None for a model whose layers see everything."""
     return max(window_settings(model.config.get_text_config()).values(), default=None)
+
+
+def require_whole_view(model: PreTrainedModel, cache_length: int, accelerator: str) -> None:
+    """Raises ModelError for a window shorter than the cache: a step on the NPU sees all positions in every layer."""
+    window = longest_window(model)
+    if window is not None and window < cache_length:
+        raise ModelError(
+            f"Layers of {type(model).__name__} look back {window} positions, fewer than the cache's {cache_length}; on "
+            f"{accelerator} every layer sees the whole cache.",
+            hint=f"Give --max-cache-len {window} at most, or take the board's processor as --target.",
+        )
 
 
 def with_windows_cut(model: PreTrainedModel, length: int) -> PreTrainedModel:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import ModelError, TextError
+from mcu_sdk.lowering.attention_window import longest_window
 from mcu_sdk.text import one_line
 
 if TYPE_CHECKING:
@@ -93,10 +94,16 @@ def cache_ranges(model: PreTrainedModel, windows: torch.Tensor) -> dict[str, Cac
 
 
 def run_with_cache(model: PreTrainedModel, **inputs: Any) -> Any:
-    """The model's output on `inputs`, with what its layers keep as keys and values.
+    """The model's output on `inputs`, with what its layers keep as keys and values at all positions.
 
     Raises ModelError for an architecture that keeps something else, or nothing: an encoder, a state-space model.
     """
+    from transformers import DynamicCache
+
+    if (
+        longest_window(model) is not None
+    ):  # a cache made for the configuration would forget what has left the window
+        inputs.setdefault("past_key_values", DynamicCache())
     output, reason = None, ""
     try:
         output = model(**inputs, use_cache=True)

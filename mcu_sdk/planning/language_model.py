@@ -53,13 +53,22 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
 
 
 def _cached_positions(plan: Plan) -> list[int]:
-    """How many positions each KV cache of our own operators has."""
+    """How many positions each KV cache of our own operators has, of those that keep every position.
+
+    A layer with a window writes to a row that it looks up; its cache is written over and over.
+    """
     caches = [
-        (planned.instruction.arguments[0], 3 if "columns" in planned.instruction.operator else 2)
+        (planned.instruction.arguments, 3 if "columns" in planned.instruction.operator else 2)
         for planned in plan.calls
         if planned.instruction.operator.startswith("mcu::cache_write")
     ]
-    return [cache.shape[axis] for cache, axis in caches if isinstance(cache, Tensor)]
+    given = plan.inputs[1]
+    return [
+        arguments[0].shape[axis]
+        for arguments, axis in caches
+        if isinstance(arguments[0], Tensor)
+        and any(isinstance(value, Tensor) and value.same_memory(given) for value in arguments[1:])
+    ]
 
 
 def _token_ids(value: object, vocabulary: int) -> tuple[int, ...]:

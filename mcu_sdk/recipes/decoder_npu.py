@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.lowering.attention_window import require_whole_view
 from mcu_sdk.lowering.calibrate import cache_ranges
 from mcu_sdk.lowering.ethos_u.compile import QuantizedStep, lower_decoder, quantize_decoder
 from mcu_sdk.lowering.export import choose_cache_length, export_decoder
@@ -40,6 +41,7 @@ def npu_step(
     with stage("Loading the checkpoint"), reproducible():
         model = load_model(checkpoint)
         cache_length = choose_cache_length(model, options.cache_length)
+        require_whole_view(model, cache_length, target.accelerator)
     with stage("Calibrating"), reproducible():
         windows = calibration_windows(checkpoint, model, options, cache_length)
         ranges = cache_ranges(model, windows)

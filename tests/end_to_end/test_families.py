@@ -25,7 +25,11 @@ from tests.checkpoints import FAMILIES
 STEPS = 100
 PROMPT = (1, 5, 7)
 LENGTH = 112
-QUICK = {("llama-odd", "dynamic", "calibrated"), ("gpt2", "static", "dynamic")}
+QUICK = {
+    ("llama-odd", "dynamic", "calibrated"),
+    ("gpt2", "static", "dynamic"),
+    ("qwen2-window", "dynamic", "dynamic"),  # a cache that is written over and over
+}
 """What every run tests; the rest is behind the marker `slow`."""
 
 CASES = [

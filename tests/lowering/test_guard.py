@@ -12,7 +12,7 @@ from torch.fx import Node
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from mcu_sdk.errors import ModelError
-from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
+from mcu_sdk.lowering.attention_window import longest_window, require_whole_view, with_windows_cut
 from mcu_sdk.lowering.calibrate import cache_ranges
 from mcu_sdk.lowering.export import export_decoder
 from mcu_sdk.lowering.fuse import fuse
@@ -174,6 +174,31 @@ def test_a_long_window_is_passed_in_a_copy_that_has_a_short_one() -> None:
     guard.check_fused(program, ranges)
     assert guard.positions == 64
     assert guard.cut_positions == 32
+
+
+@pytest.mark.parametrize("scales", ["calibrated", "dynamic"])
+def test_a_window_shorter_than_the_cache_shortens_its_layers_caches(scales: str) -> None:
+    types = ["sliding_attention", "full_attention"]
+    settings = {"use_sliding_window": True, "sliding_window": 6, "max_window_layers": 1}
+    model = small_model("qwen2", num_hidden_layers=2, layer_types=types, **settings)
+    tokens = windows(24)
+    program = export_decoder(model, 24)
+    guard = DecoderGuard(model, tokens, 24)
+    guard.check_exported(program)
+    ranges = cache_ranges(model, tokens) if scales == "calibrated" else None
+    assert fuse(program, 24, ranges).attention == 2
+    guard.check_fused(program, ranges)
+    tensors = {**program.state_dict, **program.constants}
+    assert [tensors[f"key_cache_{layer}"].shape[2] for layer in (0, 1)] == [6, 24]
+    assert [tensors[f"value_cache_{layer}"].shape[3] for layer in (0, 1)] == [6, 24]
+
+
+def test_an_npu_is_refused_a_window_shorter_than_its_cache() -> None:
+    model = small_model("mistral", sliding_window=6)
+    require_whole_view(model, 6, "ethos-u55-128")
+    with pytest.raises(ModelError, match="look back 6 positions") as caught:
+        require_whole_view(model, 7, "ethos-u55-128")
+    assert "--max-cache-len 6 at most" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,10 @@
 
 What is matched is meaning, not spelling: the cache is followed through whatever repeats its heads, and the index
 of the update and the mask are computed for every position and compared with what causal attention needs.
+
+A layer that looks back no more than a window of W positions needs no longer cache. Position p is written to row p mod W,
+over the one that has just left the window; rotary embeddings are in the keys already, so that the order of rows does
+not matter, and from position W - 1 on all rows are visible.
 """
 
 from __future__ import annotations
@@ -46,6 +50,28 @@ class _CachedAttention:
     keys: Node  # the index_copy of the new keys
     values: Node
     scale: float
+    window: int  # positions that a step sees at most, its own among them; the cache's length for all
+
+
+class _Slots:
+    """Where each position is written in a cache of some window's length: the position itself, or a row of a table."""
+
+    def __init__(self, program: ExportedProgram, positions: PositionTable) -> None:
+        self._program, self._positions = program, positions
+        self._found: dict[int, Node] = {positions.length: positions.position}
+
+    def of(self, window: int) -> Node:
+        """int64[1]: position mod window. The device looks it up."""
+        if window not in self._found:
+            table = torch.arange(self._positions.length) % window
+            buffer = add_buffer(self._program, f"slots_{window}", table)
+            graph, position = self._program.graph, self._positions.position
+            first = next(node for node in graph.nodes if node.op == "call_function")
+            with graph.inserting_before(first):
+                slot = graph.call_function(aten.index_select.default, (buffer, 0, position))
+            slot.meta["val"] = position.meta["val"]
+            self._found[window] = slot
+        return self._found[window]
 
 
 def fuse_cached_attention(
@@ -57,14 +83,16 @@ def fuse_cached_attention(
     per token and head in float16 beside the cache.
     """
     count = 0
+    slots = _Slots(program, positions)
     for node in list(program.graph.nodes):
         match = _match(program, positions, node)
         if match is None:
             continue
+        slot = slots.of(match.window)
         if ranges is None:
-            _rewrite_dynamic(program, positions, node, match)
+            _rewrite_dynamic(program, positions, node, match, slot)
         else:
-            _rewrite_calibrated(program, positions, node, match, ranges)
+            _rewrite_calibrated(program, positions, node, match, slot, ranges)
         count += 1
     return count
 
@@ -96,13 +124,11 @@ def _match(program: ExportedProgram, positions: PositionTable, node: Node) -> _C
         and _repeats_heads(program, values, value_update, heads)
     ):
         return None
-    length = shape_of(key_update)[2]
-    visible = torch.arange(length)
-    boolean = positions.holds(mask, lambda p: visible <= p)
-    if not boolean and not _is_additive_causal(positions, mask, length):
+    window = _window(positions, mask, shape_of(key_update)[2])
+    if window is None:
         return None
     scale: Any = node.kwargs.get("scale")
-    return _CachedAttention(query, key_update, value_update, float(scale or 1 / math.sqrt(shape[3])))
+    return _CachedAttention(query, key_update, value_update, float(scale or 1 / math.sqrt(shape[3])), window)
 
 
 def _attention_arguments(node: Node) -> tuple[Any, ...]:
@@ -111,15 +137,25 @@ def _attention_arguments(node: Node) -> tuple[Any, ...]:
     return tuple(given.get(name) for name in names)
 
 
-def _is_additive_causal(positions: PositionTable, mask: Node, length: int) -> bool:
-    """A float mask of 0 where a position is visible and something hugely negative where it is not."""
-    if mask not in positions:
-        return False
-    rows = positions.rows(mask).reshape(positions.length, -1)
-    if rows.shape[1] != length or rows.dtype != torch.float32:
-        return False
-    visible = torch.arange(length)[None, :] <= torch.arange(positions.length)[:, None]
-    return bool((rows[visible] == 0).all()) and bool((rows[~visible] < -1e9).all())
+def _window(positions: PositionTable, mask: Node, length: int) -> int | None:
+    """How many positions the mask shows at most: each position those up to itself, within a window.
+
+    The mask is boolean, or float32 with 0 where a position is visible and something hugely negative where it is not.
+    None for any other mask.
+    """
+    if mask not in positions or positions.length != length:
+        return None
+    rows = positions.rows(mask).reshape(length, -1)
+    if rows.shape[1] != length or rows.dtype not in (torch.bool, torch.float32):
+        return None
+    visible = rows if rows.dtype == torch.bool else rows == 0
+    window = int(visible[-1].sum())
+    back = torch.arange(length)[:, None] - torch.arange(length)[None, :]
+    if not torch.equal(visible, (back >= 0) & (back < window)):
+        return None
+    if rows.dtype == torch.float32 and not bool((rows[~visible] < -1e9).all()):
+        return None
+    return window
 
 
 def _update_behind(program: ExportedProgram, positions: PositionTable, node: Node) -> Node | None:
@@ -145,23 +181,32 @@ def _repeats_heads(program: ExportedProgram, node: Node, update: Node, heads: in
     return torch.equal(repeated, probe.repeat_interleave(heads // kv_heads, 1))
 
 
-def _int8_cache(program: ExportedProgram, cache: Node, *, columns: bool) -> None:
-    """Turn a float cache buffer into an int8 one, zero at the start; `columns`: [1, H, D, S] instead of [1, H, S, D]."""
+def _int8_cache(program: ExportedProgram, cache: Node, positions: int, *, columns: bool) -> None:
+    """Turn a float cache buffer into an int8 one of S `positions`, zero at the start.
+
+    `columns`: [1, H, D, S] instead of [1, H, S, D].
+    """
     name = constant_name(program, cache)
     assert name is not None
     table = program.state_dict if name in program.state_dict else program.constants
-    batch, heads, positions, channels = shape_of(cache)
+    batch, heads, _, channels = shape_of(cache)
     shape = (batch, heads, channels, positions) if columns else (batch, heads, positions, channels)
     table[name] = torch.zeros(shape, dtype=torch.int8)
     cache.meta["val"] = cache.meta["val"].new_empty(shape, dtype=torch.int8)
 
 
 def _write(
-    program: ExportedProgram, update: Node, target: Any, arguments: tuple[Any, ...], *, columns: bool
+    program: ExportedProgram,
+    update: Node,
+    target: Any,
+    arguments: tuple[Any, ...],
+    window: int,
+    *,
+    columns: bool,
 ) -> Node:
     cache = args(update)[0]
     assert isinstance(cache, Node)
-    _int8_cache(program, cache, columns=columns)
+    _int8_cache(program, cache, window, columns=columns)
     new = replace(program.graph, update, target, arguments)
     new.meta["val"] = cache.meta["val"]
     return new
@@ -186,6 +231,7 @@ def _rewrite_calibrated(
     positions: PositionTable,
     node: Node,
     match: _CachedAttention,
+    slot: Node,
     ranges: dict[str, CacheRange],
 ) -> None:
     name = constant_name(program, args(match.keys)[0])
@@ -200,14 +246,14 @@ def _rewrite_calibrated(
         assert isinstance(cache, Node) and isinstance(source, Node)
         inverse = add_buffer(program, f"{cache.name}_inverse_scale", (1 / scale).contiguous())
         scales.append(add_buffer(program, f"{cache.name}_scale", scale.contiguous()))
-        written = (cache, source, inverse, positions.position)
-        caches.append(_write(program, update, target, written, columns=update is match.values))
+        written = (cache, source, inverse, slot)
+        caches.append(_write(program, update, target, written, match.window, columns=update is match.values))
     arguments = (match.query, *caches, *scales, positions.position, match.scale)
     _attend(program, node, mcu.attention_s8.default, arguments)
 
 
 def _rewrite_dynamic(
-    program: ExportedProgram, positions: PositionTable, node: Node, match: _CachedAttention
+    program: ExportedProgram, positions: PositionTable, node: Node, match: _CachedAttention, slot: Node
 ) -> None:
     caches, scales = [], []
     for update, target in (
@@ -216,17 +262,15 @@ def _rewrite_dynamic(
     ):
         cache, source = args(update)[0], args(update)[3]
         assert isinstance(cache, Node) and isinstance(source, Node)
-        zeros = torch.zeros(shape_of(cache)[:3], dtype=torch.float16)
+        zeros = torch.zeros((*shape_of(cache)[:2], match.window), dtype=torch.float16)
         buffer = add_buffer(program, f"{constant_name(program, cache)}_scales", zeros)
         with program.graph.inserting_before(update):
-            written = program.graph.call_function(
-                mcu.cache_scale_write.default, (buffer, source, positions.position)
-            )
+            written = program.graph.call_function(mcu.cache_scale_write.default, (buffer, source, slot))
         written.meta = dict(update.meta)
         written.meta["val"] = buffer.meta["val"]
         mutate_buffer(program, buffer, written)
         scales.append(written)
-        stored = (cache, source, positions.position)
-        caches.append(_write(program, update, target, stored, columns=update is match.values))
+        stored = (cache, source, slot)
+        caches.append(_write(program, update, target, stored, match.window, columns=update is match.values))
     arguments = (match.query, *caches, *scales, positions.position, match.scale)
     _attend(program, node, mcu.attention_s8_dynamic.default, arguments)
