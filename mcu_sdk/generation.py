@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.board.board import Board, load_board
+from mcu_sdk.board.core import check_core
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.console import step
@@ -88,6 +89,7 @@ def generate(request: GenerateRequest) -> Generated:
     Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
     """
     board = load_board(request.board)
+    check_core(board)
     npu = choose_target(
         board, request.target, memory_mode=request.memory_mode, activation_bits=request.activation_bits
     )

@@ -108,6 +108,28 @@ def test_a_board_file_that_describes_none(
     assert "docs/boards.md" in message
 
 
+CORES = {
+    "no FPU": ("fpu = true", "fpu = false", "core.fpu"),
+    "soft float": ("-mfloat-abi=hard", "-mfloat-abi=soft", "would not use an FPU"),
+    "an unknown core": ("-mcpu=cortex-m55", "-mcpu=cortex-m56", "cortex-m56"),
+    "a core that has less": ('cpu = "cortex-m55"', 'cpu = "cortex-m4"', "Helium"),
+}
+
+
+@pytest.mark.parametrize("what", CORES)
+def test_a_core_that_nothing_can_be_compiled_for(
+    what: str, refused: Refused, spoiled: Spoiled, generate: Callable[..., list[str]]
+) -> None:
+    """Said at generation, not by the linker."""
+    old, new, word = CORES[what]
+    changes = (
+        (old, new)
+        if what != "a core that has less"
+        else (old, new, 'target = "cortex-m55"', f"target = {new[6:]}")
+    )
+    refused(generate(spoiled(*changes)), INVALID, word)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"a = 1\n" * 100, b"a = " + b"[" * 100_000])
 def test_a_board_file_that_is_anything_else(
     content: bytes, refused: Refused, spoiled: Spoiled, generate: Callable[..., list[str]]

@@ -1,0 +1,171 @@
+"""Whether firmware can be compiled for a board's core, before anything slow is begun: by a table, and by the compiler."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcu_sdk.board.board import Board
+from mcu_sdk.errors import BoardError
+
+COMPILER = "arm-none-eabi-g++"
+
+
+@dataclass(frozen=True)
+class Features:
+    """What cores of a kind can have; a chip's maker may leave each of them out."""
+
+    fpu: bool = False
+    dsp: bool = False
+    helium: bool = False
+
+
+CORES = {
+    "cortex-m0": Features(),
+    "cortex-m0plus": Features(),
+    "cortex-m1": Features(),
+    "cortex-m23": Features(),
+    "cortex-m3": Features(),
+    "cortex-m4": Features(fpu=True, dsp=True),
+    "cortex-m7": Features(fpu=True, dsp=True),
+    "cortex-m33": Features(fpu=True, dsp=True),
+    "cortex-m35p": Features(fpu=True, dsp=True),
+    "cortex-m52": Features(fpu=True, dsp=True, helium=True),
+    "cortex-m55": Features(fpu=True, dsp=True, helium=True),
+    "cortex-m85": Features(fpu=True, dsp=True, helium=True),
+}
+"""Arm's processors for microcontrollers, by the compilers' names (Arm, "Cortex-M Comparison Table")."""
+
+_WITH_FPU = ", ".join(name for name, features in CORES.items() if features.fpu)
+_NAMES = {"fpu": "an FPU", "dsp": "DSP instructions", "helium": "Helium"}
+
+
+def check_core(board: Board) -> None:
+    """Raise BoardError for a core without FPU, for flags that do not use it, or that the compiler does not know.
+
+    Without the compiler only the table decides. A native board passes.
+    """
+    if board.is_host:
+        return
+    core = board.core
+    _check_claims(board)
+    macros = _macros(board)
+    if macros is not None:
+        _check_macros(board, macros)
+        return
+    name, *extensions = (_value(core.flags, "-mcpu=") or core.cpu).split("+")
+    if name not in CORES:
+        raise BoardError(
+            f"core.flags of the board {board.name!r} name -mcpu={name}, which is no core that is known here: "
+            f"{', '.join(CORES)}.",
+            hint=f"Correct the name; or install {COMPILER}, which then says whether it knows it.",
+        )
+    hard = _value(core.flags, "-mfloat-abi=") in ("hard", "softfp")
+    if "nofp" in extensions or not CORES[name].fpu or not hard:
+        raise _soft_float(board)
+
+
+def _check_claims(board: Board) -> None:
+    """What the board file says the core has must be what such a core can have, and an FPU must be there."""
+    core = board.core
+    possible = CORES.get(core.cpu)
+    if possible is not None:
+        wrong = [_NAMES[name] for name in _NAMES if getattr(core, name) and not getattr(possible, name)]
+        if wrong:
+            raise BoardError(
+                f"The board {board.name!r} gives its core {' and '.join(wrong)}, which no {core.cpu} has.",
+                hint="Correct core.cpu, or what [core] says of it.",
+            )
+    if not core.fpu:
+        raise BoardError(
+            f"The firmware computes in float on the processor's FPU, and the core of the board {board.name!r}, "
+            f"{core.cpu}, has none (core.fpu = false).",
+            hint=f"Cores that can have one: {_WITH_FPU}. Say core.fpu = true where the chip has it.",
+        )
+
+
+def _macros(board: Board) -> dict[str, str] | None:
+    """The macros that the compiler predefines with the board's flags; None where there is no such compiler.
+
+    Raises BoardError if it does not take the flags.
+    """
+    command = [*board.core.flags, "-x", "c++", "-E", "-dM", "-"]
+    code, output, errors = _run(command)
+    if code == 0:
+        return dict(re.findall(r"^#define (\w+) (.*)$", output, re.MULTILINE)) or None
+    version = re.search(r"\d+\.\d+\.\d+", _run(["-dumpfullversion"])[1])
+    if version is None:
+        return None  # not installed, or something else of that name
+    said = re.findall(r"error: (.*)", errors) or [f"exit code {code}"]
+    if "lacks an FPU" in said[0]:
+        raise _soft_float(board)
+    advice = re.search(r"did you mean '([^']+)'", errors)
+    hint = f"Did you mean {advice[1]}? " if advice else ""
+    raise BoardError(
+        f"{COMPILER} {version[0]} does not take core.flags of the board {board.name!r}: {said[0]}.",
+        hint=f"{hint}Code for an older core of the same architecture runs on a newer one; corstone-320 does so.",
+    )
+
+
+def _run(arguments: Sequence[str]) -> tuple[int, str, str]:
+    """Exit code, output and errors of the compiler; -1 where it cannot be run."""
+    compiler = shutil.which(COMPILER)
+    if compiler is None:
+        return -1, "", ""
+    try:
+        command = [compiler, *arguments]
+        finished = subprocess.run(
+            command,
+            input="",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return -1, "", ""
+    return finished.returncode, finished.stdout, finished.stderr
+
+
+def _check_macros(board: Board, macros: dict[str, str]) -> None:
+    """The instructions that the compiler will use are those that the board file says the core has."""
+    if macros.get("__ARM_ARCH_PROFILE") != "77":  # 'M'
+        raise BoardError(
+            f"core.flags of the board {board.name!r} are for no Cortex-M.", hint="Name one with -mcpu=."
+        )
+    if "__ARM_FP" not in macros:
+        raise _soft_float(board)
+    found = {"dsp": "__ARM_FEATURE_DSP" in macros, "helium": "__ARM_FEATURE_MVE" in macros}
+    for name, used in found.items():
+        claimed = getattr(board.core, name)
+        if used and not claimed:
+            extension = "+nodsp" if name == "dsp" else "+nomve"
+            raise BoardError(
+                f"The board {board.name!r} says core.{name} = false, and with core.flags the compiler uses "
+                f"{_NAMES[name]}.",
+                hint=f"Say core.{name} = true if the chip has it, or add {extension} to -mcpu.",
+            )
+        if claimed and not used:
+            raise BoardError(
+                f"The board {board.name!r} says core.{name} = true, and with core.flags the compiler does without "
+                f"{_NAMES[name]}.",
+                hint=f"Say core.{name} = false, or correct -mcpu in core.flags.",
+            )
+
+
+def _soft_float(board: Board) -> BoardError:
+    return BoardError(
+        f"With core.flags of the board {board.name!r} ({' '.join(board.core.flags)}) the compiler would not use an FPU, "
+        "and the firmware computes in float on it.",
+        hint='Add "-mfloat-abi=hard" to core.flags, and name with -mcpu a core that has an FPU.',
+    )
+
+
+def _value(flags: Sequence[str], prefix: str) -> str | None:
+    """What follows `prefix` in the last flag that has it."""
+    return next((flag.removeprefix(prefix) for flag in reversed(flags) if flag.startswith(prefix)), None)
