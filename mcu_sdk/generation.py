@@ -15,23 +15,26 @@ from mcu_sdk.board.core import check_core
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.console import step
-from mcu_sdk.model.folder import check_fetched
+from mcu_sdk.model.folder import check_fetched, read_config
+from mcu_sdk.model.stored import read_stored
 from mcu_sdk.model.tokenizer import device_tables
 from mcu_sdk.operators.layouts import layout_for
-from mcu_sdk.options import GenerateRequest
+from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.delegates import check_delegates
-from mcu_sdk.planning.fit import Layout, check_fit
-from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
+from mcu_sdk.planning.fit import Layout, Sizes
+from mcu_sdk.planning.language_model import describe_language_model
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
-from mcu_sdk.planning.traffic import step_traffic
 from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
 from mcu_sdk.project.destination import check_output
+from mcu_sdk.project.fitting import Choices, fit_project
+from mcu_sdk.project.forecast import Forecast, check_forecast
 from mcu_sdk.project.npu_details import describe_npu, details_files
-from mcu_sdk.project.render import ProjectInputs, render_project, slug
+from mcu_sdk.project.render import KEPT, ProjectInputs, render_project, slug
 from mcu_sdk.recipes.compiled import read_compiled
 
 if TYPE_CHECKING:
+    from mcu_sdk.model.load import Checkpoint
     from mcu_sdk.npu.artifact import DelegateArtifact
 
 
@@ -44,6 +47,7 @@ class Generated:
     plan: Plan
     layout: Layout
     facts: dict[str, Any] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
     def summary(self) -> dict[str, Any]:
         """Plain data for `--json` and the terminal; sizes in bytes."""
@@ -55,10 +59,24 @@ class Generated:
             "model_bytes": self.plan.model_bytes,
             "arena_bytes": self.plan.arena_bytes,
             "kv_cache_bytes": self.plan.kv_cache_bytes,
+            **self._code(),
             "regions": dict(self.layout.regions),
+            "used_bytes": dict(self.layout.used),
             "placement": dict(self.layout.reasons),
             "peak_memory_bytes": peak_memory(),
             **self.facts,
+        }
+
+    def _code(self) -> dict[str, Any]:
+        """Of a board's image: the code as it was compiled for this, or at most."""
+        if self.sizes is None or not self.layout.regions:
+            return {}
+        sizes = self.sizes
+        return {
+            "code_bytes": sizes.code,
+            "code_is_bound": sizes.code_is_bound,
+            "tokenizer_bytes": sizes.tokenizer,
+            "variables_bytes": sizes.data + sizes.bss,
         }
 
 
@@ -108,34 +126,36 @@ def generate(request: GenerateRequest) -> Generated:
         language_model = describe_language_model(plan)
     if npu is not None:
         board = board.with_npu_memory()
-    layout = _fit(board, plan, language_model)
-    shares = npu is not None and board.npu is not None and board.npu.shared is not None
-    shared_layout = _fit(board.with_npu_memory(shared=True), plan, language_model) if shares else None
     facts = _facts(request, board, pte, source)
-    with step(f"Writing the project to {destination}"):
-        files = _model_files(source, facts, pte, plan, npu)
-        tables = None
-        if language_model is not None:
-            tables, facts["tokenizer"] = device_tables(source.tokenizer)
-        project = render_project(
-            ProjectInputs(
-                name=source.name,
-                board=board,
-                layout=layout,
-                plan=plan,
-                npu=npu,
-                shared_layout=shared_layout,
-                pte=source.pte,
-                language_model=language_model,
-                tokenizer=tables,
-                files=files,
-                options={**request.to_manifest(npu), "weight_layout": facts["weight_layout"]},
-                profile=request.profile,
-                optimize=request.optimize,
-            ),
-            destination,
+    files = _model_files(source, facts, pte, plan, npu)
+    tables = None
+    if language_model is not None:
+        tables, facts["tokenizer"] = device_tables(source.tokenizer)
+    inputs = ProjectInputs(
+        name=source.name,
+        board=board,
+        layout=Layout(),
+        plan=plan,
+        npu=npu,
+        pte=source.pte,
+        language_model=language_model,
+        tokenizer=tables,
+        files=files,
+        options={**request.to_manifest(npu), "weight_layout": facts["weight_layout"]},
+        profile=request.profile,
+        optimize=request.optimize,
+    )
+    with step("Fitting it into the board's memories"):
+        choices = Choices(
+            length=language_model.max_sequence_length if language_model else None,
+            int4=request.pte is None and npu is None and request.compile_options.weights == "int8",
+            checkpoint=request.pte is None,
         )
-    return Generated(project, source.name, plan, layout, facts)
+        fitted = fit_project(inputs, plan, choices, app=destination / KEPT, keep=request.use_cache)
+    with step(f"Writing the project to {destination}"):
+        inputs = replace(inputs, layout=fitted.layout, shared_layout=fitted.shared_layout)
+        project = render_project(inputs, destination)
+    return Generated(project, source.name, plan, fitted.layout, facts, fitted.sizes)
 
 
 def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | None) -> _Source:
@@ -143,6 +163,8 @@ def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | No
     from mcu_sdk.recipes.checkpoint import compile_checkpoint
 
     checkpoint = find_checkpoint(request.model)
+    if npu is None:
+        _check_forecast(board, checkpoint, request.compile_options)
     layout = layout_for(helium=board.core.helium and npu is None)
     options = replace(request.compile_options, npu=npu, weight_layout=layout)
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
@@ -166,16 +188,14 @@ def _facts(request: GenerateRequest, board: Board, pte: Pte, source: _Source) ->
     return {**source.facts, "notes": notes, "weight_layout": layout_of(pte.instructions)}
 
 
-def _fit(board: Board, plan: Plan, language_model: LanguageModel | None) -> Layout:
-    length = language_model.max_sequence_length if language_model else None
-    return check_fit(
-        board,
-        arena_bytes=plan.arena_bytes,
-        kv_cache_bytes=plan.kv_cache_bytes,
-        weights_bytes=plan.model_bytes,
-        max_sequence_length=length,
-        traffic=step_traffic(plan),
-    )
+def _check_forecast(board: Board, checkpoint: Checkpoint, options: CompileOptions) -> None:
+    """Raises DoesNotFitError where the headers of the checkpoint's files say so already."""
+    config = read_config(checkpoint.folder)
+    if "text_config" in config or "vision_config" in config:
+        return  # a part of the weights is for pictures
+    stored = read_stored(checkpoint.folder, checkpoint.name)
+    shapes = {name: tensor.shape for name, tensor in stored.tensors.items()}
+    check_forecast(board, Forecast(shapes, config, options.cache_length, options.weights == "int4"))
 
 
 def _model_files(

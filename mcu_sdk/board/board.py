@@ -18,9 +18,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from mcu_sdk import resources
 from mcu_sdk.errors import BoardError
 
-SECTIONS = ("vectors", "code", "weights", "data", "arena", "kv_cache", "stack")
-"""What has to be placed. `vectors`: the vector table; `code`: instructions and read-only tables; `weights`: the
-embedded .pte; `data`: initialised and zeroed variables; `arena`: activations and scratch."""
+SECTIONS = ("vectors", "code", "tokenizer", "weights", "data", "arena", "kv_cache", "stack")
+"""What has to be placed. `vectors`: the vector table; `code`: instructions and read-only tables; `tokenizer`: a
+language model's tables, of which a token reads a few bytes; `weights`: the embedded .pte; `data`: initialised and zeroed variables; `arena`: activations and scratch."""
 
 WRITABLE = ("data", "arena", "kv_cache", "stack")
 
@@ -108,7 +108,10 @@ Preference = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length
 
 
 class Placement(_Table):
-    """For each section the regions it may lie in, most wanted first; `planning/fit.py` takes the first with room."""
+    """For each section the regions it may lie in, most wanted first among equals (planning/fit.py).
+
+    `tokenizer`, where the file does not say: beside the code, or wherever the weights may lie.
+    """
 
     vectors: Preference
     code: Preference
@@ -117,6 +120,19 @@ class Placement(_Table):
     arena: Preference
     kv_cache: Preference
     stack: Preference
+    tokenizer: Preference = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokenizer_beside_code_or_weights(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "tokenizer" in values:
+            return values
+        parts = [_list(values.get(name, ())) for name in ("code", "weights")]
+        if not all(
+            isinstance(part, (list, tuple)) and all(isinstance(n, str) for n in part) for part in parts
+        ):
+            return values  # the checks of these fields say what is wrong with them
+        return {**values, "tokenizer": tuple(dict.fromkeys(name for part in parts for name in part))}
 
     def of(self, section: str) -> tuple[str, ...]:
         """The region names for one of SECTIONS, in order of preference."""

@@ -53,9 +53,18 @@ def show(generated: Generated, as_json: bool) -> None:
         ("weights (.pte)", "model_bytes", "weights"),
         ("arena", "arena_bytes", "arena"),
         ("KV cache", "kv_cache_bytes", "kv_cache"),
+        ("tokenizer", "tokenizer_bytes", "tokenizer"),
+        ("code", "code_bytes", "code"),
     ):
+        if not summary.get(key) and section in ("tokenizer", "code"):
+            continue
         region = summary["regions"].get(section)
-        place = f"  in {region}: {summary['placement'].get(section, '')}" if region else ""
+        reason = summary["placement"].get(section, "")
+        if section == "code":
+            reason = (
+                "at most; no compiler is installed" if summary["code_is_bound"] else "compiled and linked"
+            )
+        place = f"  in {region}: {reason}" if region else ""
         print(f"  {part:15} {summary[key]:>12,} bytes{place}")
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")

@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
 
 from mcu_sdk.board.board import Board, Placement, Region
 from mcu_sdk.errors import DoesNotFitError
 from mcu_sdk.planning.placement import Item, Room, assign, explain
 
-CODE_ESTIMATE = 96 * 1024
-"""Bytes of code and tables when nothing better is known: kernels, runtime and a tokenizer of a few thousand tokens."""
+CODE_BOUND = 32 * 1024
+"""Bytes of code where nothing is known of it."""
 
-DATA_ESTIMATE = 4 * 1024
-"""Bytes of variables besides the model's: line buffers and the like."""
+DATA_BOUND = 4 * 1024
+"""Bytes of variables besides the model's where nothing is known of them: line buffers and the like."""
 
-VECTORS_BYTES = 1024
-_ALIGNMENT = 64  # of every section in the linker script
+VECTORS_BYTES = 256
+"""The vector table of firmware/platform/cortex_m/startup.cpp: 16 exceptions and 48 interrupts."""
 
-_FREE = ("arena", "kv_cache", "weights")  # the sections that may have a choice; the others have one region
+_FREE = ("arena", "kv_cache", "weights", "tokenizer")
+"""The sections that may have a choice of regions; the others have one."""
+
+_ALIGNMENT = {"vectors": 4, "code": 16, "tokenizer": 4, "weights": 64, "initial": 8, "data": 8, "arena": 64,
+              "kv_cache": 64, "bss": 8, "stack": 8}  # fmt: skip
+"""Of each section, in the order in which templates/cmake/board.ld.j2 lays them down."""
+
+_BESIDE = {"initial": "code", "bss": "data"}
+"""Whose region a section shares."""
 
 _TITLES = {
-    "vectors": "the vector table",
-    "code": "the code (an estimate)",
-    "data": "the variables (an estimate)",
-    "stack": "the stack",
-    "arena": "the arena (activations)",
-    "kv_cache": "the KV cache",
-    "weights": "the model file with its weights",
+    "vectors": "vector table",
+    "code": "code",
+    "tokenizer": "tokenizer",
+    "weights": "model file with its weights",
+    "initial": "initial values",
+    "data": "variables with initial values",
+    "bss": "other variables",
+    "arena": "arena (activations)",
+    "kv_cache": "KV cache",
+    "stack": "stack",
 }
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of the sections that differ from model to model. `data` are the variables that do not begin as zero, which
+    are stored beside the code, and `bss` all others but the model's. `code_is_bound`: nothing was compiled, and the
+    code is at most this."""
+
+    code: int = CODE_BOUND
+    tokenizer: int = 0
+    weights: int = 0
+    data: int = 0
+    bss: int = DATA_BOUND
+    arena: int = 0
+    kv_cache: int = 0
+    code_is_bound: bool = False
+
+    def of(self, section: str, board: Board) -> int:
+        """Bytes of one section."""
+        if section in ("vectors", "stack"):
+            return VECTORS_BYTES if section == "vectors" else board.stack_bytes
+        if section == "initial":
+            placement = board.placement
+            return 0 if placement is None or placement.code == placement.data else self.data
+        size: int = getattr(self, section)
+        return size
 
 
 @dataclass(frozen=True)
@@ -44,120 +82,115 @@ class Layout:
 
 
 def check_fit(
-    board: Board,
-    *,
-    arena_bytes: int,
-    kv_cache_bytes: int,
-    weights_bytes: int,
-    code_bytes: int = CODE_ESTIMATE,
-    data_bytes: int = DATA_ESTIMATE,
-    max_sequence_length: int | None = None,
-    traffic: Mapping[str, int] | None = None,
+    board: Board, sizes: Sizes, traffic: Mapping[str, int] | None = None, *, advice: str = ""
 ) -> Layout:
-    """Place every section: what has one place only there, then arena, KV cache and weights as placement.py finds best.
+    """Place every section: what has one place only there, then arena, KV cache, weights and tokenizer where it is cheapest.
 
-    All sizes in bytes; `max_sequence_length` (tokens) lets the advice say how long a KV cache would fit. `traffic` is
-    the bytes that a step reads and writes of arena, kv_cache and weights; without it, all of each once. Raises DoesNotFitError: which section, which region, how many bytes too many, what would help.
+    `traffic` is the bytes that a step reads and writes of arena, kv_cache, weights and tokenizer; without it, all of
+    each once. Raises DoesNotFitError, which names each region that is over and by how much; `advice` is its hint.
     """
+    layout = place(board, sizes, traffic)
+    over = bytes_over(board, layout)
+    if over:
+        raise _refusal(board, sizes, layout, over, advice)
+    return layout
+
+
+def fits(board: Board, sizes: Sizes) -> bool:
+    """Whether there is room for every section."""
+    return not bytes_over(board, place(board, sizes))
+
+
+def bytes_over(board: Board, layout: Layout) -> dict[str, int]:
+    """The regions that hold more than they have, and how many bytes too many."""
+    return {
+        name: used - board.regions[name].size
+        for name, used in layout.used.items()
+        if used > board.regions[name].size
+    }
+
+
+def place(board: Board, sizes: Sizes, traffic: Mapping[str, int] | None = None) -> Layout:
+    """The cheapest layout; where nothing fits, the one that is over by the fewest bytes in all."""
     if board.placement is None:
         return Layout()
-    sizes = {
-        # What has one place only comes first, then what is used most on every step.
-        "vectors": VECTORS_BYTES,
-        "code": code_bytes,
-        "data": data_bytes,
-        "stack": board.stack_bytes,
-        "arena": arena_bytes,
-        "kv_cache": kv_cache_bytes,
-        "weights": weights_bytes,
-    }
-    regions: dict[str, str] = {}
-    used = dict.fromkeys(board.regions, 0)
-    reasons: dict[str, str] = {}
-    for section, size in sizes.items():
-        if section == _FREE[0]:
-            reasons = _place_freely(board, board.placement, sizes, traffic or {}, regions, used)
-        if section in regions:
-            continue
-        rounded = _rounded(size)
-        candidates = [board.regions[name] for name in board.placement.of(section)]
-        for region in candidates:
-            if used[region.name] + rounded <= region.size:
-                regions[section] = region.name
-                used[region.name] += rounded
-                break
-        else:
-            _refuse(board, section, size, candidates, used, sizes, regions, max_sequence_length)
-    return Layout(regions, used, reasons)
+    traffic = traffic or {}
+    fixed = {section: board.placement.of(section)[0] for section in ("vectors", "code", "data", "stack")}
+    before = _used(board, sizes, fixed)
+    rooms = {name: Room(region.size - before[name], region.speed) for name, region in board.regions.items()}
+    items = [
+        Item(
+            name,
+            _rounded(sizes.of(name, board)),
+            traffic.get(name, sizes.of(name, board)),
+            board.placement.of(name),
+        )
+        for name in _FREE
+    ]
+    whole = {name: region.size for name, region in board.regions.items()}
+    found = assign(items, {name: replace(room, free=room.free - _rounded(1)) for name, room in rooms.items()})
+    if found is not None:
+        regions = {**fixed, **found.regions}
+        reasons = {item.name: explain(item, regions[item.name], rooms, whole) for item in items}
+        return Layout(regions, _used(board, sizes, regions), reasons)
+
+    # Rounding may have been all that was too much: look at every assignment, to the byte.
+    def worth(layout: Layout) -> tuple[int, float]:
+        cost = sum(item.traffic * board.regions[layout.regions[item.name]].speed for item in items)
+        return sum(bytes_over(board, layout).values()), cost
+
+    best = min(_layouts(board, board.placement, sizes, fixed), key=worth)
+    return replace(best, reasons=dict.fromkeys(_FREE, "the only place with room"))
+
+
+def _layouts(board: Board, placement: Placement, sizes: Sizes, fixed: Mapping[str, str]) -> Iterator[Layout]:
+    """Every assignment of the free sections, the most wanted first."""
+    for names in product(*(placement.of(section) for section in _FREE)):
+        regions = {**fixed, **dict(zip(_FREE, names, strict=True))}
+        yield Layout(regions, _used(board, sizes, regions))
+
+
+def _used(board: Board, sizes: Sizes, regions: Mapping[str, str]) -> dict[str, int]:
+    """Bytes that are taken from each region's origin on, gaps for alignment included, as the linker will."""
+    ends = {name: region.origin for name, region in board.regions.items()}
+    for section, alignment in _ALIGNMENT.items():
+        size, region = sizes.of(section, board), regions.get(_BESIDE.get(section, section))
+        if region is not None and size:
+            ends[region] = -(-ends[region] // alignment) * alignment + size
+    return {name: end - board.regions[name].origin for name, end in ends.items()}
 
 
 def _rounded(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return -(-size // 64) * 64
 
 
-def _place_freely(
-    board: Board,
-    placement: Placement,
-    sizes: Mapping[str, int],
-    traffic: Mapping[str, int],
-    regions: dict[str, str],
-    used: dict[str, int],
-) -> dict[str, str]:
-    """Add the sections that may lie in several regions to `regions` and `used`; returns why each lies where it does.
+def _refusal(
+    board: Board, sizes: Sizes, layout: Layout, over: Mapping[str, int], advice: str
+) -> DoesNotFitError:
+    """What is over, where, by how much, and what lies there."""
+    told = []
+    for name, count in over.items():
+        region = board.regions[name]
+        told.append(
+            f"region '{name}' of {region.size:,} bytes is over by {count:,} bytes ({contents(board, sizes, layout, region)})"
+        )
+    elsewhere = ""
+    assert board.placement is not None
+    tried = {
+        other for section in _FREE if layout.regions[section] in over for other in board.placement.of(section)
+    }
+    if tried - set(over):
+        names = ", ".join(name for name in board.regions if name in tried - set(over))
+        elsewhere = f"; {names} cannot hold what is too much"
+    return DoesNotFitError(f"The model does not fit {board.name}: {'; '.join(told)}{elsewhere}.", hint=advice)
 
-    Adds nothing if they do not fit together: going on one by one then finds which is one too many.
-    """
-    items = [
-        Item(name, _rounded(sizes[name]), traffic.get(name, sizes[name]), placement.of(name))
-        for name in _FREE
+
+def contents(board: Board, sizes: Sizes, layout: Layout, region: Region) -> str:
+    """ "arena (activations) 5,136, KV cache 327,680"."""
+    parts = [
+        f"{_TITLES[section]} {'at most ' if section == 'code' and sizes.code_is_bound else ''}"
+        f"{sizes.of(section, board):,}"
+        for section in _ALIGNMENT
+        if layout.regions[_BESIDE.get(section, section)] == region.name and sizes.of(section, board)
     ]
-    rooms = {name: Room(region.size - used[name], region.speed) for name, region in board.regions.items()}
-    found = assign(items, rooms)
-    if found is None:
-        return {}
-    for item in items:
-        regions[item.name] = found.regions[item.name]
-        used[found.regions[item.name]] += item.size
-    whole = {name: region.size for name, region in board.regions.items()}
-    return {item.name: explain(item, found.regions[item.name], rooms, whole) for item in items}
-
-
-def _refuse(
-    board: Board,
-    section: str,
-    size: int,
-    candidates: list[Region],
-    used: dict[str, int],
-    sizes: dict[str, int],
-    regions: dict[str, str],
-    max_sequence_length: int | None,
-) -> None:
-    """Raise the DoesNotFitError for `section`, told for the candidate with the most room."""
-    region = max(candidates, key=lambda candidate: candidate.size - used[candidate.name])
-    room = region.size - used[region.name]
-    others = [f"{_TITLES[name]} {sizes[name]:,}" for name, place in regions.items() if place == region.name]
-    taken = f" after {', '.join(others)}" if others else ""
-    refused = [candidate.name for candidate in candidates if candidate is not region]
-    beside = f" ({', '.join(refused)} cannot hold it either)" if refused else ""
-    raise DoesNotFitError(
-        f"The model does not fit {board.name}: {_TITLES[section]} needs {size:,} bytes, and region "
-        f"'{region.name}' of {region.size:,} bytes has {room:,} left{taken}, so it is over by "
-        f"{size - room:,} bytes{beside}.",
-        hint=_advice(section, size, room, max_sequence_length),
-    )
-
-
-def _advice(section: str, size: int, room: int, max_sequence_length: int | None) -> str:
-    """What would help."""
-    if section == "kv_cache" and max_sequence_length:
-        length = room * max_sequence_length // size
-        if length >= 1:
-            return f"A shorter cache would fit: --max-cache-len {length} (now {max_sequence_length})."
-        return "Not even a cache of one token fits: take a smaller model or a board with more memory."
-    if section == "arena" and max_sequence_length:
-        return "Take a smaller model (hidden size, vocabulary), or a shorter --max-cache-len for attention's scratch."
-    if section == "weights":
-        return "Take a smaller model, or a board with more memory for weights."
-    if section in ("stack", "data"):
-        return "Give the board's stack and data a larger region, or a smaller stack_bytes."
-    return "Take a smaller model, or a board with more memory."
+    return ", ".join(parts)

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
+from mcu_sdk.project.destination import check_path
 from mcu_sdk.project.elf import ElfSizes, forbidden_symbols, read_sizes, uses_helium
 from mcu_sdk.project.map import LibraryPart, library_parts
 from mcu_sdk.project.stack import StackBound, stack_bound
@@ -67,6 +68,7 @@ def build(project: Path, preset: str = "release") -> BuildResult:
             f"{str(project)!r} is not a generated project: there is no CMakePresets.json.",
             hint="Name the folder that `mcu-sdk generate` wrote.",
         )
+    check_path(str(project.resolve()), "Move the project to another folder.")
     native = preset in HOST_PRESETS or not (project / "cmake" / "arm-none-eabi.cmake").is_file()
     cmake = find_tool("cmake")
     ninja = find_tool("ninja")

@@ -9,19 +9,24 @@ from pathlib import Path
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project import manifest
 
-UNBUILDABLE = re.compile(r'["\\;|\x00-\x1f\x7f]')
-"""What CMake or Ninja trips over in the path of a folder to build in; `;` even sends CMake to other folders."""
+UNBUILDABLE = re.compile(r'["\\;|$\[\]\x00-\x1f\x7f]')
+"""What CMake, Ninja or GCC trip over in the path of a folder to build in; `;` even sends CMake to other folders."""
+
+
+def check_path(path: str, hint: str) -> None:
+    """Raise UsageError for the path of a folder that could not be built in."""
+    found = UNBUILDABLE.search(path)
+    if found:
+        raise UsageError(
+            f"CMake and Ninja cannot build in a folder whose path has the character {found[0]!a}: {path!a}.",
+            hint=hint,
+        )
 
 
 def check_output(destination: Path) -> None:
     """Raises UsageError for a folder that must not be touched, cannot be made, or could not be built in."""
     path = os.path.abspath(destination)
-    found = UNBUILDABLE.search(path)
-    if found:
-        raise UsageError(
-            f"CMake and Ninja cannot build in a folder whose path has the character {found[0]!a}: {path!a}.",
-            hint="Name another --output.",
-        )
+    check_path(path, "Name another --output.")
     try:
         check_destination(destination)
     except OSError as error:  # a name that is too long, a folder that may not be read

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from mcu_sdk.project import flags
+
 if TYPE_CHECKING:
     from mcu_sdk.board.board import Board
 
@@ -14,9 +16,10 @@ def presets(board: Board, optimize: Optimize, *, simulated_npu: bool) -> list[di
     """CMake's configure presets. -g changes nothing of what runs; it is there for addr2line and debuggers."""
     from mcu_sdk.board.board import SIMULATED_NPU_PRESET
 
-    fast, checked = "-O3 -g", "-O1 -g"
+    fast, checked = " ".join([*flags.RELEASE["speed"], "-g"]), "-O1 -g"
+    first, *more = flags.RELEASE[optimize]
     kinds = [
-        ("release", "Optimised", not board.is_host, "-Os -g -flto" if optimize == "size" else fast),
+        ("release", "Optimised", not board.is_host, " ".join([first, "-g", *more])),
         ("debug", "For a debugger", not board.is_host, checked if board.is_host else "-Og -g"),
         ("host", "This computer", False, fast),
         ("host-debug", "This computer, with sanitizers", False, checked),
@@ -28,10 +31,10 @@ def presets(board: Board, optimize: Optimize, *, simulated_npu: bool) -> list[di
             "name": name,
             "description": description,
             "cross": cross,
-            "flags": flags,
+            "flags": options,
             "sanitize": not cross and name.endswith("debug"),
             "simulated_npu": name == SIMULATED_NPU_PRESET,
             "small_runtime": cross and name == "release",
         }
-        for name, description, cross, flags in kinds
+        for name, description, cross, options in kinds
     ]

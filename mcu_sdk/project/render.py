@@ -27,7 +27,7 @@ from mcu_sdk.errors import BoardError
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.kernel_files import closure
 from mcu_sdk.planning.language_model import LanguageModel
-from mcu_sdk.project import manifest
+from mcu_sdk.project import flags, manifest
 from mcu_sdk.project.destination import check_destination
 from mcu_sdk.project.presets import Optimize, presets
 
@@ -36,7 +36,7 @@ KEPT = "app"
 
 MODEL_FILE = "model/model.pte"
 
-_DRIVER_FILES = {
+DRIVER_FILES = {
     "failed": "ethos_u_failed",
     "mmio": "register_access_mmio",
     "semihosting": "register_access_semihosting",
@@ -100,7 +100,7 @@ def render_project(inputs: ProjectInputs, destination: Path) -> Path:
         tempfile.TemporaryDirectory(prefix=f".{destination.name[:64]}.", dir=destination.parent) as folder,
     ):
         staging = Path(folder) / "project"
-        _write_all(inputs, staging)
+        write_files(inputs, staging)
         if exists:
             _replace_generated(staging, destination, Path(folder) / "old")
         else:
@@ -172,9 +172,10 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "bos_id": language_model.bos_id if language_model else -1,
             "eos_ids": list(language_model.eos_ids) if language_model else [],
         },
-        "sources": _source_lists(inputs),
+        "sources": source_lists(inputs),
         "presets": presets(board, inputs.optimize, simulated_npu=inputs.shared_layout is not None),
         "profile": inputs.profile,
+        "flags": flags,
         "tokenizer": inputs.tokenizer
         or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
     }
@@ -187,7 +188,7 @@ def _npu_context(inputs: ProjectInputs) -> dict[str, Any] | None:
     return {
         "accelerator": inputs.npu.accelerator,
         "simulated": inputs.shared_layout is not None,
-        "sources": {name: f"sdk/drivers/ethos_u/{file}.cpp" for name, file in _DRIVER_FILES.items()},
+        "sources": {name: f"sdk/drivers/ethos_u/{file}.cpp" for name, file in DRIVER_FILES.items()},
     }
 
 
@@ -208,7 +209,7 @@ def _board_context(board: Board, target: str | None) -> dict[str, Any]:
         "is_host": board.is_host,
         "core": board.core,
         "stack_bytes": board.stack_bytes,
-        "definitions": _definitions(board),
+        "definitions": definitions(board),
         "commands": commands,
     }
 
@@ -218,7 +219,7 @@ def _shell(command: Sequence[str]) -> str:
     return text.replace("'", "") if "{input}" in text else text
 
 
-def _definitions(board: Board) -> list[str]:
+def definitions(board: Board) -> list[str]:
     """Compile definitions by which the platform's sources learn about the board."""
     values: dict[str, int | str] = {"MCU_SEMIHOSTING_EXIT": int(board.semihosting.exit)}
     if board.uart is not None:
@@ -297,7 +298,7 @@ def format_call(call: Mapping[str, Any], indent: int = 4, width: int = 110) -> s
 # ---- sources
 
 
-def _source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
+def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
     """The .cpp files of the project by part, as CMake names them."""
     model = [f"sdk/{source}" for source in sorted(inputs.plan.sources)]
     runtime = ["answer", "console", "crc", "print", "request"]
@@ -346,7 +347,7 @@ def needed_files(sources: Iterable[str]) -> list[str]:
 # ---- writing
 
 
-def _write_all(inputs: ProjectInputs, folder: Path) -> None:
+def write_files(inputs: ProjectInputs, folder: Path) -> None:
     """The whole project, into a folder that does not exist yet."""
     context = _context(inputs)
     environment = _environment()

@@ -23,7 +23,7 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import McuSdkError, PteError
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.options import CompileOptions
-from mcu_sdk.planning.fit import check_fit
+from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.instruction import DType, Tensor
 from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
 from mcu_sdk.planning.plan import Plan, compile_plan
@@ -128,12 +128,7 @@ class Workshop:
 def _render(compiled: Compiled, destination: Path) -> None:
     board = load_board("host")
     plan = compiled.plan
-    layout = check_fit(
-        board,
-        arena_bytes=plan.arena_bytes,
-        kv_cache_bytes=plan.kv_cache_bytes,
-        weights_bytes=plan.model_bytes,
-    )
+    layout = Layout()
     # app/ belongs to the user and is written once; what it calls depends on the kind of model.
     shutil.rmtree(destination / "app", ignore_errors=True)
     inputs = ProjectInputs(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcu_sdk.board.board import load_board
-from mcu_sdk.planning.fit import check_fit
+from mcu_sdk.planning.fit import Sizes, check_fit
 from mcu_sdk.planning.placement import Assignment, Item, Room, assign, explain
 
 NAMES = ("a", "b", "c")
@@ -60,9 +60,7 @@ def test_taking_the_first_with_room_for_each_is_not_enough() -> None:
     ("weights", "region"), [(1_000_000, "sram"), (3_400_000, "isram"), (5_000_000, "ddr")]
 )
 def test_weights_lie_in_the_fastest_memory_that_holds_them(weights: int, region: str) -> None:
-    layout = check_fit(
-        load_board("corstone-300"), arena_bytes=9_000, kv_cache_bytes=262_144, weights_bytes=weights
-    )
+    layout = check_fit(load_board("corstone-300"), Sizes(arena=9_000, kv_cache=262_144, weights=weights))
     assert layout.regions["weights"] == region
     assert (layout.regions["arena"], layout.regions["kv_cache"]) == ("dtcm", "dtcm")
     fastest = "the fastest memory that the board gives it"  # sram and isram are equally fast
@@ -71,9 +69,9 @@ def test_weights_lie_in_the_fastest_memory_that_holds_them(weights: int, region:
 
 def test_the_part_that_moves_more_bytes_gets_the_fast_memory() -> None:
     board = load_board("corstone-300")
-    sizes = {"arena_bytes": 300_000, "kv_cache_bytes": 300_000, "weights_bytes": 1000}
-    arena = check_fit(board, **sizes, traffic={"arena": 900, "kv_cache": 100, "weights": 1})
-    cache = check_fit(board, **sizes, traffic={"arena": 100, "kv_cache": 900, "weights": 1})
+    sizes = Sizes(arena=300_000, kv_cache=300_000, weights=1000)
+    arena = check_fit(board, sizes, traffic={"arena": 900, "kv_cache": 100, "weights": 1})
+    cache = check_fit(board, sizes, traffic={"arena": 100, "kv_cache": 900, "weights": 1})
     assert (arena.regions["arena"], arena.regions["kv_cache"]) == ("dtcm", "isram")
     assert (cache.regions["arena"], cache.regions["kv_cache"]) == ("isram", "dtcm")
     assert "took dtcm" in arena.reasons["kv_cache"] and "fastest" in arena.reasons["arena"]

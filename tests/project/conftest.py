@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mcu_sdk.board.board import Board, load_board
-from mcu_sdk.planning.fit import check_fit
+from mcu_sdk.planning.fit import Sizes, check_fit
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
 from mcu_sdk.project.render import ProjectInputs, render_project
@@ -82,12 +82,8 @@ def make_inputs(board: Board | str = "corstone-300", **changes: Any) -> ProjectI
     board = load_board(board) if isinstance(board, str) else board
     plan = changes.pop("plan", TinyPlan())
     numbers = plan.to_template()
-    layout = check_fit(
-        board,
-        arena_bytes=numbers["arena_bytes"],
-        kv_cache_bytes=numbers["kv_cache_bytes"],
-        weights_bytes=len(PTE),
-    )
+    sizes = Sizes(arena=numbers["arena_bytes"], kv_cache=numbers["kv_cache_bytes"], weights=len(PTE))
+    layout = check_fit(board, sizes)
     settings: dict[str, Any] = {
         "name": "tiny",
         "language_model": LanguageModel(VOCAB, LENGTH, bos_id=1, eos_ids=(15,)),

@@ -1,0 +1,165 @@
+"""What a checkpoint will need at least, and at most, from its files' headers: said before anything slow is begun."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from mcu_sdk.board.board import Board
+from mcu_sdk.errors import DoesNotFitError
+from mcu_sdk.planning.fit import Sizes, bytes_over, contents, fits, place
+
+Shape = tuple[int, ...]
+
+LONGEST_DEFAULT = 2048
+"""Positions of a cache where nothing is asked for, at most (lowering/export.py)."""
+
+_POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?|rotary_emb)\b")
+_EMBEDDING = re.compile(r"(^|\.)(wte|embed_tokens|embed_in|word_embeddings)\b|(^|\.)(lm_head|embed_out)\b")
+_HEAD = re.compile(r"(^|\.)(lm_head|embed_out)\b")
+
+INT8, INT4 = 1.0, 0.5
+"""Bytes of a weight at least; int4's factors come to these."""
+
+MOST_INT4 = 0.6
+"""Bytes of an int4 weight at most, with its factor and what fills up blocks."""
+
+MOST_CODE, MOST_CODE_OF_LAYER = 40 * 1024, 2 * 1024
+"""Bytes of code and tables of a decoder at most, and of each layer's calls."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bounds of a decoder: `shapes` of its stored tensors by name, its configuration, and what was asked for."""
+
+    shapes: Mapping[str, Shape]
+    config: Mapping[str, Any]
+    length: int | None
+    int4: bool = False
+
+    @property
+    def positions(self) -> int | None:
+        """Positions of the cache, if the configuration says."""
+        limit = self.config.get("max_position_embeddings", self.config.get("n_positions"))
+        if self.length is not None:
+            return self.length
+        return min(limit, LONGEST_DEFAULT) if isinstance(limit, int) and limit > 0 else None
+
+    def least(self) -> Sizes:
+        """No image of this model has less of anything."""
+        weight = INT4 if self.int4 else INT8
+        counted = sum(prod(shape) for shape in self._matrices().values())
+        cache = self._cache(self.positions or 1)
+        return Sizes(code=0, bss=0, weights=int(counted * weight), kv_cache=cache)
+
+    def most(self, length: int, *, int4: bool) -> Sizes:
+        """An image of this model with `length` positions has no more, if its operators are fused."""
+        weights = 64 * 1024
+        for name, shape in self.shapes.items():
+            rows = shape[0] if shape else 1
+            if len(shape) < 2:
+                weights += 4 * prod(shape) + 64
+            elif int4 and not _EMBEDDING.search(name):
+                weights += int(prod(shape) * MOST_INT4) + 4 * rows + 64
+            else:
+                weights += int(prod(shape) * 1.02) + 4 * rows + 64
+        hidden = self._number("hidden_size", "n_embd") or 0
+        wide = self._number("intermediate_size", "n_inner") or 0
+        weights += 8 * length * max(hidden, 1)  # tables of the rotation
+        vocabulary = self._number("vocab_size") or 0
+        heads = self._number("num_attention_heads", "n_head") or 1
+        arena = 4 * (2 * vocabulary + 8 * max(wide, 4 * hidden) + 16 * hidden + 4 * heads * length) + 4096
+        tokenizer = 32 * vocabulary
+        return Sizes(
+            code=MOST_CODE + MOST_CODE_OF_LAYER * (self._number("num_hidden_layers", "n_layer") or 0),
+            bss=16 * length + 16 * 1024,
+            weights=weights,
+            tokenizer=tokenizer,
+            arena=arena,
+            kv_cache=int(self._cache(length, most=True) * 1.1) + 4096,
+        )
+
+    def _matrices(self) -> dict[str, Shape]:
+        """The stored matrices that the .pte will have: no masks, no positions (of which few may be used), and of an
+        embedding and a head that share their weights only one."""
+        tied = bool(self.config.get("tie_word_embeddings", True))
+        found = {}
+        for name, shape in self.shapes.items():
+            if len(shape) < 2 or not name.endswith("weight") or _POSITIONS.search(name):
+                continue
+            if tied and _HEAD.search(name):
+                continue
+            found[name] = shape
+        return found
+
+    def _cache(self, length: int, *, most: bool = False) -> int:
+        """Bytes of an int8 KV cache of `length` positions; 0 where the configuration does not say, or has windows."""
+        config = self.config
+        layers, heads = (
+            self._number("num_hidden_layers", "n_layer"),
+            self._number("num_attention_heads", "n_head"),
+        )
+        hidden = self._number("hidden_size", "n_embd")
+        windows = config.get("sliding_window") or config.get("layer_types") or config.get("attention_layers")
+        if not layers or not heads or not hidden or (windows and not most):
+            return 0
+        groups = self._number("num_key_value_heads", "num_kv_heads") or (
+            1 if config.get("multi_query") else heads
+        )
+        width = self._number("head_dim") or hidden // heads
+        scales = 8 * layers * groups * length if most else 0
+        return 2 * layers * groups * width * length + scales
+
+    def _number(self, *names: str) -> int | None:
+        values = (self.config.get(name) for name in names)
+        return next((value for value in values if isinstance(value, int) and value > 0), None)
+
+
+def check_forecast(board: Board, forecast: Forecast) -> None:
+    """Raise DoesNotFitError if a board cannot hold the least that a checkpoint will need."""
+    if board.is_host:
+        return
+    least = forecast.least()
+    layout = place(board, least)
+    over = bytes_over(board, layout)
+    if not over:
+        return
+    told = [
+        f"region '{name}' of {board.regions[name].size:,} bytes is over by at least {count:,} bytes "
+        f"({contents(board, least, layout, board.regions[name])})"
+        for name, count in over.items()
+    ]
+    raise DoesNotFitError(
+        f"The model cannot fit {board.name}, by the sizes of its checkpoint alone: {'; '.join(told)}.",
+        hint=_advice(board, forecast),
+    )
+
+
+def _advice(board: Board, forecast: Forecast) -> str:
+    """What is sure to fit."""
+    now = forecast.positions
+    for int4 in (forecast.int4, True):
+        longest = _longest(board, forecast, now or LONGEST_DEFAULT, int4=int4)
+        if not longest:
+            continue
+        options = ["--weights int4"] if int4 and not forecast.int4 else []
+        if longest != now:
+            options.append(f"--max-cache-len {longest}" + (f" (now {now})" if now else ""))
+        if options:
+            return f"It fits with {' and '.join(options)}."
+    return "Take a smaller model, or a board with more memory."
+
+
+def _longest(board: Board, forecast: Forecast, length: int, *, int4: bool) -> int:
+    """The longest cache up to `length` that fits for sure; 0 if none does."""
+    low, high = 0, length
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(board, forecast.most(middle, int4=int4)):
+            low = middle
+        else:
+            high = middle - 1
+    return low

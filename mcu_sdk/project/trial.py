@@ -1,0 +1,252 @@
+"""What a project's code takes, found by compiling and linking it at generation: no guess is as exact.
+
+Everything but the model file is compiled with the flags that CMake will use, and linked by the project's own linker
+script with room for anything. Objects are kept in the cache by the content that decides them, so that a second model
+for the same core compiles little more than its plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mcu_sdk import cache
+from mcu_sdk.board.board import Board, Region
+from mcu_sdk.planning.fit import Layout
+from mcu_sdk.project import flags
+from mcu_sdk.project.elf import read_sizes
+from mcu_sdk.project.presets import Optimize
+from mcu_sdk.project.render import (
+    DRIVER_FILES,
+    KEPT,
+    ProjectInputs,
+    definitions,
+    source_lists,
+    write_files,
+)
+
+COMPILER = "arm-none-eabi-g++"
+
+_CODE = (".text", ".ARM.exidx", ".init_array")
+_OBJECTS = "objects"
+_MODEL = """.section .weights, "a", %progbits
+    .balign 64
+    .global mcu_model_pte
+mcu_model_pte:
+    .space 64
+"""
+"""Stands for the model file, whose size is known."""
+
+
+@dataclass(frozen=True)
+class CodeSizes:
+    """Bytes of code with its constants, of a tokenizer's tables, and of variables that do not or do begin as zero."""
+
+    code: int
+    tokenizer: int
+    data: int
+    bss: int
+
+
+def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True) -> CodeSizes | None:
+    """What the release build of these inputs takes; None without a compiler, or if something does not compile.
+
+    `app`: the folder of a project that is there already, whose app/ stays. With `keep` objects and result come from
+    the cache where they are there. What does not compile is left for `mcu-sdk build` to explain.
+    """
+    compiler = shutil.which(COMPILER)
+    if compiler is None or inputs.board.is_host:
+        return None
+    with tempfile.TemporaryDirectory() as folder, _cache(keep) as kept:
+        project = Path(folder) / "project"
+        board, layout = _roomy(inputs.board)
+        write_files(
+            replace(inputs, board=board, layout=layout, shared_layout=None, pte=b"", files={}), project
+        )
+        if app is not None and app.is_dir():
+            shutil.rmtree(project / KEPT)
+            shutil.copytree(app, project / KEPT)
+        try:
+            return _measure(_Trial.of(project, compiler, inputs), kept)
+        except (_NotCompiled, OSError, UnicodeError):
+            return None
+
+
+def _roomy(board: Board) -> tuple[Board, Layout]:
+    """The board with two regions in which everything has room, and the layout in these."""
+    regions = (
+        Region(name="code", origin=0, size=1 << 29, kind="rom"),
+        Region(name="ram", origin=1 << 29, size=3 << 30, kind="ram"),
+    )
+    names = dict.fromkeys(("vectors", "code", "tokenizer", "weights"), "code")
+    layout = Layout(names | dict.fromkeys(("data", "arena", "kv_cache", "stack"), "ram"))
+    return board.model_copy(update={"region": regions}), layout
+
+
+def _measure(trial: _Trial, kept: Path) -> CodeSizes:
+    """Compile what is not in the folder `kept` yet, and link."""
+    commands = [trial.command(name) for name in trial.names]
+    keys = [_key(command, trial.closure(name)) for name, command in zip(trial.names, commands, strict=True)]
+    script = (trial.project / "cmake" / "board.ld").read_text()
+    options = trial.link_options()
+    result = kept / f"{_key([*options, script], keys)}.json"
+    if result.is_file():
+        return CodeSizes(**json.loads(result.read_text()))
+    objects = [kept / f"{key}.o" for key in keys]
+    missing = [(job, path) for job, path in zip(commands, objects, strict=True) if not path.is_file()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda item: trial.compile(*item), missing))
+    sizes = trial.link(objects, options)
+    _put(result, json.dumps(asdict(sizes)).encode())
+    return sizes
+
+
+class _NotCompiled(Exception):
+    """The compiler or the linker refused something."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One project and how it is compiled."""
+
+    project: Path
+    compiler: str
+    core: tuple[str, ...]
+    optimize: Optimize
+    names: tuple[str, ...]
+    small: frozenset[str]
+    definitions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, project: Path, compiler: str, inputs: ProjectInputs) -> _Trial:
+        """As templates/CMakeLists.txt.j2 and templates/cmake/board.cmake.j2 put it together."""
+        lists = source_lists(inputs)
+        small = ["app/main.cpp", *lists["runtime"], *lists["platform"]]
+        if inputs.npu is not None:
+            small += [f"sdk/drivers/ethos_u/{DRIVER_FILES[name]}.cpp" for name in ("failed", "mmio")]
+        names = ["app/main.cpp", "model/plan.cpp", *lists["model"], *small[1:]]
+        defined = [f"MCU_HAS_TOKENIZER={int(inputs.language_model is not None)}", *definitions(inputs.board)]
+        if inputs.profile:
+            defined.append("MCU_PROFILE")
+        core = inputs.board.core.flags
+        return cls(project, compiler, core, inputs.optimize, tuple(names), frozenset(small), tuple(defined))
+
+    def command(self, name: str) -> list[str]:
+        """The compiler's arguments for one source."""
+        if name.endswith(".S"):
+            options = [*self.core, *flags.SECTIONS]
+        else:
+            release = flags.RELEASE[self.optimize]
+            options = [*self.core, *release, f"-std=c++{flags.STANDARD}", *flags.CXX, *flags.SECTIONS]
+            if name in self.small:
+                options += flags.RUNTIME
+            if name.rpartition("/")[2] in flags.NO_LTO_SOURCES:
+                options += flags.NO_LTO
+        defined = [f"-D{definition}" for definition in self.definitions]
+        return [*options, *defined, "-I.", "-Isdk", "-c", name]
+
+    def closure(self, name: str) -> list[str]:
+        """The text of a source and of everything of the project that it includes."""
+        found: dict[str, str] = {}
+        waiting = [name]
+        while waiting:
+            path = waiting.pop()
+            if path in found:
+                continue
+            found[path] = (self.project / path).read_text(encoding="utf-8", errors="replace")
+            for included in re.findall(r'^\s*#\s*include\s+["<]([^">]+)[">]', found[path], re.MULTILINE):
+                beside = (
+                    os.path.normpath(os.path.join(start, included))
+                    for start in (os.path.dirname(path), ".", "sdk")
+                )
+                waiting += [file for file in beside if (self.project / file).is_file()][:1]
+        return [f"{path}\n{text}" for path, text in sorted(found.items())]
+
+    def compile(self, command: Sequence[str], result: Path) -> None:
+        """One object, written beside and renamed."""
+        with tempfile.TemporaryDirectory(dir=result.parent) as beside:
+            output = Path(beside) / "object.o"
+            self.run([*command, "-o", str(output)])
+            os.replace(output, result)
+
+    def link_options(self) -> list[str]:
+        """The linker's arguments but for files."""
+        release = flags.RELEASE[self.optimize]
+        linker = [f"-Wl,{option}" for option in flags.LINKER]
+        return [*self.core, *release, *flags.LINK, *linker]
+
+    def link(self, objects: Sequence[Path], options: Sequence[str]) -> CodeSizes:
+        """Link `objects` and read the sizes."""
+        libraries = [f"-l{library}" for library in flags.LIBRARIES]
+        (self.project / "model_in_trial.S").write_text(_MODEL)
+        inputs = [*map(str, objects), "model_in_trial.S"]
+        self.run([*options, "-T", "cmake/board.ld", *inputs, *libraries, "-o", "firmware.elf"])
+        found = read_sizes(self.project / "firmware.elf")
+        ends = [section.address + section.size for section in found.sections if section.name in _CODE]
+        begin = min(section.address for section in found.sections if section.name in _CODE)
+        return CodeSizes(max(ends) - begin, found.size(".tokenizer"), found.data, found.bss)
+
+    def run(self, arguments: Sequence[str]) -> None:
+        """The compiler in the project's folder."""
+        environment = {**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
+        finished = subprocess.run(
+            [self.compiler, *arguments],
+            cwd=self.project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode:
+            raise _NotCompiled(finished.stderr)
+
+
+def _key(arguments: Sequence[str], contents: Sequence[str]) -> str:
+    """What decides an object: the compiler's version, its arguments, and what it reads."""
+    digest = hashlib.sha256(_version().encode())
+    for part in (*arguments, "\0", *contents):
+        digest.update(hashlib.sha256(part.encode("utf-8", "replace")).digest())
+    return digest.hexdigest()
+
+
+def _version() -> str:
+    """Of the compiler: its file's path, size and time, which need no process."""
+    path = shutil.which(COMPILER)
+    if path is None:
+        return ""
+    real = Path(path).resolve()
+    return f"{real} {real.stat().st_size} {real.stat().st_mtime_ns}"
+
+
+@contextmanager
+def _cache(keep: bool) -> Iterator[Path]:
+    """Where objects are: in the cache, or in a folder for this once if that cannot be or is not to be written."""
+    if keep:
+        folder = cache.cache_folder() / _OBJECTS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            writable = os.access(folder, os.W_OK)
+        except OSError:
+            writable = False
+        if writable:
+            yield folder
+            return
+    with tempfile.TemporaryDirectory() as once:
+        yield Path(once)
+
+
+def _put(path: Path, content: bytes) -> None:
+    """A file, whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as beside:
+        beside.write(content)
+    os.replace(beside.name, path)

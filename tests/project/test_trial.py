@@ -1,0 +1,79 @@
+"""The size that `generate` finds is the size that `build` links, to the byte; and never less without a compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mcu_sdk.board.board import load_board
+from mcu_sdk.project import trial
+from mcu_sdk.project.build import build
+from mcu_sdk.project.elf import read_sizes
+from mcu_sdk.project.presets import Optimize
+from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.trial import CodeSizes, measure
+
+Inputs = Callable[..., ProjectInputs]
+
+
+def linked(elf: Path) -> CodeSizes:
+    sizes = read_sizes(elf)
+    found = [s for s in sizes.sections if s.name in (".text", ".ARM.exidx", ".init_array")]
+    end = max(section.address + section.size for section in found)
+    return CodeSizes(end - found[0].address, sizes.size(".tokenizer"), sizes.data, sizes.bss)
+
+
+def test_what_is_measured_is_what_is_linked(tiny_inputs: Inputs, tiny_project: Path) -> None:
+    assert measure(tiny_inputs()) == linked(tiny_project / "build/release/firmware.elf")
+
+
+@pytest.mark.parametrize(("board", "optimize"), [("mps2-an386", "size"), ("mps2-an500", "speed")])
+def test_also_on_other_cores_and_for_size(
+    tmp_path: Path, tiny_inputs: Inputs, board: str, optimize: Optimize
+) -> None:
+    inputs = replace(tiny_inputs(board), optimize=optimize)
+    assert measure(inputs) == linked(build(render_project(inputs, tmp_path / "p")).program)
+
+
+def test_an_app_that_stays_is_measured(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    project = render_project(tiny_inputs(), tmp_path / "p")
+    main = project / "app/main.cpp"
+    main.write_text(main.read_text().replace("int main() {", "int kept[9] = {1};\nint main() {\n    kept[0] = kept[platform_read() % 9];", 1))  # fmt: skip
+    measured = measure(tiny_inputs(), project / "app")
+    assert measured is not None and measured.data >= 36
+    assert measured == linked(build(project).program)
+    main.write_text("int main() { return oops; }\n")
+    assert measure(tiny_inputs(), project / "app") is None  # for the build to explain
+
+
+def test_a_change_of_any_file_is_measured_again(
+    tiny_inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCU_SDK_CACHE", str(tmp_path / "cache"))
+    compiled: list[str] = []
+    compile_one = trial._Trial.compile
+
+    def counted(self: trial._Trial, command: list[str], result: Path) -> None:
+        compiled.append(command[-1])
+        compile_one(self, command, result)
+
+    monkeypatch.setattr(trial._Trial, "compile", counted)
+    first = measure(tiny_inputs())
+    assert len(compiled) > 10
+    compiled.clear()
+    assert measure(tiny_inputs()) == first and not compiled
+    longer = tiny_inputs(language_model=replace(tiny_inputs().language_model, max_sequence_length=100))  # type: ignore[type-var]
+    changed = measure(longer)
+    assert {"app/main.cpp", "model/plan.cpp"} <= set(compiled) and len(compiled) < 10
+    assert changed is not None and first is not None and changed.bss > first.bss
+
+
+def test_without_a_compiler_nothing_is_measured(
+    tiny_inputs: Inputs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert measure(tiny_inputs(load_board("host"))) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert measure(tiny_inputs()) is None
