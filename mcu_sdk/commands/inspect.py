@@ -5,12 +5,16 @@ from __future__ import annotations
 import json as json_module
 import math
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
     from mcu_sdk.planning.pte.program import ExecutionPlan, Program, RawValue
 
 
@@ -173,27 +177,10 @@ def _finite(value: Any) -> Any:
 
 def _print_tables(path: Path, facts: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console(highlight=False)
-
-    def cell(value: object) -> Text:
-        """Text from the file: no markup, no control characters."""
-        return Text("".join(c if c.isprintable() else "?" for c in str(value)))
-
-    def show(title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-        if not rows:
-            return
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for column in columns:
-            numeric = column in ("bytes", "calls", "instructions")
-            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(cell(f"{item:,}" if type(item) is int else item) for item in row))
-        console.print(table)
-
-    console.print(cell(f"{path}: {facts['bytes']:,} bytes, sha256 {facts['hash']}"), soft_wrap=True)
+    show = partial(_show, console)
+    console.print(_cell(f"{path}: {facts['bytes']:,} bytes, sha256 {facts['hash']}"), soft_wrap=True)
     show(
         "Methods",
         ("method", "instructions", "inputs", "outputs"),
@@ -214,24 +201,51 @@ def _print_tables(path: Path, facts: dict[str, Any]) -> None:
         ("method", "backend", "bytes"),
         [(d["method"], d["id"], d["bytes"]) for d in facts["delegates"]],
     )
-    memory = [
-        (f"planned memory {number} of {method}", size)
-        for method, sizes in facts["memory"].items()
-        for number, size in sizes.items()
-    ]
-    if facts["arena"] is not None:
-        memory += [("arena on the device, with scratch", facts["arena"]), ("KV cache", facts["kv_cache"])]
-    constants = facts["constants"]
-    show("Memory", ("what", "bytes"), [(f"{constants['count']} constants", constants["bytes"]), *memory])
+    show("Memory", ("what", "bytes"), _memory_rows(facts))
     show(
         "Buffers that live from step to step",
         ("name", "type", "bytes"),
         [(b["name"], f"{b['type']}{b['shape']}", b["bytes"]) for b in facts["mutable_buffers"]],
     )
     for note in facts["notes"]:
-        console.print(cell(note), soft_wrap=True)
+        console.print(_cell(note), soft_wrap=True)
     verdict = facts["problem"] or "It can be compiled: every operator has a kernel."
-    console.print(cell(verdict), soft_wrap=True)
+    console.print(_cell(verdict), soft_wrap=True)
+
+
+def _memory_rows(facts: dict[str, Any]) -> list[tuple[object, ...]]:
+    constants = facts["constants"]
+    rows: list[tuple[object, ...]] = [(f"{constants['count']} constants", constants["bytes"])]
+    rows += [
+        (f"planned memory {number} of {method}", size)
+        for method, sizes in facts["memory"].items()
+        for number, size in sizes.items()
+    ]
+    if facts["arena"] is not None:
+        rows += [("arena on the device, with scratch", facts["arena"]), ("KV cache", facts["kv_cache"])]
+    return rows
+
+
+def _show(console: Console, title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    """Print a table, unless it is empty."""
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        numeric = column in ("bytes", "calls", "instructions")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(f"{item:,}" if type(item) is int else item) for item in row))
+    console.print(table)
+
+
+def _cell(value: object) -> Text:
+    """Text from the file: no markup, no control characters."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() else "?" for c in str(value)))
 
 
 def _cut(value: object) -> str:
