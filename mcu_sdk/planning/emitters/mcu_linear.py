@@ -102,14 +102,19 @@ def check_sum(instruction: Instruction, k: int) -> None:
         unsupported(instruction, f"rows of {k} elements can overflow a 32-bit sum")
 
 
+def one_scale_a_row(instruction: Instruction, scales: Tensor, rows: int) -> None:
+    """Refuse scales of quantized rows that are not as many as the rows."""
+    if scales.elements != rows:
+        unsupported(instruction, f"there are {scales.elements} input scales for {rows} rows")
+
+
 @emits("mcu::linear_s8")
 def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
     x, x_scale = tensor(instruction, 0, S8), tensor(instruction, 1, F32)
     weight, weight_scale = tensor(instruction, 2, S8), tensor(instruction, 3, F32)
     bias, out = optional_tensor(instruction, 4, F32), out_tensor(instruction, 5, F32)
     rows, k, n = _linear_shape(instruction, x, weight, out)
-    if x_scale.elements != rows:
-        unsupported(instruction, f"there are {x_scale.elements} input scales for {rows} rows")
+    one_scale_a_row(instruction, x_scale, rows)
     shape_is(instruction, weight_scale, "the weight's scale", n)
     if bias is not None:
         shape_is(instruction, bias, "the bias", n)

@@ -17,7 +17,7 @@ from mcu_sdk.planning.emitters.checks import (
     shape_is,
     tensor,
 )
-from mcu_sdk.planning.emitters.mcu_linear import check_multipliers, check_sum, zero_point_of
+from mcu_sdk.planning.emitters.mcu_linear import check_multipliers, check_sum, one_scale_a_row, zero_point_of
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
@@ -28,16 +28,19 @@ ALIGNMENT = 16
 
 def _packed_weight(instruction: Instruction, index: int, rows: int, columns: int) -> Tensor:
     """Argument `index`, for a matrix of this size: int8[ceil(rows / 8), ceil(columns / 16), 8, 16], aligned."""
+    shape = -(-rows // ROWS), -(-columns // COLUMNS), ROWS, COLUMNS
+    return weight_in_blocks(instruction, index, "packed weight", *shape)
+
+
+def weight_in_blocks(instruction: Instruction, index: int, what: str, *shape: int) -> Tensor:
+    """Argument `index`, a constant int8[shape] that vectors are loaded from."""
     weight = tensor(instruction, index, S8)
-    shape_is(
-        instruction, weight, "the packed weight", -(-rows // ROWS), -(-columns // COLUMNS), ROWS, COLUMNS
-    )
+    shape_is(instruction, weight, f"the {what}", *shape)
     if not weight.is_constant:
-        unsupported(instruction, "its packed weight is no constant")
+        unsupported(instruction, f"its {what} is no constant")
     if weight.offset % ALIGNMENT:
         unsupported(
-            instruction,
-            f"its packed weight is at byte {weight.offset} of the file, no multiple of {ALIGNMENT}",
+            instruction, f"its {what} is at byte {weight.offset} of the file, no multiple of {ALIGNMENT}"
         )
     return weight
 
@@ -49,12 +52,18 @@ def _channels(instruction: Instruction, value: Tensor | None, what: str, count: 
 
 
 def _sizes(instruction: Instruction, x: Tensor, out: Tensor, index: int) -> tuple[int, int, int]:
+    """As sizes_with_count, for rows whose products an int32 holds."""
+    rows, k, n = sizes_with_count(instruction, x, out, index)
+    check_sum(instruction, k)
+    return rows, k, n
+
+
+def sizes_with_count(instruction: Instruction, x: Tensor, out: Tensor, index: int) -> tuple[int, int, int]:
     """(rows, k, n) of x[..., k] and out[..., n]; n is argument `index`."""
     rows, k = rows_of(instruction, x)
     n = integer(instruction, index)
     if n < 1 or out.elements != rows * n:
         unsupported(instruction, "the output's size does not match")
-    check_sum(instruction, k)
     return rows, k, n
 
 
@@ -78,8 +87,7 @@ def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
     out = out_tensor(instruction, 6, F32)
     rows, k, n = _sizes(instruction, x, out, 5)
     weight = _packed_weight(instruction, 2, n, k)
-    if x_scale.elements != rows:
-        unsupported(instruction, f"there are {x_scale.elements} input scales for {rows} rows")
+    one_scale_a_row(instruction, x_scale, rows)
     _channels(instruction, weight_scale, "the weight's scale", n)
     _channels(instruction, bias, "the bias", n)
     apart(instruction, out, x, x_scale, weight, weight_scale, bias)
