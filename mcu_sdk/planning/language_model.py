@@ -57,18 +57,19 @@ def _cached_positions(plan: Plan) -> list[int]:
 
     A layer with a window writes to a row that it looks up; its cache is written over and over.
     """
-    caches = [
-        (planned.instruction.arguments, 3 if "columns" in planned.instruction.operator else 2)
-        for planned in plan.calls
-        if planned.instruction.operator.startswith("mcu::cache_write")
-    ]
-    given = plan.inputs[1]
-    return [
-        arguments[0].shape[axis]
-        for arguments, axis in caches
-        if isinstance(arguments[0], Tensor)
-        and any(isinstance(value, Tensor) and value.same_memory(given) for value in arguments[1:])
-    ]
+    found = []
+    for planned in plan.calls:
+        row, arguments = planned.instruction.row, planned.instruction.arguments
+        if row is None or not row.index:
+            continue
+        position = arguments[row.position(row.index)]
+        if not isinstance(position, Tensor) or not position.same_memory(plan.inputs[1]):
+            continue
+        for name, axis in row.caches.items():
+            cache = arguments[row.position(name)]
+            if isinstance(cache, Tensor):
+                found.append(cache.shape[axis])
+    return found
 
 
 def _token_ids(value: object, vocabulary: int) -> tuple[int, ...]:
