@@ -33,7 +33,7 @@ BELOW_GENERATE = {
 }
 ROOMS: dict[str, set[str]] = {
     "operators": set(),
-    "board": set(),
+    "board": {"npu"},
     "npu": set(),
     "model": set(),
     "targets": {"board", "npu"},

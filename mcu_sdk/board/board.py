@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from mcu_sdk import resources
 from mcu_sdk.errors import BoardError
+from mcu_sdk.npu.accelerator import ACCELERATORS
 
 SECTIONS = ("vectors", "code", "tokenizer", "weights", "data", "arena", "kv_cache", "stack")
 """What has to be placed. `vectors`: the vector table; `code`: instructions and read-only tables; `tokenizer`: a
@@ -185,9 +186,7 @@ class Flash(_Table):
     command: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-Accelerator = Annotated[
-    str, Field(pattern=r"^ethos-u(55-(32|64|128|256)|65-(256|512)|85-(128|256|512|1024|2048))$")
-]
+Accelerator = Annotated[str, Field(pattern=f"^({'|'.join(ACCELERATORS)})$")]
 """Vela's name of an accelerator: the NPU and its multiply-accumulators per cycle."""
 
 Family = Literal["u55", "u65", "u85"]

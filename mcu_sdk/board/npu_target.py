@@ -9,25 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from mcu_sdk.errors import BoardError, ToolMissingError
+from mcu_sdk.npu.accelerator import ACCELERATORS
 
 ActivationBits = Literal[8, 16]
 
-ACCELERATORS = (
-    "ethos-u55-32",
-    "ethos-u55-64",
-    "ethos-u55-128",
-    "ethos-u55-256",
-    "ethos-u65-256",
-    "ethos-u65-512",
-    "ethos-u85-128",
-    "ethos-u85-256",
-    "ethos-u85-512",
-    "ethos-u85-1024",
-    "ethos-u85-2048",
-)
-
-NO_U55_MODES = "Dedicated_Sram"
-"""Memory modes of this prefix keep the arena in external memory and cache it in SRAM: Vela has them for U65 and U85."""
+FAST_SCRATCH_MODES = "Dedicated_Sram"
+"""Memory modes of this prefix keep the arena in external memory, and part of the work in a fast scratch. Its size is
+not in what Vela hands over, so no board can give it memory (mcu_sdk.npu.regions)."""
 
 
 @dataclass(frozen=True)
@@ -66,30 +54,26 @@ class NpuTarget:
             )
         systems, modes = _configurations()
         systems = [name for name in systems if name.startswith(f"Ethos_{self.family.upper()}_")]
-        if self.family == "u55":
-            modes = [name for name in modes if not name.startswith(NO_U55_MODES)]
+        modes = [name for name in modes if not name.startswith(FAST_SCRATCH_MODES)]
         for kind, name, known in (
             ("system configuration", self.system_config, systems),
             ("memory mode", self.memory_mode, modes),
         ):
             if name not in known:
                 raise BoardError(
-                    f"A {kind} of {self.accelerator} was expected; Vela knows no {name!r} for it.",
+                    f"A {kind} of {self.accelerator} was expected; {name!r} is none that works here.",
                     hint=f"Choose one of {', '.join(known)} in the board file's NPU table.",
                 )
 
 
 def default_target(accelerator: str, activation_bits: ActivationBits = 8) -> NpuTarget:
-    """The accelerator with the system configuration and memory mode that ExecuTorch takes when none are given.
+    """The accelerator with the system configuration and memory mode that its family has where no board says more.
 
-    U85: Shared_Sram instead of Sram_Only, as weights lie in flash here.
+    They are those of the boards here. ExecuTorch's own differ for U65 (Dedicated_Sram_384KB, which needs a fast
+    scratch) and U85 (Sram_Only; weights lie in flash here). A name that is none is refused by `check`.
     """
-    family = accelerator.split("-")[1] if accelerator.count("-") == 2 else ""
-    system, mode = {
-        "u55": ("Ethos_U55_High_End_Embedded", "Shared_Sram"),
-        "u65": ("Ethos_U65_High_End", "Dedicated_Sram_384KB"),
-        "u85": ("Ethos_U85_SYS_DRAM_Mid", "Shared_Sram"),
-    }.get(family, ("", ""))
+    known = ACCELERATORS.get(accelerator)
+    system, mode = (known.kind.system_config, known.kind.memory_mode) if known else ("", "")
     return NpuTarget(accelerator, system, mode, activation_bits)
 
 

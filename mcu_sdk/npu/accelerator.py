@@ -1,4 +1,5 @@
-"""The Ethos-U accelerators that Vela compiles for, and what of their geometry shows in a command stream."""
+"""The one table of the Ethos-U accelerators that Vela compiles for: what shows of them in a command stream, whether the
+simulator has them, and how Vela models a system around them where a board says nothing."""
 
 from __future__ import annotations
 
@@ -6,48 +7,50 @@ from dataclasses import dataclass
 
 from mcu_sdk.errors import UsageError
 
-PRODUCTS = {0: "u55", 1: "u65", 2: "u85"}
-"""Product numbers in an NPU's CONFIG register."""
 
-_MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}
-_SHRAM_KB = {
-    ("u55", 32): 16,
-    ("u55", 64): 16,
-    ("u55", 128): 24,
-    ("u55", 256): 48,
-    ("u65", 256): 48,
-    ("u65", 512): 96,
-}
+@dataclass(frozen=True)
+class Family:
+    """`product` is the number in the NPU's CONFIG register. `system_config` and `memory_mode` are sections of Vela's
+    Arm/vela.ini: the system that ExecuTorch takes too, and a memory mode that needs no fast scratch."""
+
+    name: str
+    product: int
+    system_config: str
+    memory_mode: str
+    is_simulated: bool
+
+
+U55 = Family("u55", 0, "Ethos_U55_High_End_Embedded", "Shared_Sram", is_simulated=True)
+U65 = Family("u65", 1, "Ethos_U65_High_End", "Shared_Sram", is_simulated=True)
+U85 = Family("u85", 2, "Ethos_U85_SYS_DRAM_Mid", "Shared_Sram", is_simulated=False)
+FAMILIES = (U55, U65, U85)
+
+PRODUCTS = {family.product: family.name for family in FAMILIES}
+"""Family names by the product numbers in an NPU's CONFIG register."""
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """`family` is "u55", "u65" or "u85"; `macs` the multiply-accumulators per cycle; `shram_bytes` the memory inside
-    (0 where none is documented)."""
+    """`macs` are the multiply-accumulators per cycle; `shram_bytes` the memory inside (0 where none is documented);
+    `cores` the weight streams that are worked on side by side; the ublock depths the channels of the smallest block of
+    weights."""
 
-    family: str
+    kind: Family
     macs: int
     shram_bytes: int
+    cores: int = 1
+    ofm_ublock_depth: int = 8
+    ifm_ublock_depth: int = 8
+
+    @property
+    def family(self) -> str:
+        """ "u55", "u65" or "u85"."""
+        return self.kind.name
 
     @property
     def name(self) -> str:
         """Vela's name: "ethos-u55-128"."""
         return f"ethos-{self.family}-{self.macs}"
-
-    @property
-    def cores(self) -> int:
-        """Weight streams that are worked on side by side."""
-        return 2 if (self.family, self.macs) == ("u65", 512) else 1
-
-    @property
-    def ofm_ublock_depth(self) -> int:
-        """Output channels of the smallest block of weights."""
-        return 4 if (self.family, self.macs) == ("u55", 32) else 8
-
-    @property
-    def ifm_ublock_depth(self) -> int:
-        """Input channels of the smallest block of weights."""
-        return 8
 
     @property
     def lut_base(self) -> int:
@@ -58,19 +61,34 @@ class Accelerator:
         return self.shram_bytes // self.cores - 2048
 
 
+ACCELERATORS = {
+    accelerator.name: accelerator
+    for accelerator in (
+        Accelerator(U55, 32, 16 * 1024, ofm_ublock_depth=4),
+        Accelerator(U55, 64, 16 * 1024),
+        Accelerator(U55, 128, 24 * 1024),
+        Accelerator(U55, 256, 48 * 1024),
+        Accelerator(U65, 256, 48 * 1024),
+        Accelerator(U65, 512, 96 * 1024, cores=2),
+        Accelerator(U85, 128, 0),
+        Accelerator(U85, 256, 0),
+        Accelerator(U85, 512, 0),
+        Accelerator(U85, 1024, 0),
+        Accelerator(U85, 2048, 0),
+    )
+}
+"""Every accelerator by name."""
+
+
 def accelerators() -> dict[str, Accelerator]:
     """Every accelerator by name."""
-    found = [
-        Accelerator(family, macs, 1024 * _SHRAM_KB.get((family, macs), 0))
-        for family, all_macs in _MACS.items()
-        for macs in all_macs
-    ]
-    return {accelerator.name: accelerator for accelerator in found}
+    return dict(ACCELERATORS)
 
 
 def accelerator(name: str) -> Accelerator:
     """The accelerator of that name. Raises UsageError with the names that exist."""
-    known = accelerators()
-    if name not in known:
-        raise UsageError(f"There is no accelerator {name!r}.", hint=f"The names are {', '.join(known)}.")
-    return known[name]
+    if name not in ACCELERATORS:
+        raise UsageError(
+            f"There is no accelerator {name!r}.", hint=f"The names are {', '.join(ACCELERATORS)}."
+        )
+    return ACCELERATORS[name]

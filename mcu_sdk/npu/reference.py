@@ -11,6 +11,7 @@ import numpy as np
 
 from mcu_sdk.errors import ModelError, PteError, ToolMissingError
 from mcu_sdk.npu.blob import VelaBlob
+from mcu_sdk.npu.regions import check_regions
 from mcu_sdk.npu.simulator import Simulator
 from mcu_sdk.npu.stream import read_config
 
@@ -27,9 +28,10 @@ class Delegate(Protocol):
 
 
 class SimulatedDelegate:
-    """A blob on the simulator, in memory of its own."""
+    """A blob on the simulator, in memory of its own. Raises what `check_regions` does."""
 
     def __init__(self, blob: VelaBlob) -> None:
+        check_regions(blob)
         self._blob = blob
         self._simulator = Simulator(read_config(blob.commands).accelerator)
         self._weights = np.frombuffer(blob.weights, np.uint8).copy()
@@ -42,7 +44,7 @@ class SimulatedDelegate:
         scratch = np.zeros(self._blob.scratch_size, np.uint8)
         for tensor, data in zip(self._blob.inputs, inputs, strict=True):
             scratch[tensor.offset : tensor.offset + len(data)] = np.frombuffer(data, np.uint8)
-        self._simulator.run(self._blob.commands, [self._weights, scratch, scratch])
+        self._simulator.run(self._blob.commands, [self._weights, scratch])
         return [scratch[t.offset : t.offset + t.size_bytes].tobytes() for t in self._blob.outputs]
 
 

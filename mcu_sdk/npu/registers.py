@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mcu_sdk.errors import McuSdkError, RunError
-from mcu_sdk.npu.accelerator import PRODUCTS, Accelerator
+from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.memory_access import OutOfBounds
 from mcu_sdk.npu.simulator import Simulator
@@ -181,8 +181,11 @@ class RegisterModel:
 
 def _configuration(accelerator: Accelerator) -> int:
     """CONFIG: product, KiB of SHRAM, binary logarithm of the MACs; the stream version is 0."""
-    product = next(number for number, family in PRODUCTS.items() if family == accelerator.family)
-    return product << 28 | accelerator.shram_bytes // 1024 << 8 | (accelerator.macs.bit_length() - 1)
+    return (
+        accelerator.kind.product << 28
+        | accelerator.shram_bytes // 1024 << 8
+        | (accelerator.macs.bit_length() - 1)
+    )
 
 
 def _bus_error(what: str) -> McuSdkError:

@@ -36,7 +36,7 @@ class Simulator:
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
-        if accelerator.family not in ("u55", "u65"):
+        if not accelerator.kind.is_simulated:
             raise UnsupportedOperatorError(
                 f"The simulator knows the Ethos-U55 and the U65, not {accelerator.name}: of the U85's weight format no "
                 "decoder is public.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from mcu_sdk.npu.accelerator import ACCELERATORS
 from mcu_sdk.npu.blob import VelaTensor, read_blob
 from mcu_sdk.npu.footprint import Interval, written_intervals
 from mcu_sdk.npu.stream import read_stream
@@ -29,9 +30,15 @@ def place_in_scratch(pte: Pte) -> Pte:
     (U85) comes back as it is.
     """
     calls = [i for i in pte.instructions if i.operator == f"delegate::{ETHOS_U}"]
-    if len(calls) != 1 or any("u85" in delegate.accelerator for delegate in pte.delegates):
+    if len(calls) != 1 or not all(_is_understood(d.accelerator) for d in pte.delegates):
         return pte
     return _Placement(pte, calls[0]).run()
+
+
+def _is_understood(accelerator: str) -> bool:
+    """Whether the footprint of its streams is known; that of one that nobody named is read as a U55's."""
+    known = ACCELERATORS.get(accelerator)
+    return known is None or known.kind.is_simulated
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import importlib.util
 
 import pytest
 
+from mcu_sdk.board.board import Board, list_boards
 from mcu_sdk.board.npu_target import ACCELERATORS, NpuTarget, default_target
+from mcu_sdk.board.target import choose_target
 from mcu_sdk.errors import BoardError, ToolMissingError
 
 
@@ -16,6 +18,13 @@ def test_default_target_is_known_to_vela(name: str) -> None:
     target.check()
     assert target.accelerator.startswith(f"ethos-{target.family}-")
     assert target.macs == int(name.split("-")[-1])
+
+
+@pytest.mark.parametrize("board", list_boards(), ids=lambda board: board.name)
+def test_default_targets_are_the_boards_own(board: Board) -> None:
+    """What `evaluate` measures is what `generate` compiles."""
+    for name in set(board.targets) & set(ACCELERATORS):
+        assert choose_target(board, name) == default_target(name)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +37,8 @@ def test_default_target_is_known_to_vela(name: str) -> None:
             NpuTarget("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Dedicated_Sram_384KB"),
             "Dedicated_Sram_384KB",
         ),
+        (NpuTarget("ethos-u65-256", "Ethos_U65_High_End", "Dedicated_Sram_384KB"), "Dedicated_Sram_384KB"),
+        (NpuTarget("ethos-u85-256", "Ethos_U85_SYS_DRAM_Mid", "Dedicated_Sram"), "Dedicated_Sram"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(target: NpuTarget, named: str) -> None:

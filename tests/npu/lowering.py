@@ -36,12 +36,14 @@ def lower(case: Case, accelerator: str) -> Lowered:
     return Lowered(blob, tosa)
 
 
-def compile_tosa(tosa: bytes, accelerator: str, flags: Sequence[str] = ()) -> bytes:
+def compile_tosa(
+    tosa: bytes, accelerator: str, flags: Sequence[str] = (), memory_mode: str | None = None
+) -> bytes:
     """A TOSA graph through Vela, packed as a delegate's blob; the options are ExecuTorch's own for the accelerator."""
     from executorch.backends.arm.arm_vela import vela_compile
     from executorch.backends.arm.ethosu import EthosUCompileSpec
 
-    spec = EthosUCompileSpec(accelerator, extra_flags=list(flags))
+    spec = EthosUCompileSpec(accelerator, memory_mode=memory_mode, extra_flags=list(flags))
     with contextlib.redirect_stdout(io.StringIO()):  # Vela prints a summary
         return bytes(vela_compile(tosa, list(spec.compiler_flags)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcu_sdk.npu.blob import VelaTensor, read_blob
+from mcu_sdk.npu.regions import check_regions
 from mcu_sdk.planning.emitters.checks import call
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Pointer, Tensor, Value
 from mcu_sdk.planning.registry import emits, unsupported
@@ -23,6 +24,7 @@ def ethos_u(instruction: Instruction) -> Sequence[KernelCall]:
             instruction, f"its blob begins at byte {data.offset} of the file, no multiple of {BLOB_ALIGNMENT}"
         )
     blob = read_blob(bytes(data.data))
+    check_regions(blob)
     run = KernelCall(
         "ethos_u_run",
         (
