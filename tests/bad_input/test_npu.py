@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk import cli, resources
+from mcu_sdk.npu import weight_decoder
 from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.stream import read_stream
 from tests.npu.programs import lowered_program, place
@@ -138,6 +139,7 @@ def test_simulating_without_vela(
     """The run ends with the line that installs it."""
     folder = tmp_path / "project"
     assert cli.run(["--quiet", *generate(program, f"--output={folder}")]) == 0
+    weight_decoder.shared.close()  # another test's
     monkeypatch.setitem(sys.modules, "ethosu", None)
     monkeypatch.delitem(sys.modules, "ethosu.mlw_codec", raising=False)
     capfd.readouterr()
