@@ -70,13 +70,12 @@ def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True
     with tempfile.TemporaryDirectory() as folder, _cache(keep) as kept:
         project = Path(folder) / "project"
         board, layout = _roomy(inputs.board)
-        write_files(
-            replace(inputs, board=board, layout=layout, shared_layout=None, pte=b"", files={}), project
-        )
-        if app is not None and app.is_dir():
-            shutil.rmtree(project / KEPT)
-            shutil.copytree(app, project / KEPT)
+        roomy = replace(inputs, board=board, layout=layout, shared_layout=None, pte=b"", files={})
         try:
+            write_files(roomy, project)
+            if app is not None and app.is_dir():
+                shutil.rmtree(project / KEPT)
+                shutil.copytree(app, project / KEPT)
             return _measure(_Trial.of(project, compiler, inputs), kept)
         except (_NotCompiled, OSError, UnicodeError):
             return None

@@ -160,7 +160,7 @@ def test_a_disk_that_refuses_leaves_nothing_behind(
     refused(generate(tmp_path / "project"), 1, str(error.strerror))
 
 
-@pytest.mark.parametrize("name", ["compile_plan", "check_fit", "render_project"])
+@pytest.mark.parametrize("name", ["compile_plan", "fit_project", "render_project"])
 def test_an_interruption_anywhere_leaves_nothing_behind(
     name: str, refused: Refused, generate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk.board.board import load_board
+from mcu_sdk.model.device_tokenizer import DeviceTokenizer, Merge
+from mcu_sdk.planning.fit import Sizes, check_fit
 from mcu_sdk.project import trial
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import read_sizes
+from mcu_sdk.project.fitting import _table_bytes
 from mcu_sdk.project.presets import Optimize
 from mcu_sdk.project.render import ProjectInputs, render_project
 from mcu_sdk.project.trial import CodeSizes, measure
@@ -36,6 +39,30 @@ def test_also_on_other_cores_and_for_size(
 ) -> None:
     inputs = replace(tiny_inputs(board), optimize=optimize)
     assert measure(inputs) == linked(build(render_project(inputs, tmp_path / "p")).program)
+
+
+def test_a_large_tokenizer_lies_where_there_is_room(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    """49,152 tokens: 0.9 MB, which the 512 KB beside the code do not hold."""
+    tokens = tuple(f"{i:08x}".encode() for i in range(49_152))
+    merges = tuple(Merge(i % 256, i // 256, i, i) for i in range(256, 49_152))
+    tables = DeviceTokenizer(
+        True, token_bytes=tokens, byte_ids=tuple(range(256)), merges=merges
+    ).to_template()
+    inputs = tiny_inputs(tokenizer=tables)
+    measured = measure(inputs)
+    assert (
+        measured is not None
+        and 800_000 < measured.tokenizer <= _table_bytes(tables) < measured.tokenizer + 64
+    )
+    plan = inputs.plan.to_template()
+    sizes = Sizes(measured.code, measured.tokenizer, len(inputs.pte), measured.data, measured.bss)
+    layout = check_fit(
+        inputs.board, replace(sizes, arena=plan["arena_bytes"], kv_cache=plan["kv_cache_bytes"])
+    )
+    result = build(render_project(replace(inputs, layout=layout), tmp_path / "p"))
+    assert result.sizes is not None and layout.regions["tokenizer"] == "sram"
+    regions = result.sizes.by_region(inputs.board)
+    assert regions["sram"] == measured.tokenizer + len(inputs.pte) and regions["itcm"] < 64 * 1024
 
 
 def test_an_app_that_stays_is_measured(tmp_path: Path, tiny_inputs: Inputs) -> None:
