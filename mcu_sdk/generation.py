@@ -191,8 +191,12 @@ def _facts(request: GenerateRequest, board: Board, pte: Pte, source: _Source) ->
 def _check_forecast(board: Board, checkpoint: Checkpoint, options: CompileOptions) -> None:
     """Raises DoesNotFitError where the headers of the checkpoint's files say so already."""
     config = read_config(checkpoint.folder)
-    if "text_config" in config or "vision_config" in config:
-        return  # a part of the weights is for pictures
+    if (
+        "text_config" in config
+        or "vision_config" in config
+        or not any(checkpoint.folder.glob("*.safetensors"))
+    ):
+        return  # a part of the weights is for pictures, or they are in another format
     stored = read_stored(checkpoint.folder, checkpoint.name)
     shapes = {name: tensor.shape for name, tensor in stored.tensors.items()}
     check_forecast(board, Forecast(shapes, config, options.cache_length, options.weights == "int4"))

@@ -176,11 +176,11 @@ def _run(command: Sequence[str], project: Path, log: TextIO, log_file: Path) -> 
 
 def _explain(output: str, log_file: Path) -> BuildError | DoesNotFitError:
     """The exception for a build that failed."""
-    over = re.search(r"region [`'](\w+)' overflowed by (\d+) bytes", output)
+    over = re.findall(r"region [`'](\w+)' overflowed by (\d+) bytes", output)
     if over:
+        told = " and ".join(f"region '{name}' is over by {int(count):,} bytes" for name, count in over)
         return DoesNotFitError(
-            f"The firmware does not fit: region '{over[1]}' is over by {int(over[2]):,} bytes (found when linking; "
-            f"see {log_file}).",
+            f"The firmware does not fit: {told} (found when linking; see {log_file}).",
             hint="Take a smaller model or a shorter --max-cache-len, or place sections elsewhere in the board.toml.",
         )
     lines = [line.strip() for line in output.splitlines()]

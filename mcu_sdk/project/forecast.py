@@ -21,6 +21,9 @@ _POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?|rotary
 _EMBEDDING = re.compile(r"(^|\.)(wte|embed_tokens|embed_in|word_embeddings)\b|(^|\.)(lm_head|embed_out)\b")
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out)\b")
 
+_ALL_HEADS = ("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "phi", "bloom")
+"""Types of models that keep keys and values of every head, and have no number of such heads in their configuration."""
+
 INT8, INT4 = 1.0, 0.5
 """Bytes of a weight at least; int4's factors come to these."""
 
@@ -103,12 +106,13 @@ class Forecast:
             self._number("num_attention_heads", "n_head"),
         )
         hidden = self._number("hidden_size", "n_embd")
-        windows = config.get("sliding_window") or config.get("layer_types") or config.get("attention_layers")
+        windows = config.get("sliding_window") or config.get("attention_layers")
+        windows = windows or set(config.get("layer_types") or ()) - {"full_attention"}
         if not layers or not heads or not hidden or (windows and not most):
             return 0
-        groups = self._number("num_key_value_heads", "num_kv_heads") or (
-            1 if config.get("multi_query") else heads
-        )
+        groups = self._number("num_key_value_heads", "num_kv_heads")
+        if groups is None:
+            groups = heads if most or config.get("model_type") in _ALL_HEADS else 1
         width = self._number("head_dim") or hidden // heads
         scales = 8 * layers * groups * length if most else 0
         return 2 * layers * groups * width * length + scales

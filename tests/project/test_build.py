@@ -474,9 +474,11 @@ def test_a_region_that_overflows_at_the_linker_is_a_model_that_does_not_fit(
     main = project / "app/main.cpp"
     main.write_text(
         main.read_text() + '\n__attribute__((section(".vectors"), used)) const char big[700000] = {1};\n'
+        'char large[700000];\n__attribute__((section(".vectors"), used)) char* const kept = large;\n'
     )
-    with pytest.raises(DoesNotFitError, match=r"region '\w+' is over by [\d,]+ bytes"):
+    with pytest.raises(DoesNotFitError, match=r"region 'itcm' is over by [\d,]+ bytes") as caught:
         build(project)
+    assert "region 'dtcm' is over by" in caught.value.message
 
 
 def test_missing_tools_are_named_with_the_line_that_installs_them(

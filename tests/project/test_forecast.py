@@ -53,6 +53,11 @@ def test_the_least_counts_what_every_image_has() -> None:
     assert forecast(int4=True).least().weights == (LINEARS + 256_000) // 2
     assert forecast(100).least().kv_cache == 2 * 4 * 4 * 32 * 100
     assert forecast(100, sliding_window=16).least().kv_cache == 0  # nobody knows how long
+    mixed = ["full_attention", "sliding_attention"]
+    assert forecast(100, layer_types=mixed).least().kv_cache == 0
+    assert forecast(100, layer_types=mixed[:1] * 4).least().kv_cache == 2 * 4 * 4 * 32 * 100
+    assert forecast(100, num_key_value_heads=None).least().kv_cache == 2 * 4 * 32 * 100
+    assert forecast(100, num_key_value_heads=None, model_type="gpt2").least().kv_cache == 2 * 4 * 8 * 32 * 100
     assert Forecast(SHAPES, {}, None).least().kv_cache == 0
 
 
