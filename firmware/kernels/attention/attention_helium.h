@@ -1,11 +1,13 @@
-// Scores on Helium, four positions at a time.
+// kernels/attention/attention.h on Helium: scores come in fours, and so do probabilities, with zeros behind them up to
+// a multiple of 16.
 #pragma once
+
+#include <stdint.h>
 
 #include "kernels/attention/dots_s8.h"
 #include "kernels/linear/dot_s8.h"
 #include "kernels/math/math_helium.h"
-
-#if defined(MCU_HELIUM_FLOAT)
+#include "kernels/quantize/row_s8.h"
 
 // [a, b, c, d]; GCC 12 moves them through memory.
 static inline int32x4_t mcu_vector_of(int32_t a, int32_t b, int32_t c, int32_t d) {
@@ -55,10 +57,9 @@ static inline void mcu_scores_of_fours(const int8_t* query, const int8_t* keys, 
     }
 }
 
-// scores[t] = float(query * keys[t]) * scale, keys[count][n]; of a count that is no multiple of four the last four are
-// computed once more.
-static inline void mcu_scores_x4(const int8_t* query, const int8_t* keys, int32_t count, int32_t n, float* scores,
-                                 float scale) {
+// Of a count that is no multiple of four the last four are computed once more.
+static inline void mcu_scores(const int8_t* query, const int8_t* keys, int32_t count, int32_t n, float* scores,
+                              float scale) {
     if (count < 4) {
         for (int32_t t = 0; t < count; ++t) scores[t] = float(mcu_dot_s8(query, keys + t * n, n)) * scale;
         return;
@@ -72,4 +73,29 @@ static inline void mcu_scores_x4(const int8_t* query, const int8_t* keys, int32_
         fours = 4;
     }
 }
-#endif
+
+static inline void mcu_scale_row(const float* x, float scale, float* out, int32_t n) {
+    mcu_for_lanes(
+        n, [=](int32_t i, auto lanes) { mcu_store(out + i, vmulq_n_f32(mcu_load(x + i, lanes), scale), lanes); });
+}
+
+static inline void mcu_scale_channels(const float* x, float factor, const float* scale, float* out, int32_t n) {
+    mcu_for_lanes(n, [=](int32_t i, auto lanes) {
+        const float32x4_t scaled = vmulq_n_f32(mcu_load(x + i, lanes), factor);
+        mcu_store(out + i, vmulq_f32(scaled, mcu_load(scale + i, lanes)), lanes);
+    });
+}
+
+static inline float mcu_quantize_query(const float* q, int8_t* query, int32_t n) {
+    const float greatest = mcu_row_magnitude(q, n);
+    vst1q_s8(query + ((n - 1) & ~15), vdupq_n_s8(0));  // zeros follow the query up to a multiple of 16
+    mcu_row_quantize(q, query, n, 127.0f / greatest);
+    return greatest / 127.0f;
+}
+
+static inline void mcu_weighted_sums(const int8_t* p, const int8_t* values, int32_t positions, int32_t count, int32_t n,
+                                     float* out, float scale) {
+    int32_t i = n & ~3;
+    if (i > 0) mcu_dots_s8_x4(p, values, positions, count, out, out + i, scale);
+    for (; i < n; ++i) out[i] = float(mcu_dot_s8(p, values + i * positions, count)) * scale;
+}

@@ -1,67 +1,13 @@
 #include "kernels/attention/attention_s8_dynamic.h"
 
 #include "kernels/attention/attention.h"
+#include "kernels/math/variant.h"
 
-// scores[t] *= key_scales[t]; returns the highest.
-static float scale_scores(float* scores, const uint16_t* key_scales, int32_t count) {
 #if defined(MCU_HELIUM_FLOAT)
-    float32x4_t highest = vdupq_n_f32(-__builtin_inff());
-    mcu_for_lanes(count, [&](int32_t t, auto lanes) {
-        const float32x4_t score = vmulq_f32(mcu_load(scores + t, lanes), mcu_load(key_scales + t, lanes));
-        mcu_store(scores + t, score, lanes);
-        highest = mcu_max(highest, score, lanes);
-    });
-    return vmaxnmvq_f32(-__builtin_inff(), highest);
+#include "kernels/attention/attention_s8_dynamic_helium.h"
 #else
-    float highest = -__builtin_inff();
-    for (int32_t t = 0; t < count; ++t) {
-        scores[t] *= mcu_from_half(key_scales[t]);
-        highest = scores[t] > highest ? scores[t] : highest;
-    }
-    return highest;
+#include "kernels/attention/attention_s8_dynamic_portable.h"
 #endif
-}
-
-// scores[t] becomes the weight w of values[t], e^(score - highest) * value_scales[t]; `sum` the lane sum of the
-// exponentials alone. Returns the greatest weight.
-static float weigh(float* scores, const uint16_t* value_scales, int32_t count, float highest, float& sum) {
-#if defined(MCU_HELIUM_FLOAT)
-    float32x4_t sums = vdupq_n_f32(0.0f);
-    float32x4_t greatest = vdupq_n_f32(0.0f);
-    mcu_for_lanes(count, [&](int32_t t, auto lanes) {
-        const float32x4_t e = mcu_exp_lanes_below(vsubq_n_f32(mcu_load(scores + t, lanes), highest));
-        const float32x4_t weight = vmulq_f32(e, mcu_load(value_scales + t, lanes));
-        mcu_store(scores + t, weight, lanes);
-        sums = mcu_add(sums, e, lanes);
-        greatest = mcu_max(greatest, weight, lanes);
-    });
-    sum = mcu_total_of_lanes(sums);
-    return vmaxnmvq_f32(0.0f, greatest);
-#else
-    for (int32_t t = 0; t < count; ++t) scores[t] = mcu_expf(scores[t] - highest);
-    sum = mcu_lane_sum(scores, count);
-    float greatest = 0.0f;
-    for (int32_t t = 0; t < count; ++t) {
-        scores[t] *= mcu_from_half(value_scales[t]);
-        greatest = scores[t] > greatest ? scores[t] : greatest;
-    }
-    return greatest;
-#endif
-}
-
-// p[t] = rint(weights[t] * factor), on Helium with zeros behind them.
-static void round_weights(const float* weights, mcu_probability* p, int32_t count, float factor) {
-#if defined(MCU_HELIUM_FLOAT)
-    vstrbq_s8(p + ((count - 1) & ~15), vdupq_n_s8(0));
-    mcu_for_lanes(count, [=](int32_t t, auto lanes) {
-        mcu_store(p + t, vcvtnq_s32_f32(vmulq_n_f32(mcu_load(weights + t, lanes), factor)), lanes);
-    });
-#else
-    for (int32_t t = 0; t < count; ++t) {
-        p[t] = mcu_probability(mcu_round_clamped(weights[t] * factor, 0, int32_t(MCU_PROBABILITY_ONE)));
-    }
-#endif
-}
 
 void mcu_attention_s8_dynamic(const float* q, const int8_t* k_cache, const int8_t* v_cache, const uint16_t* k_scales,
                               const uint16_t* v_scales, const int64_t* position, float* out, uint8_t* scratch,

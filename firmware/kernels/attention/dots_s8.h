@@ -3,7 +3,9 @@
 
 #include <stdint.h>
 
-#if defined(__ARM_FEATURE_MVE)
+#include "kernels/math/variant.h"
+
+#if defined(MCU_HELIUM)
 // out[i] = float(sum over j < k of x[j] * rows[i * stride + j]) * scale, from `out` to `end`, a multiple of four and at
 // least four. 1 <= k <= 131,071; x is readable up to a multiple of 16 and zero behind k; nothing behind a row's k is
 // read. Floats are aligned as such, bytes need no alignment to be right.

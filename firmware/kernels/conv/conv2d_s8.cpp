@@ -2,7 +2,6 @@
 
 #include "kernels/conv/window.h"
 #include "kernels/linear/dot_s8.h"
-#include "kernels/linear/sum_s8.h"
 #include "kernels/math/math.h"
 #include "kernels/quantize/clamp_to_s8.h"
 #include "kernels/quantize/requantize.h"

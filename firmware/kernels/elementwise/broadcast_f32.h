@@ -1,39 +1,13 @@
-// Walking two float operands that broadcast to one output, four at a time on Helium.
+// Walking two float operands that broadcast to one output, four at a time where the core has vectors.
+//
+// mcu_broadcast_f32(a, b, out, shape, axes, operation): calls operation(a, b), which takes floats and vectors of four,
+// for each element of a contiguous output. shape: as for mcu_broadcast.
 #pragma once
 
-#include "kernels/elementwise/broadcast.h"
-#include "kernels/math/math_helium.h"
+#include "kernels/math/variant.h"
 
 #if defined(MCU_HELIUM_FLOAT)
-// A row of mcu_broadcast_f32; steps of 0 and 1 go four at a time.
-template <typename Operation>
-static inline void mcu_broadcast_row_f32(const float* a, int32_t a_step, const float* b, int32_t b_step, float* out,
-                                         int32_t count, Operation operation) {
-    if (a_step == 1 && b_step == 1) {
-        mcu_walk_lanes(count, [&](auto lanes) {
-            const float32x4_t x = mcu_next(a, lanes);
-            mcu_put(out, operation(x, mcu_next(b, lanes)), lanes);
-        });
-    } else if (a_step == 1 && b_step == 0) {
-        const float32x4_t y = vdupq_n_f32(*b);
-        mcu_walk_lanes(count, [&](auto lanes) { mcu_put(out, operation(mcu_next(a, lanes), y), lanes); });
-    } else {
-        for (int32_t i = 0; i < count; ++i) out[i] = operation(a[i * a_step], b[i * b_step]);
-    }
-}
-#endif
-
-// Calls operation(a, b), which takes floats and vectors of four, for each element of a contiguous output. shape: as for
-// mcu_broadcast.
-template <typename Operation>
-static inline void mcu_broadcast_f32(const float* a, const float* b, float* out, const int32_t* shape, int32_t axes,
-                                     Operation operation) {
-#if defined(MCU_HELIUM_FLOAT)
-    mcu_broadcast_rows(a, b, out, shape, axes,
-                       [=](const float* x, int32_t x_step, const float* y, int32_t y_step, float* row, int32_t count) {
-                           mcu_broadcast_row_f32(x, x_step, y, y_step, row, count, operation);
-                       });
+#include "kernels/elementwise/broadcast_f32_helium.h"
 #else
-    mcu_broadcast(a, b, out, shape, axes, operation);
+#include "kernels/elementwise/broadcast_f32_portable.h"
 #endif
-}

@@ -1,27 +1,8 @@
 #include "kernels/linear/batch_matmul_s8.h"
 
 #include "kernels/linear/dot_s8.h"
-#include "kernels/linear/sum_s8.h"
-#include "kernels/quantize/clamp_to_s8.h"
+#include "kernels/linear/sums.h"
 #include "kernels/quantize/requantize.h"
-
-// From sums to out[count] of a row, count <= 4; `columns` and `from_row` are what the zero points add.
-static inline void finish(const int32_t* sums, const uint32_t* columns, uint32_t from_row, int8_t* out, int32_t count,
-                          int32_t zero_point, int32_t multiplier, int32_t shift) {
-#if defined(__ARM_FEATURE_MVE)
-    if (count == 4) {
-        const int32x4_t added = vaddq_n_s32(vreinterpretq_s32_u32(vld1q_u32(columns)), int32_t(from_row));
-        const int32x4_t sum = vaddq_s32(vld1q_s32(sums), added);
-        const int32x4_t value = mcu_requantize_four(sum, vdupq_n_s32(multiplier), vdupq_n_s32(shift));
-        mcu_store_four_s8(out, value, zero_point, -128, 127);
-        return;
-    }
-#endif
-    for (int32_t j = 0; j < count; ++j) {
-        const int32_t sum = int32_t(uint32_t(sums[j]) + columns[j] + from_row);
-        out[j] = mcu_clamp_to_s8(mcu_requantize(sum, multiplier, shift), zero_point, -128, 127);
-    }
-}
 
 // sum (a + a_offset) (b + b_offset) = sum a b + a_offset sum b + b_offset sum a + k a_offset b_offset, in arithmetic
 // modulo 2^32, where the order does not matter. Four columns at a time share what a row adds.
@@ -32,16 +13,21 @@ void mcu_batch_matmul_s8(const int8_t* a, const int8_t* b, int8_t* out, int32_t 
         for (int32_t c = 0; c < n; c += 4) {
             const int32_t count = n - c < 4 ? n - c : 4;
             const int8_t* w = b + c * k;  // [count][k]
-            uint32_t columns[4];
+            int32_t columns[4];
             for (int32_t j = 0; j < count; ++j) {
-                columns[j] = constant + uint32_t(a_offset) * uint32_t(mcu_sum_s8(w + j * k, k));
+                columns[j] = int32_t(constant + uint32_t(a_offset) * uint32_t(mcu_sum_s8(w + j * k, k)));
             }
             for (int32_t row = 0; row < m; ++row) {
                 const int8_t* x = a + row * k;
                 int32_t sums[4];
                 for (int32_t j = 0; j < count;) j += mcu_dots_s8(x, w + j * k, k, count - j, sums + j);
-                const uint32_t from_row = uint32_t(b_offset) * uint32_t(mcu_sum_s8(x, k));
-                finish(sums, columns, from_row, out + row * n + c, count, zero_point, multiplier, shift);
+                const int32_t from_row = int32_t(uint32_t(b_offset) * uint32_t(mcu_sum_s8(x, k)));
+                int8_t* const to = out + row * n + c;
+                mcu_over_sums(sums, 0, count, [&](auto lanes, int32_t j, auto sum) {
+                    const auto added = lanes.add(lanes.load(columns + j), lanes.all(from_row));
+                    const auto value = mcu_requantize(lanes.add(sum, added), lanes.all(multiplier), lanes.all(shift));
+                    lanes.store(to + j, value, zero_point, -128, 127);
+                });
             }
         }
     }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/linear/dot_s8_dsp.h"
+#include "kernels/linear/sum_s4.h"
 #include "kernels/math/math.h"
 
 #define MCU_S4_ROWS 8
@@ -18,36 +18,6 @@
 // The bytes of one group of rows with k columns.
 static inline int32_t mcu_s4_group_bytes(int32_t k) {
     return (k + MCU_S4_COLUMNS - 1) / MCU_S4_COLUMNS * MCU_S4_BLOCK_BYTES;
-}
-
-#if defined(MCU_HAS_DSP)
-// The four bytes of a word times four of x, added to sum.
-static inline int32_t mcu_s4_add_products(const int8_t* x, uint32_t word, int32_t sum) {
-    const uint32_t inputs = mcu_load_word(x);
-    sum = mcu_add_products(mcu_even_halves(inputs), mcu_even_halves(word), sum);
-    return mcu_add_products(mcu_odd_halves(inputs), mcu_odd_halves(word), sum);
-}
-#endif
-
-// 16 times the products of x[32] with one row of a block: the nibbles stay in the upper half of their bytes. With DSP
-// instructions 18 for 8 products.
-static inline int32_t mcu_s4_sum(const int8_t* x, const int8_t* row) {
-    int32_t sum = 0;
-#if defined(MCU_HAS_DSP)
-    const uint32_t upper = 0xF0F0F0F0u;
-    for (int32_t i = 0; i < MCU_S4_ROW_BYTES; i += 4) {
-        const uint32_t word = mcu_load_word(row + i);
-        sum = mcu_s4_add_products(x + i, (word << 4) & upper, sum);
-        sum = mcu_s4_add_products(x + i + MCU_S4_ROW_BYTES, word & upper, sum);
-    }
-#else
-    for (int32_t i = 0; i < MCU_S4_ROW_BYTES; ++i) {
-        const uint32_t byte = uint8_t(row[i]);
-        sum += int32_t(x[i]) * int32_t(int8_t(byte << 4));
-        sum += int32_t(x[i + MCU_S4_ROW_BYTES]) * int32_t(int8_t(byte & 0xF0u));
-    }
-#endif
-    return sum;
 }
 
 // total[8] of x[k] with one group of rows, the groups of columns added in their order.

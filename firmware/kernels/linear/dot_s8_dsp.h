@@ -1,41 +1,11 @@
-// int8 dot products with the DSP instructions of Cortex-M4, M7 and M33: two products of 16 bits an instruction.
+// kernels/linear/dot_s8.h with DSP instructions.
 #pragma once
 
-#if defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE)
-#define MCU_HAS_DSP 1
-
 #include <stdint.h>
-#include <string.h>
 
-// Four bytes as one word, wherever they lie: these cores load words at any address.
-static inline uint32_t mcu_load_word(const int8_t* bytes) {
-    uint32_t word;
-    memcpy(&word, bytes, sizeof word);
-    return word;
-}
+#include "kernels/linear/words_dsp.h"
 
-// Bytes 0 and 2, and bytes 1 and 3, as halves with their signs. In assembly, because arm_acle.h has the rotation as an
-// instruction of its own.
-static inline uint32_t mcu_even_halves(uint32_t word) {
-    uint32_t halves;
-    asm("sxtb16 %0, %1" : "=r"(halves) : "r"(word));
-    return halves;
-}
-
-static inline uint32_t mcu_odd_halves(uint32_t word) {
-    uint32_t halves;
-    asm("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(word));
-    return halves;
-}
-
-// sum + low * low + high * high. In assembly: the intrinsic would also say that it may set the Q flag.
-static inline int32_t mcu_add_products(uint32_t a, uint32_t b, int32_t sum) {
-    asm("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
-    return sum;
-}
-
-// sum a[i] * b[i] over k elements.
-static inline int32_t mcu_dot_s8_dsp(const int8_t* a, const int8_t* b, int32_t k) {
+static inline int32_t mcu_dot_s8(const int8_t* a, const int8_t* b, int32_t k) {
     int32_t sum = 0;
     for (; k >= 4; k -= 4, a += 4, b += 4) {
         const uint32_t left = mcu_load_word(a), right = mcu_load_word(b);
@@ -94,4 +64,17 @@ static inline void mcu_dot4_s8_dsp(const int8_t* x, const int8_t* w, int32_t k, 
     sums[0] = sum0, sums[1] = sum1, sums[2] = sum2, sums[3] = sum3;
 }
 
-#endif
+static inline int32_t mcu_dots_s8(const int8_t* x, const int8_t* w, int32_t k, int32_t channels, int32_t sums[4]) {
+    if (channels >= 4) {
+        mcu_dot4_s8_dsp(x, w, k, sums);
+        return 4;
+    }
+    sums[0] = mcu_dot_s8(x, w, k);
+    return 1;
+}
+
+static inline int32_t mcu_sum_s8(const int8_t* x, int32_t n) {
+    int32_t sum = 0;
+    for (int32_t i = 0; i < n; ++i) sum += x[i];
+    return sum;
+}

@@ -3,7 +3,9 @@
 
 #include <stdint.h>
 
-#if defined(__ARM_FEATURE_MVE)
+#include "kernels/math/variant.h"
+
+#if defined(MCU_HELIUM)
 // out[channel] = total * row_scale for whole groups of eight channels, at least one, from `out` to `end`; nothing
 // beyond x[k - 1] is read, k >= 1. out is aligned as floats are, the rest needs no alignment to be right.
 extern "C" void mcu_gemv_s4(const int8_t* x, const int8_t* weight, float* out, const float* end, int32_t k,

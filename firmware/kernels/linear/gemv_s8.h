@@ -6,7 +6,9 @@
 
 #include <stdint.h>
 
-#if defined(__ARM_FEATURE_MVE)
+#include "kernels/math/variant.h"
+
+#if defined(MCU_HELIUM)
 // out[channel] = (float(sum) * scale[channel]) * row_scale; the first for k >= 49, the second for any k.
 extern "C" void mcu_gemv_s8_dynamic(const int8_t* x, const int8_t* weight, const float* scale, float* out,
                                     const float* end, int32_t k, float row_scale);

@@ -1,16 +1,9 @@
 #include "kernels/quantize/dequantize.h"
 
-#include "kernels/math/math.h"
+#include "kernels/math/variant.h"
 
-#if defined(__ARM_FEATURE_MVE)
-#include <arm_mve.h>
-#endif
-
+#if !defined(MCU_HELIUM)
 void mcu_dequantize(const int8_t* x, float* out, int32_t n, float scale, int32_t zero_point) {
-#if defined(__ARM_FEATURE_MVE)
-    for (; n >= 4; n -= 4, x += 4, out += 4) {
-        vst1q_f32(out, vmulq_n_f32(vcvtq_f32_s32(vsubq_n_s32(vldrbq_s32(x), zero_point)), scale));
-    }
-#endif
     for (int32_t i = 0; i < n; ++i) out[i] = float(x[i] - zero_point) * scale;
 }
+#endif

@@ -1,16 +1,10 @@
-// int8 values as floats: what reading an embedding and dequantizing have in common.
+// mcu_scale_s8(x, out, n, scale): out[i] = float(x[i]) * scale for n int8 values: what reading an embedding does.
 #pragma once
 
-#include <stdint.h>
+#include "kernels/math/variant.h"
 
-#if defined(__ARM_FEATURE_MVE)
-#include <arm_mve.h>
+#if defined(MCU_HELIUM)
+#include "kernels/quantize/scale_s8_helium.h"
+#else
+#include "kernels/quantize/scale_s8_portable.h"
 #endif
-
-// out[i] = float(x[i]) * scale for n elements.
-static inline void mcu_scale_s8(const int8_t* x, float* out, int32_t n, float scale) {
-#if defined(__ARM_FEATURE_MVE)
-    for (; n >= 4; n -= 4, x += 4, out += 4) vst1q_f32(out, vmulq_n_f32(vcvtq_f32_s32(vldrbq_s32(x)), scale));
-#endif
-    for (int32_t i = 0; i < n; ++i) out[i] = float(x[i]) * scale;
-}

@@ -1,9 +1,19 @@
-// Four int8 dot products that share a factor, on Helium: ten instructions for 64 products.
+// kernels/linear/dot_s8.h on Helium: four products that share a factor take ten instructions for 64 of their terms.
 #pragma once
 
-#if defined(__ARM_FEATURE_MVE)
 #include <arm_mve.h>
 #include <stdint.h>
+
+static inline int32_t mcu_dot_s8(const int8_t* a, const int8_t* b, int32_t k) {
+    int32_t sum = 0;
+    int32_t i = 0;
+    for (; i + 16 <= k; i += 16) sum = vmladavaq_s8(sum, vldrbq_s8(a + i), vldrbq_s8(b + i));
+    if (i < k) {
+        const mve_pred16_t tail = vctp8q(uint32_t(k - i));
+        sum = vmladavaq_s8(sum, vldrbq_z_s8(a + i, tail), vldrbq_z_s8(b + i, tail));
+    }
+    return sum;
+}
 
 // sums[j] = sum over i of a[i] * b[j * stride + i], i < k, for j < 4; exact in int32 for k <= 131,071.
 static inline void mcu_dot4_s8_helium(const int8_t* a, const int8_t* b, int32_t stride, int32_t k, int32_t sums[4]) {
@@ -47,4 +57,19 @@ static inline void mcu_dot4_s8_helium(const int8_t* a, const int8_t* b, int32_t 
     sums[2] = s2;
     sums[3] = s3;
 }
-#endif
+
+static inline int32_t mcu_dots_s8(const int8_t* x, const int8_t* w, int32_t k, int32_t channels, int32_t sums[4]) {
+    if (channels >= 4) {
+        mcu_dot4_s8_helium(x, w, k, k, sums);
+        return 4;
+    }
+    sums[0] = mcu_dot_s8(x, w, k);
+    return 1;
+}
+
+static inline int32_t mcu_sum_s8(const int8_t* x, int32_t n) {
+    int32_t sum = 0;
+    for (; n >= 16; n -= 16, x += 16) sum = vaddvaq_s8(sum, vldrbq_s8(x));
+    if (n > 0) sum = vaddvaq_s8(sum, vldrbq_z_s8(x, vctp8q(uint32_t(n))));
+    return sum;
+}
