@@ -18,29 +18,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
+sys.path.insert(0, str(ROOT))
+
+from mcu_sdk.board.board import load_board  # noqa: E402
+from mcu_sdk.project.compile_flags import define_flags  # noqa: E402
+from mcu_sdk.project.flags import CXX, STANDARD, WARNINGS  # noqa: E402
+
+GCC_ONLY = {"-Wconversion"}
+"""Clang's own takes other conversions for dangerous than GCC's, by which the sources are written."""
 COMMON = (
-    "-std=c++17",
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-ffp-contract=off",
-    "-Wall",
-    "-Wextra",
+    f"-std=c++{STANDARD}",
+    *CXX,
+    *(flag for flag in WARNINGS if flag not in GCC_ONLY),
     "-DMCU_HAS_TOKENIZER=1",
 )
-BOARD = (
-    "--target=arm-none-eabi",
-    "-mcpu=cortex-m55",
-    "-mfloat-abi=hard",
-    "-DMCU_SEMIHOSTING_EXIT=1",
-    "-DMCU_UART_BASE=0x49303000u",
-    "-DMCU_UART_CLOCK_HZ=25000000u",
-    "-DMCU_UART_BAUD=115200u",
-    "-DMCU_COUNTER_CONTROL=0x58100000u",
-    "-DMCU_COUNTER_STATUS=0x48101000u",
-    "-DMCU_COUNTER_HZ=32000000u",
-    "-DMCU_COUNTER_INSTRUCTION_NS=32u",
-    "-DMCU_NPU_BASE=0x48102000u",
-)
+_BOARD = load_board("corstone-300")
+BOARD = ("--target=arm-none-eabi", *_BOARD.core.flags, *define_flags(_BOARD))
 BOARD_ONLY = ("register_access_mmio.cpp", "register_access_semihosting.cpp")
 """Outside platform/cortex_m, but with the processor's instructions in them."""
 

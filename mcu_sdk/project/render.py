@@ -28,6 +28,7 @@ from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.kernel_files import closure
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project import flags, manifest
+from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.destination import check_destination
 from mcu_sdk.project.presets import Optimize, presets
 
@@ -217,27 +218,6 @@ def _board_context(board: Board, target: str | None) -> dict[str, Any]:
 def _shell(command: Sequence[str]) -> str:
     text = shlex.join(part.replace("{elf}", "build/release/firmware.elf") for part in command)
     return text.replace("'", "") if "{input}" in text else text
-
-
-def definitions(board: Board) -> list[str]:
-    """Compile definitions by which the platform's sources learn about the board."""
-    values: dict[str, int | str] = {"MCU_SEMIHOSTING_EXIT": int(board.semihosting.exit)}
-    if board.uart is not None:
-        values |= {
-            "MCU_UART_BASE": f"{board.uart.base:#010x}u",
-            "MCU_UART_CLOCK_HZ": f"{board.uart.clock_hz}u",
-            "MCU_UART_BAUD": f"{board.uart.baud}u",
-        }
-    if board.npu is not None and board.npu.base is not None:
-        values["MCU_NPU_BASE"] = f"{board.npu.base:#010x}u"
-    if board.counter is not None:
-        values |= {
-            "MCU_COUNTER_CONTROL": f"{board.counter.control:#010x}u",
-            "MCU_COUNTER_STATUS": f"{board.counter.status:#010x}u",
-            "MCU_COUNTER_HZ": f"{board.counter.frequency_hz}u",
-            "MCU_COUNTER_INSTRUCTION_NS": f"{board.counter.instruction_ns}u",
-        }
-    return [f"{name}={value}" for name, value in values.items()]
 
 
 def _environment() -> Environment:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk import cli
+from mcu_sdk.project.compile_flags import cxx_flags
 
 Refused = Callable[..., str]
 
@@ -182,11 +183,7 @@ def test_names_of_modules_in_a_file_are_comments(project: Path, work: Path, tmp_
     subprocess.run(
         [
             "c++",
-            "-std=c++17",
-            "-fsyntax-only",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
+            *cxx_flags(None, "-O0", "-fsyntax-only"),
             "-Isdk",
             "-I.",
             "model/plan.cpp",

@@ -12,20 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcu_sdk import resources
+from mcu_sdk.project.compile_flags import SANITIZERS, cxx_flags
 from tests.npu.blobs import U55_128, command_block
 
-FLAGS = (
-    "-std=c++17",
-    "-O1",
-    "-g",
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Werror",
-)
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+FLAGS = cxx_flags(None, "-O1", "-g", *SANITIZERS)
 
 U65_256 = (0x10003008, 0x10066001)
 U85_256 = (0x20000018, 0x20000000)
@@ -48,7 +38,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         driver / "ethos_u.cpp",
         driver / "ethos_u_run.cpp",
     ]
-    command = ["g++", *FLAGS, *SANITIZERS, f"-I{firmware}", *map(str, sources), "-o", str(program)]
+    command = ["g++", *FLAGS, f"-I{firmware}", *map(str, sources), "-o", str(program)]
     subprocess.run(command, check=True)
     return program
 

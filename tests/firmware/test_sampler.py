@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mcu_sdk import resources
 from mcu_sdk.model import sampling
+from mcu_sdk.project.compile_flags import cxx_flags
 
 # Flush-to-zero is a mode of the calling thread: the test itself sets it around calls.
 FLUSH = r"""
@@ -46,15 +47,8 @@ Sampler = Callable[[sampling.Logits, float, int, int], tuple[int, int]]
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("sampler")
     (folder / "flush.cpp").write_text(FLUSH)
-    flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-shared", "-fPIC"]
-    flags += [
-        "-Wall",
-        "-Wextra",
-        "-Wconversion",
-        "-Werror",
-        "-fsanitize=undefined",
-        "-fno-sanitize-recover=all",
-    ]
+    undefined = ("-fsanitize=undefined", "-fno-sanitize-recover=all")
+    flags = cxx_flags(None, "-O2", "-shared", "-fPIC", *undefined)
     sources = [resources.firmware() / "runtime" / "sampler.cpp", folder / "flush.cpp"]
     output = folder / "sampler.so"
     done = subprocess.run(
@@ -185,7 +179,7 @@ def test_builds_without_library_calls(tmp_path: Path, library: ctypes.CDLL) -> N
     for name in ("sampler", "tokenizer"):
         source = resources.firmware() / "runtime" / f"{name}.cpp"
         objects.append(tmp_path / f"{name}.o")
-        flags = ["-std=c++17", "-O2", "-fno-exceptions", "-fno-rtti"]
+        flags = cxx_flags(None, "-O2")
         subprocess.run(
             ["g++", *flags, "-I", str(resources.firmware()), "-c", str(source), "-o", str(objects[-1])],
             check=True,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcu_sdk import resources
+from mcu_sdk.project.compile_flags import cxx_flags
 
 SOURCE = """
 #include "runtime/divide.h"
@@ -27,13 +28,10 @@ extern "C" uint64_t divide(uint64_t value, uint32_t divisor, uint32_t* rest) {
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("small")
     (folder / "a.cpp").write_text(SOURCE)
-    flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
+    flags = cxx_flags(None, "-O2", "-fPIC", "-shared", "-fsanitize=undefined", "-fno-sanitize-recover=all")
     command = [
         "g++",
         *flags,
-        "-Wall",
-        "-Wextra",
-        "-Werror",
         f"-I{resources.firmware()}",
         "a.cpp",
         "-o",

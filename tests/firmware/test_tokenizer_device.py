@@ -22,10 +22,9 @@ from tokenizers import pre_tokenizers as pre
 from mcu_sdk import resources
 from mcu_sdk.model.tokenizer import DeviceTokenizer, compile_tokenizer
 from mcu_sdk.model.tokenizer_json import KNOWN_PATTERNS
+from mcu_sdk.project.compile_flags import SANITIZERS, cxx_flags
 
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
-FLAGS = ("-std=c++17", "-O1", "-g", "-fno-exceptions", "-fno-rtti", *WARNINGS)
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+FLAGS = cxx_flags(None, "-O1", "-g", "-Wshadow", *SANITIZERS)
 PATTERNS = list(KNOWN_PATTERNS)
 LLAMA3 = next(p for p, (kind, most) in KNOWN_PATTERNS.items() if most == 3)
 QWEN2 = next(p for p, (kind, most) in KNOWN_PATTERNS.items() if most == 1)
@@ -274,9 +273,7 @@ class Device:
 
 
 def compiler(*arguments: str | Path) -> None:
-    done = subprocess.run(
-        ["g++", *FLAGS, *SANITIZERS, *arguments], capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run(["g++", *FLAGS, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

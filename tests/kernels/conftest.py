@@ -17,23 +17,11 @@ import pytest
 
 from mcu_sdk import resources
 from mcu_sdk.planning.kernel_files import kernel, kernel_sources
+from mcu_sdk.project.compile_flags import cxx_flags
 
 FIRMWARE = resources.firmware()
 KERNELS = FIRMWARE / "kernels"
-FLAGS = [
-    "-std=c++17",
-    "-fPIC",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Werror",
-    "-fsanitize=undefined",
-    "-fno-sanitize-recover=all",
-]
+SANITIZE = ("-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover=all")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +34,7 @@ def build_library(pytestconfig: pytest.Config) -> Callable[..., ctypes.CDLL]:
     folder = pytestconfig.cache.mkdir("kernels")
 
     def build(sources: Sequence[Path], *flags: str) -> ctypes.CDLL:
-        command = [_compiler(), *FLAGS, *(flags or ("-O2",)), f"-I{FIRMWARE}"]
+        command = [_compiler(), *cxx_flags(None, "-O2", *SANITIZE, *flags), f"-I{FIRMWARE}"]
         objects = [folder / f"{source.stem}-{key}.o" for source, key in _keys(command, sources)]
         library = folder / f"lib{sha256(repr(objects).encode()).hexdigest()[:16]}.so"
         with _lock(folder / "lock"):

@@ -1,4 +1,4 @@
-"""The linears with DSP instructions on simulated Cortex-M4 and M7 cores: the portable kernels' bits, and
+"""The linears with DSP instructions on simulated Cortex-M4, M7 and M33 cores: the portable kernels' bits, and
 how many instructions they take."""
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels.conftest import FIRMWARE, KERNELS
-from tests.kernels.test_targets import CORES, FLAGS
+from mcu_sdk.board.board import Board
+from mcu_sdk.project.compile_flags import SMALL, cxx_flags, define_flags
+from tests.kernels.conftest import FIRMWARE, KERNELS, sources_of
+from tests.kernels.cores import BOARDS
 
 HERE = Path(__file__).parent / "cores"
 NAMES = ("linear_s4", "linear_s8", "linear_s8_static", "linear_s8_requantize", "linear_s8_per_tensor")
-BOARDS = {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}
+SOURCES = sources_of(*NAMES)
+CORES = ("cortex-m4", "cortex-m7", "cortex-m33")
 RUNTIME = (
     "platform/cortex_m/startup.cpp",
     "platform/cortex_m/platform.cpp",
@@ -25,16 +28,6 @@ RUNTIME = (
     "runtime/answer.cpp",
     "runtime/crc.cpp",
     "runtime/print.cpp",
-)
-BOARD = (
-    "-DMCU_SEMIHOSTING_EXIT=1",
-    "-DMCU_UART_BASE=0x40004000u",
-    "-DMCU_UART_CLOCK_HZ=25000000u",
-    "-DMCU_UART_BAUD=115200u",
-    "-DMCU_COUNTER_CONTROL=0x40000000u",
-    "-DMCU_COUNTER_STATUS=0x40000004u",
-    "-DMCU_COUNTER_HZ=25000000u",
-    "-DMCU_COUNTER_INSTRUCTION_NS=64u",
 )
 
 
@@ -55,46 +48,42 @@ class Case:
         return self.rows * self.k * self.n
 
 
-def compile_image(core: str, folder: Path) -> Path:
+def compile_image(board: Board, folder: Path) -> Path:
     """products.cpp with the kernels as they are, and once more as portable_* without the extension."""
-    flags = [*CORES[core], *(flag for flag in FLAGS if flag != "-Os"), "-O3", f"-I{FIRMWARE}"]
+    flags = [*cxx_flags(board), f"-I{FIRMWARE}"]
     compiler = "arm-none-eabi-g++"
-    for name in NAMES:
-        portable = ["-U__ARM_FEATURE_DSP", f"-Dmcu_{name}=portable_{name}", "-o", f"portable_{name}.o"]
-        source = str(KERNELS / f"linear/{name}.cpp")
-        subprocess.run([compiler, *flags, *portable, "-c", source], cwd=folder, check=True, timeout=120)
-    sources = [
-        HERE / "products.cpp",
-        *(KERNELS / f"linear/{name}.cpp" for name in NAMES),
-        *(FIRMWARE / f for f in RUNTIME),
-    ]
-    objects = [f"portable_{name}.o" for name in NAMES]
-    link = ["-nostartfiles", "-nodefaultlibs", f"-T{HERE / 'image.ld'}", "-Wl,--gc-sections"]
-    command = [
-        compiler,
-        *flags,
-        *BOARD,
-        *map(str, sources),
-        *objects,
-        *link,
+    renamed = [f"-Dmcu_{name}=portable_{name}" for name in NAMES]
+    objects = [f"portable_{number}.o" for number, _ in enumerate(SOURCES)]
+    for source, made in zip(SOURCES, objects, strict=True):
+        portable = ["-U__ARM_FEATURE_DSP", *renamed, "-c", str(source), "-o", made]
+        subprocess.run([compiler, *flags, *portable], cwd=folder, check=True, timeout=120)
+    origin = {region.name: region.origin for region in board.region}
+    script = (HERE / "image.ld").read_text()
+    for name, region in (("@CODE@", board.placement.code), ("@DATA@", board.placement.data)):
+        script = script.replace(name, f"{origin[region[0]]:#x}")
+    (folder / "image.ld").write_text(script)
+    sources = [HERE / "products.cpp", *SOURCES, *(FIRMWARE / name for name in RUNTIME)]
+    link = [
+        "-nostartfiles",
+        "-nodefaultlibs",
+        "-Timage.ld",
+        "-Wl,--gc-sections",
         "-o",
         "image.elf",
         "-lc",
         "-lgcc",
     ]
+    command = [compiler, *flags, *define_flags(board), *map(str, sources), *objects, *link]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return folder / "image.elf"
 
 
-@pytest.fixture(scope="module", params=BOARDS)
+@pytest.fixture(scope="module", params=CORES)
 def cases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
-    image = compile_image(request.param, tmp_path_factory.mktemp("dsp"))
-    command = [
-        *("qemu-system-arm", "-M", BOARDS[request.param], "-icount", "shift=6,align=off,sleep=off"),
-        *("-display", "none", "-monitor", "none", "-serial", "stdio"),
-        *("-semihosting-config", "enable=on,target=native", "-kernel", str(image)),
-    ]
+    board = BOARDS[request.param]
+    image = compile_image(board, tmp_path_factory.mktemp("dsp"))
+    command = [part.replace("{elf}", str(image)) for part in board.simulator_command("qemu", None)]
     output = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
     ).stdout
@@ -136,7 +125,7 @@ def test_smaller_products_are_faster_too(cases: list[Case]) -> None:
 )
 def test_which_cores_use_it(core: str, used: bool, tmp_path: Path) -> None:
     """A Cortex-M33 may lack the extension, and a Cortex-M55 has Helium instead."""
-    flags = [f"-mcpu={core}", *FLAGS, f"-I{FIRMWARE}"]
+    flags = [f"-mcpu={core}", "-mfloat-abi=hard", *cxx_flags(None, SMALL), f"-I{FIRMWARE}"]
     source = str(KERNELS / "linear/linear_s8.cpp")
     subprocess.run(
         ["arm-none-eabi-g++", *flags, "-c", source, "-o", "a.o"], cwd=tmp_path, check=True, timeout=60

@@ -121,7 +121,11 @@ def _emit(arguments: list[Any]) -> list[KernelCall]:
 def test_taken() -> None:
     (one,) = _emit(_arguments(Machine()))
     assert one.function == "mcu_linear_s4"
-    assert one.sources == ("kernels/linear/gemv_s4_helium.S", "kernels/linear/linear_s4.cpp")
+    assert one.sources == (
+        "kernels/linear/gemv_s4_helium.S",
+        "kernels/linear/linear_s4.cpp",
+        "kernels/linear/linear_s4_helium.cpp",
+    )
     assert one.arguments[-3:] == (1, K, N)
 
 

@@ -75,6 +75,7 @@ def test_assembly_comes_with_the_header_that_declares_it() -> None:
     assert kernel_sources("kernels/linear/linear_s8_packed.h") == (
         "kernels/linear/gemv_s8_helium.S",
         "kernels/linear/linear_s8_packed.cpp",
+        "kernels/linear/linear_s8_packed_helium.cpp",
     )
     assert kernel_sources("kernels/linear/linear_s8.h") == ("kernels/linear/linear_s8.cpp",)
 

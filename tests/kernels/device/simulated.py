@@ -18,32 +18,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcu_sdk.project.compile_flags import cxx_flags, define_flags
 from tests.kernels.call import Guarded
 from tests.kernels.conftest import FIRMWARE
+from tests.kernels.cores import BOARDS
 
 HERE = Path(__file__).parent
 BASE = 0x60000000
 HEADER_WORDS, CALL_WORDS, WORDS, FLOATS = 4, 30, 20, 8
-CORE = ["-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"]
-COUNTER = [
-    "-DMCU_COUNTER_CONTROL=0x58100000u",
-    "-DMCU_COUNTER_STATUS=0x48101000u",
-    "-DMCU_COUNTER_HZ=32000000u",
-    "-DMCU_COUNTER_INSTRUCTION_NS=32u",
-]
-FLAGS = [
-    "-std=c++17",
-    "-O3",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-ffunction-sections",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Werror",
-]
+BOARD = BOARDS["cortex-m55"]
 CLANG = "MCU_KERNEL_COMPILER"
 """The environment may name a clang that compiles the kernels instead of GCC (tests/kernels/test_clang.py)."""
 
@@ -152,7 +135,7 @@ class _Image:
 
 def newlib_includes() -> list[str]:
     """Where GCC for bare metal finds newlib and libstdc++, without GCC's own headers, as clang's options."""
-    command = ["arm-none-eabi-g++", *CORE, "-xc++", "-E", "-v", "-"]
+    command = ["arm-none-eabi-g++", *BOARD.core.flags, "-xc++", "-E", "-v", "-"]
     said = subprocess.run(command, input="", capture_output=True, text=True, check=True).stderr
     folders = said.split("search starts here:")[-1].split("End of search")[0].split()
     own = re.compile(r"/lib/gcc/[^/]+/[\d.]+/include(-fixed)?$")
@@ -162,7 +145,7 @@ def newlib_includes() -> list[str]:
 def compile_with_clang(clang: str, source: Path, folder: Path) -> Path:
     """One kernel's object file by another compiler, with the same options."""
     made = folder / f"{source.name}.o"
-    target = ["--target=arm-none-eabi", *CORE, *FLAGS, "-Wno-unused-command-line-argument"]
+    target = ["--target=arm-none-eabi", *cxx_flags(BOARD), "-Wno-unused-command-line-argument"]
     command = [clang, *target, *newlib_includes(), f"-I{FIRMWARE}", "-c", str(source), "-o", str(made)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -187,7 +170,8 @@ def build(sources: Sequence[Path], folder: Path) -> Simulated:
     ]
     clang = os.environ.get(CLANG)
     kernels = [compile_with_clang(clang, source, folder) for source in sources] if clang else sources
-    command = ["arm-none-eabi-g++", *CORE, *FLAGS, *COUNTER, f"-I{FIRMWARE}", *map(str, [*driver, *kernels])]
+    flags = [*cxx_flags(BOARD), *define_flags(BOARD), f"-I{FIRMWARE}"]
+    command = ["arm-none-eabi-g++", *flags, *map(str, [*driver, *kernels])]
     done = subprocess.run([*command, *link, "-o", str(program)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     listing = subprocess.run(

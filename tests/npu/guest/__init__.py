@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from mcu_sdk import resources
+from mcu_sdk.project.compile_flags import cxx_flags
 from tests.npu.blobs import U55_128, command_block
 from tests.npu.streams import STOP, copy_stream, dma
 
@@ -49,16 +50,7 @@ SOURCES = (
     "runtime/crc.cpp",
     "runtime/print.cpp",
 )
-FLAGS = (
-    "-std=c++17",
-    "-O2",
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-fno-threadsafe-statics",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-)
+FLAGS = cxx_flags(None, "-O2")
 
 
 def number(name: str) -> int:
