@@ -336,35 +336,16 @@ int32_t encode_word(Encoder& encoder, Piece word) {
 
 // ---------------------------------------------------------------------------------------------- the pipeline
 
-// Runs the split stages from number `stage` on a piece. Recursion is as deep as there are stages.
-int32_t encode_piece(Encoder& encoder, Piece piece, int32_t stage) {
-    if (piece.begin == piece.end) return 0;
-    if (stage == mcu_tokenizer.stage_count) return encode_word(encoder, piece);
-    const mcu_split_stage split = mcu_tokenizer.stages[stage];
-    if (split.kind == MCU_SPLIT_PREFIX_SPACE) {
-        Encoder& e = encoder;
-        e.base = piece.begin;
-        e.space = e.text[piece.begin] != ' ';
-        const Piece prefixed = {piece.begin - (e.space ? 1 : 0), piece.end};
-        const int32_t error = encode_piece(e, prefixed, stage + 1);
-        e.space = false;
-        return error;
-    }
-    for (int32_t position = piece.begin; position < piece.end;) {
-        int32_t next = piece.end;
-        if (split.kind == MCU_SPLIT_GPT2) {
-            next = match_gpt2(encoder, position, piece.end);
-        } else if (split.kind == MCU_SPLIT_CL100K) {
-            next = match_cl100k(encoder, position, piece.end, split.argument);
-        } else if (split.kind == MCU_SPLIT_DIGITS) {
-            next = match_digits(encoder, position, piece.end, split.argument != 0);
-        }
-        const int32_t error = encode_piece(encoder, {position, next}, stage + 1);
-        if (error != 0) return error;
-        position = next;
-    }
-    return 0;
-}
+// One way of cutting text: passes 0 and 1 take added tokens out (those matched in the raw text, then those matched in
+// the normalized text, which is the same text here), then come the split stages; what is left are words.
+struct Level {
+    int32_t position;  // where the next piece begins
+    int32_t end;
+    int32_t token;  // the id of an added token that goes before that piece, or kNotFound
+};
+
+constexpr int32_t kAddedPasses = 2;
+constexpr int32_t kMostLevels = kAddedPasses + MCU_SPLIT_STAGES;
 
 // The longest added token of this pass at `position`, or kNotFound.
 int32_t find_added(const Encoder& encoder, int32_t position, int32_t end, uint8_t normalized, int32_t* length) {
@@ -396,35 +377,77 @@ int32_t spaces_before(const Encoder& encoder, int32_t begin, int32_t end) {
     return start;
 }
 
-// Cuts added tokens out of a piece: pass 0 those that are matched in the raw text, pass 1, on what is left, those
-// matched in the normalized text (the same text here). The rest is split and merged.
-int32_t encode_span(Encoder& encoder, Piece span, uint8_t pass) {
-    if (pass > MCU_ADDED_NORMALIZED) return encode_piece(encoder, span, 0);
-    int32_t done = span.begin;
-    for (int32_t position = span.begin; position < span.end;) {
+// What lies before the next added token of this pass; all that is left if there is none.
+Piece next_span(const Encoder& encoder, Level& level, uint8_t pass) {
+    const int32_t begin = level.position;
+    for (int32_t position = begin; position < level.end; ++position) {
         int32_t length = 0;
-        const int32_t token = find_added(encoder, position, span.end, pass, &length);
-        if (token == kNotFound) {
-            ++position;
+        const int32_t token = find_added(encoder, position, level.end, pass, &length);
+        if (token == kNotFound) continue;
+        const uint8_t flags = mcu_tokenizer.added_flags[token];
+        level.token = mcu_tokenizer.added_ids[token];
+        level.position = position + length;
+        if ((flags & MCU_ADDED_RSTRIP) != 0) {
+            level.position = skip(encoder, level.position, level.end, Class::kSpace);
+        }
+        return {begin, (flags & MCU_ADDED_LSTRIP) != 0 ? spaces_before(encoder, begin, position) : position};
+    }
+    level.position = level.end;
+    return {begin, level.end};
+}
+
+// The next piece of a split stage. A space put before the text stays until the level is left.
+Piece next_piece(Encoder& encoder, Level& level, const mcu_split_stage& split) {
+    const int32_t begin = level.position;
+    level.position = level.end;
+    if (split.kind == MCU_SPLIT_PREFIX_SPACE) {
+        encoder.base = begin;
+        encoder.space = encoder.text[begin] != ' ';
+        return {begin - (encoder.space ? 1 : 0), level.end};
+    }
+    if (split.kind == MCU_SPLIT_GPT2) {
+        level.position = match_gpt2(encoder, begin, level.end);
+    } else if (split.kind == MCU_SPLIT_CL100K) {
+        level.position = match_cl100k(encoder, begin, level.end, split.argument);
+    } else if (split.kind == MCU_SPLIT_DIGITS) {
+        level.position = match_digits(encoder, begin, level.end, split.argument != 0);
+    }
+    return {begin, level.position};
+}
+
+// Cuts the text level by level, depth first; no recursion, so that the stack has a bound.
+int32_t encode_text(Encoder& encoder, int32_t bytes) {
+    const mcu_tokenizer_data& t = mcu_tokenizer;
+    Level levels[kMostLevels];
+    levels[0] = {0, bytes, kNotFound};
+    for (int32_t at = 0; at >= 0;) {
+        Level& level = levels[at];
+        const mcu_split_stage* stage = at < kAddedPasses ? nullptr : t.stages + (at - kAddedPasses);
+        const int32_t full = level.token != kNotFound ? append(encoder, level.token) : 0;
+        if (full != 0) return full;
+        level.token = kNotFound;
+        if (level.position == level.end) {
+            if (stage != nullptr && stage->kind == MCU_SPLIT_PREFIX_SPACE) encoder.space = false;
+            --at;
             continue;
         }
-        const uint8_t flags = mcu_tokenizer.added_flags[token];
-        int32_t stop = position + length;
-        const int32_t start = (flags & MCU_ADDED_LSTRIP) != 0 ? spaces_before(encoder, done, position) : position;
-        if ((flags & MCU_ADDED_RSTRIP) != 0) stop = skip(encoder, stop, span.end, Class::kSpace);
-        int32_t error = encode_span(encoder, {done, start}, static_cast<uint8_t>(pass + 1));
-        if (error == 0) error = append(encoder, mcu_tokenizer.added_ids[token]);
-        if (error != 0) return error;
-        position = stop;
-        done = stop;
+        const Piece piece =
+            stage != nullptr ? next_piece(encoder, level, *stage) : next_span(encoder, level, static_cast<uint8_t>(at));
+        if (piece.begin == piece.end) continue;
+        if (at + 1 < kAddedPasses + t.stage_count) {
+            levels[++at] = {piece.begin, piece.end, kNotFound};
+        } else {
+            const int32_t error = encode_word(encoder, piece);
+            if (error != 0) return error;
+        }
     }
-    return encode_span(encoder, {done, span.end}, static_cast<uint8_t>(pass + 1));
+    return 0;
 }
 
 }  // namespace
 
 extern "C" int32_t mcu_tokenizer_encode(const char* text, int32_t bytes, int32_t* ids, int32_t capacity) {
-    if (!mcu_tokenizer_present || bytes < 0) return kNotEncodable;
+    if (!mcu_tokenizer_present || bytes < 0 || mcu_tokenizer.stage_count > MCU_SPLIT_STAGES) return kNotEncodable;
     const uint8_t* utf8 = reinterpret_cast<const uint8_t*>(text);
     if (!is_acceptable(utf8, bytes)) return kNotEncodable;
     Encoder encoder = {utf8, ids, capacity, 0, 0, false};
@@ -432,7 +455,7 @@ extern "C" int32_t mcu_tokenizer_encode(const char* text, int32_t bytes, int32_t
     for (int32_t i = 0; i < mcu_tokenizer.prefix_count && error == 0; ++i) {
         error = append(encoder, mcu_tokenizer.prefix_ids[i]);
     }
-    if (error == 0) error = encode_span(encoder, {0, bytes}, 0);
+    if (error == 0) error = encode_text(encoder, bytes);
     for (int32_t i = 0; i < mcu_tokenizer.suffix_count && error == 0; ++i) {
         error = append(encoder, mcu_tokenizer.suffix_ids[i]);
     }

@@ -32,6 +32,8 @@ enum mcu_split_kind {
     MCU_SPLIT_DIGITS = 3,        // the Digits pre-tokenizer; argument: 1 for one piece per digit
 };
 
+#define MCU_SPLIT_STAGES 8  // the most stages that a tokenizer has
+
 struct mcu_split_stage {
     uint8_t kind;  // an mcu_split_kind
     uint8_t argument;

@@ -151,6 +151,9 @@ def _byte_characters() -> tuple[str, ...]:
     return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
 
 
+MOST_STAGES = 8
+"""MCU_SPLIT_STAGES of firmware/runtime/tokenizer.h."""
+
 BYTE_CHARACTERS = _byte_characters()
 _BYTE_OF_CHARACTER = {character: byte for byte, character in enumerate(BYTE_CHARACTERS)}
 
@@ -193,9 +196,9 @@ def _stages(pre_tokenizer: Any) -> tuple[tuple[str, int], ...]:
                 stages.append((GPT2, 0))
         else:
             raise _Unsupported(f"its pre-tokenizer {part['type']} has no counterpart on the device")
-    if len(stages) > 8:
+    if len(stages) > MOST_STAGES:
         raise _Unsupported(
-            f"its {len(stages)} pre-tokenizer stages are more than the 8 that the device supports"
+            f"its {len(stages)} pre-tokenizer stages are more than the {MOST_STAGES} that the device supports"
         )
     return tuple(stages)
 

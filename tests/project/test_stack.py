@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcu_sdk import resources
+from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import BuildError, DoesNotFitError
 from mcu_sdk.project.build import build
+from mcu_sdk.project.compile_flags import cxx_flags
 from mcu_sdk.project.render import ProjectInputs, render_project
 from mcu_sdk.project.stack import Function, deepest, read_functions, registers_bytes, stack_bound
 
@@ -161,3 +164,14 @@ def test_a_stack_that_is_too_small_is_refused(
     )
     with pytest.raises(DoesNotFitError, match=r"1,\d\d\d bytes deep .* 1,024 are reserved"):
         build(project)
+
+
+def test_the_tokenizer_has_a_bound(tmp_path: Path) -> None:
+    """The encoder goes through its stages without recursion; its data are not needed to see that."""
+    board, firmware = load_board("mps2-an386"), resources.firmware()
+    flags = [*cxx_flags(board), f"-I{firmware}", "-nostdlib"]
+    entry = ["-Wl,-emcu_tokenizer_encode", "-Wl,--unresolved-symbols=ignore-all", "-o", "a.elf"]
+    source = str(firmware / "runtime" / "tokenizer.cpp")
+    subprocess.run(["arm-none-eabi-g++", *flags, source, *entry], cwd=tmp_path, check=True, timeout=60)
+    bound = stack_bound(tmp_path / "a.elf", "mcu_tokenizer_encode")
+    assert bound.reason == "" and bound.bytes is not None and 100 < bound.bytes < 600
