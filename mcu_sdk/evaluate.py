@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.console import quiet_libraries, step
-from mcu_sdk.errors import ModelError, TextError, UsageError
+from mcu_sdk.errors import TextError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,19 +67,17 @@ def read_text(path: Path, checkpoint: Checkpoint, window: int, begin: float) -> 
     """
     import numpy as np
 
-    from mcu_sdk.model.tokenizer import encode, load_tokenizer
+    from mcu_sdk.model import tokenizer as tokens
+    from mcu_sdk.model.folder import read_config
+    from mcu_sdk.model.special_tokens import vocabulary_of
 
     if not 0 <= begin < 1:
         raise UsageError(f"--begin takes a fraction from 0 up to, not including, 1; {begin} was given.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TextError(f"A UTF-8 text was expected; {path} could not be read: {error}.") from error
+    text = tokens.read_text(path, "to measure on")
     text = text[int(len(text) * begin) :]
-    tokenizer = load_tokenizer(checkpoint.folder)
-    if tokenizer is None:
-        raise ModelError(f"A text is measured in tokens, and {checkpoint.name} has no tokenizer.")
-    ids = np.array(encode(tokenizer, text), dtype=np.int64)
+    tokenizer = tokens.require_tokenizer(checkpoint.folder, checkpoint.name, "The text")
+    vocabulary = vocabulary_of(read_config(checkpoint.folder))
+    ids = np.array(tokens.text_ids(tokenizer, text, vocabulary), dtype=np.int64)
     if len(ids) < 2:
         raise TextError(f"A text of at least two tokens was expected; {path} has {len(ids)}.")
     return Text(ids, len(text.encode("utf-8")), window)
@@ -158,13 +156,18 @@ def evaluate(
     """The float checkpoint first, then each quantized variant, all on the same windows of the model's whole context."""
     from mcu_sdk.lowering.export import choose_cache_length
     from mcu_sdk.model.load import find_checkpoint, load_model
+    from mcu_sdk.recipes.windows import check_calibration_text
 
     for options in variants:
         options.check()
     checkpoint = find_checkpoint(model)
-    with step("Reading the text"), quiet_libraries():
+    with step("Reading the text"):
+        text = read_text(text_path, checkpoint, 0, begin)
+        for options in variants:
+            check_calibration_text(checkpoint, options)
+    with step("Loading the checkpoint"), quiet_libraries():
         window = choose_cache_length(load_model(checkpoint), variants[0].cache_length)
-        text = read_text(text_path, checkpoint, window, begin)
+        text = replace(text, window=window)
     with step(f"Measuring the float checkpoint on {len(text.ids):,} tokens"), quiet_libraries():
         reference = float_score(checkpoint, text)
     scores = [Score("float32 checkpoint (PyTorch)", reference, 0.0)]

@@ -16,8 +16,9 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.console import step
 from mcu_sdk.model.folder import check_fetched, read_config
+from mcu_sdk.model.special_tokens import vocabulary_of
 from mcu_sdk.model.stored import read_stored
-from mcu_sdk.model.tokenizer import device_tables
+from mcu_sdk.model.tokenizer import check_given, check_tokenizer, device_tables
 from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.delegates import check_delegates
@@ -114,6 +115,8 @@ def generate(request: GenerateRequest) -> Generated:
     request.check(npu)
     if request.output is not None:
         check_output(request.output)
+    if request.tokenizer is not None:
+        check_given(request.tokenizer)
     source = (
         _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request, board, npu)
     )
@@ -127,10 +130,11 @@ def generate(request: GenerateRequest) -> Generated:
     if npu is not None:
         board = board.with_npu_memory()
     facts = _facts(request, board, pte, source)
-    files = _model_files(source, facts, pte, plan, npu)
     tables = None
     if language_model is not None:
-        tables, facts["tokenizer"] = device_tables(source.tokenizer)
+        tables, facts["tokenizer"], notes = device_tables(source.tokenizer, language_model.vocab_size)
+        facts["notes"] += notes
+    files = _model_files(source, facts, pte, plan, npu)
     inputs = ProjectInputs(
         name=source.name,
         board=board,
@@ -167,10 +171,12 @@ def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | No
         _check_forecast(board, checkpoint, request.compile_options)
     layout = layout_for(helium=board.core.helium and npu is None)
     options = replace(request.compile_options, npu=npu, weight_layout=layout)
-    compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
+    check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
+    compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
+    facts = {**compiled.facts, "notes": [*checkpoint.notes, *compiled.facts.get("notes", ())]}
     name = request.name or checkpoint.name
-    return _Source(name, compiled.pte, compiled.names, tokenizer, dict(compiled.facts), compiled.delegates)
+    return _Source(name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates)
 
 
 def _from_pte(request: GenerateRequest, path: Path) -> _Source:
@@ -182,7 +188,7 @@ def _from_pte(request: GenerateRequest, path: Path) -> _Source:
 
 def _facts(request: GenerateRequest, board: Board, pte: Pte, source: _Source) -> dict[str, Any]:
     """What the recipe said of the model, what there is to note, and how its weights lie."""
-    notes = [*pte.notes, *weight_notes(source.facts)]
+    notes = [*source.facts.get("notes", ()), *pte.notes, *weight_notes(source.facts)]
     if request.pte is not None:
         notes += layout_notes(pte.instructions, helium=board.core.helium)
     return {**source.facts, "notes": notes, "weight_layout": layout_of(pte.instructions)}

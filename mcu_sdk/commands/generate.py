@@ -68,5 +68,7 @@ def show(generated: Generated, as_json: bool) -> None:
         print(f"  {part:15} {summary[key]:>12,} bytes{place}")
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")
+    for note in summary.get("notes", ()):
+        print(f"  note: {note}")
     print(f"  {'made with':15} {summary['peak_memory_bytes'] / 2**20:,.0f} MiB of this computer's memory")
     print(f"next: mcu-sdk build {generated.project}")

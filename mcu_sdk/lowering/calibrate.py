@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.errors import ModelError, TextError
+from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.attention_window import longest_window
 from mcu_sdk.text import one_line
 
@@ -49,25 +49,13 @@ def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.
     return tokens
 
 
-def read_windows(path: Path, tokenizer: Any, length: int) -> torch.Tensor:
-    """The text's tokens as windows, int64[up to CALIBRATION_WINDOWS, length], spread over the whole text.
+def spread_windows(ids: Sequence[int], length: int) -> torch.Tensor:
+    """A text's token ids as windows, int64[up to CALIBRATION_WINDOWS, length], spread over the whole of it.
 
-    Raises TextError when the file is missing, no UTF-8, or too short for one window.
+    `ids`: at least `length`.
     """
     import torch
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TextError(
-            f"A UTF-8 text to calibrate on was expected; {path} could not be read: {error}."
-        ) from error
-    ids = tokenizer(text)["input_ids"]
-    if len(ids) < length:
-        raise TextError(
-            f"A text of at least {length} tokens was expected to calibrate on; {path} has {len(ids)}.",
-            hint="Give a longer text, a shorter cache, or leave --calibration-text out.",
-        )
     count = min(CALIBRATION_WINDOWS, len(ids) // length)
     spacing = (len(ids) - length) // max(1, count - 1) if count > 1 else 0
     return torch.tensor([ids[i * spacing : i * spacing + length] for i in range(count)])

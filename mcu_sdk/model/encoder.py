@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from mcu_sdk.errors import ModelError, TextError
 from mcu_sdk.model.folder import read_config
 from mcu_sdk.model.load import Checkpoint, load_weights
+from mcu_sdk.model.tokenizer import read_text, require_tokenizer, text_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -93,21 +94,17 @@ def example_calls(
         shape = (CALIBRATION_CALLS, length)
         ids = torch.randint(0, config.vocab_size, shape, generator=generator)
     else:
-        ids = _tokens_of(text, checkpoint, length)
+        ids = _tokens_of(text, checkpoint, length, int(config.vocab_size))
     return [(row[None],) for row in ids]
 
 
-def _tokens_of(text: Path, checkpoint: Checkpoint, length: int) -> Any:
-    from mcu_sdk.model.tokenizer import encode, load_tokenizer
-
-    tokenizer = load_tokenizer(checkpoint.folder)
-    if tokenizer is None:
-        raise ModelError(f"A text is read as tokens, and {checkpoint.name} has no tokenizer.")
-    try:
-        ids = encode(tokenizer, text.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TextError(f"A UTF-8 text was expected; {text} could not be read: {error}.") from error
+def _tokens_of(path: Path, checkpoint: Checkpoint, length: int, vocabulary: int) -> torch.Tensor:
+    """int64[n, length]: the text's first tokens, up to CALIBRATION_CALLS times `length` of them."""
+    text = read_text(path, "to calibrate on")
+    ids = text_ids(
+        require_tokenizer(checkpoint.folder, checkpoint.name, "--calibration-text"), text, vocabulary
+    )
     count = min(len(ids) // length, CALIBRATION_CALLS)
     if not count:
-        raise TextError(f"A text of at least {length} tokens was expected; {text} has {len(ids)}.")
+        raise TextError(f"A text of at least {length} tokens was expected; {path} has {len(ids)}.")
     return torch.tensor(ids[: count * length]).reshape(count, length)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.model.special_tokens import token_notes
 from mcu_sdk.model.stored import (
     SINGLE,
+    Stored,
     is_json_object,
     parameters_note,
     quantized_weight,
@@ -46,6 +48,7 @@ def check_folder(folder: Path, name: str) -> list[str]:
     _check_config(config, name)
     _check_quantization(folder, config, name)
     stored = read_stored(folder, name)
+    _check_layers(config, stored, name)
     packed = quantized_weight(stored.tensors)
     if packed is not None:
         raise ModelError(
@@ -55,7 +58,7 @@ def check_folder(folder: Path, name: str) -> list[str]:
     for file in PLAIN_JSON:
         if (folder / file).is_file():
             is_json_object(folder / file)
-    return parameters_note(stored.copies)
+    return [*parameters_note(stored.copies), *token_notes(folder, config)]
 
 
 def check_fetched(path: Path) -> None:
@@ -160,6 +163,23 @@ def _check_quantization(folder: Path, config: dict[str, Any], name: str) -> None
                 f"Weights as plain floats were expected; {name} is quantized ({file} describes how).",
                 hint=f"{UNQUANTIZED} If the weights beside it are plain, move {file} out of the folder.",
             )
+
+
+LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
+MOST_LAYERS = 1000
+
+
+def _check_layers(config: dict[str, Any], stored: Stored, name: str) -> None:
+    """Raises ModelError for more layers than there can be weights of: making them would take for ever."""
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for key in LAYER_COUNTS:
+            count = part.get(key)
+            if isinstance(count, int) and count > max(MOST_LAYERS, len(stored.tensors)):
+                raise ModelError(
+                    f"config.json of {name} says {key} = {count:,}; the checkpoint holds {len(stored.tensors):,} tensors in "
+                    "all.",
+                    hint="Check config.json, or save the checkpoint again.",
+                )
 
 
 def _method(settings: Any) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk import resources
 from mcu_sdk.errors import ModelError
-from mcu_sdk.model.folder import check_fetched, check_folder
+from mcu_sdk.model.folder import check_fetched, check_folder, read_config
+from mcu_sdk.model.special_tokens import read_special_tokens
 from mcu_sdk.text import one_line
 
 if TYPE_CHECKING:
@@ -127,12 +128,13 @@ def load_weights(checkpoint: Checkpoint, architecture: Any, **arguments: Any) ->
     import transformers.utils.logging
 
     from mcu_sdk.model.stored import read_stored
-    from mcu_sdk.model.weights import all_keys, check_weights
+    from mcu_sdk.model.weights import Keys, all_keys, check_weights
 
     transformers.utils.logging.disable_progress_bar()
     name = checkpoint.name
+    keys = Keys()
     try:
-        with all_keys() as keys:
+        with all_keys(keys):
             model: PreTrainedModel = architecture.from_pretrained(
                 checkpoint.folder,
                 dtype=torch.float32,
@@ -142,6 +144,13 @@ def load_weights(checkpoint: Checkpoint, architecture: Any, **arguments: Any) ->
                 **arguments,
             )
     except Exception as error:  # transformers raises all kinds
+        if keys.mismatched:
+            key, shapes = keys.mismatched[0]
+            raise ModelError(
+                f"{len(keys.mismatched)} weights of {name} have other shapes than its configuration says, such as {key}: "
+                f"{shapes}.",
+                hint="Check the sizes in config.json, or fetch or save the checkpoint again.",
+            ) from error
         kind = ModelError
         if isinstance(error, ValueError) and "attn_implementation" in arguments:
             kind = AttentionError
@@ -150,8 +159,17 @@ def load_weights(checkpoint: Checkpoint, architecture: Any, **arguments: Any) ->
             hint="The checkpoint may be incomplete; fetch or save it again.",
         ) from error
     check_weights(name, model, keys, read_stored(checkpoint.folder, name))
+    _set_special_tokens(checkpoint, model)
     model.eval()
     return model
+
+
+def _set_special_tokens(checkpoint: Checkpoint, model: PreTrainedModel) -> None:
+    """The configuration says what generation_config.json says, where there is one: the one place that is asked later."""
+    tokens = read_special_tokens(checkpoint.folder, read_config(checkpoint.folder))
+    if tokens.source != "config.json":
+        config = model.config.get_text_config()
+        config.bos_token_id, config.eos_token_id = tokens.start, list(tokens.ends) or None
 
 
 def first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcu_sdk.errors import ModelError
 from mcu_sdk.model.device_tokenizer import (
@@ -24,9 +24,6 @@ from mcu_sdk.model.device_tokenizer import (
 )
 from mcu_sdk.model.folder import check_fetched
 from mcu_sdk.text import one_line, shown
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _SPACES = r"|\s+(?!\S)|\s+"
 _CL100K_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+" + _SPACES
@@ -48,47 +45,47 @@ class _Unsupported(Exception):
     """Why a tokenizer cannot run on the device; becomes `DeviceTokenizer.reason`."""
 
 
-def compile_tokenizer(source: Mapping[str, Any] | str | Path | PreTrainedTokenizerBase) -> DeviceTokenizer:
-    """Tables for the device from a tokenizer.json (its parsed content or its path) or from a loaded tokenizer.
+def compile_tokenizer(source: Mapping[str, Any] | str | Path) -> DeviceTokenizer:
+    """Tables for the device from a tokenizer.json: its parsed content or its path.
 
-    A loaded tokenizer is the better source: what tokenizer_config.json changes (a BOS token, say) is in it.
     Raises ModelError if the file is no tokenizer.json; a tokenizer of another kind gives `supported=False`.
     """
-    try:
-        content = _content(source)
-    except _Unsupported as reason:
-        return DeviceTokenizer(supported=False, reason=str(reason))
+    content = source if isinstance(source, Mapping) else _content(Path(source))
     try:
         return _compile(content)
     except _Unsupported as reason:
         return DeviceTokenizer(supported=False, reason=str(reason))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise ModelError(
             f"Expected a tokenizer.json of the Hugging Face tokenizers library, found one that is not consistent: "
-            f"{type(error).__name__}: {one_line(str(error))}",
+            f"{type(error).__name__}: {one_line(str(error))[:300]}",
             hint="Save it again with `tokenizer.save_pretrained(folder)`.",
         ) from error
 
 
-def _content(source: Any) -> Mapping[str, Any]:
-    if isinstance(source, Mapping):
-        return source
-    if isinstance(source, (str, Path)):
-        check_fetched(Path(source))
-        try:
-            parsed = json.loads(Path(source).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(
-                f"Expected a tokenizer.json at {str(source)!r}: {one_line(str(error))}"
-            ) from error
-        if not isinstance(parsed, dict):
-            raise ModelError(f"Expected a JSON object in {str(source)!r}, found a {type(parsed).__name__}.")
-        return parsed
-    backend = getattr(source, "backend_tokenizer", None)
-    if backend is None:
-        raise _Unsupported(f"{type(source).__name__} has no tokenizer.json; only fast tokenizers have one")
-    content: dict[str, Any] = json.loads(backend.to_str())
-    return content
+def _content(path: Path) -> Mapping[str, Any]:
+    check_fetched(path)
+    try:
+        parsed = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"Expected a tokenizer.json at {str(path)!r}: {one_line(str(error))[:300]}",
+            hint="Save it again with `tokenizer.save_pretrained(folder)`.",
+        ) from error
+    if not isinstance(parsed, dict):
+        raise ModelError(
+            f"Expected a JSON object in {str(path)!r}, found a {type(parsed).__name__}.",
+            hint="Save it again with `tokenizer.save_pretrained(folder)`.",
+        )
+    return parsed
 
 
 def _compile(content: Mapping[str, Any]) -> DeviceTokenizer:
@@ -107,6 +104,8 @@ def _compile(content: Mapping[str, Any]) -> DeviceTokenizer:
     vocabulary: dict[str, int] = model["vocab"]
     added = _added_tokens(content.get("added_tokens") or [])
     special = {token["id"] for token in content.get("added_tokens") or [] if token.get("special")}
+    if len(set(vocabulary.values())) != len(vocabulary):
+        raise ValueError("two tokens of the vocabulary have the same id")
     names = {index: token for token, index in vocabulary.items()}
     names.update({token["id"]: token["content"] for token in content.get("added_tokens") or []})
     size = max(names, default=-1) + 1

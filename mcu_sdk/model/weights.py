@@ -26,25 +26,27 @@ class Keys:
 
     missing: set[str] = field(default_factory=set)
     unexpected: set[str] = field(default_factory=set)
+    mismatched: list[tuple[str, str]] = field(default_factory=list)  # the key, and what its shapes are
 
 
 @contextmanager
-def all_keys() -> Iterator[Keys]:
-    """Collects the keys of the `from_pretrained` inside: its own report leaves out what matches patterns of names."""
+def all_keys(keys: Keys) -> Iterator[None]:
+    """Collects in `keys` what is said by the `from_pretrained` inside: its own report leaves out what matches patterns of names."""
     from transformers import PreTrainedModel
 
-    keys = Keys()
     original: Any = PreTrainedModel._adjust_missing_and_unexpected_keys
 
     def recording(model: PreTrainedModel, loading_info: Any) -> None:
         keys.missing |= set(loading_info.missing_keys)
         keys.unexpected |= set(loading_info.unexpected_keys)
+        for key, found, expected in sorted(loading_info.mismatched_keys):
+            keys.mismatched.append((key, f"{list(found)}, not {list(expected)}"))
         original(model, loading_info)
 
     adjust: Any = recording
     PreTrainedModel._adjust_missing_and_unexpected_keys = adjust  # type: ignore[method-assign]
     try:
-        yield keys
+        yield
     finally:
         PreTrainedModel._adjust_missing_and_unexpected_keys = original  # type: ignore[method-assign]
 

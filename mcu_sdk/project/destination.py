@@ -29,11 +29,21 @@ def check_output(destination: Path) -> None:
     check_path(path, "Name another --output.")
     try:
         check_destination(destination)
+        _check_writable(Path(path))
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise UsageError(
             f"The project cannot be written to {path!a}: {error.strerror or error}.",
             hint="Name another --output.",
         ) from error
+
+
+def _check_writable(path: Path) -> None:
+    """Raises OSError if the folder cannot be made, before anything slow is done for it."""
+    nearest = next(above for above in (path, *path.parents) if above.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(f"no right to write in {nearest}")
 
 
 def check_destination(destination: Path) -> bool:

@@ -8,6 +8,7 @@ from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.cached import cached
 from mcu_sdk.recipes.compiled import CompiledModel
+from mcu_sdk.recipes.windows import check_calibration_text
 
 
 def compile_checkpoint(
@@ -18,6 +19,7 @@ def compile_checkpoint(
     Raises UsageError for options that do not go together, and ModelError.
     """
     options.check()
+    check_calibration_text(checkpoint, options)
 
     def compile() -> CompiledModel:
         with quiet_libraries():

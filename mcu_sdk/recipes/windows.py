@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.errors import ModelError
+from mcu_sdk.errors import TextError
+from mcu_sdk.lowering.calibrate import LONGEST_WINDOW, sample_windows, spread_windows
+from mcu_sdk.model.folder import read_config
 from mcu_sdk.model.load import Checkpoint
+from mcu_sdk.model.special_tokens import vocabulary_of
+from mcu_sdk.model.tokenizer import read_text, require_tokenizer, text_ids
 from mcu_sdk.options import CompileOptions
 
 if TYPE_CHECKING:
@@ -18,17 +22,45 @@ def calibration_windows(
 ) -> torch.Tensor:
     """Tokens to calibrate on, int64[n, L]: of the user's text, or what the model generates; L is the cache's length
     or LONGEST_WINDOW. Raises ModelError for a text without a tokenizer, TextError for one that cannot be read."""
-    from mcu_sdk.lowering.calibrate import LONGEST_WINDOW, read_windows, sample_windows
-
     length = min(cache_length, LONGEST_WINDOW)
     if options.calibration_text is None:
         return sample_windows(model, length)
-    from mcu_sdk.model.tokenizer import load_tokenizer
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    return spread_windows(_calibration_ids(checkpoint, options, vocabulary, length), length)
 
-    tokenizer = load_tokenizer(checkpoint.folder)
-    if tokenizer is None:
-        raise ModelError(
-            f"--calibration-text needs the checkpoint's tokenizer; {checkpoint.name} has none.",
-            hint="Leave the option out: the model then generates what it is calibrated on.",
+
+def check_calibration_text(checkpoint: Checkpoint, options: CompileOptions) -> None:
+    """What can be told of the text before the model is loaded. Raises ModelError and TextError."""
+    if options.calibration_text is None:
+        return
+    config = read_config(checkpoint.folder)
+    length = options.cache_length or _positions(config)
+    if options.npu is not None or length is None or length < 1:
+        length = 1  # an encoder decides itself; a length that cannot be is said elsewhere
+    _calibration_ids(checkpoint, options, vocabulary_of(config), min(length, LONGEST_WINDOW))
+
+
+def _positions(config: dict[str, Any]) -> int | None:
+    """The model's positions, where config.json says so itself (export.position_limit asks the loaded model)."""
+    inner = config.get("text_config")
+    for part in (config, inner if isinstance(inner, dict) else {}):
+        for name in ("max_position_embeddings", "n_positions", "n_ctx"):
+            if isinstance(part.get(name), int):
+                return int(part[name])
+    return None
+
+
+def _calibration_ids(
+    checkpoint: Checkpoint, options: CompileOptions, vocabulary: int | None, length: int
+) -> list[int]:
+    path = options.calibration_text
+    assert path is not None
+    text = read_text(path, "to calibrate on")
+    tokenizer = require_tokenizer(checkpoint.folder, checkpoint.name, "--calibration-text")
+    ids = text_ids(tokenizer, text, vocabulary)
+    if len(ids) < length:
+        raise TextError(
+            f"A text of at least {length} tokens was expected to calibrate on; {path} has {len(ids)}.",
+            hint="Give a longer text, a shorter cache, or leave --calibration-text out.",
         )
-    return read_windows(options.calibration_text, tokenizer, length)
+    return ids

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mcu_sdk.model.load import find_checkpoint, load_model
+from tests.bad_input.mutations import mutated
 
 Refused = Callable[..., str]
 Copied = Callable[..., Path]
@@ -298,6 +299,22 @@ def test_weights_that_the_configuration_does_not_know(
     refused(generate(folder), INVALID, "does not have", *keys)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"num_hidden_layers": 2**40}, ["num_hidden_layers = 1,099,511,627,776"]),
+        ({"hidden_size": 96}, ["other shapes", "not ["]),
+        ({"vocab_size": 300}, ["model.embed_tokens.weight: [257, 72], not [300, 72]"]),
+        ({"rope_parameters": {"rope_type": "spiral", "rope_theta": 1e4}}, ["spiral"]),
+    ],
+    ids=["layers", "hidden", "vocabulary", "rope"],
+)
+def test_numbers_that_the_weights_do_not_follow(
+    settings: dict[str, Any], words: list[str], refused: Refused, copied: Copied
+) -> None:
+    refused(generate(copied(settings)), INVALID, *words)
+
+
 def test_a_head_that_is_missing(refused: Refused, copied: Copied) -> None:
     """Untied, and without the second matrix: nothing is made up for it."""
     folder = copied()
@@ -382,3 +399,30 @@ def test_heads_of_an_encoder(extra: str, tmp_path: Path) -> None:
             load_encoder(checkpoint, "BertForMaskedLM")
     else:
         load_encoder(checkpoint, "BertForMaskedLM")
+
+
+# ---- mutated configurations
+
+
+@pytest.mark.parametrize("start", range(0, 60, 20))
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_mutated_configurations(file: str, start: int, copied: Copied) -> None:
+    """Whatever stands in them: refused in words, or loaded."""
+    from mcu_sdk.errors import McuSdkError
+
+    folder = copied()
+    content = json.loads((folder / file).read_text())
+    if file == "generation_config.json":
+        content |= {"eos_token_id": [1, 2], "temperature": 0.7, "do_sample": True, "suppress_tokens": [3]}
+    else:
+        content |= {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}, "eos_token_id": [1]}
+    outcomes = set()
+    for seed in range(start, start + 20):
+        (folder / file).write_text(json.dumps(mutated(content, seed)))
+        try:
+            load_model(find_checkpoint(str(folder)))
+            outcomes.add(True)
+        except McuSdkError as error:
+            assert len(str(error)) < 1200 and "\n" not in str(error), seed
+            outcomes.add(False)
+    assert outcomes == {True, False}
