@@ -166,7 +166,7 @@ def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | No
     from mcu_sdk.model.load import find_checkpoint
     from mcu_sdk.recipes.checkpoint import compile_checkpoint
 
-    checkpoint = find_checkpoint(request.model)
+    checkpoint = find_checkpoint(request.model, use_cache=request.use_cache)
     if npu is None:
         _check_forecast(board, checkpoint, request.compile_options)
     layout = layout_for(helium=board.core.helium and npu is None)

@@ -122,7 +122,8 @@ class GenerateRequest:
     )
     compile_options: CompileOptions = field(default_factory=CompileOptions)
     model: Annotated[
-        str | None, Flag("--model", "A checkpoint's folder or a hub id. Without it: the bundled model.")
+        str | None,
+        Flag("--model", "A checkpoint's folder, a GGUF file or a hub id. Without it: the bundled model."),
     ] = None
     pte: Annotated[Path | None, Flag("--pte", "An exported program instead of a checkpoint.")] = None
     tokenizer: Annotated[Path | None, Flag("--tokenizer", "A tokenizer.json for a .pte, or its folder.")] = (

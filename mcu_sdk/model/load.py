@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mcu_sdk import resources
 from mcu_sdk.errors import ModelError
 from mcu_sdk.model.folder import check_fetched, check_folder, read_config
+from mcu_sdk.model.gguf import converted, is_gguf
 from mcu_sdk.model.special_tokens import read_special_tokens
 from mcu_sdk.text import one_line
 
@@ -46,8 +47,8 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def find_checkpoint(model: str | None) -> Checkpoint:
-    """The checkpoint that `--model` means: nothing is the bundled one, then a folder, then a hub id.
+def find_checkpoint(model: str | None, *, use_cache: bool = True) -> Checkpoint:
+    """The checkpoint that `--model` means: nothing is the bundled one, then a folder, a GGUF file, a hub id.
 
     Raises ModelError for a folder without a configuration, pickled weights, remote code, or an unknown id.
     """
@@ -57,8 +58,11 @@ def find_checkpoint(model: str | None) -> Checkpoint:
         checkpoint = Checkpoint(Path(model), Path(model).resolve().name)
     elif os.path.exists(model):
         check_fetched(Path(model))
+        if is_gguf(Path(model)):
+            folder, notes = converted(Path(model), use_cache=use_cache)
+            return Checkpoint(folder, Path(model).stem, (*notes, *check_folder(folder, Path(model).name)))
         raise ModelError(
-            f"--model takes a checkpoint's folder or a hub id; {model} is a file.",
+            f"--model takes a checkpoint's folder, a GGUF file or a hub id; {model} is another file.",
             hint="For an exported program use --pte.",
         )
     else:
