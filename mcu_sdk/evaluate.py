@@ -77,7 +77,7 @@ def read_text(path: Path, checkpoint: Checkpoint, window: int, begin: float) -> 
     text = text[int(len(text) * begin) :]
     tokenizer = tokens.require_tokenizer(checkpoint.folder, checkpoint.name, "The text")
     vocabulary = vocabulary_of(read_config(checkpoint.folder))
-    ids = np.array(tokens.text_ids(tokenizer, text, vocabulary), dtype=np.int64)
+    ids = np.array(tokens.text_ids(tokenizer, text, vocabulary, path), dtype=np.int64)
     if len(ids) < 2:
         raise TextError(f"A text of at least two tokens was expected; {path} has {len(ids)}.")
     return Text(ids, len(text.encode("utf-8")), window)

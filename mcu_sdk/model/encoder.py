@@ -101,9 +101,8 @@ def example_calls(
 def _tokens_of(path: Path, checkpoint: Checkpoint, length: int, vocabulary: int) -> torch.Tensor:
     """int64[n, length]: the text's first tokens, up to CALIBRATION_CALLS times `length` of them."""
     text = read_text(path, "to calibrate on")
-    ids = text_ids(
-        require_tokenizer(checkpoint.folder, checkpoint.name, "--calibration-text"), text, vocabulary
-    )
+    tokenizer = require_tokenizer(checkpoint.folder, checkpoint.name, "--calibration-text")
+    ids = text_ids(tokenizer, text, vocabulary, path)
     count = min(len(ids) // length, CALIBRATION_CALLS)
     if not count:
         raise TextError(f"A text of at least {length} tokens was expected; {path} has {len(ids)}.")

@@ -141,16 +141,19 @@ def read_text(path: Path, purpose: str) -> str:
         ) from error
 
 
-def text_ids(tokenizer: Tokenizer, text: str, vocabulary: int | None) -> list[int]:
-    """Token ids of `text`, each one that a model with `vocabulary` ids knows (None: not to be checked).
+def text_ids(tokenizer: Tokenizer, text: str, vocabulary: int | None, path: Path) -> list[int]:
+    """Token ids of `text`, which is from `path`, each one that a model with `vocabulary` ids knows (None: unknown).
 
-    Raises TextError for a token beyond it, and what `encode` raises.
+    Raises TextError, naming the file, for a token beyond it, and for what `encode` refuses.
     """
-    ids = encode(tokenizer, text)
+    try:
+        ids = encode(tokenizer, text)
+    except TextError as error:
+        raise TextError(f"{path}: {error.message}", hint=error.hint) from error
     beyond = next((i for i in ids if vocabulary is not None and i >= vocabulary), None)
     if beyond is not None:
         raise TextError(
-            f"The text has the token {shown(tokenizer.id_to_token(beyond) or '')}, whose id {beyond} is beyond the "
+            f"{path} has the token {shown(tokenizer.id_to_token(beyond) or '')}, whose id {beyond} is beyond the "
             f"{vocabulary} ids of the model.",
             hint="Leave it out of the text.",
         )

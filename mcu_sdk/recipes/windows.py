@@ -57,7 +57,7 @@ def _calibration_ids(
     assert path is not None
     text = read_text(path, "to calibrate on")
     tokenizer = require_tokenizer(checkpoint.folder, checkpoint.name, "--calibration-text")
-    ids = text_ids(tokenizer, text, vocabulary)
+    ids = text_ids(tokenizer, text, vocabulary, path)
     if len(ids) < length:
         raise TextError(
             f"A text of at least {length} tokens was expected to calibrate on; {path} has {len(ids)}.",

@@ -285,7 +285,8 @@ def test_a_calibration_text_that_the_tokenizer_cannot_encode(
     refused(
         generate(folder, "--max-cache-len=16", f"--calibration-text={tmp_path / 'text.txt'}"),
         INVALID,
-        "tokens",
+        "text.txt",
+        "not in its vocabulary",
     )
 
 

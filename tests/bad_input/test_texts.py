@@ -69,7 +69,7 @@ VERBS = ["generate", "evaluate", "evaluate's calibration"]
     [
         (None, ["text.txt", "No such file"]),
         (b"abc\xff\xfe" * 100, ["text.txt", "utf-8"]),
-        (b"", ["no token"]),
+        (b"", ["text.txt", "no token"]),
         (b"a", ["text.txt", "at least"]),
         (b"the <out> king " * 20, ["'<out>'", "257", "beyond the 257 ids"]),
     ],

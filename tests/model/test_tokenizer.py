@@ -421,9 +421,9 @@ def test_added_tokens_beyond_the_vocabulary(tmp_path: Path) -> None:
     tokenizer.add_special_tokens(["[PAD]"])
     _, word, notes = device_tables(saved(tmp_path / "model", tokenizer), 300)
     assert word == "on the device" and "1 added tokens beyond the model's 300 ids" in notes[0]
-    assert text_ids(tokenizer, "the king", 300) == tokenizer.encode("the king").ids
-    with pytest.raises(TextError, match=r"'\[PAD\]', whose id 300 is beyond the 300"):
-        text_ids(tokenizer, "the [PAD] king", 300)
+    assert text_ids(tokenizer, "the king", 300, Path("text.txt")) == tokenizer.encode("the king").ids
+    with pytest.raises(TextError, match=r"text\.txt has the token '\[PAD\]', whose id 300 is beyond the 300"):
+        text_ids(tokenizer, "the [PAD] king", 300, Path("text.txt"))
 
 
 def test_a_vocabulary_that_is_padded_beyond_the_tokenizer(tmp_path: Path) -> None:
