@@ -9,14 +9,16 @@ that the model's attention has.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.accuracy import layer_errors, measure
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
 from mcu_sdk.lowering.export import export_decoder
 from mcu_sdk.lowering.fuse import fuse
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from transformers import PreTrainedModel
 
+    from mcu_sdk.lowering.ethos_u.compile import QuantizedStep
     from mcu_sdk.lowering.fuse.cached_attention import CacheRange
 
 Stage = Literal["exported", "fused"]
@@ -44,6 +47,14 @@ CUT = 16
 
 CUT_CACHE = 48
 """Positions in that copy's cache."""
+
+MEASURED = 2
+"""Calibration windows that the quantized step's error is measured on."""
+
+CALLS = 4
+"""Calls that a module is compared on."""
+
+DEFECT = "That is a defect in mcu-sdk's fusion; please report it with the model."
 
 UNIT_ROUNDOFF = 2.0**-24
 """Of float32."""
@@ -133,6 +144,69 @@ class _Trial:
         return apart.greatest
 
 
+def check_module(
+    expected: Callable[..., Any],
+    found: Callable[..., Any],
+    calls: Sequence[Sequence[torch.Tensor]],
+    stage: Stage,
+) -> float:
+    """Compare a module's results on the first calls with those of its exported or fused form.
+
+    Returns the greatest difference, as a share of the greatest value of an output. Raises ModelError for one that
+    rounding does not explain, naming the output.
+    """
+    allowed = (
+        tolerance(list(expected.parameters())) if isinstance(expected, torch.nn.Module) else ALLOWANCE * 2e-7
+    )
+    greatest = 0.0
+    for call in calls[:CALLS]:
+        for index, (right, left) in enumerate(
+            zip(outputs_of(expected, call), outputs_of(found, call), strict=True)
+        ):
+            apart = difference(left.double()[None, None], right.double()[None, None], allowed)
+            greatest = max(greatest, apart.greatest)
+            if apart.first is not None:
+                raise ModelError(
+                    f"The {stage} module was expected to compute what the module computes; output {index} differs by up "
+                    f"to {apart.greatest:.2g} of its greatest value (rounding explains {allowed:.1g}).",
+                    hint="Something in forward() that torch.export freezes is the likely cause: a random number, a Python "
+                    "value that changes from call to call."
+                    if stage == "exported"
+                    else DEFECT,
+                )
+    return greatest
+
+
+@torch.no_grad()
+def outputs_of(module: Callable[..., Any], call: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The tensors among a module's results, in order."""
+    return [value for value in tree_leaves(module(*call)) if isinstance(value, torch.Tensor)]
+
+
+def module_accuracy(
+    expected: Callable[..., Any],
+    found: Callable[..., Any],
+    calls: Sequence[Sequence[torch.Tensor]],
+    *,
+    logits: bool,
+) -> dict[str, Any]:
+    """What a quantized module's float outputs are worth against the module's, on the first calls.
+
+    `logits`: the first output is some, of which the most likely class is compared too.
+    """
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for call in calls[:CALLS]:
+        pairs += zip(outputs_of(found, call), outputs_of(expected, call), strict=True)
+    floats = [(left, right) for left, right in pairs if right.is_floating_point() and right.numel()]
+    if not floats:
+        return {}
+    if logits and len({right.shape[-1] for _, right in floats}) == 1:
+        ours, theirs = (torch.cat([pair[i].flatten(0, -2) for pair in floats]) for i in (0, 1))
+    else:
+        ours, theirs = (torch.cat([pair[i].flatten() for pair in floats]) for i in (0, 1))
+    return measure(ours, theirs, logits=logits).facts()
+
+
 class DecoderGuard:
     """Compares a decoder's exported and fused step with its checkpoint.
 
@@ -144,6 +218,7 @@ class DecoderGuard:
         window = longest_window(model)
         within = window is None or window > LONGEST or window >= cache_length
         self.positions = min(cache_length, POSITIONS if within else (window or 0) + BEYOND)
+        self.calibration = windows[:MEASURED, : self.positions]
         self._trial = _Trial(model, _tokens(model, windows, self.positions))
         self._cut: tuple[_Trial, ExportedProgram] | None = None
         if window is not None and LONGEST < window < cache_length:
@@ -157,16 +232,6 @@ class DecoderGuard:
         """Positions that are compared in a copy with shorter windows; 0 where none was needed."""
         return self._cut[0].tokens.shape[1] if self._cut is not None else 0
 
-    @property
-    def tokens(self) -> torch.Tensor:
-        """What is read, int64[n, positions]."""
-        return self._trial.tokens
-
-    @property
-    def logits(self) -> torch.Tensor:
-        """What the checkpoint makes of it, float32[n, positions, V]."""
-        return self._trial.logits
-
     def check_exported(self, program: ExportedProgram) -> None:
         """Raises ModelError unless the exported step computes what the checkpoint does."""
         self._check(program, "exported")
@@ -176,6 +241,26 @@ class DecoderGuard:
         if self._cut is not None:
             fuse(self._cut[1], min(self.cache_length, CUT_CACHE), ranges)
         self._check(program, "fused")
+
+    def accuracy(self, fused: ExportedProgram, quantized: ExportedProgram) -> dict[str, Any]:
+        """What the quantized step's logits are worth against the checkpoint's, on the first calibration windows.
+
+        Where that is poor, `layers` names the modules whose quantization changes their output most.
+        """
+        tokens = self.calibration
+        found = measure(StepRunner(quantized).run(tokens), checkpoint_logits(self.model, tokens), logits=True)
+        layers = {"layers": layer_errors(fused, quantized, tokens[0])} if found.poor else {}
+        return {**found.facts(), "positions": tokens.numel(), **layers}
+
+    def npu_accuracy(self, quantized: QuantizedStep) -> dict[str, Any]:
+        """As `accuracy`, of an NPU's step with the NPU's integers, on the first calibration window."""
+        from mcu_sdk.lowering.ethos_u.score import Sequences
+
+        tokens = self.calibration[:1]
+        sequences = Sequences(quantized, 1)
+        logits = torch.stack([sequences.step(tokens[:, position]) for position in range(tokens.shape[1])], 1)
+        found = measure(logits, checkpoint_logits(self.model, tokens), logits=True)
+        return {**found.facts(), "positions": tokens.numel()}
 
     def _check(self, program: ExportedProgram, stage: Stage) -> None:
         found = self._trial.compare(program, stage, self.cache_length)
@@ -222,4 +307,4 @@ def _likely(model: PreTrainedModel, stage: Stage, cache_length: int) -> str:
         )
     if stage == "exported":
         return f"transformers' {name} probably does not support a static cache; take another architecture."
-    return "That is a defect in mcu-sdk's fusion; please report it with the checkpoint's config.json."
+    return DEFECT

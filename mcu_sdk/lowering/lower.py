@@ -107,6 +107,7 @@ def _write_in_place(edge: EdgeProgramManager) -> None:
     from executorch.exir.dialects._ops import ops
     from executorch.exir.passes.reinplace import DEFAULT_INPLACEABLE_OPS, reinplace_pass
 
+    import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
     from mcu_sdk.operators.table import is_in_place, own_operators
 
     overrides = {

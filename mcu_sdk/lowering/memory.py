@@ -121,6 +121,7 @@ def plan_memory(
     """
     mutable = _mutable_buffer_specs(graph_module, graph_signature)
     _refresh_output_specs(graph_module)
+    _refresh_view_bases(graph_module)
     referred = _specs_in_use(graph_module)
     sizes = [0, 0]
     for memory in (ARENA, KV_CACHE):
@@ -161,6 +162,20 @@ def _refresh_output_specs(graph_module: GraphModule) -> None:
         argument.meta["spec"] if hasattr(argument, "meta") else spec
         for argument, spec in zip(arguments, old, strict=True)
     )
+
+
+def _refresh_view_bases(graph_module: GraphModule) -> None:
+    """ExecuTorch gives an in-place write the spec of the buffer it writes to, after views took the write's own as base.
+
+    Without this a view of a cache that was written, as unfused attention has, would get no memory.
+    """
+    from executorch.exir import memory
+
+    for node in graph_module.graph.nodes:
+        if node.op == "call_function" and node.target is memory.view:
+            base = node.args[0].meta["spec"]
+            if node.meta["spec"]._base is not base:
+                node.meta["spec"]._base = base
 
 
 def _specs_in_use(graph_module: GraphModule) -> set[int]:

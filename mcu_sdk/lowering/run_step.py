@@ -13,19 +13,28 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
-from torch.fx import Graph, GraphModule
+from torch.fx import Graph, GraphModule, Interpreter, Node
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 
 mcu = torch.ops.mcu
 
 
+Observe = Callable[[Node, Any], Any]
+
+
 class StepRunner:
     """A step `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, run from an empty cache."""
 
-    def __init__(self, program: ExportedProgram, *, float_cache: bool = False) -> None:
-        """`float_cache`: keep in float32 what `mcu::` operators write to an int8 cache."""
-        self._module = with_float_cache(program) if float_cache else program.graph_module
+    def __init__(
+        self, program: ExportedProgram, *, float_cache: bool = False, observe: Observe | None = None
+    ) -> None:
+        """`float_cache`: keep in float32 what `mcu::` operators write to an int8 cache.
+
+        `observe(node, value)` sees every value of every step; what it returns takes the value's place.
+        """
+        module = with_float_cache(program) if float_cache else program.graph_module
+        self._module = module if observe is None else _Observed(module, observe).run
         signature = program.graph_signature
         self._written = [s.target for s in signature.output_specs if s.kind == OutputKind.BUFFER_MUTATION]
         self._names = [None if s.kind == InputKind.USER_INPUT else s.target for s in signature.input_specs]
@@ -59,6 +68,18 @@ class StepRunner:
             values.update(zip(map(str, self._written), written, strict=True))
             results.append(logits)
         return results
+
+
+class _Observed(Interpreter):
+    """Runs a graph node by node."""
+
+    def __init__(self, module: GraphModule, observe: Observe) -> None:
+        super().__init__(module)
+        self._observe = observe
+
+    def run_node(self, n: Node) -> Any:
+        """The node's value, or what the observer puts in its place."""
+        return self._observe(n, super().run_node(n))
 
 
 def with_float_cache(program: ExportedProgram) -> GraphModule:

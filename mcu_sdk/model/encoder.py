@@ -50,6 +50,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.model = model
         self.input_name = model.main_input_name
+        self.gives_logits = (
+            type(model)
+            .__name__.rpartition("For")[2]
+            .endswith(("Classification", "MaskedLM", "QuestionAnswering"))
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         results = self.model(**{self.input_name: x})

@@ -77,6 +77,8 @@ def quantized_step(
     if options.weights == "int4":
         with stage("Rounding weights to int4"), reproducible():
             share |= asdict(to_int4(quantized, linears, moments, head))
+    with stage("Comparing the quantized step with the checkpoint"), reproducible():
+        accuracy = guard.accuracy(program, quantized)
     facts = {
         "cache_length": cache_length,
         "activations": options.activations,
@@ -84,6 +86,7 @@ def quantized_step(
         "parameters": sum(p.numel() for p in model.parameters()),
         "fused": asdict(counts),
         "guard": guard.facts,
+        "accuracy": accuracy,
         **int8_share(quantized),
         **share,
     }

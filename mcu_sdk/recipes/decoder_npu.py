@@ -56,6 +56,8 @@ def npu_step(
         guard.check_fused(program, ranges)
     with stage("Quantizing for the NPU"), reproducible():
         quantized = quantize_decoder(program, model, cache_length, windows, target, **settings)
+    with stage("Comparing the quantized step with the checkpoint"), reproducible():
+        accuracy = guard.npu_accuracy(quantized)
     facts = {
         "cache_length": cache_length,
         "activations": "static",
@@ -63,5 +65,6 @@ def npu_step(
         "parameters": sum(p.numel() for p in model.parameters()),
         "fused": asdict(counts),
         "guard": guard.facts,
+        "accuracy": accuracy,
     }
     return quantized, llm_metadata(model, cache_length), facts

@@ -162,10 +162,16 @@ def _compile(
     with stage("Exporting the module"):
         program = _export(module, example)
         _check_calibration(calls, example)
+    with stage("Comparing the exported module with the module"), reproducible():
+        from mcu_sdk.lowering.guard import check_module, module_accuracy
+
+        guard = {"exported": check_module(module, program.module(check_guards=False), calls, "exported")}
     with stage("Fusing"):
         from mcu_sdk.lowering.fuse import fuse
 
         counts = fuse(program, None, None)
+    with stage("Comparing the fused module with the module"), reproducible():
+        guard["fused"] = check_module(module, program.module(check_guards=False), calls, "fused")
     with stage("Quantizing to int8"), reproducible():
         from mcu_sdk.lowering.quantize import check_finite, int8_share, quantize
 
@@ -177,6 +183,8 @@ def _compile(
             program, activations, calibrate, requantize=activations == "static", int8_outputs=border == "int8"
         )
         check_finite(quantized)
+    with stage("Comparing the quantized module with the module"), reproducible():
+        accuracy = module_accuracy(module, quantized.module(check_guards=False), calls, logits=False)
     scales: dict[str, Any] = {}
     if border == "int8":
         from mcu_sdk.lowering.border import int8_border
@@ -195,6 +203,8 @@ def _compile(
         "border": border,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "fused": asdict(counts),
+        "guard": guard,
+        "accuracy": accuracy,
         **shares,
         "weight_layout": layout,
         "packed_weights": packed,

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcu_sdk.lowering.lower import lower
 from mcu_sdk.lowering.memory import Block, lower_bound, place
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.options import CompileOptions
@@ -111,3 +113,24 @@ def test_no_step_copies_the_cache(checkpoint: Callable[[str], Path]) -> None:
     ]
     assert writers == ["mcu::cache_write_", "mcu::cache_write_columns_"] * 2
     assert {b.tensor.dtype.name for b in pte.mutable_buffers} == {"S8"}
+
+
+class Kept(torch.nn.Module):
+    """Reads its cache through a view, as attention does whose heads share keys."""
+
+    cache: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("cache", torch.zeros(1, 2, 4, 8))
+
+    def forward(self, x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+        self.cache.index_copy_(2, position, x)
+        return self.cache.view(1, 2, 1, 4, 8) * 2.0
+
+
+def test_a_view_of_a_cache_that_was_written_has_the_caches_memory() -> None:
+    example = (torch.ones(1, 2, 1, 8), torch.tensor([1]))
+    program = torch.export.export(Kept(), example, strict=False).run_decompositions({})
+    plan = compile_plan(read_pte(lower(program, {}, cortex_m_passes=False).pte))
+    assert plan.kv_cache_bytes == 2 * 4 * 8 * 4

@@ -32,6 +32,7 @@ from mcu_sdk.lowering.ethos_u.delegate import compile_spec, operator_name, opera
 from mcu_sdk.lowering.ethos_u.quantizer import SMALLEST_SCALE
 from mcu_sdk.lowering.ethos_u.separate import separate_tables
 from mcu_sdk.lowering.fuse.graph import args, aten, is_call
+from mcu_sdk.lowering.guard import check_module, module_accuracy
 from mcu_sdk.lowering.lower import lower_edge
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.vela import read_summary
@@ -48,7 +49,7 @@ def compile_module_npu(
     is the processor's. `facts["cpu_operators"]` lists what stayed there as {operator, name, reason}. Raises ModelError
     for a module that cannot be exported or compiled, and when nothing of it goes to the NPU.
     """
-    program = _quantized(module.eval(), example_inputs, calibration, target)
+    program, compared = _quantized(module.eval(), example_inputs, list(calibration), target)
     with tempfile.TemporaryDirectory(prefix="mcu-sdk-vela-") as temporary:
         folder = Path(temporary)
         edge = partition(program, target, folder)
@@ -65,13 +66,17 @@ def compile_module_npu(
         "activation_bits": target.activation_bits,
         "npu_delegates": len(delegates),
         "cpu_operators": left,
+        **compared,
     }
     return CompiledModule(lowered.pte, lowered.names, facts, delegates)
 
 
 def _quantized(
-    module: nn.Module, example_inputs: Inputs, calibration: Iterable[Inputs], target: NpuTarget
-) -> ExportedProgram:
+    module: nn.Module, example_inputs: Inputs, calibration: list[Inputs], target: NpuTarget
+) -> tuple[ExportedProgram, dict[str, Any]]:
+    """The quantized program, and what comparing it and the steps before it with the module gave."""
+    if not calibration:
+        raise ModelError("At least one set of inputs was expected to calibrate on; there was none.")
     quantizer = EthosUQuantizer(compile_spec(target))
     if target.activation_bits == 16:
         quantizer.set_global(get_symmetric_a16w8_quantization_config(epsilon=SMALLEST_SCALE))
@@ -86,19 +91,20 @@ def _quantized(
                 f"{(str(error).strip().splitlines() or [''])[0][:300]}"
             ) from error
         graph = exported.module(check_guards=False)
+        guard = {"exported": check_module(module, graph, calibration, "exported")}
         fold_constants(graph)
         separate_tables(graph, target.activation_bits)
+        guard["fused"] = check_module(module, graph, calibration, "fused")
         prepared = prepare_pt2e(graph, quantizer)
-        seen = 0
         for inputs in calibration:
             prepared(*inputs)
-            seen += 1
-        if not seen:
-            raise ModelError("At least one set of inputs was expected to calibrate on; there was none.")
         converted = convert_pt2e(prepared)
         _look_up_by_int64(converted)
         program: ExportedProgram = torch.export.export(converted, example_inputs, strict=False)
-        return program
+        quantized = program.module(check_guards=False)
+        logits = getattr(module, "gives_logits", False) is True
+        accuracy = module_accuracy(module, quantized, calibration, logits=logits)
+        return program, {"guard": guard, "accuracy": accuracy}
 
 
 def _look_up_by_int64(module: GraphModule) -> None:

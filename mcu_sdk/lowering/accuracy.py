@@ -1,0 +1,124 @@
+"""What quantization costs: a quantized program's outputs against the checkpoint's, in three numbers, and by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mcu_sdk.lowering.lower import module_path
+from mcu_sdk.lowering.run_step import StepRunner
+
+LARGEST_ERROR = 0.1
+"""Relative RMS error above which the layers that contribute most are looked for."""
+
+LEAST_AGREEMENT = 0.9
+"""Top-1 agreement below which they are."""
+
+LAYERS = 5
+"""Layers that are named."""
+
+LAYER_POSITIONS = 16
+"""Positions that each layer's own error is measured over."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Of outputs against a reference.
+
+    `relative_rms_error`: RMS of the difference / RMS of the reference. Of logits also `top1_agreement`, the share of
+    positions whose most likely token is the same, and `mean_kl_divergence`, the mean of KL(reference || found) in nats.
+    """
+
+    relative_rms_error: float
+    top1_agreement: float | None = None
+    mean_kl_divergence: float | None = None
+
+    @property
+    def poor(self) -> bool:
+        """Whether a user should be told."""
+        agrees = self.top1_agreement is None or self.top1_agreement >= LEAST_AGREEMENT
+        return not (self.relative_rms_error <= LARGEST_ERROR and agrees)
+
+    def facts(self) -> dict[str, Any]:
+        """Plain data of three digits; what was not measured is left out."""
+        return {name: float(f"{value:.3g}") for name, value in vars(self).items() if value is not None}
+
+
+def measure(found: torch.Tensor, reference: torch.Tensor, *, logits: bool) -> Accuracy:
+    """Compare float32[..., V] with the reference."""
+    found, reference = found.double(), reference.double()
+    error = float(((found - reference).square().mean() / reference.square().mean().clamp_min(1e-60)).sqrt())
+    if not logits or reference.shape[-1] < 2:
+        return Accuracy(error)
+    agrees = float((found.argmax(-1) == reference.argmax(-1)).double().mean())
+    ours, theirs = found.log_softmax(-1), reference.log_softmax(-1)
+    return Accuracy(error, agrees, float((theirs.exp() * (theirs - ours)).sum(-1).mean()))
+
+
+def layer_errors(
+    fused: ExportedProgram, quantized: ExportedProgram, window: torch.Tensor
+) -> dict[str, float]:
+    """Each module's own relative error, the largest first, LAYERS at most: {path in the checkpoint: error}.
+
+    Both steps read the window int64[L] token by token. Behind every module the quantized step goes on with the float
+    step's value, so that what is measured there is that module's quantization and no other's.
+    """
+    tokens = window[None, :LAYER_POSITIONS]
+    wanted: list[dict[str, torch.Tensor]] = []
+
+    def observe_float(node: Node, value: Any) -> Any:
+        if _begins_a_step(node):
+            wanted.append({})
+        path = module_path(node)
+        if path and _is_float(value):
+            wanted[-1][path] = value
+        return value
+
+    StepRunner(fused, float_cache=True, observe=observe_float).run(tokens)
+    places = _last_places(quantized, wanted[0], tokens[:, :1])
+    squares: dict[str, list[float]] = {path: [0.0, 0.0] for path in places.values()}
+    position = -1
+
+    def observe_quantized(node: Node, value: Any) -> Any:
+        nonlocal position
+        position += _begins_a_step(node)
+        path = places.get(node)
+        if path is None:
+            return value
+        right = wanted[position][path].reshape(value.shape)
+        squares[path][0] += float((value - right).double().square().sum())
+        squares[path][1] += float(right.double().square().sum())
+        return right
+
+    StepRunner(quantized, observe=observe_quantized).run(tokens)
+    errors = {path: (wrong / max(whole, 1e-60)) ** 0.5 for path, (wrong, whole) in squares.items()}
+    ranked = sorted(errors, key=lambda path: -errors[path])[:LAYERS]
+    return {path: float(f"{errors[path]:.3g}") for path in ranked}
+
+
+def _begins_a_step(node: Node) -> bool:
+    return node.op == "placeholder" and node.name == "cache_position"
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype == torch.float32
+
+
+def _last_places(
+    program: ExportedProgram, wanted: dict[str, torch.Tensor], tokens: torch.Tensor
+) -> dict[Node, str]:
+    """The last node of each module whose value is as large as the float step's: {node: path}."""
+    found: dict[str, Node] = {}
+
+    def observe(node: Node, value: Any) -> Any:
+        path = module_path(node)
+        if path in wanted and _is_float(value) and value.numel() == wanted[path].numel():
+            found[path] = node
+        return value
+
+    StepRunner(program, observe=observe).run(tokens)
+    return {node: path for path, node in found.items()}
