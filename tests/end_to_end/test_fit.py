@@ -162,8 +162,8 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_what_is_advised_fits(
     what: str, checkpoint: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A board that is too small by a little of what the option saves."""
-    source = ["--model", str(checkpoint("llama-vocab-1000")), "--output", str(tmp_path / "p")]
+    """A board that is too small by a little, and a model that each option makes smaller."""
+    source = ["--model", str(checkpoint("llama-mha-tied")), "--output", str(tmp_path / "p")]
     roomy = small_board(tmp_path / "roomy", 8 << 20, 8 << 20)
     capfd.readouterr()
     assert cli.run(["generate", *source, "--board", str(roomy), "--json"]) == 0
