@@ -57,7 +57,7 @@ def run_command(
     from mcu_sdk.project.build import build
     from mcu_sdk.project.opened import open_project
     from mcu_sdk.project.report import make_report, print_report
-    from mcu_sdk.project.verify import choose_simulator, device_runner
+    from mcu_sdk.project.runners import choose_simulator, device_runner
 
     opened = open_project(project, board)
     request = opened.request(
@@ -124,7 +124,8 @@ def _profile(opened: Project, request: Request, simulator: str | None, timeout: 
 
     from mcu_sdk.project import profile
     from mcu_sdk.project.build import build
-    from mcu_sdk.project.verify import choose_simulator, device_runner, last_position
+    from mcu_sdk.project.runners import choose_simulator, device_runner
+    from mcu_sdk.project.verify import last_position
     from mcu_sdk.regeneration import make_profiled
 
     target = choose_simulator(opened, simulator)

@@ -49,7 +49,8 @@ def verify_command(
     """Run the same request on device and host, and the .pte in PyTorch; exit 7 if they differ."""
     from mcu_sdk.project.opened import open_project
     from mcu_sdk.project.report import make_report, print_report
-    from mcu_sdk.project.verify import choose_simulator, verify
+    from mcu_sdk.project.runners import choose_simulator
+    from mcu_sdk.project.verify import verify
 
     opened = open_project(project, board)
     request = opened.request(

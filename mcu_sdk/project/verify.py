@@ -6,7 +6,7 @@ the same .pte, which tells a wrong plan or kernel from a right one that is only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,16 @@ from mcu_sdk.console import step
 from mcu_sdk.errors import OutputDiffersError, UsageError
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.opened import Project
-from mcu_sdk.targets import fvp, host, qemu, serial
+from mcu_sdk.project.runners import choose_simulator, device_runner, run_on_host
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
-from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.protocol import Request, Transcript
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcu_sdk.npu.reference import TosaDelegate
-    from mcu_sdk.npu.registers import Observer
     from mcu_sdk.project.host_library import HostModel
+    from mcu_sdk.project.runners import Run
 
 BOUND = 1 / 64
 """Largest difference between PyTorch and the host, as a share of the range (maximum - minimum) of a step's output.
@@ -33,8 +33,6 @@ Where PyTorch's own operators run, their sums have another order, so a value bef
 other side of a rounding border: one of the 127 steps that an int8 row has on either side of zero. The bound is two
 such steps. Between `mcu::` operators and their kernels the difference is 0.
 """
-
-Run = Callable[[Request], Transcript]
 
 
 @dataclass(frozen=True)
@@ -76,101 +74,6 @@ class Verdict:
                 hint="Build again from a clean folder; if it stays, compare the values at that step "
                 "(docs/verification.md says how).",
             )
-
-
-def device_runner(
-    project: Project,
-    program: Path | None,
-    *,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
-    on_text: OnText | None = None,
-) -> Run:
-    """What runs requests on the device: a serial port, a simulator ("qemu", "fvp"), or this computer ("host").
-
-    Without a choice: the board's first simulator, or this computer for a native board. Raises UsageError for a
-    simulator that does not exist, or that the board does not have.
-    """
-    if port is not None:
-        if simulator is not None:
-            raise UsageError("--port and --simulator exclude each other.", hint="Leave one of them out.")
-        baud = project.board.uart.baud if project.board.uart is not None else 115200
-        return lambda request: serial.run(port, request, baud=baud, timeout=timeout, on_text=on_text)
-    assert program is not None
-    chosen = choose_simulator(project, simulator)
-    if chosen == "host":
-        return lambda request: run_on_host(project, program, request, timeout=timeout, on_text=on_text)
-    if chosen == "fvp":
-        board, target = project.board, project.accelerator
-        fvp.command_line(board, program, target)
-        return lambda request: fvp.run(
-            board, program, request, target=target, timeout=timeout, on_text=on_text
-        )
-    return lambda request: run_in_qemu(project, program, request, timeout=timeout, on_text=on_text)
-
-
-def run_on_host(
-    project: Project,
-    program: Path,
-    request: Request,
-    *,
-    timeout: float = DEFAULT_TIMEOUT,
-    on_text: OnText | None = None,
-    observer: Observer | None = None,
-) -> Transcript:
-    """Run the host's program, beside a simulated NPU where the project has one (`observer` sees its runs)."""
-    if project.accelerator is None:
-        return host.run(program, request, timeout=timeout, on_text=on_text)
-    from mcu_sdk.npu.accelerator import accelerator
-    from mcu_sdk.npu.cosimulation import ProcessCoSimulation
-
-    with ProcessCoSimulation(accelerator(project.accelerator), observer) as npu:
-        return host.run(program, request, timeout=timeout, on_text=on_text, npu=npu)
-
-
-def run_in_qemu(
-    project: Project,
-    program: Path,
-    request: Request,
-    *,
-    timeout: float = DEFAULT_TIMEOUT,
-    on_text: OnText | None = None,
-    observer: Observer | None = None,
-) -> Transcript:
-    """Run the firmware in QEMU, beside a simulated NPU where the project has one (`observer` sees its runs)."""
-    board = project.board
-    qemu.command_line(board, program, with_npu=project.accelerator is not None)
-    if project.accelerator is None:
-        return qemu.run(board, program, request, timeout=timeout, on_text=on_text)
-    from mcu_sdk.npu.accelerator import accelerator
-    from mcu_sdk.npu.cosimulation import QemuCoSimulation
-
-    assert board.npu is not None and board.npu.shared is not None, "board.py checks it"
-    origin, size = board.regions[board.npu.shared].origin, board.simulator["qemu"].shared_bytes
-    with QemuCoSimulation(accelerator(project.accelerator), origin, size, observer) as npu:
-        return qemu.run(board, program, request, timeout=timeout, on_text=on_text, npu=npu)
-
-
-def choose_simulator(project: Project, simulator: str | None) -> str:
-    """ "qemu", "fvp" or "host". Raises UsageError for anything else."""
-    board = project.board
-    if simulator is None:
-        if board.is_host:
-            return "host"
-        if not board.simulator:
-            raise UsageError(
-                f"{board.name} has no simulator.", hint="Name the board's serial port with --port."
-            )
-        return "qemu" if "qemu" in board.simulator else "fvp"
-    if simulator not in ("qemu", "fvp", "host"):
-        raise UsageError(
-            f"There is no simulator {simulator!r}.", hint="The simulators are qemu, fvp and host."
-        )
-    if simulator != "host" and simulator not in board.simulator:
-        known = ", ".join([*board.simulator, "host"])
-        raise UsageError(f"The board {board.name} has no simulator {simulator!r}.", hint=f"It has: {known}.")
-    return simulator
 
 
 def verify(

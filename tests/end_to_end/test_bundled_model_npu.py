@@ -24,7 +24,7 @@ from mcu_sdk.planning.instruction import Instruction, Tensor
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import Project, open_project
-from mcu_sdk.project.verify import run_in_qemu, run_on_host
+from mcu_sdk.project.runners import run_in_qemu, run_on_host
 from mcu_sdk.recipes.decoder_npu import npu_step
 from mcu_sdk.targets.protocol import Request, Transcript
 

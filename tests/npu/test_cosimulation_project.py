@@ -20,7 +20,7 @@ from mcu_sdk.npu.simulator import Simulator
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.host_library import HostModel, made_up_inputs
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.verify import run_in_qemu, run_on_host
+from mcu_sdk.project.runners import run_in_qemu, run_on_host
 from mcu_sdk.targets.protocol import Request, Transcript
 from tests.npu.conftest import generated
 from tests.npu.programs import place, with_word

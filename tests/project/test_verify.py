@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mcu_sdk.errors import OutputDiffersError, UsageError
 from mcu_sdk.project import verify as verify_module
 from mcu_sdk.project.opened import open_project
+from mcu_sdk.project.runners import Run, device_runner
 from mcu_sdk.project.verify import (
     BOUND,
     Check,
@@ -20,7 +21,6 @@ from mcu_sdk.project.verify import (
     compare_choices,
     compare_outputs,
     compare_transcripts,
-    device_runner,
     fed_tokens,
     first_difference,
     verify,
@@ -159,7 +159,7 @@ def test_a_device_that_computes_something_else_is_caught_at_its_first_step(
     project = open_project(tiny_project)
     real = device_runner
 
-    def spoil(*arguments: object, **settings: object) -> verify_module.Run:
+    def spoil(*arguments: object, **settings: object) -> Run:
         run = real(*arguments, **settings)  # type: ignore[arg-type]
 
         def wrong(request: Request) -> Transcript:
