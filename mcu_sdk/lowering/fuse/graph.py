@@ -63,19 +63,19 @@ def dtype_of(node: Node) -> torch.dtype | None:
     return value.dtype if isinstance(value, torch.Tensor) else None
 
 
+_CONSTANTS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+
+
 def constant_name(program: ExportedProgram, node: Node) -> str | None:
-    """The name of the parameter, buffer or constant behind a placeholder, or None for anything else."""
-    signature = program.graph_signature
+    """The name of the parameter, buffer or constant behind a placeholder, or None for anything else.
+
+    The signature's own tables are made anew at each look, which large models would feel.
+    """
     if node.op != "placeholder":
         return None
-    for table in (
-        signature.inputs_to_parameters,
-        signature.inputs_to_buffers,
-        signature.inputs_to_lifted_tensor_constants,
-    ):
-        if node.name in table:
-            name: str = table[node.name]
-            return name
+    for spec in program.graph_signature.input_specs:
+        if getattr(spec.arg, "name", None) == node.name:
+            return spec.target if spec.kind in _CONSTANTS else None
     return None
 
 
@@ -102,13 +102,12 @@ def add_buffer(program: ExportedProgram, name: str, value: torch.Tensor) -> Node
         unique, count = f"{name}_{count}", count + 1
     graph, signature = program.graph, program.graph_signature
     placeholders = [n for n in graph.nodes if n.op == "placeholder"]
-    first_input = next(n for n in placeholders if n.name in signature.user_inputs)
+    place = next(i for i, s in enumerate(signature.input_specs) if s.kind == InputKind.USER_INPUT)
     fake_mode = detect_fake_mode([n.meta["val"] for n in placeholders if "val" in n.meta])
     assert fake_mode is not None
-    with graph.inserting_before(first_input):
+    with graph.inserting_before(placeholders[place]):  # in the order of the signature
         node: Node = graph.placeholder("b_" + unique.replace(".", "_"))
     node.meta["val"] = fake_mode.from_tensor(value, static_shapes=True)
-    place = next(i for i, s in enumerate(signature.input_specs) if s.kind == InputKind.USER_INPUT)
     spec = InputSpec(InputKind.BUFFER, TensorArgument(node.name), unique, persistent=True)
     signature.input_specs.insert(place, spec)
     program.state_dict[unique] = value
@@ -196,8 +195,9 @@ def tidy(program: ExportedProgram) -> None:
     """Remove dead nodes and unused constants, bring the signature in line, and check the whole."""
     graph, signature = program.graph, program.graph_signature
     graph.eliminate_dead_code()
+    inputs = set(signature.user_inputs)
     for node in list(graph.nodes):
-        if node.op != "placeholder" or node.users or node.name in signature.user_inputs:
+        if node.op != "placeholder" or node.users or node.name in inputs:
             continue
         name = constant_name(program, node)
         signature.input_specs[:] = [s for s in signature.input_specs if s.arg.name != node.name]
