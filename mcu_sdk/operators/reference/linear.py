@@ -12,9 +12,18 @@ from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
 from mcu_sdk.operators.reference.exact_math import F32, greatest_magnitude, round_clamped
 
 
+EXACT_PRODUCTS = 1024
+"""So many products of two int8 add up to at most 2^24: every partial sum, in any order, is a float32."""
+
+
 def _accumulate(x: torch.Tensor, weight: torch.Tensor) -> Any:
-    """int8[..., K] times int8[N, K] -> int32[..., N], exact: float64 holds every sum of 2^39 such products."""
-    return (to_numpy(x).astype(np.float64) @ to_numpy(weight).astype(np.float64).T).astype(np.int32)
+    """int8[..., K] times int8[N, K] -> int32[..., N], exact; in floats, for which there are fast libraries."""
+    left, right = to_numpy(x), to_numpy(weight)
+    total = np.zeros((*left.shape[:-1], right.shape[0]), np.int32)
+    for begin in range(0, left.shape[-1], EXACT_PRODUCTS):
+        some = slice(begin, begin + EXACT_PRODUCTS)
+        total += (left[..., some].astype(F32) @ right[:, some].astype(F32).T).astype(np.int32)
+    return total
 
 
 def _float_out(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

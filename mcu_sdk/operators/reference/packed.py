@@ -53,7 +53,11 @@ def embedding_s8_packed(weight: torch.Tensor, scale: torch.Tensor, ids: torch.Te
 
     An id outside the table gives a row of zeros; so do the rows that fill up the last group.
     """
-    result: torch.Tensor = embedding_s8(unpack(weight, weight.shape[0] * ROWS, n), scale, ids)
+    inside = (ids >= 0) & (ids < weight.shape[0] * ROWS)
+    known = torch.where(inside, ids, 0).reshape(-1)
+    rows = weight[known // ROWS, :, known % ROWS].flatten(1)[:, :n]  # only those that are asked for
+    places = torch.where(inside, torch.arange(len(known)).view(ids.shape), -1)
+    result: torch.Tensor = embedding_s8(rows, scale[known], places)
     return result
 
 
