@@ -24,10 +24,12 @@ def without_provenance() -> Iterator[None]:
     """Let passes over a graph keep only the node before: torch.fx copies the whole chain for every node of each pass.
 
     Lowering a decoder for an NPU runs some 130 passes; copying the chains was a quarter of its time. Nothing that
-    decides about the program reads them. What lives already is also taken out of the garbage collector's way.
+    decides about the program reads them. What lives already is also taken out of the garbage collector's way, after it
+    has taken what is dead: the float model, say.
     """
     kept = traceback.NodeSource
     traceback.NodeSource = _Origin  # type: ignore[misc]
+    gc.collect()
     gc.freeze()
     try:
         yield

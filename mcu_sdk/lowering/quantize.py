@@ -180,6 +180,24 @@ def quantize(
     return quantized
 
 
+def drop_weights(model: torch.nn.Module, quantized: ExportedProgram) -> None:
+    """Free the float weights of `model` that its quantized program does not read. The model is of no use afterwards.
+
+    PyTorch's tracing keeps references to the model in places of its own; a large checkpoint would stay in memory while
+    it is lowered.
+    """
+    read = {
+        value.untyped_storage().data_ptr() for value in (*quantized.state_dict.values(), *_tensors(quantized))
+    }
+    for parameter in model.parameters():
+        if parameter.untyped_storage().data_ptr() not in read:
+            parameter.data = parameter.new_empty(0)
+
+
+def _tensors(program: ExportedProgram) -> list[torch.Tensor]:
+    return [value for value in program.constants.values() if isinstance(value, torch.Tensor)]
+
+
 def _rewrite_linears(program: ExportedProgram, requantize: bool) -> None:
     graph = program.graph
     rows: dict[Node, tuple[Node, Node]] = {}

@@ -18,7 +18,7 @@ from mcu_sdk.lowering.metadata import llm_metadata
 from mcu_sdk.lowering.moments import head_digest, linear_moments
 from mcu_sdk.lowering.pack import pack_weights
 from mcu_sdk.lowering.provenance import without_provenance
-from mcu_sdk.lowering.quantize import check_finite, int8_share, quantize
+from mcu_sdk.lowering.quantize import check_finite, drop_weights, int8_share, quantize
 from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.model.load import Checkpoint, load_model
 from mcu_sdk.options import CompileOptions
@@ -90,6 +90,7 @@ def quantized_step(
         **int8_share(quantized),
         **share,
     }
+    drop_weights(model, quantized)
     return quantized, metadata, facts
 
 

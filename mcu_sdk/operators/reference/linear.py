@@ -11,7 +11,6 @@ import torch
 from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
 from mcu_sdk.operators.reference.exact_math import F32, greatest_magnitude, round_clamped
 
-
 EXACT_PRODUCTS = 1024
 """So many products of two int8 add up to at most 2^24: every partial sum, in any order, is a float32."""
 
