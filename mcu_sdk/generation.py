@@ -174,7 +174,11 @@ def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | No
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
-    facts = {**compiled.facts, "notes": [*checkpoint.notes, *compiled.facts.get("notes", ())]}
+    facts = {
+        **compiled.facts,
+        "checkpoint": checkpoint.fingerprint(),
+        "notes": [*checkpoint.notes, *compiled.facts.get("notes", ())],
+    }
     name = request.name or checkpoint.name
     return _Source(name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates)
 

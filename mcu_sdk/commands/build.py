@@ -30,7 +30,13 @@ def build_command(
         )
     opened = open_project(project, board)
     built = build(project, preset)
-    report = make_report(opened.manifest.name, opened.board, built, npu_details=opened.npu_details())
+    report = make_report(
+        opened.manifest.name,
+        opened.board,
+        built,
+        npu_details=opened.npu_details(),
+        accuracy=opened.accuracy(),
+    )
     if as_json:
         print(json.dumps({"preset": preset, "program": str(built.program), **report.to_json()}, indent=2))
         return

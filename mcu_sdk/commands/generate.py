@@ -42,12 +42,16 @@ def regenerate_command(
 
 def show(generated: Generated, as_json: bool) -> None:
     """The result on stdout."""
-    summary = generated.summary()
+    from mcu_sdk.console import log
+    from mcu_sdk.project.accuracy import accuracy_of
+    from mcu_sdk.project.render import title
+
+    summary, accuracy = generated.summary(), accuracy_of(generated.facts)
+    if accuracy is not None and accuracy.warning is not None:
+        log(accuracy.warning)
     if as_json:
         print(json.dumps(summary, indent=2))
         return
-    from mcu_sdk.project.render import title
-
     print(f"{generated.project}: {title(generated.name)}, {summary['kernel_calls']} kernel calls")
     for part, key, section in (
         ("weights (.pte)", "model_bytes", "weights"),
@@ -66,6 +70,8 @@ def show(generated: Generated, as_json: bool) -> None:
             )
         place = f"  in {region}: {reason}" if region else ""
         print(f"  {part:15} {summary[key]:>12,} bytes{place}")
+    for label, text in accuracy.rows() if accuracy is not None else ():
+        print(f"  {label:18} {text}")
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")
     for note in summary.get("notes", ()):

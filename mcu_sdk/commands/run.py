@@ -108,6 +108,7 @@ def run_command(
         target=target,
         npu=opened.npu_on(target),
         npu_details=opened.npu_details(),
+        accuracy=opened.accuracy(),
     )
     if as_json:
         print(json.dumps(report.to_json(), indent=2))

@@ -45,7 +45,8 @@ class Accuracy:
 
     def facts(self) -> dict[str, Any]:
         """Plain data of three digits; what was not measured is left out."""
-        return {name: float(f"{value:.3g}") for name, value in vars(self).items() if value is not None}
+        numbers = {name: float(f"{value:.3g}") for name, value in vars(self).items() if value is not None}
+        return {**numbers, "poor": self.poor}
 
 
 def measure(found: torch.Tensor, reference: torch.Tensor, *, logits: bool) -> Accuracy:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.errors import BoardError, UsageError
+from mcu_sdk.project.accuracy import Accuracy, read_accuracy
 from mcu_sdk.project.manifest import Manifest, read_manifest
 from mcu_sdk.project.npu_details import NpuDetails, read_details
 from mcu_sdk.targets.protocol import Request
@@ -37,6 +38,10 @@ class Project:
     def npu_details(self) -> NpuDetails | None:
         """What `generate` knew of the NPU's part."""
         return read_details(self.folder / "model") if self.accelerator is not None else None
+
+    def accuracy(self) -> Accuracy | None:
+        """What quantization cost when the project was generated."""
+        return read_accuracy(self.folder / "model")
 
     def npu_on(self, target: str) -> str | None:
         """What stands for the NPU on `target` (a simulator, a port, or this computer), for a report; None without one."""

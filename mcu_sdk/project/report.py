@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.board.board import Board
+from mcu_sdk.project.accuracy import Accuracy
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.map import LibraryPart
 from mcu_sdk.project.npu_details import NpuDetails
@@ -54,6 +55,7 @@ class Report:
     target: str | None = None
     npu: str | None = None
     npu_details: NpuDetails | None = None
+    accuracy: Accuracy | None = None
     run: Transcript | None = None
     agreement: str | None = None
 
@@ -86,6 +88,8 @@ class Report:
             rows.append(
                 ("stack (at most)", f"{deepest:,} bytes" if deepest is not None else f"unknown: {why}")
             )
+        if self.accuracy is not None:
+            rows += self.accuracy.rows()
         return rows + self._run_rows()
 
     def _run_rows(self) -> list[tuple[str, str]]:
@@ -123,6 +127,7 @@ class Report:
             "target": self.target,
             "npu": self.npu,
             "npu_details": self.npu_details.to_json() if self.npu_details is not None else None,
+            "accuracy": asdict(self.accuracy) if self.accuracy is not None else None,
             "flash_bytes": self.flash,
             "weights_bytes": self.weights,
             "code_bytes": self.code,
@@ -214,16 +219,25 @@ def make_report(
     target: str | None = None,
     npu: str | None = None,
     npu_details: NpuDetails | None = None,
+    accuracy: Accuracy | None = None,
     agreement: str | None = None,
 ) -> Report:
     """Put together what a build and a run said. A host build has no sizes: its memory is the system's business.
 
-    `npu`: what stands for the NPU, if the model has one; `npu_details`: what is known of its part.
+    `npu`: what stands for the NPU, if the model has one; `npu_details`: what is known of its part. `accuracy`: what
+    quantization cost.
     """
     sizes = built.sizes if built is not None else None
     if sizes is None:
         return Report(
-            name, board.name, target=target, npu=npu, npu_details=npu_details, run=run, agreement=agreement
+            name,
+            board.name,
+            target=target,
+            npu=npu,
+            npu_details=npu_details,
+            accuracy=accuracy,
+            run=run,
+            agreement=agreement,
         )
     used = sizes.by_region(board)
     return Report(
@@ -244,6 +258,7 @@ def make_report(
         target=target,
         npu=npu,
         npu_details=npu_details,
+        accuracy=accuracy,
         run=run,
         agreement=agreement,
     )

@@ -6,7 +6,7 @@ the same .pte, which tells a wrong plan or kernel from a right one that is only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,11 @@ Where PyTorch's own operators run, their sums have another order, so a value bef
 other side of a rounding border: one of the 127 steps that an int8 row has on either side of zero. The bound is two
 such steps. Between `mcu::` operators and their kernels the difference is 0.
 """
+
+TIMES, SLACK = 2, 0.05
+"""What is allowed of a .pte against its checkpoint: TIMES the error stated at generation, and SLACK."""
+
+Reference = Callable[[Sequence[int]], "NDArray[Any] | None"]
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,11 @@ def verify(
     port: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     with_python: bool = True,
+    checkpoint: Reference | None = None,
 ) -> Verdict:
     """Build the project for device and host, run the request on both, and compare; then compare with PyTorch.
+
+    `checkpoint(tokens)`: the checkpoint's float logits of each step, or None where it is not at hand.
 
     Raises what building and running raise; differences are not raised but told by the verdict.
     """
@@ -112,7 +120,7 @@ def verify(
         library = built.library or reference.library
         assert library is not None, "a native build makes libmodel.so"
         with step("Running the .pte in PyTorch"):
-            checks += compare_with_python(project, request, on_host, library)
+            checks += compare_with_python(project, request, on_host, library, checkpoint)
     return Verdict(tuple(checks), on_device, on_host, built)
 
 
@@ -188,7 +196,11 @@ def first_difference(request: Request, on_host: Transcript, run_device: Run, run
 
 
 def compare_with_python(
-    project: Project, request: Request, on_host: Transcript, library: Path
+    project: Project,
+    request: Request,
+    on_host: Transcript,
+    library: Path,
+    reference: Reference | None = None,
 ) -> list[Check]:
     """Run model.pte in PyTorch, and the host's library, over the same steps; compare each step's outputs.
 
@@ -217,7 +229,30 @@ def compare_with_python(
     checks.append(compare_outputs(ours, theirs, per_step))
     if request.steps is None:
         checks.append(compare_choices(ours, theirs, first=len(on_host.prompt_ids) - 1))
+        right = reference(fed_tokens(on_host)) if reference is not None else None
+        accuracy = project.accuracy()
+        if right is not None and accuracy is not None:
+            checks.append(compare_with_checkpoint(theirs, right, accuracy.relative_rms_error))
     return checks
+
+
+def compare_with_checkpoint(theirs: Values, reference: NDArray[Any], stated: float) -> Check:
+    """The .pte's logits in PyTorch against the checkpoint's, float32[steps, V]: relative RMS error, and greedy choices.
+
+    `stated`: the error that `generate` measured on its calibration data. TIMES it, and SLACK, are allowed: another
+    text is another sample, and a few steps are a small one. A graph that is wrong is off by 0.3 and more.
+    """
+    import numpy as np
+
+    ours, right = np.stack(theirs).astype(np.float64), reference.astype(np.float64)
+    error = float(np.sqrt(((ours - right) ** 2).mean() / max((right**2).mean(), 1e-60)))
+    alike = float((ours.argmax(-1) == right.argmax(-1)).mean())
+    allowed = TIMES * stated + SLACK
+    found = (
+        f"{error:.3g} of the logits (RMS; {stated:.3g} at generation, {allowed:.3g} allowed), "
+        f"{100 * alike:.4g} % of choices alike"
+    )
+    return Check("PyTorch = the checkpoint, within", error <= allowed, found)
 
 
 def _tosa_delegates(folder: Path, count: int) -> list[TosaDelegate]:

@@ -25,7 +25,7 @@ def test_the_numbers_are_those_of_their_definitions() -> None:
     assert result.mean_kl_divergence == pytest.approx(float((0.75 - 0.125) * log6 / 2), rel=1e-6)
     wanted = (2 * log6.square() / reference.square().sum()).sqrt()
     assert result.relative_rms_error == pytest.approx(float(wanted), rel=1e-6)
-    assert measure(found, reference, logits=False).facts().keys() == {"relative_rms_error"}
+    assert measure(found, reference, logits=False).facts().keys() == {"relative_rms_error", "poor"}
 
 
 @pytest.mark.parametrize(
