@@ -13,6 +13,7 @@ from typing import Any
 
 from mcu_sdk.errors import McuSdkError, PteError, as_ours
 from mcu_sdk.planning import registry
+from mcu_sdk.planning.buffers import Buffer, NamedCall, name_buffers, parameters_of
 from mcu_sdk.planning.delegate_io import place_in_scratch
 from mcu_sdk.planning.instruction import (
     Argument,
@@ -55,6 +56,7 @@ class PlannedCall:
     call: KernelCall
     instruction: Instruction
     comment: str
+    named: NamedCall
 
     @property
     def name(self) -> str:
@@ -85,6 +87,7 @@ class Plan:
     live_bytes: tuple[int, ...]
     model_bytes: int
     model_hash: str
+    lasting: tuple[Buffer, ...] = ()
 
     @property
     def peak_live_bytes(self) -> int:
@@ -96,8 +99,9 @@ class Plan:
 
         Keys: model_hash, model_bytes, arena_bytes, kv_cache_bytes, scratch_offset, scratch_bytes, headers,
         sources, tables (name, c_type, values: list of literals), inputs and outputs (pointer, space, offset,
-        type ("f32"), c_type, shape, elements, bytes), calls (function, arguments: list of C++ texts, name,
-        comment, index, operator).
+        type ("f32"), c_type, shape, elements, bytes), buffers (declaration, shape: what has a name from the beginning),
+        calls (function, arguments: list of C++ texts, named: the same with the tensors' and the parameters' names,
+        buffers: what it gives a name, name, comment, index, operator).
         """
         names = {_table_key(table): name for name, table in self.tables.items()}
         return {
@@ -115,10 +119,13 @@ class Plan:
             ],
             "inputs": [_tensor_to_template(tensor) for tensor in self.inputs],
             "outputs": [_tensor_to_template(tensor) for tensor in self.outputs],
+            "buffers": _used(self.lasting, self.calls),
             "calls": [
                 {
                     "function": planned.call.function,
                     "arguments": [render_argument(argument, names) for argument in planned.call.arguments],
+                    "named": _named_arguments(planned, names),
+                    "buffers": [_declaration(buffer) for buffer in planned.named.writes],
                     "name": planned.name,
                     "comment": planned.comment,
                     "index": planned.instruction.index,
@@ -147,7 +154,7 @@ def compile_plan(pte: Pte) -> Plan:
             f"The model needs {max(sizes.values())} bytes in one memory; offsets end at {LARGEST}.",
             hint="Use a smaller model or a shorter cache.",
         )
-    planned: list[PlannedCall] = []
+    placed: list[tuple[KernelCall, Instruction]] = []
     tables: dict[tuple[str, tuple[str, ...]], ConstantArray] = {}
     for instruction, calls in emitted:
         for call in calls:
@@ -156,11 +163,14 @@ def compile_plan(pte: Pte) -> Plan:
                 _check(argument, instruction, sizes)
                 if isinstance(argument, ConstantArray):
                     tables.setdefault(_table_key(argument), argument)
-            shapes = _signature(instruction, pte.writes[instruction.index])
-            comment = printable(f"{shapes}; {call.comment}" if call.comment else shapes)
-            planned.append(PlannedCall(call, instruction, comment))
+            placed.append((call, instruction))
     for tensor in pte.inputs + pte.outputs:
         _check_tensor(tensor, "An input or output of the model", sizes)
+    lasting, named = name_buffers(placed, pte.writes, pte.inputs)
+    planned = [
+        PlannedCall(call, instruction, _comment(call, instruction, pte.writes[instruction.index]), names)
+        for (call, instruction), names in zip(placed, named, strict=True)
+    ]
     return Plan(
         calls=tuple(planned),
         arena_bytes=arena_bytes,
@@ -176,6 +186,7 @@ def compile_plan(pte: Pte) -> Plan:
         live_bytes=live_bytes(pte),
         model_bytes=pte.size,
         model_hash=pte.hash,
+        lasting=lasting,
     )
 
 
@@ -347,6 +358,37 @@ def _tensor_to_template(tensor: Tensor) -> dict[str, Any]:
         "elements": tensor.elements,
         "bytes": tensor.nbytes,
     }
+
+
+def _declaration(buffer: Buffer) -> dict[str, str]:
+    """`float* const layer0_q_proj = arena<float>(512)`, and what it holds."""
+    c_type = buffer.tensor.dtype.c_type
+    text = f"{c_type}* const {buffer.name} = {render_argument(buffer.tensor)}"
+    return {"declaration": text, "shape": buffer.shape}
+
+
+def _used(buffers: Iterable[Buffer], calls: Iterable[PlannedCall]) -> list[dict[str, str]]:
+    """The declarations of those that a call names: the compiler complains about others."""
+    named = {name.split(" ")[0] for planned in calls for name in planned.named.names if name}
+    return [_declaration(buffer) for buffer in buffers if buffer.name in named]
+
+
+def _named_arguments(planned: PlannedCall, tables: Mapping[tuple[str, tuple[str, ...]], str]) -> list[str]:
+    """The arguments with the names of their tensors, and the parameters' in comments where the header has them."""
+    call = planned.call
+    texts = [
+        name or render_argument(argument, tables)
+        for argument, name in zip(call.arguments, planned.named.names, strict=True)
+    ]
+    parameters = parameters_of(call)
+    if not parameters:
+        return texts
+    return [f"/*{parameter}=*/{text}" for parameter, text in zip(parameters, texts, strict=True)]
+
+
+def _comment(call: KernelCall, instruction: Instruction, written: Iterable[Tensor]) -> str:
+    shapes = _signature(instruction, written)
+    return printable(f"{shapes}; {call.comment}" if call.comment else shapes)
 
 
 def _signature(instruction: Instruction, written: Iterable[Tensor]) -> str:

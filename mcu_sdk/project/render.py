@@ -268,10 +268,11 @@ def format_address(tensor: Mapping[str, Any], memories: Sequence[Mapping[str, An
 
 
 def format_call(call: Mapping[str, Any], indent: int = 4, width: int = 110) -> str:
-    """`function(a, b);`, wrapped under the opening parenthesis."""
+    """`function(a, b);`, wrapped under the opening parenthesis, with the names of tensors and parameters if it has any."""
+    arguments = call.get("named", call["arguments"])
     head = f"{call['function']}("
     pad = " " * (indent + len(head))
-    lines = wrap(call["arguments"], width - len(pad)) if call["arguments"] else [""]
+    lines = wrap(arguments, width - len(pad)) if arguments else [""]
     return head + f"\n{pad}".join(lines).rstrip(",") + ");"
 
 
