@@ -129,6 +129,18 @@ class ConstantArray:
 
 
 @dataclass(frozen=True)
+class Parameters:
+    """A struct of int32_t that a kernel takes by its address; printed as `constexpr` above the calls, field by field."""
+
+    c_type: str  # "McuWindow", ...
+    fields: tuple[tuple[str, int], ...]
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        return tuple(value for _, value in self.fields)
+
+
+@dataclass(frozen=True)
 class Scratch:
     """Working memory for one call, `size` bytes, 16-aligned; the plan places it behind the arena's tensors."""
 
@@ -144,8 +156,8 @@ class Pointer:
     c_type: str = ""
 
 
-Argument = Union[Tensor, Pointer, ConstantArray, Scratch, int, float, bool, None]
-"""Printed as: a typed pointer, the same, a table's name, a `void*` to scratch, a literal (floats exactly, as
+Argument = Union[Tensor, Pointer, ConstantArray, Parameters, Scratch, int, float, bool, None]
+"""Printed as: a typed pointer, the same, a table's name, a struct's address, a `void*` to scratch, a literal (floats exactly, as
 hexadecimal float literals), `nullptr`."""
 
 

@@ -21,6 +21,7 @@ from mcu_sdk.planning.instruction import (
     DType,
     Instruction,
     KernelCall,
+    Parameters,
     Pointer,
     Scratch,
     Space,
@@ -83,7 +84,7 @@ class Plan:
     metadata: dict[str, Metadata]
     headers: tuple[str, ...]
     sources: tuple[str, ...]
-    tables: dict[str, ConstantArray]
+    tables: dict[str, ConstantArray | Parameters]
     live_bytes: tuple[int, ...]
     model_bytes: int
     model_hash: str
@@ -98,7 +99,7 @@ class Plan:
         """The plan as strings, numbers and lists for the template.
 
         Keys: model_hash, model_bytes, arena_bytes, kv_cache_bytes, scratch_offset, scratch_bytes, headers,
-        sources, tables (name, c_type, values: list of literals), inputs and outputs (pointer, space, offset,
+        sources, tables (name, c_type, values: list of literals, fields: their names if it is a struct), inputs and outputs (pointer, space, offset,
         type ("f32"), c_type, shape, elements, bytes), buffers (declaration, shape: what has a name from the beginning),
         calls (function, arguments: list of C++ texts, named: the same with the tensors' and the parameters' names,
         buffers: what it gives a name, name, comment, index, operator).
@@ -114,7 +115,7 @@ class Plan:
             "headers": list(self.headers),
             "sources": list(self.sources),
             "tables": [
-                {"name": name, "c_type": table.c_type, "values": list(_table_key(table)[1])}
+                {"name": name, "c_type": table.c_type, "values": list(_table_key(table)[1]), **_fields(table)}
                 for name, table in self.tables.items()
             ],
             "inputs": [_tensor_to_template(tensor) for tensor in self.inputs],
@@ -155,13 +156,13 @@ def compile_plan(pte: Pte) -> Plan:
             hint="Use a smaller model or a shorter cache.",
         )
     placed: list[tuple[KernelCall, Instruction]] = []
-    tables: dict[tuple[str, tuple[str, ...]], ConstantArray] = {}
+    tables: dict[tuple[str, tuple[str, ...]], ConstantArray | Parameters] = {}
     for instruction, calls in emitted:
         for call in calls:
             call = _place_scratch(call, scratch_offset)
             for argument in call.arguments:
                 _check(argument, instruction, sizes)
-                if isinstance(argument, ConstantArray):
+                if isinstance(argument, (ConstantArray, Parameters)):
                     tables.setdefault(_table_key(argument), argument)
             placed.append((call, instruction))
     for tensor in pte.inputs + pte.outputs:
@@ -182,7 +183,7 @@ def compile_plan(pte: Pte) -> Plan:
         metadata=pte.metadata,
         headers=tuple(sorted({p.call.header for p in planned})),
         sources=tuple(sorted({source for p in planned for source in p.call.sources})),
-        tables={f"kTable{number}": table for number, table in enumerate(tables.values())},
+        tables={_table_name(table, number): table for number, table in enumerate(tables.values())},
         live_bytes=live_bytes(pte),
         model_bytes=pte.size,
         model_hash=pte.hash,
@@ -244,7 +245,7 @@ def _check(argument: Argument, instruction: Instruction, sizes: Mapping[Space, i
             )
     else:
         try:
-            if isinstance(argument, ConstantArray):
+            if isinstance(argument, (ConstantArray, Parameters)):
                 _table_key(argument)
             else:
                 render_argument(argument)
@@ -283,11 +284,11 @@ def render_argument(
         return (
             f"{_ACCESSORS[argument.tensor.space]}<{c_type}>({argument.tensor.offset + argument.byte_offset})"
         )
-    if isinstance(argument, ConstantArray):
+    if isinstance(argument, (ConstantArray, Parameters)):
         key = _table_key(argument)
         if tables is None or key not in tables:
             raise ValueError("a table without a name")
-        return tables[key]
+        return f"&{tables[key]}" if isinstance(argument, Parameters) else tables[key]
     if isinstance(argument, Scratch):
         raise ValueError("scratch has no place before the plan is compiled")
     if argument is None:
@@ -330,8 +331,19 @@ def render_float(value: float, c_type: str = "float") -> str:
     return f"{mantissa}p{exponent}{suffix}"
 
 
-def _table_key(table: ConstantArray) -> tuple[str, tuple[str, ...]]:
+def _fields(table: ConstantArray | Parameters) -> dict[str, list[str]]:
+    return {"fields": [name for name, _ in table.fields]} if isinstance(table, Parameters) else {}
+
+
+def _table_name(table: ConstantArray | Parameters, number: int) -> str:
+    """kTable0, and kWindow1 for a McuWindow."""
+    return f"k{table.c_type.removeprefix('Mcu') if isinstance(table, Parameters) else 'Table'}{number}"
+
+
+def _table_key(table: ConstantArray | Parameters) -> tuple[str, tuple[str, ...]]:
     """Type and literals: equal keys are equal bytes (values alone are not: 0.0 equals -0.0)."""
+    if isinstance(table, Parameters):
+        return table.c_type, _table_key(ConstantArray("int32_t", table.values))[1]
     if table.c_type in ("float", "double"):
         return table.c_type, tuple(render_float(float(value), table.c_type) for value in table.values)
     if table.c_type == "bool":

@@ -235,6 +235,7 @@ def _environment() -> Environment:
         "type_name": lambda text: f"k{text.capitalize()}",
         "address": format_address,
         "rows": wrap,
+        "entries": format_entries,
         "call": format_call,
     }
     return environment
@@ -265,6 +266,14 @@ def format_address(tensor: Mapping[str, Any], memories: Sequence[Mapping[str, An
         return f"const_cast<uint8_t*>(mcu_model_pte) + {tensor['offset']}"
     empty = any(memory["name"] == tensor["space"] and not memory["bytes"] for memory in memories)
     return "nullptr" if empty else f"{tensor['space']}_memory + {tensor['offset']}"
+
+
+def format_entries(table: Mapping[str, Any]) -> list[str]:
+    """The values of a table; with the fields' names before them if it is a struct."""
+    fields = table.get("fields", [])
+    if not fields:
+        return list(table["values"])
+    return [f"/*{name}=*/{value}" for name, value in zip(fields, table["values"], strict=True)]
 
 
 def format_call(call: Mapping[str, Any], indent: int = 4, width: int = 110) -> str:

@@ -16,6 +16,7 @@ from mcu_sdk.planning.instruction import (
     DType,
     Instruction,
     KernelCall,
+    Parameters,
     Pointer,
     Scratch,
     Space,
@@ -130,9 +131,9 @@ class Machine:
         if isinstance(argument, Pointer):
             start = self._memories[argument.tensor.space, argument.tensor.offset].address
             return ctypes.c_void_p(start + argument.byte_offset)
-        if isinstance(argument, ConstantArray):
+        if isinstance(argument, (ConstantArray, Parameters)):
             kinds = {dtype.c_type: NUMPY[dtype] for dtype in DType if dtype is not DType.F16}
-            keep.append(np.array(argument.values, kinds[argument.c_type]))
+            keep.append(np.array(argument.values, kinds.get(argument.c_type, np.int32)))
             return ctypes.c_void_p(keep[-1].ctypes.data)
         if isinstance(argument, Scratch):
             keep.append(Memory(-(-argument.size // 16) * 16))

@@ -13,6 +13,7 @@ from mcu_sdk.planning.instruction import (
     Argument,
     ConstantArray,
     KernelCall,
+    Parameters,
     Pointer,
     Scratch,
     Space,
@@ -73,8 +74,8 @@ def _argument(
         block = memory.bytes_of(tensor.space)
         assert tensor.offset + tensor.nbytes <= block.size and offset <= block.size
         return ctypes.c_void_p(block.ctypes.data + offset)
-    if isinstance(argument, ConstantArray):
-        kept.append(np.array(argument.values, _TABLES[argument.c_type]))
+    if isinstance(argument, (ConstantArray, Parameters)):
+        kept.append(np.array(argument.values, _TABLES.get(argument.c_type, np.int32)))
         return ctypes.c_void_p(kept[-1].ctypes.data)
     if isinstance(argument, Scratch):
         block = aligned(argument.size + 128)

@@ -23,6 +23,7 @@ from mcu_sdk.planning.instruction import (
     DType,
     Instruction,
     KernelCall,
+    Parameters,
     Pointer,
     Scratch,
     Space,
@@ -32,6 +33,7 @@ from mcu_sdk.planning.liveness import live_bytes
 from mcu_sdk.planning.plan import compile_plan, printable, render_argument, render_float, render_integer
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.compile_flags import cxx_flags
+from mcu_sdk.project.render import format_entries
 
 
 def f32(offset: int, *shape: int, space: Space = Space.ARENA) -> Tensor:
@@ -104,6 +106,21 @@ def test_no_scratch_no_growth(emitters: dict[str, registry.Emitter]) -> None:
     assert compile_plan(a_pte(("t::x", (A,), (A,)), arena=250)).arena_bytes == 250
 
 
+def test_structs_are_named_by_their_type_and_taken_by_address(emitters: dict[str, registry.Emitter]) -> None:
+    sizes = Parameters("McuSizes", (("rows", 2), ("low", -128)))
+    emitters["t::x"] = emitting(sizes, ConstantArray("int32_t", (2, -128)))
+    template = compile_plan(a_pte(("t::x", (A,), (A,)), ("t::x", (A,), (A,)))).to_template()
+    assert [call["arguments"] for call in template["calls"]] == [["&kSizes0", "kTable1"]] * 2
+    struct, table = template["tables"]
+    assert struct == {
+        "name": "kSizes0",
+        "c_type": "McuSizes",
+        "values": ["2", "-128"],
+        "fields": ["rows", "low"],
+    }
+    assert format_entries(struct) == ["/*rows=*/2", "/*low=*/-128"] and format_entries(table) == ["2", "-128"]
+
+
 def test_equal_tables_are_shared(emitters: dict[str, registry.Emitter]) -> None:
     emitters["t::x"] = emitting(ConstantArray("int32_t", (1, -(2**31))), ConstantArray("float", (0.0,)))
     emitters["t::y"] = emitting(ConstantArray("float", (-0.0,)), ConstantArray("int32_t", (1, -(2**31))))
@@ -134,6 +151,7 @@ OUT_OF_RANGE: dict[str, Argument] = {
     "integer beyond 64 bits": 2**63,
     "float beyond 32 bits": 1e39,
     "table beyond its type": ConstantArray("int8_t", (128,)),
+    "field beyond 32 bits": Parameters("McuSizes", (("rows", 2**31),)),
     "table of fractions": ConstantArray("int32_t", (0.5,)),
     "table of no known type": ConstantArray("char*", (1,)),
 }

@@ -6,4 +6,7 @@
 
 #include <stdint.h>
 
-extern "C" void mcu_avg_pool2d_s8(const int8_t* x, int8_t* out, const int32_t* window, int32_t zero_point, float scale);
+#include "kernels/conv/window.h"
+
+extern "C" void mcu_avg_pool2d_s8(const int8_t* x, int8_t* out, const McuWindow* window, int32_t zero_point,
+                                  float scale);

@@ -8,7 +8,15 @@
 
 #include <stdint.h>
 
+#include "kernels/conv/window.h"
+
+struct McuConvolution {
+    int32_t group_inputs, group_outputs;  // channels that belong together
+    int32_t weight_step, tap_step;        // from one output channel's weights to the next, and from one tap's
+    int32_t offset;                       // added to x
+    int32_t zero_point, low, high;        // of out
+};
+
 extern "C" void mcu_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
-                              const int32_t* shift, int8_t* out, const int32_t* window, int32_t group_inputs,
-                              int32_t group_outputs, int32_t weight_step, int32_t tap_step, int32_t offset,
-                              int32_t zero_point, int32_t low, int32_t high);
+                              const int32_t* shift, int8_t* out, const McuWindow* window,
+                              const McuConvolution* convolution);

@@ -4,4 +4,6 @@
 
 #include <stdint.h>
 
-extern "C" void mcu_max_pool2d_s8(const int8_t* x, int8_t* out, const int32_t* window, int32_t low, int32_t high);
+#include "kernels/conv/window.h"
+
+extern "C" void mcu_max_pool2d_s8(const int8_t* x, int8_t* out, const McuWindow* window, int32_t low, int32_t high);

@@ -1,6 +1,5 @@
 #include "kernels/conv/transpose_conv2d_s8.h"
 
-#include "kernels/conv/window.h"
 #include "kernels/math/math.h"
 #include "kernels/quantize/clamp_to_s8.h"
 #include "kernels/quantize/requantize.h"
@@ -18,9 +17,10 @@ int32_t source_of(int32_t to, int32_t padding, int32_t tap_offset, int32_t strid
 }  // namespace
 
 void mcu_transpose_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
-                             const int32_t* shift, int8_t* out, const int32_t* window, int32_t offset,
-                             int32_t zero_point, int32_t low, int32_t high) {
-    const McuWindow w = mcu_window(window);
+                             const int32_t* shift, int8_t* out, const McuWindow* window,
+                             const McuTransposeConvolution* convolution) {
+    const McuTransposeConvolution p = *convolution;
+    const McuWindow w = *window;
     const int32_t channel_weights = w.rows * w.columns * w.channels;
     mcu_over_output(w, [&](int32_t image, int32_t y, int32_t column, int32_t pixel) {
         const int8_t* taps = weight;  // [rows][columns][channels] of channel c
@@ -34,11 +34,11 @@ void mcu_transpose_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_
                     if (from_x < 0) continue;
                     const int8_t* a = x + ((image * w.height + from_y) * w.width + from_x) * w.channels;
                     const int8_t* b = taps + (i * w.columns + j) * w.channels;
-                    for (int32_t k = 0; k < w.channels; ++k) sum += (a[k] + offset) * b[k];
+                    for (int32_t k = 0; k < w.channels; ++k) sum += (a[k] + p.offset) * b[k];
                 }
             }
             if (bias != nullptr) sum = mcu_add_wrapping(sum, bias[c]);
-            out[pixel + c] = mcu_clamp_to_s8(mcu_requantize(sum, multiplier[c], shift[c]), zero_point, low, high);
+            out[pixel + c] = mcu_clamp_to_s8(mcu_requantize(sum, multiplier[c], shift[c]), p.zero_point, p.low, p.high);
         }
     });
 }

@@ -12,7 +12,13 @@
 
 #include <stdint.h>
 
+#include "kernels/conv/window.h"
+
+struct McuTransposeConvolution {
+    int32_t offset;                 // added to x
+    int32_t zero_point, low, high;  // of out
+};
+
 extern "C" void mcu_transpose_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_t* bias,
                                         const int32_t* multiplier, const int32_t* shift, int8_t* out,
-                                        const int32_t* window, int32_t offset, int32_t zero_point, int32_t low,
-                                        int32_t high);
+                                        const McuWindow* window, const McuTransposeConvolution* convolution);

@@ -2,21 +2,13 @@
 #pragma once
 
 #include <stdint.h>
-#include <string.h>
 
-// As mcu_sdk/planning/emitters/cortex_m_images.py writes it: a table of as many int32_t.
 struct McuWindow {
     int32_t batch, height, width, channels;       // of the input [batch][height][width][channels]
     int32_t out_height, out_width, out_channels;  // of the output, likewise
     int32_t rows, columns;                        // of the window
     int32_t stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
 };
-
-static inline McuWindow mcu_window(const int32_t* table) {
-    McuWindow window;
-    memcpy(&window, table, sizeof window);
-    return window;
-}
 
 // Calls visit(input pixel, tap) for each of the window's taps that lie on the image; pixel is the index of its first
 // channel, tap counts the window's rows and columns.

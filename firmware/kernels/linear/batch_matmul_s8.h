@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
-extern "C" void mcu_batch_matmul_s8(const int8_t* a, const int8_t* b, int8_t* out, int32_t batch, int32_t m, int32_t k,
-                                    int32_t n, int32_t a_offset, int32_t b_offset, int32_t zero_point,
-                                    int32_t multiplier, int32_t shift);
+struct McuBatchMatmul {
+    int32_t batch, m, k, n;
+    int32_t a_offset, b_offset;
+    int32_t zero_point, multiplier, shift;  // of out
+};
+
+extern "C" void mcu_batch_matmul_s8(const int8_t* a, const int8_t* b, int8_t* out, const McuBatchMatmul* matmul);

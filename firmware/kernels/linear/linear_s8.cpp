@@ -40,8 +40,8 @@ void mcu_linear_s8_requantize(const int8_t* x, const int8_t* weight, const int32
 }
 
 void mcu_linear_s8_per_tensor(const int8_t* x, const int8_t* weight, const int32_t* bias, int8_t* out, int32_t rows,
-                              int32_t k, int32_t n, int32_t multiplier, int32_t shift, int32_t zero_point, int32_t low,
-                              int32_t high) {
+                              int32_t k, int32_t n, const McuRequantization* requantization) {
+    const McuRequantization p = *requantization;
     linear(x, weight, out, rows, k, n,
-           [=](int32_t) { return McuPerTensorEpilogue{bias, multiplier, shift, zero_point, low, high}; });
+           [=](int32_t) { return McuPerTensorEpilogue{bias, p.multiplier, p.shift, p.zero_point, p.low, p.high}; });
 }

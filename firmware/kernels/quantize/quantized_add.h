@@ -7,7 +7,12 @@
 
 #include <stdint.h>
 
+struct McuQuantizedAdd {
+    int32_t a_zero_point, a_multiplier, a_shift;
+    int32_t b_zero_point, b_multiplier, b_shift;
+    int32_t out_zero_point, out_multiplier, out_shift;
+    int32_t low, high;
+};
+
 extern "C" void mcu_quantized_add(const int8_t* a, const int8_t* b, int8_t* out, const int32_t* shape, int32_t axes,
-                                  int32_t a_zero_point, int32_t a_multiplier, int32_t a_shift, int32_t b_zero_point,
-                                  int32_t b_multiplier, int32_t b_shift, int32_t out_zero_point, int32_t out_multiplier,
-                                  int32_t out_shift, int32_t low, int32_t high);
+                                  const McuQuantizedAdd* scales);

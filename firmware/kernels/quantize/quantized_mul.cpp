@@ -5,10 +5,10 @@
 #include "kernels/quantize/requantize.h"
 
 void mcu_quantized_mul(const int8_t* a, const int8_t* b, int8_t* out, const int32_t* shape, int32_t axes,
-                       int32_t a_zero_point, int32_t b_zero_point, int32_t out_zero_point, int32_t multiplier,
-                       int32_t shift) {
-    mcu_broadcast(a, b, out, shape, axes, [=](int8_t x, int8_t y) {
-        const int32_t product = (x - a_zero_point) * (y - b_zero_point);
-        return mcu_clamp_to_s8(mcu_requantize(product, multiplier, shift), out_zero_point, -128, 127);
+                       const McuQuantizedMul* scales) {
+    const McuQuantizedMul p = *scales;
+    mcu_broadcast(a, b, out, shape, axes, [&](int8_t x, int8_t y) {
+        const int32_t product = (x - p.a_zero_point) * (y - p.b_zero_point);
+        return mcu_clamp_to_s8(mcu_requantize(product, p.multiplier, p.shift), p.out_zero_point, -128, 127);
     });
 }

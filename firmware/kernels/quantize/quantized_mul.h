@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+struct McuQuantizedMul {
+    int32_t a_zero_point, b_zero_point, out_zero_point;
+    int32_t multiplier, shift;
+};
+
 extern "C" void mcu_quantized_mul(const int8_t* a, const int8_t* b, int8_t* out, const int32_t* shape, int32_t axes,
-                                  int32_t a_zero_point, int32_t b_zero_point, int32_t out_zero_point,
-                                  int32_t multiplier, int32_t shift);
+                                  const McuQuantizedMul* scales);

@@ -26,7 +26,15 @@ from mcu_sdk.planning.emitters.checks import (
 from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, elementwise, stored
 from mcu_sdk.planning.emitters.quantized_decomposed import int8, int8_range
 from mcu_sdk.planning.emitters.strided import axis_of
-from mcu_sdk.planning.instruction import ConstantArray, DType, Instruction, KernelCall, Scratch, Tensor
+from mcu_sdk.planning.instruction import (
+    ConstantArray,
+    DType,
+    Instruction,
+    KernelCall,
+    Parameters,
+    Scratch,
+    Tensor,
+)
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32 = DType.S8, DType.S32
@@ -60,13 +68,14 @@ def quantized_add(instruction: Instruction) -> Sequence[KernelCall]:
     """(a, zero point, multiplier, shift, b, the same, zero point, multiplier, shift of out, low, high, out)."""
     count_is(instruction, 14)
     out = out_tensor(instruction, 13, S8)
-    numbers: list[int] = []
-    for index in (1, 5, 8):
-        numbers += [int8(instruction, index), *_requantization_at(instruction, index + 1)]
+    fields: list[tuple[str, int]] = []
+    for name, index in (("a", 1), ("b", 5), ("out", 8)):
+        multiplier, shift = _requantization_at(instruction, index + 1)
+        fields += [(f"{name}_zero_point", int8(instruction, index))]
+        fields += [(f"{name}_multiplier", multiplier), (f"{name}_shift", shift)]
     low, high = int8_range(instruction, 11, 12)
-    return broadcast_call(
-        instruction, "quantized_add", out, _operands(instruction, 0, 4), *numbers, low, high
-    )
+    scales = Parameters("McuQuantizedAdd", (*fields, ("low", low), ("high", high)))
+    return broadcast_call(instruction, "quantized_add", out, _operands(instruction, 0, 4), scales)
 
 
 @emits("cortex_m::quantized_mul")
@@ -75,9 +84,11 @@ def quantized_mul(instruction: Instruction) -> Sequence[KernelCall]:
     """(a, zero point, b, zero point, zero point, multiplier, shift of out, out)."""
     count_is(instruction, 8)
     out = out_tensor(instruction, 7, S8)
-    points = [int8(instruction, index) for index in (1, 3, 4)]
-    factors = _requantization_at(instruction, 5)
-    return broadcast_call(instruction, "quantized_mul", out, _operands(instruction, 0, 2), *points, *factors)
+    points = zip(("a", "b", "out"), (int8(instruction, index) for index in (1, 3, 4)), strict=True)
+    multiplier, shift = _requantization_at(instruction, 5)
+    fields = ((f"{name}_zero_point", point) for name, point in points)
+    scales = Parameters("McuQuantizedMul", (*fields, ("multiplier", multiplier), ("shift", shift)))
+    return broadcast_call(instruction, "quantized_mul", out, _operands(instruction, 0, 2), scales)
 
 
 @emits("cortex_m::quantized_activation")
@@ -125,8 +136,9 @@ def quantized_linear(instruction: Instruction) -> Sequence[KernelCall]:
     apart(instruction, out, x, weight, bias, kernel_sum)
     if out.elements == 0:
         return []
-    point = int8(instruction, 6)
-    return call("linear_s8_per_tensor", x, weight, addend, out, rows, k, n, *factors, point, low, high)
+    fields = (("zero_point", int8(instruction, 6)), ("low", low), ("high", high))
+    scales = Parameters("McuRequantization", (("multiplier", factors[0]), ("shift", factors[1]), *fields))
+    return call("linear_s8_per_tensor", x, weight, addend, out, rows, k, n, scales)
 
 
 def folded_bias(instruction: Instruction, weight: Tensor, bias: Tensor | None, offset: int) -> ConstantArray:
@@ -170,7 +182,10 @@ def quantized_batch_matmul(instruction: Instruction) -> Sequence[KernelCall]:
     apart(instruction, out, a, b)
     if out.elements == 0:
         return []
-    return call("batch_matmul_s8", a, b, out, batch, m, k, n, *offsets, point, *factors)
+    sizes = (("batch", batch), ("m", m), ("k", k), ("n", n))
+    shifted = (("a_offset", offsets[0]), ("b_offset", offsets[1]), ("zero_point", point))
+    scales = (("multiplier", factors[0]), ("shift", factors[1]))
+    return call("batch_matmul_s8", a, b, out, Parameters("McuBatchMatmul", (*sizes, *shifted, *scales)))
 
 
 @emits("cortex_m::softmax")

@@ -19,7 +19,7 @@ from mcu_sdk.planning.emitters.cortex_m import folded_bias, offset_of, requantiz
 from mcu_sdk.planning.emitters.mcu_linear import check_requantization
 from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, stored
 from mcu_sdk.planning.emitters.quantized_decomposed import int8, int8_range
-from mcu_sdk.planning.instruction import ConstantArray, DType, Instruction, KernelCall, Tensor
+from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Parameters, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32 = DType.S8, DType.S32
@@ -51,6 +51,31 @@ def _pair(instruction: Instruction, index: int, least: int) -> tuple[int, int]:
     return values[0], values[-1]
 
 
+_WINDOW = [
+    "batch",
+    "height",
+    "width",
+    "channels",
+    "out_height",
+    "out_width",
+    "out_channels",
+    "rows",
+    "columns",
+    "stride_y",
+    "stride_x",
+    "pad_y",
+    "pad_x",
+    "dilation_y",
+    "dilation_x",
+]
+
+
+def window_of(x: Tensor, out: Tensor, *pairs: tuple[int, int]) -> Parameters:
+    """McuWindow of firmware/kernels/conv/window.h. pairs: (y, x) of the window's size, strides, paddings, dilations."""
+    values = (*x.shape, *out.shape[1:], *(value for pair in pairs for value in pair))
+    return Parameters("McuWindow", tuple(zip(_WINDOW, values, strict=True)))
+
+
 def _window(
     instruction: Instruction,
     x: Tensor,
@@ -59,7 +84,7 @@ def _window(
     stride: tuple[int, int],
     padding: tuple[int, int],
     dilation: tuple[int, int],
-) -> ConstantArray:
+) -> Parameters:
     """McuWindow of firmware/kernels/conv/window.h, where the output has the size that follows from the rest."""
     if min(*x.shape, *out.shape, *size) < 1 or max(size) > LARGEST_STEP or x.shape[0] != out.shape[0]:
         unsupported(instruction, "its shapes do not match")
@@ -67,7 +92,7 @@ def _window(
         reach = x.shape[1 + axis] + 2 * padding[axis] - dilation[axis] * (size[axis] - 1) - 1
         if reach < 0 or out.shape[1 + axis] != reach // stride[axis] + 1:
             unsupported(instruction, "its output's size does not follow from its input's")
-    return ConstantArray("int32_t", (*x.shape, *out.shape[1:], *size, *stride, *padding, *dilation))
+    return window_of(x, out, size, stride, padding, dilation)
 
 
 def _convolution(
@@ -102,10 +127,11 @@ def _convolution(
         sizes = (out.elements // outputs, inputs, outputs)
         return call("linear_s8_requantize", x, weight, *factors, out, *sizes, point, low, high)
     groups = outputs // (inputs // group_inputs)
-    numbers = (offset, point, low, high)
-    return call(
-        "conv2d_s8", x, weight, bias, multiplier, shift, out, window, group_inputs, groups, *steps, *numbers
-    )
+    fields = [("group_inputs", group_inputs), ("group_outputs", groups)]
+    fields += [("weight_step", steps[0]), ("tap_step", steps[1]), ("offset", offset)]
+    fields += [("zero_point", point), ("low", low), ("high", high)]
+    convolution = Parameters("McuConvolution", tuple(fields))
+    return call("conv2d_s8", x, weight, bias, multiplier, shift, out, window, convolution)
 
 
 def _weight(instruction: Instruction) -> tuple[int, ...]:

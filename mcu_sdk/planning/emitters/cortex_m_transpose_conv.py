@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from mcu_sdk.planning.emitters.checks import LIMIT, apart, call, count_is, integers, optional_tensor, tensor
 from mcu_sdk.planning.emitters.cortex_m import offset_of
-from mcu_sdk.planning.emitters.cortex_m_images import LARGEST_STEP, MOST_TAPS
+from mcu_sdk.planning.emitters.cortex_m_images import LARGEST_STEP, MOST_TAPS, window_of
 from mcu_sdk.planning.emitters.mcu_linear import check_requantization
 from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, stored
 from mcu_sdk.planning.emitters.quantized_decomposed import int8, int8_range
-from mcu_sdk.planning.instruction import ConstantArray, DType, Instruction, KernelCall, Tensor
+from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Parameters, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32 = DType.S8, DType.S32
@@ -33,8 +33,10 @@ def quantized_transpose_conv2d(instruction: Instruction) -> Sequence[KernelCall]
             unsupported(instruction, f"biases, multipliers and shifts for {out.shape[3]} channels are wanted")
     check_requantization(instruction, multiplier, shift)
     apart(instruction, out, x, weight, bias, multiplier, shift)
-    numbers = (offset_of(instruction, 7), int8(instruction, 8), *int8_range(instruction, 11, 12))
-    return call("transpose_conv2d_s8", x, weight, bias, multiplier, shift, out, window, *numbers)
+    low, high = int8_range(instruction, 11, 12)
+    fields = (("offset", offset_of(instruction, 7)), ("zero_point", int8(instruction, 8)))
+    convolution = Parameters("McuTransposeConvolution", (*fields, ("low", low), ("high", high)))
+    return call("transpose_conv2d_s8", x, weight, bias, multiplier, shift, out, window, convolution)
 
 
 def _image(instruction: Instruction, index: int) -> Tensor:
@@ -47,7 +49,7 @@ def _image(instruction: Instruction, index: int) -> Tensor:
     return stored(instruction, value, CHANNELS_LAST)
 
 
-def _window(instruction: Instruction, x: Tensor, weight: Tensor, out: Tensor) -> ConstantArray:
+def _window(instruction: Instruction, x: Tensor, weight: Tensor, out: Tensor) -> Parameters:
     """McuWindow of firmware/kernels/conv/window.h, where the output has the size that follows from the rest."""
     if len(weight.shape) != 4 or min(weight.shape) < 1 or weight.shape[3] != x.shape[3]:
         unsupported(
@@ -64,7 +66,7 @@ def _window(instruction: Instruction, x: Tensor, weight: Tensor, out: Tensor) ->
         reach = (x.shape[1 + axis] - 1) * stride[axis] + dilation[axis] * (size[axis] - 1) + 1
         if out.shape[1 + axis] != reach - 2 * padding[axis] + more[axis]:
             unsupported(instruction, "its output's size does not follow from its input's")
-    return ConstantArray("int32_t", (*x.shape, *out.shape[1:], *size, *stride, *padding, *dilation))
+    return window_of(x, out, (size[0], size[1]), stride, padding, dilation)
 
 
 def _pair(instruction: Instruction, index: int, least: int) -> tuple[int, int]:

@@ -106,9 +106,10 @@ void all(int32_t rows, int32_t k, int32_t n, int32_t misaligned) {
         (fast ? mcu_linear_s8_requantize : portable_linear_s8_requantize)(
             a, w, offset, multiplier, shift, reinterpret_cast<int8_t*>(out), rows, k, n, 3, -128, 127);
     });
+    const McuRequantization requantization = {multiplier[0], shift[0], -5, -100, 120};
     compare("linear_s8_per_tensor", rows, k, n, [&](bool fast, uint8_t* out) {
         (fast ? mcu_linear_s8_per_tensor : portable_linear_s8_per_tensor)(
-            a, w, nullptr, reinterpret_cast<int8_t*>(out), rows, k, n, multiplier[0], shift[0], -5, -100, 120);
+            a, w, nullptr, reinterpret_cast<int8_t*>(out), rows, k, n, &requantization);
     });
 }
 

@@ -62,7 +62,7 @@ def _channels(rng: np.random.Generator, rows: int, k: int, n: int) -> Any:
 def _tensor(rng: np.random.Generator, rows: int, k: int, n: int) -> Any:
     x, weight = _unaligned(int8(rng, rows, k)), _unaligned(int8(rng, n, k))
     bias, multiplier, shift = _requantization(rng, n)
-    after = [rows, k, n, int(multiplier[0]), int(shift[0]), *_limits(rng)]
+    after = [rows, k, n, np.array([multiplier[0], shift[0], *_limits(rng)], np.int32)]
     return [x, weight, bias if n % 3 else None], Guarded((rows, n), np.int8), after
 
 
@@ -71,7 +71,7 @@ def _batch(rng: np.random.Generator, rows: int, k: int, n: int) -> Any:
     offsets = rng.integers(-127, 129, 2).tolist()
     _, multiplier, shift = _requantization(rng, 1)
     factors = [int(rng.integers(-128, 128)), int(multiplier[0]), int(shift[0])]
-    return [a, b], Guarded((2, rows, n), np.int8), [2, rows, k, n, *offsets, *factors]
+    return [a, b], Guarded((2, rows, n), np.int8), [np.array([2, rows, k, n, *offsets, *factors], np.int32)]
 
 
 KERNELS: dict[str, Make] = {
