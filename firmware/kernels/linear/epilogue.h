@@ -46,7 +46,20 @@ struct McuRequantizeEpilogue {
     }
 };
 
-// The same with one multiplier and shift for all channels.
+// The same with a group's eight biases, multipliers and shifts one after the other, as packed weights have them.
+struct McuPackedRequantizeEpilogue {
+    const int32_t* constants;  // [3][8]
+    int32_t zero_point, low, high;
+
+    template <typename Lanes, typename Sum>
+    void operator()(Lanes lanes, int32_t c, Sum sum, int8_t* out) const {
+        const auto total = lanes.add(sum, lanes.load(constants + c));
+        const auto value = mcu_requantize(total, lanes.load(constants + 8 + c), lanes.load(constants + 16 + c));
+        lanes.store(out + c, value, zero_point, low, high);
+    }
+};
+
+// McuRequantizeEpilogue with one multiplier and shift for all channels.
 struct McuPerTensorEpilogue {
     const int32_t* bias;
     int32_t multiplier, shift, zero_point, low, high;

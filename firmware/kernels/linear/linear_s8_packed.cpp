@@ -45,10 +45,7 @@ void mcu_linear_s8_requantize_packed(const int8_t* x, const int8_t* weight, cons
                                      int32_t high) {
     for (int32_t row = 0; row < rows; ++row, x += k, out += n) {
         product(x, weight, out, k, n, [=](int32_t group) {
-            const int32_t* bias =
-                constants + group * 3 * MCU_PACKED_ROWS;  // [8], then the multipliers, then the shifts
-            return McuRequantizeEpilogue{bias, bias + MCU_PACKED_ROWS, bias + 2 * MCU_PACKED_ROWS, zero_point, low,
-                                         high};
+            return McuPackedRequantizeEpilogue{constants + group * 3 * MCU_PACKED_ROWS, zero_point, low, high};
         });
     }
 }
