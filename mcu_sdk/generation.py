@@ -15,27 +15,29 @@ from mcu_sdk.board.core import check_core
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.console import step
+from mcu_sdk.inputs import identify
 from mcu_sdk.model.folder import check_fetched, read_config
+from mcu_sdk.model.load import Checkpoint, find_checkpoint
 from mcu_sdk.model.special_tokens import vocabulary_of
 from mcu_sdk.model.stored import read_stored
-from mcu_sdk.model.tokenizer import check_given, check_tokenizer, device_tables
+from mcu_sdk.model.tokenizer import check_given, check_tokenizer, device_tables, tokenizer_file
 from mcu_sdk.operators.layouts import layout_for
-from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.options import CompileOptions, GenerateRequest, Kind
 from mcu_sdk.planning.delegates import check_delegates
 from mcu_sdk.planning.fit import Layout, Sizes
-from mcu_sdk.planning.language_model import describe_language_model
+from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
-from mcu_sdk.project.destination import check_output
+from mcu_sdk.project.destination import KEPT, check_kept_app, check_output
 from mcu_sdk.project.fitting import Choices, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
+from mcu_sdk.project.manifest import TOKENIZER
 from mcu_sdk.project.npu_details import describe_npu, details_files
-from mcu_sdk.project.render import KEPT, ProjectInputs, render_project, slug
-from mcu_sdk.recipes.compiled import read_compiled
+from mcu_sdk.project.render import ProjectInputs, render_project, slug
+from mcu_sdk.recipes.compiled import names_json, read_compiled
 
 if TYPE_CHECKING:
-    from mcu_sdk.model.load import Checkpoint
     from mcu_sdk.npu.artifact import DelegateArtifact
 
 
@@ -115,11 +117,20 @@ def generate(request: GenerateRequest) -> Generated:
     request.check(npu)
     if request.output is not None:
         check_output(request.output)
+        if request.pte is None and npu is None:  # only language models go this way
+            check_kept_app(request.output, language_model=True)
     if request.tokenizer is not None:
         check_given(request.tokenizer)
-    source = (
-        _from_pte(request, request.pte) if request.pte is not None else _from_checkpoint(request, board, npu)
-    )
+    checkpoint, source = None, None
+    with step("Reading the inputs"):
+        if request.pte is not None:
+            source = _from_pte(request)
+        else:
+            checkpoint = find_checkpoint(request.model, use_cache=request.use_cache)
+        sources = identify(request, board, checkpoint).expect(request.expected)
+    if checkpoint is not None:
+        source = _from_checkpoint(request, checkpoint, board, npu)
+    assert source is not None
     destination = request.output or Path(f"{slug(source.name)}-{board.name}")
     check_output(destination)
     with step("Compiling the plan"):
@@ -127,6 +138,9 @@ def generate(request: GenerateRequest) -> Generated:
         plan = compile_plan(pte)
         npu = check_delegates(pte, board, npu, chosen=request.target)
         language_model = describe_language_model(plan)
+    kind = _kind(request, language_model, npu)
+    request.check_kind(kind)
+    check_kept_app(destination, language_model=language_model is not None)
     if npu is not None:
         board = board.with_npu_memory()
     facts = _facts(request, board, pte, source)
@@ -135,6 +149,8 @@ def generate(request: GenerateRequest) -> Generated:
         tables, facts["tokenizer"], notes = device_tables(source.tokenizer, language_model.vocab_size)
         facts["notes"] += notes
     files = _model_files(source, facts, pte, plan, npu)
+    if tables is not None and source.tokenizer is not None:
+        files[TOKENIZER] = tokenizer_file(source.tokenizer).read_bytes()
     inputs = ProjectInputs(
         name=source.name,
         board=board,
@@ -145,7 +161,9 @@ def generate(request: GenerateRequest) -> Generated:
         language_model=language_model,
         tokenizer=tables,
         files=files,
-        options={**request.to_manifest(npu), "weight_layout": facts["weight_layout"]},
+        options=request.to_manifest(kind, source.name),
+        inputs=sources.found,
+        places=sources.places,
         profile=request.profile,
         optimize=request.optimize,
     )
@@ -162,11 +180,20 @@ def generate(request: GenerateRequest) -> Generated:
     return Generated(project, source.name, plan, fitted.layout, facts, fitted.sizes)
 
 
-def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | None) -> _Source:
-    from mcu_sdk.model.load import find_checkpoint
+def _kind(request: GenerateRequest, language_model: LanguageModel | None, npu: NpuTarget | None) -> Kind:
+    """What was compiled, as the options see it."""
+    if request.pte is not None:
+        return Kind.PTE_TENSORS if language_model is None else Kind.PTE_TOKENS
+    if language_model is None:
+        return Kind.ENCODER
+    return Kind.DECODER if npu is None else Kind.DECODER_NPU
+
+
+def _from_checkpoint(
+    request: GenerateRequest, checkpoint: Checkpoint, board: Board, npu: NpuTarget | None
+) -> _Source:
     from mcu_sdk.recipes.checkpoint import compile_checkpoint
 
-    checkpoint = find_checkpoint(request.model, use_cache=request.use_cache)
     if npu is None:
         _check_forecast(board, checkpoint, request.compile_options)
     layout = layout_for(helium=board.core.helium and npu is None)
@@ -183,7 +210,9 @@ def _from_checkpoint(request: GenerateRequest, board: Board, npu: NpuTarget | No
     return _Source(name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates)
 
 
-def _from_pte(request: GenerateRequest, path: Path) -> _Source:
+def _from_pte(request: GenerateRequest) -> _Source:
+    assert request.pte is not None
+    path = request.pte
     check_fetched(path)
     found = read_compiled(path)
     name = request.name or path.stem
@@ -218,9 +247,9 @@ def _model_files(
     """The files of model/ beside the .pte, by name."""
     files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
     for number, delegate in enumerate(source.delegates):
-        files[f"delegate_{number}.tosa"] = delegate.tosa
+        files |= replace(delegate, name=f"delegate_{number}").files()
     if npu is not None:
         files |= details_files(describe_npu(pte, plan, source.facts, source.delegates))
     if source.names is not None:
-        files["names.json"] = (json.dumps({"instructions": source.names}, indent=1) + "\n").encode()
+        files["names.json"] = names_json(source.pte, source.names, source.facts).encode()
     return files

@@ -6,15 +6,17 @@ project's manifest and, from these, `regenerate`. No torch here.
 
 from __future__ import annotations
 
+import enum
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
 from mcu_sdk.errors import UsageError
 from mcu_sdk.operators.layouts import WeightLayout
+from mcu_sdk.project.manifest import Input
 from mcu_sdk.project.presets import Optimize
 
 Activations = Literal["dynamic", "static"]
@@ -22,12 +24,55 @@ CacheScales = Literal["calibrated", "dynamic"]
 Weights = Literal["int8", "int4"]
 
 
+class Kind(enum.Flag):
+    """What is compiled, and for what: options apply to some of these."""
+
+    DECODER = enum.auto()
+    DECODER_NPU = enum.auto()
+    ENCODER = enum.auto()
+    PTE_TOKENS = enum.auto()
+    PTE_TENSORS = enum.auto()
+
+    def __str__(self) -> str:
+        """For messages: what it is, in as few words as it takes."""
+        words, left = [], self
+        for kind, word in WORDS.items():
+            if kind & left == kind:
+                words.append(word)
+                left &= ~kind
+        return " or ".join(words)
+
+
+ON_NPU = Kind.DECODER_NPU | Kind.ENCODER
+CHECKPOINT = Kind.DECODER | ON_NPU
+PTE = Kind.PTE_TOKENS | Kind.PTE_TENSORS
+TOKENS = Kind.DECODER | Kind.DECODER_NPU | Kind.PTE_TOKENS
+ANY = CHECKPOINT | PTE
+
+WORDS = {
+    CHECKPOINT: "a checkpoint",
+    PTE: "a .pte",
+    ON_NPU: "a checkpoint on an NPU",
+    Kind.DECODER: "a checkpoint on a processor",
+    Kind.DECODER_NPU: "a decoder's checkpoint on an NPU",
+    Kind.ENCODER: "an encoder's checkpoint on an NPU",
+    Kind.PTE_TOKENS: "a language model's .pte",
+    Kind.PTE_TENSORS: "a .pte that takes tensors",
+}
+
+
 @dataclass(frozen=True)
 class Flag:
-    """Makes a dataclass field an option. `names`: its flags, between spaces; `help`: for `--help`."""
+    """Makes a dataclass field an option.
+
+    `names`: its flags, between spaces; `help`: for `--help`; `applies`: to what it makes a difference; `input`: whether
+    it names something that is read, whose place is no part of a project.
+    """
 
     names: str
     help: str
+    applies: Kind = ANY
+    input: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +84,8 @@ class Option:
     type: Any
     default: Any
     help: str
+    applies: Kind
+    input: bool
 
     @property
     def key(self) -> str:
@@ -46,7 +93,6 @@ class Option:
         return self.flags[0].removeprefix("--").replace("-", "_")
 
 
-@cache
 def options_of(holder: type) -> dict[str, Option]:
     """The options among a dataclass's fields, by field name."""
     hints = get_type_hints(holder, include_extras=True)
@@ -54,7 +100,10 @@ def options_of(holder: type) -> dict[str, Option]:
     for each in fields(holder):
         kind, *flags = get_args(hints[each.name]) or (None,)
         for flag in (flag for flag in flags if isinstance(flag, Flag)):
-            found[each.name] = Option(each.name, tuple(flag.names.split()), kind, each.default, flag.help)
+            names = tuple(flag.names.split())
+            found[each.name] = Option(
+                each.name, names, kind, each.default, flag.help, flag.applies, flag.input
+            )
     return found
 
 
@@ -70,22 +119,33 @@ class CompileOptions:
     """
 
     cache_length: Annotated[
-        int | None, Flag("--max-cache-len", "Positions in the KV cache. Default: the model's own.")
+        int | None,
+        Flag("--max-cache-len", "Positions in the KV cache. Default: the model's own.", CHECKPOINT),
     ] = None
     activations: Annotated[
-        Activations, Flag("--activations", "int8 activation scales: found at run time, or calibrated.")
+        Activations,
+        Flag("--activations", "int8 activation scales: found at run time, or calibrated.", Kind.DECODER),
     ] = "dynamic"
     cache_scales: Annotated[
-        CacheScales, Flag("--kv-scales", "Scales of the int8 KV cache: calibrated, or found at run time.")
+        CacheScales,
+        Flag("--kv-scales", "Scales of the int8 KV cache: calibrated, or found at run time.", Kind.DECODER),
     ] = "calibrated"
     calibration_text: Annotated[
         Path | None,
-        Flag("--calibration-text", "UTF-8 text to calibrate on. Default: what the model generates."),
+        Flag(
+            "--calibration-text",
+            "UTF-8 text to calibrate on. Default: what the model generates.",
+            CHECKPOINT,
+            input=True,
+        ),
     ] = None
     npu: NpuTarget | None = None
     weight_layout: WeightLayout = "rows"
     weights: Annotated[
-        Weights, Flag("--weights", "A decoder's linears: int8, or int4 in groups of 32 (half the size).")
+        Weights,
+        Flag(
+            "--weights", "A decoder's linears: int8, or int4 in groups of 32 (half the size).", Kind.DECODER
+        ),
     ] = "int8"
 
     def check(self) -> None:
@@ -114,21 +174,29 @@ class GenerateRequest:
     `tokenizer` is a tokenizer.json, or a folder with one, for a .pte that comes from elsewhere; `name` what the
     model is called in comments and reports. `target`: the processor or an NPU of the board (None: its default), with
     `memory_mode` (Vela's name; None: the board's choice) and `activation_bits` for an NPU.
-    With `profile` the firmware counts the instructions of each kernel call.
+    Not the user's: with `profile` the firmware counts the instructions of each kernel call; `expected` is what the inputs
+    have to be, by field; `given` are the options that were named though they may have their defaults.
     """
 
-    board: Annotated[str, Flag("--board", "A board's name (see `mcu-sdk boards`) or a folder.")] = (
-        "corstone-300"
-    )
+    board: Annotated[
+        str, Flag("--board", "A board's name (see `mcu-sdk boards`) or a folder.", input=True)
+    ] = "corstone-300"
     compile_options: CompileOptions = field(default_factory=CompileOptions)
     model: Annotated[
         str | None,
-        Flag("--model", "A checkpoint's folder, a GGUF file or a hub id. Without it: the bundled model."),
+        Flag(
+            "--model",
+            "A checkpoint's folder, a GGUF file or a hub id. Without it: the bundled model.",
+            CHECKPOINT,
+            input=True,
+        ),
     ] = None
-    pte: Annotated[Path | None, Flag("--pte", "An exported program instead of a checkpoint.")] = None
-    tokenizer: Annotated[Path | None, Flag("--tokenizer", "A tokenizer.json for a .pte, or its folder.")] = (
-        None
-    )
+    pte: Annotated[
+        Path | None, Flag("--pte", "An exported program instead of a checkpoint.", PTE, input=True)
+    ] = None
+    tokenizer: Annotated[
+        Path | None, Flag("--tokenizer", "A tokenizer.json for a .pte, or its folder.", TOKENS, input=True)
+    ] = None
     output: Annotated[
         Path | None, Flag("--output --out -o", "The project's folder. Default: MODEL-BOARD.")
     ] = None
@@ -138,10 +206,11 @@ class GenerateRequest:
         Flag("--target", "The board's processor or an NPU, such as ethos-u55-128. Default: the board's."),
     ] = None
     memory_mode: Annotated[
-        str | None, Flag("--memory-mode", "Vela's memory mode for an NPU. Default: the board's first.")
+        str | None,
+        Flag("--memory-mode", "Vela's memory mode for an NPU. Default: the board's first.", ON_NPU),
     ] = None
     activation_bits: Annotated[
-        ActivationBits, Flag("--activation-bits", "Width of the activations on an NPU.")
+        ActivationBits, Flag("--activation-bits", "Width of the activations on an NPU.", ON_NPU)
     ] = 8
     use_cache: bool = True
     profile: bool = False
@@ -149,54 +218,87 @@ class GenerateRequest:
         Optimize, Flag("--optimize", "Compile the kernels for speed (-O3) or for size (-Os).")
     ] = "speed"
 
+    expected: Mapping[str, Input] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+
     def check(self, npu: NpuTarget | None) -> None:
-        """Raises UsageError for options that do not go together; `npu` is what the target means."""
+        """Raises UsageError for options that do not go together, or of no use; `npu` is what the target means."""
         if self.model is not None and self.pte is not None:
             raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
-        if self.pte is not None and self.compile_options.weights != "int8":
-            raise UsageError(
-                "--weights is for checkpoints; the weights of a .pte stay as they were exported.",
-                hint="Leave it out, or give the checkpoint with --model.",
-            )
-        replace(self.compile_options, npu=npu).check()
+        replace(self.compile_options, npu=None if self.pte else npu).check()
+        self.check_kind(PTE if self.pte is not None else Kind.DECODER if npu is None else ON_NPU)
+        check_files(self, self.compile_options)
 
-    def to_manifest(self, npu: NpuTarget | None) -> dict[str, str | int | float | bool | None]:
-        """What a manifest keeps of the request. `npu`: what was compiled for."""
-        asked = self
-        if npu is not None:
-            asked = replace(
-                self,
-                target=npu.accelerator,
-                memory_mode=npu.memory_mode,
-                activation_bits=npu.activation_bits,
+    def check_kind(self, kind: Kind) -> None:
+        """Raises UsageError for an option that was given and makes no difference to any of `kind`."""
+        for each, value in self._values():
+            if kind & each.applies or not (each.name in self.given or value != each.default):
+                continue
+            raise UsageError(
+                f"{each.flags[0]} is for {each.applies}; this is {kind}.",
+                hint=f"Leave {each.flags[0]} out.",
             )
-        kept = {}
-        for found, values in ((GenerateRequest, asked), (CompileOptions, self.compile_options)):
-            for each in options_of(found).values():
-                value = getattr(values, each.name)
-                kept[each.key] = str(value) if isinstance(value, Path) else value
-        if npu is None:
-            kept["activation_bits"] = None
-        return {key: value for key, value in kept.items() if key not in NOT_KEPT}
+
+    def _values(self) -> list[tuple[Option, Any]]:
+        """Every option with its value."""
+        return [
+            (each, getattr(holder, each.name))
+            for holder in (self, self.compile_options)
+            for each in options_of(type(holder)).values()
+        ]
+
+    def to_manifest(self, kind: Kind, name: str) -> dict[str, str | int | float | bool | None]:
+        """What a manifest keeps besides the inputs: every option that makes a difference. `name`: the model's."""
+        kept = {
+            each.key: value
+            for each, value in self._values()
+            if not each.input and each.name != "output" and kind & each.applies
+        }
+        return {**kept, "name": name}
 
     @staticmethod
-    def from_manifest(kept: Mapping[str, object]) -> GenerateRequest:
-        """The request that `to_manifest` kept; what is missing or of no use is as if not given."""
-        return GenerateRequest(
-            compile_options=CompileOptions(**_values(CompileOptions, kept)),
-            **_values(GenerateRequest, kept),
+    def from_manifest(kept: Mapping[str, object], places: Mapping[str, object]) -> GenerateRequest:
+        """The request that `to_manifest` kept, with the places of its inputs by field.
+
+        Raises UsageError for a value that its option does not have.
+        """
+        values = {
+            holder: {
+                **{each.name: _read(each, kept) for each in options_of(holder).values() if each.key in kept},
+                **{
+                    each.name: places[each.name]
+                    for each in options_of(holder).values()
+                    if each.name in places
+                },
+            }
+            for holder in (GenerateRequest, CompileOptions)
+        }
+        options = CompileOptions(**values[CompileOptions])
+        return GenerateRequest(compile_options=options, **values[GenerateRequest])
+
+
+def _read(option: Option, kept: Mapping[str, object]) -> Any:
+    """An option's value in a manifest, if it is one of the option's type."""
+    value = kept[option.key]
+    choices = get_args(option.type)
+    fits = (
+        value in choices if get_origin(option.type) is Literal else type(value) in (choices or (option.type,))
+    )
+    if not fits:
+        raise UsageError(
+            f"The project's manifest says {option.key} = {value!r}, which {option.flags[0]} does not take.",
+            hint="Generate the project again.",
         )
+    return value
 
 
-NOT_KEPT = ("output", "name", "tokenizer")
-"""Options that stand elsewhere in a manifest, or that the project's own place tells."""
-
-
-def _values(holder: type, kept: Mapping[str, object]) -> dict[str, Any]:
-    found = {}
-    for each in options_of(holder).values():
-        value = kept.get(each.key)
-        if value is None:
-            continue
-        found[each.name] = Path(str(value)) if Path in getattr(each.type, "__args__", ()) else value
-    return found
+def check_files(*holders: object) -> None:
+    """Raises UsageError for a file among the inputs that is not there: found before anything slow begins."""
+    for holder in holders:
+        for each in options_of(type(holder)).values():
+            value = getattr(holder, each.name)
+            if each.input and each.name != "pte" and isinstance(value, Path) and not os.path.exists(value):
+                raise UsageError(
+                    f"{each.flags[0]} names a file that is there; {str(value)!r} is not.",
+                    hint="Check the path.",
+                )

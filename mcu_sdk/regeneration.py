@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,57 +11,94 @@ from mcu_sdk.errors import UsageError
 from mcu_sdk.generation import Generated, generate
 from mcu_sdk.options import GenerateRequest
 from mcu_sdk.planning.plan import Plan
-from mcu_sdk.project.manifest import read_manifest
+from mcu_sdk.project.destination import KEPT
+from mcu_sdk.project.manifest import TOKENIZER, Input, Manifest, digest, read_manifest, read_places
 from mcu_sdk.project.opened import Project
+from mcu_sdk.project.render import MODEL_FILE
 
 FOLDER = "build/profiled"
 """Where in a project its twin lies."""
 
-_USERS_OWN = ("app", "model/tokenizer.cpp")
 
+def regenerate(
+    project: Path, *, places: Mapping[str, str] | None = None, use_cache: bool = True
+) -> Generated:
+    """Generate again into `project`, from what its manifest says.
 
-def regenerate(project: Path, *, use_cache: bool = True) -> Generated:
-    """Generate again into `project`, from what its manifest says. Its own model.pte serves where the model was a file.
-
-    Raises UsageError for a folder that is no project of ours, and what `generate` raises.
+    `places`: where inputs lie now, by option ("model", "board", "calibration_text", "tokenizer"), if not where they lay.
+    Raises UsageError for a folder that is no project of ours, for an input that is gone or is another than it was, and
+    what `generate` raises.
     """
     manifest = read_manifest(project)
-    asked = GenerateRequest.from_manifest({"board": manifest.board, **manifest.options})
-    return generate(
-        replace(
-            asked,
-            pte=project / "model" / "model.pte" if asked.pte is not None else None,
-            output=project,
-            name=manifest.name,
-            use_cache=use_cache,
+    named = dict(places or {})
+    for role in named.keys() - manifest.inputs.keys():
+        raise UsageError(
+            f"{_flag(role)} was given; the project was generated without it.",
+            hint=f"Leave {_flag(role)} out.",
         )
+    found = {role: _place(project, manifest, role, named) for role in manifest.inputs}
+    request = GenerateRequest.from_manifest(
+        manifest.options, {role: place for role, place in found.items() if place is not None}
     )
+    return generate(replace(request, output=project, use_cache=use_cache, expected=manifest.inputs))
+
+
+def _place(project: Path, manifest: Manifest, role: str, named: Mapping[str, str]) -> str | Path | None:
+    """Where an input is to be read: where the user says, in the project itself, where it lay; None for the bundled model.
+
+    Raises UsageError if it is not there.
+    """
+    entry = manifest.inputs[role]
+    kind = Path if role in ("pte", "tokenizer", "calibration_text") else str
+    if role in named:
+        return kind(named[role])
+    if entry.kind == "packaged":
+        return None if role == "model" else entry.name
+    own = {"pte": MODEL_FILE, "tokenizer": f"model/{TOKENIZER}"}.get(role)
+    if own is not None and (project / own).is_file():
+        return project / own
+    if entry.kind == "hub":
+        return entry.name
+    place = read_places(project).get(role)
+    if place is None or not place.exists():
+        where = f"it is no longer at {place}" if place is not None else "where it lies is not known here"
+        raise UsageError(
+            f"The project was generated from the {role.replace('_', ' ')} {entry.name!r}; {where}.",
+            hint=f"Name its place: mcu-sdk regenerate {project} {_flag(role)} PLACE.",
+        )
+    return kind(place)
+
+
+def _flag(role: str) -> str:
+    return "--" + role.replace("_", "-")
 
 
 def make_profiled(project: Project) -> tuple[Path, Plan]:
-    """Generate the project's twin from its own model.pte, and its app/; (folder, plan).
+    """Generate the project's twin from its own model.pte and tokenizer, and its app/; (folder, plan).
 
-    Raises UsageError for a board that cannot count instructions, and what `generate` raises.
+    Raises UsageError for a board that cannot count instructions, for files of the project that are not those that were
+    generated, and what `generate` raises.
     """
-    board = project.board
+    board, manifest = project.board, project.manifest
     if board.counter is None:
         raise UsageError(
             f"A profile counts instructions; the board {board.name} has no counter.",
             hint="Generate the project for corstone-300.",
         )
+    model = project.folder / MODEL_FILE
+    tokenizer = project.folder / "model" / TOKENIZER if manifest.model.tokenizer else None
+    for path, expected in ((model, manifest.model.sha256), (tokenizer, manifest.model.tokenizer)):
+        if path is not None and (not path.is_file() or digest(path.read_bytes()) != expected):
+            raise UsageError(
+                f"{path} is not the file that was generated.",
+                hint="Run `mcu-sdk regenerate` on the project first.",
+            )
     twin = project.folder / FOLDER
-    request = GenerateRequest(
-        board=str(project.manifest.options.get("board") or board.name),
-        pte=project.folder / "model" / "model.pte",
-        output=twin,
-        name=project.manifest.name,
-        profile=True,
-    )
-    generated = generate(request)
-    for name in _USERS_OWN:
-        source, copy = project.folder / name, twin / name
-        if source.is_dir():
-            shutil.copytree(source, copy, dirs_exist_ok=True)
-        elif source.is_file():
-            shutil.copy2(source, copy)
+    packaged = manifest.inputs.get("board", Input("packaged", board.name)).kind == "packaged"
+    kept = {key: value for key, value in manifest.options.items() if key in ("optimize", "name")}
+    places = {"board": board.name if packaged else str(board.folder), "pte": model, "tokenizer": tokenizer}
+    request = GenerateRequest.from_manifest(kept, {role: place for role, place in places.items() if place})
+    generated = generate(replace(request, output=twin, profile=True))
+    if (project.folder / KEPT).is_dir():
+        shutil.copytree(project.folder / KEPT, twin / KEPT, dirs_exist_ok=True)
     return twin, generated.plan

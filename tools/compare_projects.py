@@ -84,7 +84,7 @@ def _generate(tree: Path, models: list[str], folder: Path, label: str) -> dict[s
         ]
         subprocess.run(command, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
         for path in sorted(output.rglob("*")):
-            if path.is_file():
+            if path.is_file() and path.parent.name != ".mcu-sdk":  # where the inputs lie on this computer
                 digests[f"{name}/{path.relative_to(output)}"] = hashlib.sha256(path.read_bytes()).hexdigest()
     return digests
 

@@ -6,13 +6,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from mcu_sdk.board.npu_target import ActivationBits
-from mcu_sdk.commands.options import JsonOption, with_options
-from mcu_sdk.options import Activations, CacheScales, CompileOptions, GenerateRequest, options_of
+from mcu_sdk.commands.options import Given, JsonOption, with_options
+from mcu_sdk.errors import UsageError
+from mcu_sdk.options import (
+    Activations,
+    CacheScales,
+    CompileOptions,
+    GenerateRequest,
+    Kind,
+    check_files,
+    options_of,
+)
 
 if TYPE_CHECKING:
     from mcu_sdk.evaluate import Score
@@ -27,7 +36,7 @@ TAKEN = frozenset(options_of(CompileOptions)) | {"model", "target", "activation_
     target="Measure an NPU's step instead, such as ethos-u55-128.",
 )
 def evaluate_command(
-    given: dict[type, dict[str, Any]],
+    given: Given,
     text: Annotated[Path, typer.Argument(help="A UTF-8 text that the model was not trained on.")],
     begin: Annotated[
         float, typer.Option("--begin", help="Skip this fraction of the text: 0.9 measures the last tenth.")
@@ -40,8 +49,16 @@ def evaluate_command(
     """Measure bits per byte: the float checkpoint against the quantized one, run on this machine."""
     from mcu_sdk.evaluate import evaluate
 
-    request = GenerateRequest(**given[GenerateRequest])
-    options = CompileOptions(**given[CompileOptions])
+    request = given.request()
+    options = request.compile_options
+    request.check_kind(Kind.DECODER if request.target is None else Kind.DECODER_NPU)
+    check_files(options)
+    measured = {"activation_bits"} if request.target is not None else {"activations", "cache_scales"}
+    for option in (options_of(GenerateRequest) | options_of(CompileOptions)).values():
+        if every and option.name in measured & given.named:
+            raise UsageError(
+                f"--all measures every {option.flags[0]}; one was given.", hint="Leave one of them out."
+            )
     if request.target is not None:
         from mcu_sdk.board.npu_target import default_target
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcu_sdk.commands.options import JsonOption, with_options
+from mcu_sdk.commands.options import Given, JsonOption, with_options
 from mcu_sdk.options import CompileOptions, GenerateRequest
 
 if TYPE_CHECKING:
@@ -18,26 +18,33 @@ NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Neither read no
 
 
 @with_options(GenerateRequest, CompileOptions)
-def generate_command(
-    given: dict[type, dict[str, Any]], no_cache: NoCacheOption = False, as_json: JsonOption = False
-) -> None:
+def generate_command(given: Given, no_cache: NoCacheOption = False, as_json: JsonOption = False) -> None:
     """Turn a checkpoint (or a .pte) into a firmware project for a board."""
     from mcu_sdk.generation import generate
 
-    options = CompileOptions(**given[CompileOptions])
-    request = GenerateRequest(compile_options=options, use_cache=not no_cache, **given[GenerateRequest])
-    show(generate(request), as_json)
+    show(generate(given.request(use_cache=not no_cache)), as_json)
 
 
+@with_options(
+    GenerateRequest,
+    CompileOptions,
+    only=frozenset({"model", "board", "tokenizer", "calibration_text"}),
+    optional=True,
+    model="Where the checkpoint lies now, if it was moved.",
+    board="Where the board's folder lies now, if it was moved.",
+    tokenizer="Where the tokenizer.json lies now, if it was moved.",
+    calibration_text="Where the text lies now, if it was moved.",
+)
 def regenerate_command(
+    given: Given,
     project: Annotated[Path, typer.Argument(help="A generated project.")],
     no_cache: NoCacheOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a project's model/ and sdk/ again, with the options it was generated with; app/ stays."""
+    """Write a project's model/ and sdk/ again, with the options and inputs of the first time; app/ stays."""
     from mcu_sdk.regeneration import regenerate
 
-    show(regenerate(project, use_cache=not no_cache), as_json)
+    show(regenerate(project, places=given.places(), use_cache=not no_cache), as_json)
 
 
 def show(generated: Generated, as_json: bool) -> None:

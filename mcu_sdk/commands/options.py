@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from mcu_sdk.errors import UsageError
-from mcu_sdk.options import options_of
+from mcu_sdk.options import CompileOptions, GenerateRequest, options_of
 
 ProjectArgument = Annotated[
     Path, typer.Argument(help="A folder that `mcu-sdk generate` wrote.", show_default=False)
@@ -54,13 +55,37 @@ def parse_ids(text: str | None) -> tuple[int, ...] | None:
         ) from error
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a command line says: the values of each dataclass's options, and the names of those that stand on it."""
+
+    values: dict[type, dict[str, Any]]
+    named: frozenset[str]
+
+    def request(self, **more: Any) -> GenerateRequest:
+        """All of it as a request; options that the command does not have keep their defaults."""
+        options = CompileOptions(**self.values.get(CompileOptions, {}))
+        return GenerateRequest(
+            compile_options=options, given=self.named, **self.values[GenerateRequest], **more
+        )
+
+    def places(self) -> dict[str, str]:
+        """What was named, as text by option."""
+        return {
+            name: str(value)
+            for values in self.values.values()
+            for name, value in values.items()
+            if value is not None
+        }
+
+
 def with_options(
-    *holders: type, only: frozenset[str] | None = None, **help: str
+    *holders: type, only: frozenset[str] | None = None, optional: bool = False, **help: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of these dataclasses as flags, in front of its own.
 
-    The command's first parameter becomes a dict from each dataclass to its options' values. `only`: the fields to
-    take; `help`: other words for a field's help.
+    The command's first parameter becomes a `Given`. `only`: the fields to
+    take; `optional`: whether they have no defaults here; `help`: other words for a field's help.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -69,13 +94,20 @@ def with_options(
             for each in options_of(holder).values():
                 if only is None or each.name in only:
                     info = typer.Option(*each.flags, help=help.get(each.name, each.help))
-                    flags[each.name] = (holder, each.default, Annotated[each.type, info])
+                    kind = each.type | None if optional else each.type
+                    flags[each.name] = (holder, None if optional else each.default, Annotated[kind, info])
 
-        def run(**given: Any) -> None:
+        def run(context: typer.Context, **given: Any) -> None:
             values: dict[type, dict[str, Any]] = {holder: {} for holder in holders}
             for name, (holder, _, _) in flags.items():
                 values[holder][name] = given.pop(name)
-            command(values, **given)
+            sources = {name: context.get_parameter_source(name) for name in flags}
+            named = {
+                name
+                for name, source in sources.items()
+                if source is not None and source.name == "COMMANDLINE"
+            }
+            command(Given(values, frozenset(named)), **given)
 
         own = list(inspect.signature(command).parameters.values())[1:]
         hints = get_type_hints(command, include_extras=True)
@@ -83,6 +115,9 @@ def with_options(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
             for name, (_, default, kind) in flags.items()
         ]
+        parameters.insert(
+            0, inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        )
         parameters += [
             each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[each.name]) for each in own
         ]

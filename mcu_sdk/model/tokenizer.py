@@ -30,6 +30,7 @@ __all__ = [
     "read_text",
     "require_tokenizer",
     "text_ids",
+    "tokenizer_file",
 ]
 
 FILE = "tokenizer.json"
@@ -49,6 +50,11 @@ CONVERT = (
 )
 
 T = TypeVar("T")
+
+
+def tokenizer_file(source: Path) -> Path:
+    """A tokenizer.json, where `source` may be the folder that it is in."""
+    return source / FILE if source.is_dir() else source
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer | None:

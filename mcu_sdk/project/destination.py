@@ -9,6 +9,9 @@ from pathlib import Path
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project import manifest
 
+KEPT = "app"
+"""The folder that is written once and then belongs to the user."""
+
 UNBUILDABLE = re.compile(r'["\\;|$\[\]\x00-\x1f\x7f]')
 """What CMake, Ninja or GCC trip over in the path of a folder to build in; `;` even sends CMake to other folders."""
 
@@ -44,6 +47,23 @@ def _check_writable(path: Path) -> None:
         raise NotADirectoryError(f"{nearest} is no folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(f"no right to write in {nearest}")
+
+
+def check_kept_app(destination: Path, *, language_model: bool) -> None:
+    """Raises UsageError for a project whose app/, which stays, was written for the other kind of model."""
+    if not (destination / manifest.FILE).is_file() or not (destination / KEPT).is_dir():
+        return
+    try:
+        was = manifest.read_manifest(destination).model.is_language_model
+    except UsageError:  # of another version of mcu-sdk: what app/ was made for is not known
+        return
+    if was != language_model:
+        kinds = {True: "a language model", False: "a model of tensors"}
+        raise UsageError(
+            f"{str(destination / KEPT)!r} stays as it is, and was written for {kinds[was]}; the new one is "
+            f"{kinds[language_model]}.",
+            hint="Name another --output, or remove the folder.",
+        )
 
 
 def check_destination(destination: Path) -> bool:

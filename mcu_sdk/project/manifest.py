@@ -1,84 +1,150 @@
-"""mcu-sdk.json: what a generated project was made from. No absolute paths, no times: two runs write the same bytes."""
+"""mcu-sdk.json: what a generated project was made from, what was asked for, and what is in it.
+
+No absolute paths and no times: two runs write the same bytes. Where the inputs lie on this computer stands in PLACES, a
+file that no build reads, that Git ignores, and that nobody compares.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mcu_sdk import __version__
 from mcu_sdk.errors import UsageError
 
 FILE = "mcu-sdk.json"
-_FORMAT = 1
+PLACES = ".mcu-sdk/inputs.json"
+TOKENIZER = "tokenizer.json"
+"""In a project's model/: the file that the tables on the device were made from, byte for byte."""
+FORMAT = 2
 _PACKAGES = ("executorch", "torch", "transformers", "ethos-u-vela")
 
 Option = str | int | float | bool | None
+Kind = Literal["packaged", "hub", "folder", "file"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something that a project was made from. `name`: a packaged board's, a hub id, or the last part of a path.
+
+    `sha256`: of its content; "" for what comes with mcu-sdk, whose version says it.
+    """
+
+    kind: Kind
+    name: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the commands have to know of a project's model; 0, -1 and nothing where it is no language model's.
+
+    `sha256`: of model/model.pte; `tokenizer`: of model/tokenizer.json, "" without one. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
+    """
+
+    sha256: str
+    is_language_model: bool = False
+    tokenizer: str = ""
+    vocab_size: int = 0
+    max_sequence_length: int = 0
+    bos_id: int = -1
+    accelerator: str | None = None
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of mcu-sdk.json. `inputs` maps a role ("model.pte", "board.toml") to the SHA-256 of its bytes."""
+    """The content of mcu-sdk.json.
+
+    `name`: of the model, fit for printing. `inputs`: by the option that names them ("model", "board", "pte",
+    "calibration_text", "tokenizer"); `options`: the other options of `generate`, by flag ("max_cache_len").
+    """
 
     name: str
     board: str
-    inputs: dict[str, str]
+    model: ModelFacts
+    inputs: dict[str, Input]
     options: dict[str, Option]
-    versions: dict[str, str]
+    versions: dict[str, str] = field(default_factory=dict)
 
 
-def make_manifest(
-    name: str, board: str, inputs: Mapping[str, bytes], options: Mapping[str, Option]
-) -> Manifest:
-    """Hash the inputs and note the versions. Absolute paths among the options are cut down to their last part."""
-    return Manifest(
-        name=name,
-        board=board,
-        inputs={role: sha256(data).hexdigest() for role, data in sorted(inputs.items())},
-        options={key: _portable(value) for key, value in sorted(options.items())},
-        versions={"mcu-sdk": __version__, **_installed()},
-    )
+def digest(data: bytes) -> str:
+    """What `Input.sha256` is for a file."""
+    return sha256(data).hexdigest()
 
 
-def _portable(value: Option) -> Option:
-    return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value
-
-
-def _installed() -> dict[str, str]:
-    versions = {}
+def versions() -> dict[str, str]:
+    """mcu-sdk's own version and those of the packages that decide what is generated."""
+    found = {"mcu-sdk": __version__}
     for package in _PACKAGES:
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def to_json(manifest: Manifest) -> str:
     """The file's text."""
-    return json.dumps({"format": _FORMAT, **vars(manifest)}, indent=2, ensure_ascii=True) + "\n"
+    content = asdict(manifest)
+    content["inputs"] = dict(sorted(content["inputs"].items()))
+    content["options"] = dict(sorted(content["options"].items()))
+    return json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=True) + "\n"
 
 
 def read_manifest(project: Path) -> Manifest:
-    """The manifest of a generated project. Raises UsageError if the folder is none, or of an unknown format."""
+    """The manifest of a generated project. Raises UsageError if the folder is none, or of another format."""
     file = project / FILE
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{str(project)!r} is not a project that mcu-sdk generated: {FILE} cannot be read ({error}).",
             hint="Name the folder that `mcu-sdk generate` wrote.",
         ) from error
-    if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
-        raise UsageError(f"{file} is not of format {_FORMAT}.", hint="Generate the project again.")
-    try:
-        return Manifest(**content)
-    except TypeError as error:
+    found = content.pop("format", None) if isinstance(content, dict) else None
+    if found != FORMAT:
         raise UsageError(
-            f"{file} has other keys than expected: {error}.", hint="Generate the project again."
+            f"{file} is of format {found!r}, and this mcu-sdk reads format {FORMAT}: another version wrote the project.",
+            hint=f"Generate it again over the same folder (generate ... --output {project}): app/ stays as it is.",
+        )
+    try:
+        return _manifest(content)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UsageError(
+            f"{file} does not hold what is expected of it: {error}.", hint="Generate the project again."
         ) from error
+
+
+def _manifest(content: dict[str, Any]) -> Manifest:
+    model = ModelFacts(**content.pop("model"))
+    numbers = (model.vocab_size, model.max_sequence_length, model.bos_id)
+    if not all(type(number) is int for number in numbers) or type(model.is_language_model) is not bool:
+        raise ValueError("the facts of the model are of other types")
+    inputs = {role: Input(**entry) for role, entry in content.pop("inputs").items()}
+    if not all(isinstance(value, str) for entry in inputs.values() for value in vars(entry).values()):
+        raise ValueError("an input is not told in text")
+    manifest = Manifest(model=model, inputs=inputs, **content)
+    if not isinstance(manifest.name, str) or not isinstance(manifest.board, str):
+        raise ValueError("the name or the board is no text")
+    if not all(isinstance(part, dict) for part in (manifest.options, manifest.versions)):
+        raise ValueError("options or versions are no objects")
+    return manifest
+
+
+def places_json(places: Mapping[str, Path]) -> str:
+    """The text of PLACES: each input's absolute path."""
+    return json.dumps({role: str(path) for role, path in sorted(places.items())}, indent=2) + "\n"
+
+
+def read_places(project: Path) -> dict[str, Path]:
+    """Where the inputs were when the project was generated; nothing where that is not known: a clone, say."""
+    try:
+        content = json.loads((project / PLACES).read_text(encoding="utf-8"))
+        return {str(role): Path(path) for role, path in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}

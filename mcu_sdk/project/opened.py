@@ -1,15 +1,14 @@
-"""A generated project as the commands see it: its manifest, its board, and what model/model.h says of the model."""
+"""A generated project as the commands see it: its manifest and its board."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project.accuracy import Accuracy, read_accuracy
-from mcu_sdk.project.manifest import Manifest, read_manifest
+from mcu_sdk.project.manifest import Input, Manifest, read_manifest, read_places
 from mcu_sdk.project.npu_details import NpuDetails, read_details
 from mcu_sdk.targets.protocol import Request
 
@@ -19,21 +18,21 @@ DEFAULT_STEPS = 3
 
 @dataclass(frozen=True)
 class Project:
-    """`bos_id` is -1 for none; the numbers of a language model are 0 for other models."""
+    """A project's folder, its manifest and its board."""
 
     folder: Path
     manifest: Manifest
     board: Board
-    is_language_model: bool
-    vocab_size: int
-    max_sequence_length: int
-    bos_id: int
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether it takes tokens and gives logits."""
+        return self.manifest.model.is_language_model
 
     @property
     def accelerator(self) -> str | None:
         """The NPU that parts of the model were compiled for, by Vela's name."""
-        target = self.manifest.options.get("target")
-        return str(target) if str(target).startswith("ethos-") else None
+        return self.manifest.model.accelerator
 
     def npu_details(self) -> NpuDetails | None:
         """What `generate` knew of the NPU's part."""
@@ -97,7 +96,7 @@ class Project:
                 f"{self.manifest.name} is a language model.", hint="Use --prompt or --ids, not --steps."
             )
         if prompt is None and ids is None:
-            ids = (max(self.bos_id, 0),)
+            ids = (max(self.manifest.model.bos_id, 0),)
         self._check_ids(ids or ())
         request = Request(
             text=prompt, ids=ids, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed
@@ -107,11 +106,13 @@ class Project:
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:
         for token in ids:
-            if not 0 <= token < self.vocab_size:
-                raise UsageError(f"A token id is a number from 0 to {self.vocab_size - 1}, not {token}.")
-        if len(ids) > self.max_sequence_length:
+            if not 0 <= token < self.manifest.model.vocab_size:
+                raise UsageError(
+                    f"A token id is a number from 0 to {self.manifest.model.vocab_size - 1}, not {token}."
+                )
+        if len(ids) > self.manifest.model.max_sequence_length:
             raise UsageError(
-                f"The prompt has {len(ids)} tokens; the model's cache holds {self.max_sequence_length}.",
+                f"The prompt has {len(ids)} tokens; the model's cache holds {self.manifest.model.max_sequence_length}.",
                 hint="Give a shorter prompt, or generate with a longer --max-cache-len.",
             )
 
@@ -122,13 +123,15 @@ def open_project(folder: Path, board: str | None = None) -> Project:
     Raises UsageError for a folder that is no project, BoardError for a board that is not found.
     """
     manifest = read_manifest(folder)
+    place = read_places(folder).get("board", manifest.board)
+    packaged = manifest.inputs.get("board", Input("packaged", manifest.board)).kind == "packaged"
     try:
-        found = load_board(board or manifest.board)
+        found = load_board(board or (manifest.board if packaged else place))
     except BoardError as error:
         if board is not None:
             raise
         raise BoardError(
-            f"The project was generated for a board that is not among the packaged ones: {manifest.board!r}.",
+            f"The project was generated for the board {manifest.board!r}, which is not where it was: {error.message}",
             hint="Name its folder with --board.",
         ) from error
     if found.name != manifest.board:
@@ -136,30 +139,4 @@ def open_project(folder: Path, board: str | None = None) -> Project:
             f"{folder} was generated for the board {manifest.board!r}, not for {found.name!r}.",
             hint="Generate a project for that board.",
         )
-    header = _read_header(folder)
-    return Project(
-        folder=folder,
-        manifest=manifest,
-        board=found,
-        is_language_model=_constant(header, "kIsLanguageModel", folder) == "true",
-        vocab_size=int(_constant(header, "kVocabSize", folder)),
-        max_sequence_length=int(_constant(header, "kMaxSequenceLength", folder)),
-        bos_id=int(_constant(header, "kBosId", folder)),
-    )
-
-
-def _read_header(folder: Path) -> str:
-    try:
-        return (folder / "model" / "model.h").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{folder / 'model' / 'model.h'} cannot be read: {error}.", hint="Regenerate the project."
-        ) from error
-
-
-def _constant(header: str, name: str, folder: Path) -> str:
-    """The value of one of model.h's constants."""
-    match = re.search(rf"\b{name} = (-?\d+|true|false);", header)
-    if match is None:
-        raise UsageError(f"{folder / 'model' / 'model.h'} has no {name}.", hint="Regenerate the project.")
-    return match[1]
+    return Project(folder, manifest, found)

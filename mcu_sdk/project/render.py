@@ -5,7 +5,6 @@ The project is written beside its destination and renamed when complete, so that
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -29,11 +28,8 @@ from mcu_sdk.planning.kernel_files import closure
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project import flags, manifest
 from mcu_sdk.project.compile_flags import definitions
-from mcu_sdk.project.destination import check_destination
+from mcu_sdk.project.destination import KEPT, check_destination
 from mcu_sdk.project.presets import Optimize, presets
-
-KEPT = "app"
-"""The folder that is written once and then belongs to the user."""
 
 MODEL_FILE = "model/model.pte"
 
@@ -66,7 +62,7 @@ class ProjectInputs:
 
     `name` is the model's name as the user knows it; only a cleaned form of it reaches paths and code. `tokenizer`
     is `DeviceTokenizer.to_template()`; None stands for no tokenizer. `files` are more files for model/ ("names.json").
-    `options` go into the manifest. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
+    `options` and `inputs` go into the manifest; `places`, where the inputs lie, beside it. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
     QEMU, which shares one region with the simulated NPU. `optimize` is what the release build's kernels are
     compiled for; the rest is outside of the steps and always compiled for size.
     With `profile` the firmware counts the instructions of each call of the plan.
@@ -83,6 +79,8 @@ class ProjectInputs:
     tokenizer: Mapping[str, Any] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     options: Mapping[str, manifest.Option] = field(default_factory=dict)
+    inputs: Mapping[str, manifest.Input] = field(default_factory=dict)
+    places: Mapping[str, Path] = field(default_factory=dict)
     profile: bool = False
     optimize: Optimize = "speed"
 
@@ -372,16 +370,30 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
     for name, data in inputs.files.items():
         _write(folder / "model" / name, data)
     _write(folder / manifest.FILE, _manifest(inputs).encode())
+    if inputs.places:
+        _write(folder / manifest.PLACES, manifest.places_json(inputs.places).encode())
 
 
 def _manifest(inputs: ProjectInputs) -> str:
-    hashed = {"model.pte": inputs.pte}
-    if inputs.board.folder is not None:
-        hashed["board.toml"] = (inputs.board.folder / "board.toml").read_bytes()
-    if inputs.tokenizer is not None:
-        hashed["tokenizer"] = json.dumps(inputs.tokenizer, sort_keys=True).encode()
+    language_model, tokenizer = inputs.language_model, inputs.files.get(manifest.TOKENIZER)
+    facts = manifest.ModelFacts(
+        sha256=manifest.digest(inputs.pte),
+        is_language_model=language_model is not None,
+        tokenizer=manifest.digest(tokenizer) if tokenizer is not None else "",
+        vocab_size=language_model.vocab_size if language_model else 0,
+        max_sequence_length=language_model.max_sequence_length if language_model else 0,
+        bos_id=language_model.bos_id if language_model else -1,
+        accelerator=inputs.npu.accelerator if inputs.npu else None,
+    )
     return manifest.to_json(
-        manifest.make_manifest(title(inputs.name), inputs.board.name, hashed, inputs.options)
+        manifest.Manifest(
+            title(inputs.name),
+            inputs.board.name,
+            facts,
+            dict(inputs.inputs),
+            dict(inputs.options),
+            manifest.versions(),
+        )
     )
 
 

@@ -25,11 +25,11 @@ from mcu_sdk.board.board import Board, Region
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.project import flags
 from mcu_sdk.project.compile_flags import definitions
+from mcu_sdk.project.destination import KEPT
 from mcu_sdk.project.elf import read_sizes
 from mcu_sdk.project.presets import Optimize
 from mcu_sdk.project.render import (
     DRIVER_FILES,
-    KEPT,
     ProjectInputs,
     source_lists,
     write_files,

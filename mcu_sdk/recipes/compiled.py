@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,17 @@ def write_compiled(compiled: CompiledModel, path: Path) -> None:
     and .json Vela's estimates for it.
     """
     path.write_bytes(compiled.pte)
-    content = {
-        "instructions": compiled.names,
-        "pte_sha256": hashlib.sha256(compiled.pte).hexdigest(),
-        "facts": compiled.facts,
-    }
-    path.with_suffix(".names.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = names_json(compiled.pte, compiled.names, compiled.facts)
+    path.with_suffix(".names.json").write_text(text, encoding="utf-8")
     for number, delegate in enumerate(compiled.delegates):
         for name, data in replace(delegate, name=f"{path.stem}.delegate_{number}").files().items():
             path.with_name(name).write_bytes(data)
+
+
+def names_json(pte: bytes, names: Sequence[str], facts: Mapping[str, Any]) -> str:
+    """What lies beside a .pte: the module of each of its operations, and the recipe's facts."""
+    content = {"instructions": names, "pte_sha256": hashlib.sha256(pte).hexdigest(), "facts": facts}
+    return json.dumps(content, indent=1) + "\n"
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,12 @@ def _names_of(beside: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def _delegates_beside(path: Path, facts: dict[str, Any]) -> tuple[DelegateArtifact, ...]:
-    """The delegates' graphs and estimates; nothing unless all are there."""
+    """The delegates' graphs and estimates; nothing unless all are there. In a project they do not have the .pte's name."""
+    prefix = f"{path.stem}." if path.with_suffix(".names.json").is_file() else ""
     count = facts.get("npu_delegates")
     found = []
     for number in range(count if isinstance(count, int) else 0):
-        name = f"{path.stem}.delegate_{number}"
+        name = f"{prefix}delegate_{number}"
         try:
             files = {file: path.with_name(file).read_bytes() for file in DelegateArtifact.file_names(name)}
             found.append(DelegateArtifact.from_files(name, files))

@@ -99,7 +99,13 @@ def test_a_manifest_with_options_of_another_kind(refused: Refused, generate: Com
     folder = tmp_path / "project"
     assert cli.run(generate(folder)) == 0
     manifest = json.loads((folder / "mcu-sdk.json").read_text())
-    manifest["options"] |= {"board": "../../etc", "max_cache_len": "many"}
+    good = dict(manifest["options"])
+    for options in ({"optimize": "beauty"}, {"target": 3}, {"name": []}):
+        manifest["options"] = good | options
+        (folder / "mcu-sdk.json").write_text(json.dumps(manifest))
+        refused(["regenerate", str(folder)], USAGE, str(next(iter(options))))
+    manifest["options"] = good
+    manifest["inputs"]["board"]["name"] = "../../etc"
     (folder / "mcu-sdk.json").write_text(json.dumps(manifest))
     refused(["regenerate", str(folder)], INVALID, "../../etc")
 
@@ -109,7 +115,7 @@ def test_a_manifest_with_options_of_another_kind(refused: Refused, generate: Com
 
 def writes(project: Path) -> int:
     """Files that generation writes."""
-    return sum(path.is_file() for path in project.rglob("*"))
+    return sum(path.is_file() and path.parent.name != ".mcu-sdk" for path in project.rglob("*"))
 
 
 @pytest.mark.parametrize("exists", [False, True], ids=["new", "existing"])

@@ -63,7 +63,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
     """Every file by its path in the folder; symbolic links would show as a difference in what is no file."""
     assert not any(path.is_symlink() for path in folder.rglob("*"))
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != ".mcu-sdk"  # where the inputs lie on this computer
     }
 
 

@@ -16,7 +16,7 @@ from mcu_sdk import resources
 from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project import render
-from mcu_sdk.project.manifest import read_manifest
+from mcu_sdk.project.manifest import Input, ModelFacts, read_manifest, read_places
 from mcu_sdk.project.render import (
     ProjectInputs,
     c_string,
@@ -150,17 +150,35 @@ def test_the_plan_reads_like_the_network(tmp_path: Path, tiny_inputs: Inputs) ->
 
 
 def test_the_manifest_names_what_went_in_and_no_place(tmp_path: Path, tiny_inputs: Inputs) -> None:
-    inputs = tiny_inputs(options={"model": str(tmp_path / "checkpoint"), "max_cache_len": 12, "seed": None})
+    model = Input("folder", "checkpoint", "0" * 64)
+    inputs = tiny_inputs(
+        options={"max_cache_len": 12, "weights": None},
+        inputs={"model": model},
+        places={"model": tmp_path / "checkpoint"},
+        files={"tokenizer.json": b"{}"},
+    )
     project = render_project(inputs, tmp_path / "p")
     manifest = read_manifest(project)
-    assert manifest.inputs["model.pte"] == sha256(inputs.pte).hexdigest()
-    assert set(manifest.inputs) == {"model.pte", "board.toml"}
-    assert manifest.options == {"max_cache_len": 12, "model": "checkpoint", "seed": None}
+    assert manifest.model == ModelFacts(
+        sha256(inputs.pte).hexdigest(), True, sha256(b"{}").hexdigest(), 16, 12, bos_id=1
+    )
+    assert manifest.inputs == {"model": model}
+    assert manifest.options == {"max_cache_len": 12, "weights": None}
     assert manifest.board == "corstone-300" and "mcu-sdk" in manifest.versions
     assert "/" not in (project / "mcu-sdk.json").read_text()
+    assert read_places(project) == {"model": tmp_path / "checkpoint"}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 99}', '{"format": 1, "name": "x"}'])
+MANIFEST = (
+    '{"format": 2, "name": "x", "board": "host", "options": {}, "versions": {}, "model": {"sha256": "0"}, '
+    '"inputs": {"model": {"kind": "file", "name": %s}}}'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"format": 99}', '{"format": 2, "name": "x"}', MANIFEST % 1, MANIFEST % "null"],
+)
 def test_broken_manifests_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "mcu-sdk.json").write_text(content)
     with pytest.raises(UsageError):

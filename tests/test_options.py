@@ -1,0 +1,168 @@
+"""The table of options: each makes a difference or is refused, for every kind of model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+
+from mcu_sdk import cli, generation, resources
+from mcu_sdk.options import (
+    ANY,
+    CHECKPOINT,
+    PTE,
+    CompileOptions,
+    GenerateRequest,
+    Kind,
+    Option,
+    options_of,
+)
+
+FIXTURES = Path(__file__).parent / "fixtures" / "executorch-1.4.1"
+OPTIONS = {**options_of(GenerateRequest), **options_of(CompileOptions)}
+Capture = pytest.CaptureFixture[str]
+
+
+def commands(kind: Kind, checkpoint: Callable[[str], Path]) -> list[str]:
+    """A command line that generates for a kind."""
+    model = f"--model={checkpoint('llama-odd')}"
+    return {
+        Kind.DECODER: [model],
+        Kind.DECODER_NPU: [model, "--target=ethos-u55-128"],
+        Kind.PTE_TOKENS: [f"--pte={FIXTURES / 'decoder-rows.pte'}"],
+        Kind.PTE_TENSORS: [f"--pte={FIXTURES / 'stock-mlp.pte'}"],
+    }[kind]
+
+
+def value_of(option: Option, folder: Path) -> str:
+    """A value of the option's type; where it has one, the default, which is refused as well."""
+    if get_origin(option.type) is Literal:
+        return str(option.default if option.default is not None else get_args(option.type)[0])
+    kinds = get_args(option.type) or (option.type,)
+    if option.name == "output":
+        return str(folder / "another")
+    if option.name == "tokenizer":
+        return str(resources.bundled_model() / "tokenizer.json")
+    if int in kinds:
+        return "8"
+    if Path in kinds:
+        (folder / "file").write_text("{}")
+        return str(folder / "file")
+    return {"board": "corstone-300", "memory_mode": "Shared_Sram", "target": "cortex-m55"}.get(
+        option.name, "x"
+    )
+
+
+class _Reached(Exception):
+    """The request went through."""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.ENCODER])
+def test_every_option_makes_a_difference_or_is_refused(
+    kind: Kind,
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    seen: list[GenerateRequest] = []
+
+    def stop(request: GenerateRequest, *more: Any) -> None:
+        seen.append(request)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generation, "_from_checkpoint", stop)
+    if kind & PTE:
+        monkeypatch.setattr(generation, "fit_project", lambda *given, **more: stop(*seen_request))
+    seen_request: list[GenerateRequest] = []
+    real = GenerateRequest.check_kind
+
+    def check_kind(self: GenerateRequest, found: Kind) -> None:
+        seen_request[:] = [self]
+        real(self, found)
+
+    monkeypatch.setattr(GenerateRequest, "check_kind", check_kind)
+    base = commands(kind, checkpoint)
+    for option in OPTIONS.values():
+        if option.flags[0] in ("--target", "--model", "--pte") or any(
+            part.startswith(option.flags[0]) for part in base
+        ):
+            continue
+        value = value_of(option, tmp_path)
+        seen.clear()
+        code = cli.run(["generate", *base, f"--output={tmp_path / 'p'}", option.flags[0], value])
+        err = capsys.readouterr().err
+        if option.applies & kind:
+            assert code == 130, (option.name, err)
+            holder = seen[0] if option.name in options_of(GenerateRequest) else seen[0].compile_options
+            assert str(getattr(holder, option.name)) == value, option.name
+        else:
+            assert code in (2, 3) and option.flags[0] in err, (option.name, code, err)
+        assert not (tmp_path / "p").exists()
+
+
+def test_the_manifest_has_every_option_that_applies() -> None:
+    request = GenerateRequest("host", CompileOptions(), name="asked")
+    for kind in Kind:
+        kept = request.to_manifest(kind, "found")
+        assert kept.pop("name") == "found"
+        wanted = {o.key for o in OPTIONS.values() if o.applies & kind and not o.input} - {"output", "name"}
+        assert kept.keys() == wanted
+        again = GenerateRequest.from_manifest(kept, {"board": "host"})
+        assert again.to_manifest(kind, "found") == request.to_manifest(kind, "found")
+
+
+def test_every_option_of_the_compiler_decides_the_caches_key() -> None:
+    facts = CompileOptions().key_facts()
+    assert facts.keys() == {each.name for each in fields(CompileOptions)}
+
+
+def test_every_kind_has_a_word() -> None:
+    assert {str(kind) for kind in (CHECKPOINT, PTE)} == {"a checkpoint", "a .pte"}
+    assert str(ANY) == "a checkpoint or a .pte" and all(str(kind) for kind in Kind)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "{text}", "--activation-bits=8"], "--activation-bits is for"),
+        (["evaluate", "{text}", "--target=ethos-u55-128", "--kv-scales=dynamic"], "--kv-scales is for"),
+        (["evaluate", "{text}", "--all", "--activations=static"], "--all measures every --activations"),
+        (["evaluate", "{text}", "--calibration-text=no-such-file"], "no-such-file"),
+        (["generate", "--calibration-text=no-such-file"], "no-such-file"),
+        (["generate", "--tokenizer=no-such-file"], "no-such-file"),
+    ],
+)
+def test_what_is_refused_before_anything_is_loaded(
+    arguments: list[str], words: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "text").write_text("text")
+    given = [part.format(text=tmp_path / "text") for part in arguments]
+    assert cli.run(given) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_model_of_tensors_over_a_language_model(tmp_path: Path, capsys: Capture) -> None:
+    project = tmp_path / "p"
+    first, second = (f"--pte={FIXTURES / name}" for name in ("decoder-rows.pte", "stock-mlp.pte"))
+    assert cli.run(["generate", first, f"--output={project}"]) == 0
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    assert cli.run(["generate", second, f"--output={project}"]) == 2
+    assert "written for a language model" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+
+
+def test_options_need_no_torch() -> None:
+    program = (
+        "import sys, mcu_sdk\n"
+        "from mcu_sdk.options import CompileOptions\n"
+        "CompileOptions(weights='int4')\n"
+        "print(sorted({'torch', 'transformers', 'executorch', 'numpy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
