@@ -12,8 +12,16 @@ from pathlib import Path
 
 from mcu_sdk import resources
 
-DECIDING_PACKAGES = ("torch", "executorch", "transformers", "torchao", "tokenizers")
-"""Packages whose version can change what is generated."""
+DECIDING_PACKAGES = (
+    "torch",
+    "executorch",
+    "transformers",
+    "torchao",
+    "tokenizers",
+    "ethos-u-vela",
+    "tosa-tools",
+)
+"""Packages whose version can change what is generated; the last two, for an NPU."""
 
 
 def cache_folder() -> Path:

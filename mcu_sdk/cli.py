@@ -112,7 +112,10 @@ def _show_version(wanted: bool) -> None:
 
 
 def _global_options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback for every error.")] = False,
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback for every error, and the libraries' warnings.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no logs; only errors.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
@@ -124,7 +127,9 @@ def _global_options(
     """
     global _debug
     _debug = debug
+    console.set_debug(debug)
     console.set_quiet(quiet)
+    context.with_resource(console.quiet_libraries())  # until the verb is done, what it imports included
 
 
 def _report_usage(error: TyperException) -> int:

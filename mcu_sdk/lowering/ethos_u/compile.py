@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+from mcu_sdk import console
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.lowering.ethos_u.calibrate import BATCH, batches, observe_tables, share_observers
 from mcu_sdk.lowering.ethos_u.decoder import DecoderStep, export_step, mask_table
@@ -105,10 +106,12 @@ def lower_decoder(quantized: QuantizedStep, target: NpuTarget, metadata: Mapping
     """
     step = quantized.step
     with torch.no_grad():
-        program = torch.export.export(quantized.one, step.example_inputs(), strict=False)
+        with console.step("Exporting the quantized step"):
+            program = torch.export.export(quantized.one, step.example_inputs(), strict=False)
         delegate = lower_whole(program, target, DELEGATE)
         outer = DecoderStep(step, delegate, mask_table(step.cache_length, quantized.masked))
-        lowered = lower(export_step(outer), metadata, cortex_m_passes=False)
+        with console.step("Lowering the processor's part and planning memory"):
+            lowered = lower(export_step(outer), metadata, cortex_m_passes=False)
     facts: dict[str, Any] = {
         "npu": target.accelerator,
         "activation_bits": target.activation_bits,

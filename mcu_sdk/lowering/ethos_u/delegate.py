@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 from executorch.backends.arm.ethosu import EthosUCompileSpec, EthosUPartitioner
+from executorch.backends.arm.ethosu.backend import EthosUBackend
 from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge_transform_and_lower
 from executorch.exir.lowered_backend_module import LoweredBackendModule
 from torch.export import ExportedProgram
 from torch.fx import Node
 
 from mcu_sdk.board.npu_target import NpuTarget, require_vela
+from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.vela import read_summary
@@ -96,7 +98,7 @@ def partition(program: ExportedProgram, target: NpuTarget, folder: Path) -> Edge
     spec = compile_spec(target, folder)
     config = EdgeCompileConfig(_check_ir_validity=False)
     printed = io.StringIO()
-    with _quiet(), contextlib.redirect_stdout(printed):
+    with _quiet(), step("Lowering to TOSA"), _vela_shown(), contextlib.redirect_stdout(printed):
         try:
             edge = to_edge_transform_and_lower(
                 program, partitioner=[EthosUPartitioner(spec)], compile_config=config
@@ -203,6 +205,23 @@ def _first_line(error: Exception) -> str:
     while root.__cause__ is not None:
         root = root.__cause__
     return (str(root).strip().splitlines() or [type(root).__name__])[0]
+
+
+@contextlib.contextmanager
+def _vela_shown() -> Iterator[None]:
+    """Show Vela's part, which ExecuTorch calls from the midst of lowering, as a step of its own."""
+    compile: Any = EthosUBackend._compile_tosa_flatbuffer
+
+    def shown(*arguments: Any) -> bytes:
+        with step("Compiling the delegate with Vela"):
+            result: bytes = compile(*arguments)
+            return result
+
+    EthosUBackend._compile_tosa_flatbuffer = staticmethod(shown)
+    try:
+        yield
+    finally:
+        EthosUBackend._compile_tosa_flatbuffer = staticmethod(compile)
 
 
 @contextlib.contextmanager

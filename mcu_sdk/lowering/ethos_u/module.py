@@ -25,6 +25,7 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.constants import fold_constants
 from mcu_sdk.lowering.ethos_u.compile import CompiledModule
@@ -49,7 +50,8 @@ def compile_module_npu(
     is the processor's. `facts["cpu_operators"]` lists what stayed there as {operator, name, reason}. Raises ModelError
     for a module that cannot be exported or compiled, and when nothing of it goes to the NPU.
     """
-    program, compared = _quantized(module.eval(), example_inputs, list(calibration), target)
+    with step("Exporting, calibrating and quantizing"):
+        program, compared = _quantized(module.eval(), example_inputs, list(calibration), target)
     with tempfile.TemporaryDirectory(prefix="mcu-sdk-vela-") as temporary:
         folder = Path(temporary)
         edge = partition(program, target, folder)
@@ -60,7 +62,8 @@ def compile_module_npu(
             hint="Run it on the processor: choose a Cortex-M target.",
         )
     left = _with_reasons(edge.exported_program(), target)
-    lowered = lower_edge(edge)
+    with step("Lowering the processor's part and planning memory"):
+        lowered = lower_edge(edge)
     facts = {
         "npu": target.accelerator,
         "activation_bits": target.activation_bits,
