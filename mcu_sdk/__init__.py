@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mcu_sdk.api import build, compile_checkpoint, generate, run, verify
+    from mcu_sdk.options import CompileOptions, GenerateRequest
+    from mcu_sdk.project.host_library import HostModel
     from mcu_sdk.recipes.module import compile_module
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compile_module"]
+__all__ = [
+    "CompileOptions",
+    "GenerateRequest",
+    "HostModel",
+    "__version__",
+    "build",
+    "compile_checkpoint",
+    "compile_module",
+    "generate",
+    "run",
+    "verify",
+]
+
+_PLACES = {
+    "CompileOptions": "options",
+    "GenerateRequest": "options",
+    "HostModel": "project.host_library",
+    "build": "api",
+    "compile_checkpoint": "api",
+    "compile_module": "recipes.module",
+    "generate": "api",
+    "run": "api",
+    "verify": "api",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """The Python API, imported when it is asked for: `import mcu_sdk` stays quick."""
-    if name == "compile_module":
-        from mcu_sdk.recipes.module import compile_module
-
-        return compile_module
+    """The Python API, imported when it is asked for: `import mcu_sdk` stays quick, and needs no PyTorch."""
+    if name in _PLACES:
+        return getattr(import_module(f"mcu_sdk.{_PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,24 +19,16 @@ def build_command(
     as_json: JsonOption = False,
 ) -> None:
     """Build a project with CMake and report flash and RAM by region."""
+    from mcu_sdk.api import build
     from mcu_sdk.errors import UsageError
-    from mcu_sdk.project.build import build
-    from mcu_sdk.project.opened import open_project
-    from mcu_sdk.project.report import make_report, print_report
+    from mcu_sdk.project.report import print_report
 
     if preset not in ("release", "debug", "host", "host-debug"):
         raise UsageError(
             f"There is no preset {preset!r}.", hint="The presets are release, debug, host, host-debug."
         )
-    opened = open_project(project, board)
-    built = build(project, preset)
-    report = make_report(
-        opened.manifest.name,
-        opened.board,
-        built,
-        npu_details=opened.npu_details(),
-        accuracy=opened.accuracy(),
-    )
+    found = build(project, preset, board=board)
+    built, report = found.result, found.report
     if as_json:
         print(json.dumps({"preset": preset, "program": str(built.program), **report.to_json()}, indent=2))
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,11 +53,12 @@ def run_command(
     as_json: JsonOption = False,
 ) -> None:
     """Build a project if need be, run it on a simulator or a board, and report what it used."""
-    from mcu_sdk.project.build import build
+    from mcu_sdk.api import run_request
     from mcu_sdk.project.opened import open_project
-    from mcu_sdk.project.report import make_report, print_report
-    from mcu_sdk.project.runners import choose_simulator, device_runner
+    from mcu_sdk.project.report import print_report
 
+    if as_json and markdown:
+        raise UsageError("--json and --markdown exclude each other.", hint="Leave one of them out.")
     opened = open_project(project, board)
     request = opened.request(
         prompt=prompt,
@@ -78,38 +78,22 @@ def run_command(
             )
         _profile(opened, request, simulator, timeout, as_json)
         return
-    target = port or choose_simulator(opened, simulator)
-    # A board at a port runs what was flashed; its build still tells the sizes.
-    built = build(project, opened.preset_for(target))
-
     shows_text = opened.is_language_model and not as_json
-    run = device_runner(
-        opened,
-        built.program,
-        simulator=simulator,
-        port=port,
-        timeout=timeout,
-        on_text=_say if shows_text else None,
-    )
     if shows_text and prompt:
         _say(prompt)
-    # The text shows that work goes on; where there is none to show, a clock does.
-    with nullcontext() if shows_text else step(f"Running on {target}"):
-        try:
-            transcript = run(request)
-        finally:
-            if shows_text:
-                _say("\n")
-    report = make_report(
-        opened.manifest.name,
-        opened.board,
-        built,
-        transcript,
-        target=target,
-        npu=opened.npu_on(target),
-        npu_details=opened.npu_details(),
-        accuracy=opened.accuracy(),
-    )
+    try:
+        ran = run_request(
+            opened,
+            request,
+            simulator=simulator,
+            port=port,
+            timeout=timeout,
+            on_text=_say if shows_text else None,
+        )
+    finally:
+        if shows_text:
+            _say("\n")
+    report = ran.report
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
     elif markdown:

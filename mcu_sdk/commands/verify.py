@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +26,6 @@ from mcu_sdk.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mcu_sdk.project.report import Report
     from mcu_sdk.project.verify import Verdict
 
@@ -50,14 +47,11 @@ def verify_command(
     as_json: JsonOption = False,
 ) -> None:
     """Run the same request on device and host, and the .pte in PyTorch; exit 7 if they differ."""
-    from mcu_sdk.options import GenerateRequest
-    from mcu_sdk.project.opened import open_project
-    from mcu_sdk.project.report import make_report, print_report
-    from mcu_sdk.project.runners import choose_simulator
-    from mcu_sdk.project.verify import verify
+    from mcu_sdk.api import verify
+    from mcu_sdk.project.report import print_report
 
-    opened = open_project(project, board)
-    request = opened.request(
+    found = verify(
+        project,
         prompt=prompt,
         ids=parse_ids(ids),
         steps=steps,
@@ -65,36 +59,13 @@ def verify_command(
         temperature=temperature,
         top_k=top_k,
         seed=seed,
-    )
-    asked = GenerateRequest.from_manifest({"board": opened.manifest.board, **opened.manifest.options})
-    accuracy = opened.accuracy()
-
-    def reference(tokens: Sequence[int]) -> NDArray[Any] | None:
-        from mcu_sdk.recipes.reference import checkpoint_reference
-
-        return checkpoint_reference(asked.model, accuracy.checkpoint if accuracy else None, tokens)
-
-    verdict = verify(
-        opened,
-        request,
         simulator=simulator,
         port=port,
         timeout=timeout,
+        board=board,
         with_python=python,
-        checkpoint=reference if asked.pte is None else None,
     )
-    target = port or choose_simulator(opened, simulator)
-    report = make_report(
-        opened.manifest.name,
-        opened.board,
-        verdict.built,
-        verdict.device,
-        target=target,
-        npu=opened.npu_on(target),
-        npu_details=opened.npu_details(),
-        accuracy=opened.accuracy(),
-        agreement="ok" if verdict.ok else "DIFFERS",
-    )
+    verdict, report = found.verdict, found.report
     if as_json:
         print(json.dumps(_json(verdict, report), indent=2))
     else:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import BuildError, RunError, TextError
 from mcu_sdk.npu.failures import driver_error
+from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.build import build
+from mcu_sdk.project.opened import open_project
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +63,23 @@ class HostModel:
         self.inputs = [self._view(library.model_input, i) for i in range(library.model_input_count())]
         self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
         self.has_tokenizer = bool(library.model_has_tokenizer())
+        self.output_shapes: list[tuple[int, ...]] = [output.shape for output in self.outputs]
         self._position = 0
         self._npu = _SimulatedNpu(library, accelerator) if accelerator is not None else None
+
+    @classmethod
+    def of(cls, project: str | Path, board: str | None = None) -> HostModel:
+        """Build a project's preset `host` and load it; inputs and outputs of `run` then have the .pte's shapes.
+
+        Raises what opening and building a project raise.
+        """
+        opened = open_project(Path(project), board)
+        library = build(opened.folder, "host").library
+        assert library is not None, "a host's build makes libmodel.so"
+        model = cls(library, opened.accelerator)
+        pte = read_pte((opened.folder / "model" / "model.pte").read_bytes())
+        model.output_shapes = [tensor.shape for tensor in pte.outputs]
+        return model
 
     def _view(self, function: Any, index: int) -> NDArray[Any]:
         """The flat array over the model's own memory of one input or output."""
@@ -131,7 +149,8 @@ class HostModel:
             raise ValueError(f"position {position} is not in 0..{self.max_sequence_length - 1}")
 
     def run(self, inputs: Sequence[NDArray[Any] | bytes]) -> list[NDArray[Any]]:
-        """One step on raw inputs (each of exactly the bytes the model expects); returns copies of the outputs, flat.
+        """One step on raw inputs (each of exactly the bytes the model expects); returns copies of the outputs: flat, or in
+        the .pte's shapes for a model that came by `of`.
 
         Raises ValueError when the number of inputs or a size differs. Does not reset.
         """
@@ -145,7 +164,10 @@ class HostModel:
                 raise ValueError(f"input {i} has {memory.nbytes} bytes, not {len(data)}")
             memory[:] = np.frombuffer(data, dtype=memory.dtype)
         self._step()
-        return [output.copy() for output in self.outputs]
+        return [
+            output.reshape(shape).copy()
+            for output, shape in zip(self.outputs, self.output_shapes, strict=True)
+        ]
 
     def digest(self, arrays: Sequence[NDArray[Any]]) -> int:
         """FNV-1a, 64 bits, over the raw bytes of the arrays in order: the firmware's `@mcu digest`."""
