@@ -166,14 +166,17 @@ def run_request(
     port: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
+    on_start: Callable[[], None] | None = None,
 ) -> Ran:
-    """`run` for a request that is checked already."""
+    """`run` for a request that is checked already; `on_start` is called when the build is done."""
     target = port or choose_simulator(project, simulator)
     # A board at a port runs what was flashed; its build still tells the sizes.
     built = building.build(project.folder, project.preset_for(target))
     device = device_runner(
         project, built.program, simulator=simulator, port=port, timeout=timeout, on_text=on_text
     )
+    if on_start is not None:
+        on_start()
     # The text shows that work goes on; where there is none to show, a clock does.
     with nullcontext() if on_text is not None else step(f"Running on {target}"):
         transcript = device(request)

@@ -149,7 +149,7 @@ def generate(request: GenerateRequest) -> Generated:
         tables, facts["tokenizer"], notes = device_tables(source.tokenizer, language_model.vocab_size)
         facts["notes"] += notes
     files = _model_files(source, facts, pte, plan, npu)
-    if tables is not None and source.tokenizer is not None:
+    if source.tokenizer is not None and (tables is not None or request.tokenizer is not None):
         files[TOKENIZER] = tokenizer_file(source.tokenizer).read_bytes()
     inputs = ProjectInputs(
         name=source.name,

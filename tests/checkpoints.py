@@ -34,3 +34,15 @@ def make_checkpoint(name: str, folder: Path, seed: int = 0) -> Path:
     with contextlib.suppress(OSError):  # another worker may have been first
         os.rename(beside, destination)
     return destination
+
+
+def small_tokenizer(path: Path) -> Path:
+    """Write a tokenizer.json of the small letters and a space: fewer ids than any model of the tests has."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = {letter: number for number, letter in enumerate("\u0120abcdefghijklmnopqrstuvwxyz")}
+    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.save(str(path))
+    return path

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from mcu_sdk import cli, generation, resources
+from mcu_sdk import cli, generation
 from mcu_sdk.options import (
     ANY,
     CHECKPOINT,
@@ -22,6 +22,7 @@ from mcu_sdk.options import (
     Option,
     options_of,
 )
+from tests.checkpoints import small_tokenizer
 
 FIXTURES = Path(__file__).parent / "fixtures" / "executorch-1.4.1"
 OPTIONS = {**options_of(GenerateRequest), **options_of(CompileOptions)}
@@ -47,7 +48,7 @@ def value_of(option: Option, folder: Path) -> str:
     if option.name == "output":
         return str(folder / "another")
     if option.name == "tokenizer":
-        return str(resources.bundled_model() / "tokenizer.json")
+        return str(small_tokenizer(folder / "tokenizer.json"))
     if int in kinds:
         return "8"
     if Path in kinds:

@@ -14,6 +14,7 @@ from mcu_sdk.project.opened import open_project
 from mcu_sdk.recipes import checkpoint as recipe
 from mcu_sdk.recipes.compiled import CompiledModel
 from mcu_sdk.regeneration import make_profiled
+from tests.checkpoints import small_tokenizer
 
 FIXTURES = Path(__file__).parent / "fixtures" / "executorch-1.4.1"
 LOCAL = ".mcu-sdk"
@@ -38,7 +39,7 @@ def moved_inputs(tmp_path: Path, checkpoint: Callable[[str], Path], monkeypatch:
     shutil.copytree(resources.boards() / "corstone-300", place / "board")
     toml = place / "board" / "board.toml"
     toml.write_text(toml.read_text().replace('name = "corstone-300"', 'name = "mine"', 1))
-    shutil.copy(resources.bundled_model() / "tokenizer.json", place / "tokenizer.json")
+    small_tokenizer(place / "tokenizer.json")
     (place / "text.txt").write_text("to be or not to be\n" * 9)
     pte = (FIXTURES / "decoder-rows.pte").read_bytes()
     monkeypatch.setattr(

@@ -79,8 +79,14 @@ def run_command(
         _profile(opened, request, simulator, timeout, as_json)
         return
     shows_text = opened.is_language_model and not as_json
-    if shows_text and prompt:
-        _say(prompt)
+    started = False
+
+    def start() -> None:
+        nonlocal started
+        started = True
+        if prompt:
+            _say(prompt)
+
     try:
         ran = run_request(
             opened,
@@ -89,9 +95,10 @@ def run_command(
             port=port,
             timeout=timeout,
             on_text=_say if shows_text else None,
+            on_start=start if shows_text else None,
         )
     finally:
-        if shows_text:
+        if started:
             _say("\n")
     report = ran.report
     if as_json:
