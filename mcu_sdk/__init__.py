@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcu_sdk.api import build, compile_checkpoint, generate, run, verify
+    from mcu_sdk.api import build, compile_checkpoint, run, verify
+    from mcu_sdk.generation import generate
     from mcu_sdk.options import CompileOptions, GenerateRequest
     from mcu_sdk.project.host_library import HostModel
     from mcu_sdk.recipes.module import compile_module
@@ -32,7 +33,7 @@ _PLACES = {
     "build": "api",
     "compile_checkpoint": "api",
     "compile_module": "recipes.module",
-    "generate": "api",
+    "generate": "generation",
     "run": "api",
     "verify": "api",
 }

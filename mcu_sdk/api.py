@@ -16,7 +16,6 @@ from mcu_sdk.board.npu_target import ActivationBits, default_target
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
-from mcu_sdk.generation import Generated, generate
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions
@@ -36,17 +35,7 @@ if TYPE_CHECKING:
 
     from mcu_sdk.project.verify import Verdict
 
-__all__ = [
-    "Built",
-    "Generated",
-    "Ran",
-    "Verified",
-    "build",
-    "compile_checkpoint",
-    "generate",
-    "run",
-    "verify",
-]
+__all__ = ["Built", "Ran", "Verified", "build", "compile_checkpoint", "run", "verify"]
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "inputs": {"options", "model", "project", "board"},
     "generation": {"inputs", *BELOW_GENERATE},
     "regeneration": {"generation", *BELOW_GENERATE},
-    "api": {"options", "generation", *BELOW_GENERATE},
+    "api": {"options", *BELOW_GENERATE},
     "evaluate": {"generation", *BELOW_GENERATE},
     "commands": {"api", "generation", "regeneration", "evaluate", *BELOW_GENERATE},
     "cli": {"commands"},
