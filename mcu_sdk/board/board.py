@@ -166,6 +166,12 @@ class Semihosting(_Table):
     exit: bool = False
 
 
+SIMULATORS = ("qemu", "fvp")
+"""Names that [simulator.NAME] may have; mcu_sdk/targets/NAME.py runs each. Of a board's own the first one is taken."""
+
+SimulatorName = Annotated[str, Field(pattern=f"^({'|'.join(SIMULATORS)})$")]
+
+
 class Simulator(_Table):
     """A simulator's command line; "{elf}" stands for the firmware, "{input}" for a file with console input, "{npu}" for
     the family ("U55") and "{macs}" for the size of the NPU that the simulator is to have.
@@ -241,7 +247,7 @@ class Board(_Table):
     uart: Uart | None = None
     counter: Counter | None = None
     semihosting: Semihosting = Semihosting()
-    simulator: dict[Literal["qemu", "fvp"], Simulator] = {}
+    simulator: dict[SimulatorName, Simulator] = {}
     flash: Flash | None = None
     npu: Npu | None = None
     folder: Annotated[Path | None, Field(exclude=True)] = None
@@ -264,7 +270,7 @@ class Board(_Table):
     def default_target(self) -> str:
         return self.target or self.core.cpu
 
-    def simulator_command(self, name: Literal["qemu", "fvp"], target: str | None = None) -> tuple[str, ...]:
+    def simulator_command(self, name: str, target: str | None = None) -> tuple[str, ...]:
         """A simulator's command line with the NPU of `target`; for a target without, the board's first one."""
         command = self.simulator[name].command
         npus = [*([target] if target else []), *(self.npu.targets if self.npu else ())]

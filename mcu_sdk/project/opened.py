@@ -11,6 +11,7 @@ from mcu_sdk.project.accuracy import Accuracy, read_accuracy
 from mcu_sdk.project.manifest import Input, Manifest, read_manifest, read_places
 from mcu_sdk.project.npu_details import NpuDetails, read_details
 from mcu_sdk.targets.protocol import Request
+from mcu_sdk.targets.runner import RUNNERS, runner
 
 DEFAULT_STEPS = 3
 """Steps on made-up inputs, for a model that takes tensors."""
@@ -57,8 +58,8 @@ class Project:
         """The preset whose firmware runs on `target`: a simulator, a port, or this computer."""
         if target == "host" and not self.board.is_host:
             return "host"
-        simulated = self.accelerator is not None and target == "qemu"
-        return SIMULATED_NPU_PRESET if simulated else "release"
+        simulated = self.accelerator is not None and target in RUNNERS and runner(target).simulates_npu
+        return SIMULATED_NPU_PRESET if simulated and not self.board.is_host else "release"
 
     @property
     def host_preset(self) -> str:

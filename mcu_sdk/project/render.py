@@ -30,6 +30,7 @@ from mcu_sdk.project import flags, manifest
 from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.destination import KEPT, check_destination
 from mcu_sdk.project.presets import Optimize, presets
+from mcu_sdk.targets.runner import runner
 
 MODEL_FILE = "model/model.pte"
 
@@ -194,7 +195,7 @@ def _npu_context(inputs: ProjectInputs) -> dict[str, Any] | None:
 def _board_context(board: Board, target: str | None) -> dict[str, Any]:
     commands = [
         {
-            "title": name.upper() if name == "fvp" else "QEMU",
+            "title": runner(name).title,
             "line": _shell(board.simulator_command(name, target)),
             "untested": run.untested,
         }

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project.opened import Project
-from mcu_sdk.targets import fvp, host, qemu, serial
+from mcu_sdk.targets import serial
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.runner import HOST, RUNNERS, Job, runner
 
 if TYPE_CHECKING:
     from mcu_sdk.npu.registers import Observer
@@ -38,89 +39,41 @@ def device_runner(
         baud = project.board.uart.baud if project.board.uart is not None else 115200
         return lambda request: serial.run(port, request, baud=baud, timeout=timeout, on_text=on_text)
     assert program is not None
-    return SIMULATORS[choose_simulator(project, simulator)](project, program, timeout, on_text)
+    chosen = runner(choose_simulator(project, simulator))
+    job = Job(project.board, program, project.accelerator, timeout, on_text)
+    chosen.check(job)
+    return lambda request: chosen.run(job, request)
 
 
-def run_on_host(
+def run_on(
+    name: str,
     project: Project,
     program: Path,
     request: Request,
     *,
     timeout: float = DEFAULT_TIMEOUT,
-    on_text: OnText | None = None,
     observer: Observer | None = None,
 ) -> Transcript:
-    """Run the host's program, beside a simulated NPU where the project has one (`observer` sees its runs)."""
-    if project.accelerator is None:
-        return host.run(program, request, timeout=timeout, on_text=on_text)
-    from mcu_sdk.npu.accelerator import accelerator
-    from mcu_sdk.npu.cosimulation import ProcessCoSimulation
-
-    with ProcessCoSimulation(accelerator(project.accelerator), observer) as npu:
-        return host.run(program, request, timeout=timeout, on_text=on_text, npu=npu)
-
-
-def run_in_qemu(
-    project: Project,
-    program: Path,
-    request: Request,
-    *,
-    timeout: float = DEFAULT_TIMEOUT,
-    on_text: OnText | None = None,
-    observer: Observer | None = None,
-) -> Transcript:
-    """Run the firmware in QEMU, beside a simulated NPU where the project has one (`observer` sees its runs)."""
-    board = project.board
-    qemu.command_line(board, program, with_npu=project.accelerator is not None)
-    if project.accelerator is None:
-        return qemu.run(board, program, request, timeout=timeout, on_text=on_text)
-    from mcu_sdk.npu.accelerator import accelerator
-    from mcu_sdk.npu.cosimulation import QemuCoSimulation
-
-    assert board.npu is not None and board.npu.shared is not None, "board.py checks it"
-    origin, size = board.regions[board.npu.shared].origin, board.simulator["qemu"].shared_bytes
-    with QemuCoSimulation(accelerator(project.accelerator), origin, size, observer) as npu:
-        return qemu.run(board, program, request, timeout=timeout, on_text=on_text, npu=npu)
-
-
-def _qemu(project: Project, program: Path, timeout: float, on_text: OnText | None) -> Run:
-    return lambda request: run_in_qemu(project, program, request, timeout=timeout, on_text=on_text)
-
-
-def _fvp(project: Project, program: Path, timeout: float, on_text: OnText | None) -> Run:
-    board, target = project.board, project.accelerator
-    fvp.command_line(board, program, target)
-    return lambda request: fvp.run(board, program, request, target=target, timeout=timeout, on_text=on_text)
-
-
-def _host(project: Project, program: Path, timeout: float, on_text: OnText | None) -> Run:
-    return lambda request: run_on_host(project, program, request, timeout=timeout, on_text=on_text)
-
-
-HOST = "host"
-SIMULATORS: dict[str, Callable[[Project, Path, float, OnText | None], Run]] = {
-    "qemu": _qemu,
-    "fvp": _fvp,
-    HOST: _host,
-}
-"""What starts a firmware, by name; a board's default is the first that it has. The names of all but the host are those
-of the board file's [simulator] tables."""
+    """Run a project's firmware once on the runner `name`, beside a simulated NPU where it needs one (`observer` sees
+    its runs)."""
+    job = Job(project.board, program, project.accelerator, timeout)
+    return runner(name).run(job, request, observer)
 
 
 def choose_simulator(project: Project, simulator: str | None) -> str:
-    """A name of SIMULATORS. Raises UsageError for anything else."""
+    """A name of RUNNERS. Raises UsageError for anything else."""
     board = project.board
     if simulator is None:
         if board.is_host:
             return HOST
-        found = next((name for name in SIMULATORS if name in board.simulator), None)
+        found = next((name for name in RUNNERS if name in board.simulator), None)
         if found is None:
             raise UsageError(
                 f"{board.name} has no simulator.", hint="Name the board's serial port with --port."
             )
         return found
-    if simulator not in SIMULATORS:
-        *others, last = SIMULATORS
+    if simulator not in RUNNERS:
+        *others, last = RUNNERS
         raise UsageError(
             f"There is no simulator {simulator!r}.",
             hint=f"The simulators are {', '.join(others)} and {last}.",

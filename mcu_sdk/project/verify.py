@@ -15,7 +15,7 @@ from mcu_sdk.console import step
 from mcu_sdk.errors import OutputDiffersError, UsageError
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.runners import choose_simulator, device_runner, run_on_host
+from mcu_sdk.project.runners import choose_simulator, device_runner, run_on
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import Request, Transcript
 
@@ -105,7 +105,7 @@ def verify(
     run_device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
 
     def run_host(wanted: Request) -> Transcript:
-        return run_on_host(project, reference.program, wanted, timeout=timeout)
+        return run_on("host", project, reference.program, wanted, timeout=timeout)
 
     with step("Running on the host"):
         on_host = run_host(request)

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcu_sdk.board.board import Board
 from mcu_sdk.errors import UsageError
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.runner import Job, Runner
+
+if TYPE_CHECKING:
+    from mcu_sdk.npu.cosimulation import CoSimulation
 
 INSTALL = "download the board's Ecosystem FVP from developer.arm.com, and name its program in $MCU_SDK_FVP"
 
@@ -43,3 +48,20 @@ def run(
     """Run `elf` and return its answer, whose verdict is "ok"; errors as `run_process` raises them."""
     command = command_line(board, elf, target)
     return run_process(command, request, name="the FVP", install=INSTALL, timeout=timeout, on_text=on_text)
+
+
+class _Fvp(Runner):
+    """The NPU is the FVP's own."""
+
+    name = "fvp"
+    title = "FVP"
+
+    def check(self, job: Job) -> None:
+        command_line(job.board, job.program, job.accelerator)
+
+    def start(self, job: Job, request: Request, npu: CoSimulation | None) -> Transcript:
+        target, timeout, on_text = job.accelerator, job.timeout, job.on_text
+        return run(job.board, job.program, request, target=target, timeout=timeout, on_text=on_text)
+
+
+RUNNER = _Fvp()

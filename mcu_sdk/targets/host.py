@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.runner import Job, Runner
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mcu_sdk.npu.cosimulation import CoSimulation
+    from mcu_sdk.npu.registers import Observer
 
 INSTALL = "build the project's preset `host`"
 
@@ -27,3 +31,28 @@ def run(
     return run_process(
         command, request, name="the host", install=INSTALL, timeout=timeout, on_text=on_text, npu=npu
     )
+
+
+class _Host(Runner):
+    """A process of the host build; a simulated NPU is reached through pipes."""
+
+    name = "host"
+    title = "This computer"
+    simulates_npu = True
+
+    def check(self, job: Job) -> None:
+        """A program needs no command line of the board's."""
+
+    def npu(self, job: Job, observer: Observer | None = None) -> AbstractContextManager[CoSimulation | None]:
+        if job.accelerator is None:
+            return super().npu(job)
+        from mcu_sdk.npu.accelerator import accelerator
+        from mcu_sdk.npu.cosimulation import ProcessCoSimulation
+
+        return ProcessCoSimulation(accelerator(job.accelerator), observer)
+
+    def start(self, job: Job, request: Request, npu: CoSimulation | None) -> Transcript:
+        return run(job.program, request, timeout=job.timeout, on_text=job.on_text, npu=npu)
+
+
+RUNNER = _Host()

@@ -9,9 +9,13 @@ from mcu_sdk.board.board import Board
 from mcu_sdk.errors import UsageError
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.runner import Job, Runner
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mcu_sdk.npu.cosimulation import CoSimulation
+    from mcu_sdk.npu.registers import Observer
 
 INSTALL = "apt-get install qemu-system-arm"
 
@@ -52,3 +56,32 @@ def run(
     return run_process(
         command, request, name="QEMU", install=INSTALL, timeout=timeout, on_text=on_text, npu=npu
     )
+
+
+class _Qemu(Runner):
+    """A simulated NPU shares one of the board's memories with it."""
+
+    name = "qemu"
+    title = "QEMU"
+    simulates_npu = True
+
+    def check(self, job: Job) -> None:
+        command_line(job.board, job.program, with_npu=job.accelerator is not None)
+
+    def npu(self, job: Job, observer: Observer | None = None) -> AbstractContextManager[CoSimulation | None]:
+        if job.accelerator is None:
+            return super().npu(job)
+        from mcu_sdk.npu.accelerator import accelerator
+        from mcu_sdk.npu.cosimulation import QemuCoSimulation
+
+        board = job.board
+        assert board.npu is not None and board.npu.shared is not None, "board.py checks it"
+        origin, size = board.regions[board.npu.shared].origin, board.simulator["qemu"].shared_bytes
+        return QemuCoSimulation(accelerator(job.accelerator), origin, size, observer)
+
+    def start(self, job: Job, request: Request, npu: CoSimulation | None) -> Transcript:
+        timeout, on_text = job.timeout, job.on_text
+        return run(job.board, job.program, request, timeout=timeout, on_text=on_text, npu=npu)
+
+
+RUNNER = _Qemu()

@@ -24,7 +24,7 @@ from mcu_sdk.planning.instruction import Instruction, Tensor
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import Project, open_project
-from mcu_sdk.project.runners import run_in_qemu, run_on_host
+from mcu_sdk.project.runners import run_on
 from mcu_sdk.recipes.decoder_npu import npu_step
 from mcu_sdk.targets.protocol import Request, Transcript
 
@@ -88,7 +88,7 @@ def recorded(project: Project, blob: VelaBlob) -> Recorded:
 
     program = build(project.folder, project.preset_for("qemu")).program
     request = Request(text=PROMPT, tokens=TOKENS)
-    return Recorded(run_in_qemu(project, program, request, observer=observe), exchanges)
+    return Recorded(run_on("qemu", project, program, request, observer=observe), exchanges)
 
 
 def test_a_step_is_one_delegate(project: Project, recorded: Recorded) -> None:
@@ -98,7 +98,7 @@ def test_a_step_is_one_delegate(project: Project, recorded: Recorded) -> None:
 
 def test_the_host_computes_the_same(project: Project, recorded: Recorded) -> None:
     program = build(project.folder, "host").program
-    on_host = run_on_host(project, program, Request(text=PROMPT, tokens=TOKENS))
+    on_host = run_on("host", project, program, Request(text=PROMPT, tokens=TOKENS))
     assert on_host.digest == recorded.transcript.digest
     assert on_host.ids == recorded.transcript.ids
 

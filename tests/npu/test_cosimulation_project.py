@@ -20,7 +20,7 @@ from mcu_sdk.npu.simulator import Simulator
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.host_library import HostModel, made_up_inputs
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.runners import run_in_qemu, run_on_host
+from mcu_sdk.project.runners import run_on
 from mcu_sdk.targets.protocol import Request, Transcript
 from tests.npu.conftest import generated
 from tests.npu.programs import place, with_word
@@ -34,9 +34,8 @@ Start = Callable[..., Transcript]
 @pytest.fixture(params=["qemu", "host"])
 def start(request: pytest.FixtureRequest, npu_project: Project, npu_builds: dict[str, BuildResult]) -> Start:
     """`start(request, timeout=, observer=)` on QEMU, and on this computer."""
-    function = {"qemu": run_in_qemu, "host": run_on_host}[request.param]
     program = npu_builds[request.param].program
-    return lambda wanted, **more: function(npu_project, program, wanted, **more)
+    return lambda wanted, **more: run_on(request.param, npu_project, program, wanted, **more)
 
 
 def test_every_way_computes_the_same(npu_project: Project, npu_builds: dict[str, BuildResult]) -> None:
@@ -47,8 +46,8 @@ def test_every_way_computes_the_same(npu_project: Project, npu_builds: dict[str,
     for seed in (1, 2):
         wanted = Request(steps=4, seed=seed)
         found = {
-            run_in_qemu(npu_project, npu_builds["qemu"].program, wanted).digest,
-            run_on_host(npu_project, npu_builds["host"].program, wanted).digest,
+            run_on("qemu", npu_project, npu_builds["qemu"].program, wanted).digest,
+            run_on("host", npu_project, npu_builds["host"].program, wanted).digest,
         }
         model.reset()
         outputs = [out for values in made_up_inputs(shapes, seed, 4) for out in model.run(values)]

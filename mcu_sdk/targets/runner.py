@@ -1,0 +1,72 @@
+"""What runs a firmware that is a file: one class for each kind of simulator, found by its name.
+
+A new one is a file mcu_sdk/targets/NAME.py with its RUNNER, and NAME among the simulators that a board.toml may have
+(board.SIMULATORS); its command line is the board's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from mcu_sdk.board.board import SIMULATORS, Board
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT
+from mcu_sdk.targets.protocol import OnText, Request, Transcript
+
+if TYPE_CHECKING:
+    from mcu_sdk.npu.cosimulation import CoSimulation
+    from mcu_sdk.npu.registers import Observer
+
+HOST = "host"
+RUNNERS = (*SIMULATORS, HOST)
+"""Every runner's name; of a board's simulators the first one is its own choice."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A firmware to run. `accelerator`: the NPU that parts of its model were compiled for, by Vela's name."""
+
+    board: Board
+    program: Path
+    accelerator: str | None = None
+    timeout: float = DEFAULT_TIMEOUT
+    on_text: OnText | None = None
+
+
+class Runner(ABC):
+    """`title` is what people call it. `simulates_npu`: whether our simulated NPU stands beside it; one that does not
+    has the NPU itself."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    simulates_npu: ClassVar[bool] = False
+
+    @abstractmethod
+    def check(self, job: Job) -> None:
+        """Raises UsageError where the board has no command line for it: before anything is built or started."""
+
+    def npu(self, job: Job, observer: Observer | None = None) -> AbstractContextManager[CoSimulation | None]:
+        """The simulated NPU beside the firmware, open for one run; none where the firmware needs none, or the runner
+        has it. `observer` sees its runs."""
+        return nullcontext()
+
+    @abstractmethod
+    def start(self, job: Job, request: Request, npu: CoSimulation | None) -> Transcript:
+        """One run; errors as `run_process` raises them."""
+
+    def run(self, job: Job, request: Request, observer: Observer | None = None) -> Transcript:
+        """Run the firmware beside its NPU and return its answer, whose verdict is "ok"; errors as `run_process`
+        raises them, and those of the NPU."""
+        self.check(job)
+        with self.npu(job, observer) as npu:
+            return self.start(job, request, npu)
+
+
+def runner(name: str) -> Runner:
+    """The runner of that name, one of RUNNERS."""
+    found: Runner = import_module(f"mcu_sdk.targets.{name}").RUNNER
+    return found
