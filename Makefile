@@ -6,6 +6,7 @@
 # make bench     instructions, RAM and code of every benchmark in QEMU, against the committed baseline
 # make bench-baseline   the same, and the result becomes the baseline
 # make npu-matrix  every model on every simulated NPU against the TOSA reference model; to docs/npu-matrix.md
+# make fuzz      thousands of damaged inputs for every verb; goes on where it was interrupted; to docs/fuzz.md
 # make setup     only what is needed: Debian packages, and a virtual environment in .venv
 #
 # A second run installs nothing. PYTHON names another interpreter, PIP_FLAGS goes to every `pip install`.
@@ -14,6 +15,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PIP_FLAGS ?=
 JOBS ?= 2
+SEED ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +23,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo clang test test-all matrix npu-matrix bench bench-baseline check setup system
+.PHONY: demo clang test test-all matrix npu-matrix fuzz bench bench-baseline check setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -47,6 +49,10 @@ bench-baseline: setup
 
 npu-matrix: setup
 	$(BIN)/python tools/run_npu_matrix.py
+
+# SEED=2 makes other damage.
+fuzz: setup
+	$(BIN)/python tools/fuzz.py --seed $(SEED) --jobs $(JOBS) --docs
 
 check: setup
 	$(BIN)/ruff check .
