@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,23 @@ class VelaSummary:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> VelaSummary:
-        """The inverse of `to_json`."""
-        layers = tuple(LayerEstimate(**layer) for layer in data["layers"])
-        return VelaSummary(**{**data, "layers": layers})
+        """The inverse of `to_json`. Raises KeyError or TypeError for what it did not write."""
+        layers = tuple(_checked(LayerEstimate(**layer)) for layer in data["layers"])
+        return _checked(VelaSummary(**{**data, "layers": layers}))
+
+
+_KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+
+Estimate = TypeVar("Estimate", LayerEstimate, VelaSummary)
+
+
+def _checked(estimate: Estimate) -> Estimate:
+    """Raises TypeError where a field is not of its type."""
+    for entry in fields(estimate):
+        value = getattr(estimate, entry.name)
+        if type(value) not in _KINDS.get(str(entry.type), (type(value),)):
+            raise TypeError(f"{entry.name} is {value!r}")
+    return estimate
 
 
 def read_summary(folder: Path) -> VelaSummary:

@@ -115,11 +115,11 @@ def read_details(folder: Path) -> NpuDetails | None:
     try:
         content = json.loads((folder / "npu.json").read_text(encoding="utf-8"))
         estimates = tuple(VelaSummary.from_json(entry) for entry in content["estimates"])
-        return NpuDetails(
-            int(content["operations"]), int(content["calls"]), tuple(content["left"]), estimates
-        )
+        found = NpuDetails(content["operations"], content["calls"], tuple(content["left"]), estimates)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    counts = type(found.operations) is int and type(found.calls) is int
+    return found if counts and all(isinstance(entry, dict) for entry in found.left) else None
 
 
 def count_operations(streams: Iterable[bytes]) -> int:

@@ -66,7 +66,7 @@ def read_compiled(path: Path) -> FoundModel:
     facts: dict[str, Any] = {}
     delegates: tuple[DelegateArtifact, ...] = ()
     if beside.get("pte_sha256") == hashlib.sha256(data).hexdigest():
-        facts = dict(beside.get("facts") or {})
+        facts = _facts_of(beside)
         delegates = _delegates_beside(path, facts)
     return FoundModel(data, _names_of(beside), facts, delegates)
 
@@ -80,6 +80,26 @@ def _read_beside(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _facts_of(beside: dict[str, Any]) -> dict[str, Any]:
+    """What `write_compiled` knew of the .pte; nothing where one of the facts that are used is not as it writes them."""
+    facts = beside.get("facts")
+    if not isinstance(facts, dict):
+        return {}
+    counts = all(type(facts.get(key, 0)) is int for key in ("npu_delegates", "int4_linears"))
+    lists = all(isinstance(facts.get(key, []), list) for key in ("notes", "kept_int8", "cpu_operators"))
+    if not counts or not lists or ("kept_int8" in facts and "int4_linears" not in facts):
+        return {}
+    entries = [entry for key in ("notes", "kept_int8") for entry in facts.get(key, [])]
+    left = facts.get("cpu_operators", [])
+    are_texts = all(isinstance(entry, str) for entry in entries)
+    return facts if are_texts and all(_is_reason(entry) for entry in left) else {}
+
+
+def _is_reason(entry: Any) -> bool:
+    """An operator that stays on the processor, and why."""
+    return isinstance(entry, dict) and all(isinstance(text, str) for text in entry.values())
 
 
 def _names_of(beside: dict[str, Any]) -> tuple[str, ...] | None:

@@ -51,6 +51,19 @@ def test_artifact_survives_its_files(tmp_path: Path) -> None:
     assert VelaSummary.from_json(data) == artifact.vela_summary
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("cycles", "many"), ("core_clock_hz", None), ("layers", [{}]), ("layers", 3), ("macs", 1.5)],
+)
+def test_other_types_than_were_written_are_errors(tmp_path: Path, key: str, value: object) -> None:
+    data = read_summary(write(tmp_path)).to_json()
+    with pytest.raises(TypeError):
+        VelaSummary.from_json({**data, key: value})
+    data["layers"][0]["cycles"] = "x"
+    with pytest.raises(TypeError, match="cycles is 'x'"):
+        VelaSummary.from_json(data)
+
+
 def test_missing_file_and_column_are_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_summary(tmp_path)
