@@ -7,8 +7,10 @@
 #if defined(MCU_HELIUM_FLOAT)
 #include <arm_mve.h>
 
+// What is inlined always is so for -Os: a call for every four elements costs more than it saves.
+
 // mcu_expf within [-86, 88].
-static inline float32x4_t mcu_exp_lanes_within(float32x4_t x) {
+[[gnu::always_inline]] static inline float32x4_t mcu_exp_lanes_within(float32x4_t x) {
     const float32x4_t shifted = vaddq_n_f32(vmulq_n_f32(x, 1.44269504f), MCU_ROUNDER);
     const float32x4_t n = vsubq_n_f32(shifted, MCU_ROUNDER);
     float32x4_t r = vfmaq_n_f32(x, n, -0.693359375f);
@@ -29,7 +31,7 @@ static inline float32x4_t mcu_exp_lanes_below(float32x4_t x) {
 }
 
 // mcu_expf.
-static inline float32x4_t mcu_exp_lanes(float32x4_t x) {
+[[gnu::always_inline]] static inline float32x4_t mcu_exp_lanes(float32x4_t x) {
     return mcu_exp_lanes_within(vminnmq_f32(vmaxnmq_f32(x, vdupq_n_f32(-86.0f)), vdupq_n_f32(88.0f)));
 }
 
@@ -47,7 +49,7 @@ static inline int32x4_t mcu_round_clamped_lanes(float32x4_t x, int32_t low, int3
 }
 
 // a / b in each lane: Helium has no division; its registers are the scalar unit's.
-static inline float32x4_t mcu_divide(float32x4_t a, float32x4_t b) {
+[[gnu::always_inline]] static inline float32x4_t mcu_divide(float32x4_t a, float32x4_t b) {
     register float32x4_t q asm("q0") = a;
     register float32x4_t divisor asm("q1") = b;
     asm("vdiv.f32 s0, s0, s4\n\t"
@@ -60,7 +62,7 @@ static inline float32x4_t mcu_divide(float32x4_t a, float32x4_t b) {
 }
 
 // mcu_sigmoid_denominator.
-static inline float32x4_t mcu_sigmoid_denominator(float32x4_t x) {
+[[gnu::always_inline]] static inline float32x4_t mcu_sigmoid_denominator(float32x4_t x) {
     return vaddq_n_f32(mcu_exp_lanes(vnegq_f32(x)), 1.0f);
 }
 
