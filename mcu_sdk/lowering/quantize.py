@@ -1,7 +1,7 @@
 """PT2E quantization of a fused step, and the rewrite of its linears and embeddings to int8 `mcu::` operators.
 
 PT2E leaves every quantized linear as `linear(dequantize(quantize(x)), dequantize(weight))` in float. Here that
-becomes one integer operator with per-channel weights. ExecuTorch 1.4.1's Cortex-M passes cannot follow there: they
+becomes one integer operator with per-channel weights. ExecuTorch's Cortex-M passes cannot follow there: they
 take per-tensor weights with int8 outputs alone.
 """
 

@@ -1,7 +1,8 @@
 """The blob that ExecuTorch packs from Vela's output: what an Ethos-U delegate carries in a .pte.
 
-Blocks of {name[16], u32 length, 12 zero bytes, data padded to 16 bytes}, in a fixed order: vela_bin_stream,
-cmd_data, weight_data, scratch_size, inputs, outputs, vela_end_stream. (Block names have 15 characters at most.)
+Blocks of {name[16], u32 length, u8 external, 11 zero bytes, data padded to 16 bytes}, in a fixed order:
+vela_bin_stream, cmd_data, weight_data, scratch_size, inputs, outputs, vela_end_stream. (Block names have 15 characters
+at most.) An external block holds the key of data in a file beside the .pte; there are none here.
 """
 
 from __future__ import annotations
@@ -65,9 +66,14 @@ def read_blob(data: bytes) -> VelaBlob:
         found = data[offset : offset + 16]
         if found.rstrip(b"\0") != name:
             raise _corrupt(f"the block {name.decode()} was expected at byte {offset}, found {found!r}")
-        length, *zeros = struct.unpack_from("<4I", data, offset + 16)
+        length, external, zeros = struct.unpack_from("<IB11s", data, offset + 16)
         offset += _HEADER_BYTES
-        if any(zeros) or offset + length > len(data):
+        if external == 1 and not any(zeros):
+            raise PteError(
+                f"An Ethos-U delegate with all its data in the .pte was expected; its {name.decode()} lies elsewhere.",
+                hint="Lower the model again without external_block_placements.",
+            )
+        if external or any(zeros) or offset + length > len(data):
             raise _corrupt(
                 f"the block {name.decode()} says it has {length} bytes; {len(data) - offset} follow byte {offset}"
             )

@@ -19,11 +19,12 @@ _HEAD = """# Operators
 overload of a name is meant, in its `out` or in-place form. What a kernel cannot take (another element type, a dim
 order that is not row-major, more than six axes that do not join) is refused by name when the project is generated.
 
-Stock lowerings that are tested (ExecuTorch 1.4.1, `CortexMQuantizer` and `CortexMPassManager` as they come): an MLP,
-transformer encoder layers with ReLU and GELU, and a two-layer Llama with `index_copy` taken off the quantizer's list of
-operators with shared scales. `cortex_m::quantized_linear` is taken in both its forms, with `kernel_sum` (lowered for
-Helium) and with `bias` (lowered for other cores), on every core. Also tested: GPT-2, Qwen3 and Gemma in float32, with
-nothing quantized and nothing fused.
+Stock lowerings that are tested (`CortexMQuantizer` and `CortexMPassManager` as they come): an MLP, convolutions with
+pools, sums and differences, transformer encoder layers with ReLU and GELU, and a two-layer Llama with
+`index_copy` taken off the quantizer's list of operators with shared scales. `cortex_m::quantized_linear` is taken in
+both its forms, with `kernel_sum` (lowered for Helium) and with `bias` (lowered for other cores), on every core. Also
+tested: GPT-2, Qwen3 and Gemma in float32, with nothing quantized and nothing fused. What earlier versions
+of ExecuTorch wrote goes on reading (tests/fixtures).
 
 The operators of this SDK, `mcu::`, which its own passes make, all have kernels: mcu_sdk/operators/table.py is their list,
 mcu_sdk/operators/reference/ their specification.

@@ -42,10 +42,15 @@ SCRATCH = (np.zeros(0, np.uint8), ARENA)
 
 
 def _add(
-    x: Any, y: Any, points: tuple[int, int, int] = (3, -7, 11), low: int = -128, high: int = 127
+    x: Any,
+    y: Any,
+    points: tuple[int, int, int] = (3, -7, 11),
+    low: int = -128,
+    high: int = 127,
+    sign: int = 1,
 ) -> Case:
-    first, second, last = (quantize_multiplier_aot(s) for s in (0.5, 0.31, 2 / 2**20))
-    arguments = (x, points[0], *first, y, points[1], *second, points[2], *last, low, high)
+    first, (multiplier, shift), last = (quantize_multiplier_aot(s) for s in (0.5, 0.31, 2 / 2**20))
+    arguments = (x, points[0], *first, y, points[1], sign * multiplier, shift, points[2], *last, low, high)
     return Case("cortex_m::quantized_add", arguments, M.quantized_add)
 
 
@@ -101,6 +106,7 @@ def _cases() -> list[Case]:
             (q(3, 4, 2), scales, points, 1, *limits),
             quantized.dequantize_per_channel,
         ),
+        _add(q(3, 21), q(3, 21), sign=-1),
     ]
 
 
@@ -133,14 +139,19 @@ POINTS = st.integers(-128, 127)
 
 
 @settings(max_examples=60, deadline=None)
-@given(a=SCALES, b=SCALES, out=SCALES, points=st.tuples(POINTS, POINTS, POINTS))
-def test_every_sum(kernel_library: ctypes.CDLL, a: float, b: float, out: float, points: Any) -> None:
-    """All 65,536 pairs, with the multipliers that the pass computes from three scales."""
+@given(
+    a=SCALES, b=SCALES, out=SCALES, points=st.tuples(POINTS, POINTS, POINTS), sign=st.sampled_from((1, -1))
+)
+def test_every_sum(
+    kernel_library: ctypes.CDLL, a: float, b: float, out: float, points: Any, sign: int
+) -> None:
+    """All 65,536 pairs, with the multipliers that the pass computes from three scales; sums and differences."""
     larger = 2 * max(a, b)
     first, second = quantize_multiplier_aot(a / larger), quantize_multiplier_aot(b / larger)
     last = quantize_multiplier_aot(larger / (out * 2**20))
     x, y = (np.ascontiguousarray(v) for v in np.broadcast_arrays(ALL[:, None], ALL[None]))
-    arguments = ((x, ARENA), points[0], *first, (y, ARENA), points[1], *second, points[2], *last, -128, 127)
+    factors = sign * second[0], second[1]
+    arguments = ((x, ARENA), points[0], *first, (y, ARENA), points[1], *factors, points[2], *last, -128, 127)
     check(kernel_library, Case("cortex_m::quantized_add", arguments, M.quantized_add))
 
 
@@ -228,7 +239,8 @@ def test_both_forms_of_linear_are_one(kernel_library: ctypes.CDLL) -> None:
     [
         ("0-quantized_add", 1, 128),
         ("0-quantized_add", 3, 32),
-        ("0-quantized_add", 2, -5),
+        ("0-quantized_add", 2, -(2**31)),
+        ("0-quantized_add", 9, -5),
         ("0-quantized_add", 11, 50),
         ("6-quantized_linear", 5, 3),
         ("6-quantized_linear", 7, []),

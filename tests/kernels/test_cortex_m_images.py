@@ -166,10 +166,14 @@ def test_max_pool2d(kernel_library: ctypes.CDLL, pool: tuple[Any, Any], point: i
 
 
 @settings(max_examples=60, deadline=None)
-@given(pool=_pools(), point=st.integers(-128, 127), scale=st.floats(1e-4, 4.0))
-def test_avg_pool2d(kernel_library: ctypes.CDLL, pool: tuple[Any, Any], point: int, scale: float) -> None:
+@given(pool=_pools(), round_up=st.booleans(), point=st.integers(-128, 127), scale=st.floats(1e-4, 4.0))
+def test_avg_pool2d(
+    kernel_library: ctypes.CDLL, pool: tuple[Any, Any], round_up: bool, point: int, scale: float
+) -> None:
     x, window = pool
-    _check(kernel_library, "quantized_avg_pool2d", x, [*window, point, *quantize_multiplier_aot(scale)])
+    _check(
+        kernel_library, "quantized_avg_pool2d", x, [*window, round_up, point, *quantize_multiplier_aot(scale)]
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -181,7 +185,7 @@ def test_corrupt_arguments_do_no_harm(
     tried: list[tuple[str, Any, list[Any], bool]] = [
         ("quantized_conv2d", *case, True),
         ("quantized_max_pool2d", pool[0], [*pool[1], [1, 1], False, 3, 3, -128, 127], False),
-        ("quantized_avg_pool2d", pool[0], [*pool[1], 3, 2**30, 0], True),
+        ("quantized_avg_pool2d", pool[0], [*pool[1], True, 3, 2**30, 0], True),
     ]
 
     prepared = [

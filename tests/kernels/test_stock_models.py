@@ -17,7 +17,7 @@ from mcu_sdk.project.interpret import Interpreter
 from tests.kernels.run_calls import Memory, aligned, run_calls
 from tests.models.stock.lowering import MODELS, Stock, stock
 
-LSB = {"mlp": 0, "encoder-relu": 2, "encoder-gelu": 2, "convolutions": 2, "llama": 8}
+LSB = {"mlp": 0, "encoder-relu": 2, "encoder-gelu": 2, "convolutions": 2, "arithmetic": 2, "llama": 8}
 """Steps of the output between ExecuTorch's integer operators and the quantized module they were made of, which
 computes in float32 between a dequantize and a quantize: each operator in the chain may round the other way."""
 FLOAT_INSIDE = {"mlp": 0, "convolutions": 0}

@@ -17,10 +17,10 @@ def command_block(words: Sequence[int], config: tuple[int, int] = U55_128) -> by
     return struct.pack(f"<{len(header) + 1 + length}I", *header, action, *words)
 
 
-def block(name: str, data: bytes) -> bytes:
-    """One block of a blob."""
+def block(name: str, data: bytes, external: int = 0) -> bytes:
+    """One block of a blob; `external`: 1 where the data is the key of what lies in another file."""
     padded = data + bytes(-len(data) % 16)
-    return name.encode().ljust(16, b"\0") + struct.pack("<4I", len(data), 0, 0, 0) + padded
+    return name.encode().ljust(16, b"\0") + struct.pack("<4I", len(data), external, 0, 0) + padded
 
 
 def tensors(*entries: tuple[Sequence[int], int, int, int]) -> bytes:

@@ -46,6 +46,8 @@ def test_every_truncation_is_refused() -> None:
         (vela_blob(COMMANDS, outputs=tensors(((16,), 1, 0, 0))), "region 0"),
         (vela_blob(COMMANDS, scratch_size=2**31), "2147483648 bytes of scratch"),
         (block("vela_bin_stream", b"") + block("commands", COMMANDS), "cmd_data was expected"),
+        (block("vela_bin_stream", b"") + block("cmd_data", b"0" * 64, external=1), "cmd_data lies elsewhere"),
+        (block("vela_bin_stream", b"") + block("cmd_data", COMMANDS, external=2), "corrupt"),
     ],
 )
 def test_what_is_wrong_is_named(data: bytes, message: str) -> None:

@@ -23,7 +23,7 @@ from mcu_sdk.planning.emitters.checks import (
     same_or_apart,
     tensor,
 )
-from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, elementwise, stored
+from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, elementwise, elementwise_but, stored
 from mcu_sdk.planning.emitters.quantized_decomposed import int8, int8_range
 from mcu_sdk.planning.emitters.strided import axis_of
 from mcu_sdk.planning.instruction import (
@@ -42,19 +42,23 @@ LONGEST_DOT = 1 << 15
 """Products of two offset int8 numbers (up to 255 * 255) that an int32 sum holds."""
 
 
-def requantization(instruction: Instruction, multiplier: object, shift: object) -> tuple[int, int]:
-    """(multiplier, shift) of kernels/quantize/requantize.h, checked."""
+def requantization(
+    instruction: Instruction, multiplier: object, shift: object, *, signed: bool = False
+) -> tuple[int, int]:
+    """(multiplier, shift) of kernels/quantize/requantize.h, checked; below 0 only a `signed` multiplier may be."""
     for value in (multiplier, shift):
         if isinstance(value, bool) or not isinstance(value, int):
             unsupported(instruction, f"{value!r} is no multiplier or shift")
     assert isinstance(multiplier, int) and isinstance(shift, int)
-    if not 0 <= multiplier < 2**31 or not -31 <= shift <= 31:
+    least = 1 - 2**31 if signed else 0
+    if not least <= multiplier < 2**31 or not -31 <= shift <= 31:
         unsupported(instruction, f"it requantizes by {multiplier} and a shift of {shift}")
     return multiplier, shift
 
 
-def _requantization_at(instruction: Instruction, index: int) -> tuple[int, int]:
-    return requantization(instruction, integer(instruction, index), integer(instruction, index + 1))
+def _requantization_at(instruction: Instruction, index: int, *, signed: bool = False) -> tuple[int, int]:
+    values = integer(instruction, index), integer(instruction, index + 1)
+    return requantization(instruction, *values, signed=signed)
 
 
 def _operands(instruction: Instruction, *indices: int) -> list[Operand]:
@@ -65,12 +69,15 @@ def _operands(instruction: Instruction, *indices: int) -> list[Operand]:
 @emits("cortex_m::quantized_add")
 @elementwise
 def quantized_add(instruction: Instruction) -> Sequence[KernelCall]:
-    """(a, zero point, multiplier, shift, b, the same, zero point, multiplier, shift of out, low, high, out)."""
+    """(a, zero point, multiplier, shift, b, the same, zero point, multiplier, shift of out, low, high, out).
+
+    A difference is a sum with a multiplier below 0.
+    """
     count_is(instruction, 14)
     out = out_tensor(instruction, 13, S8)
     fields: list[tuple[str, int]] = []
     for name, index in (("a", 1), ("b", 5), ("out", 8)):
-        multiplier, shift = _requantization_at(instruction, index + 1)
+        multiplier, shift = _requantization_at(instruction, index + 1, signed=name != "out")
         fields += [(f"{name}_zero_point", int8(instruction, index))]
         fields += [(f"{name}_multiplier", multiplier), (f"{name}_shift", shift)]
     low, high = int8_range(instruction, 11, 12)
@@ -92,7 +99,7 @@ def quantized_mul(instruction: Instruction) -> Sequence[KernelCall]:
 
 
 @emits("cortex_m::quantized_activation")
-@elementwise
+@elementwise_but(1)
 def quantized_activation(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, table, out)."""
     count_is(instruction, 3)

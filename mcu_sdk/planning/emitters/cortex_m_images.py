@@ -84,13 +84,25 @@ def _window(
     stride: tuple[int, int],
     padding: tuple[int, int],
     dilation: tuple[int, int],
+    *,
+    round_up: bool = False,
 ) -> Parameters:
-    """McuWindow of firmware/kernels/conv/window.h, where the output has the size that follows from the rest."""
+    """McuWindow of firmware/kernels/conv/window.h, where the output has the size that follows from the rest.
+
+    `round_up`: a last window may reach beyond the padding (ceil_mode), if it begins before.
+    """
     if min(*x.shape, *out.shape, *size) < 1 or max(size) > LARGEST_STEP or x.shape[0] != out.shape[0]:
         unsupported(instruction, "its shapes do not match")
     for axis in (0, 1):
         reach = x.shape[1 + axis] + 2 * padding[axis] - dilation[axis] * (size[axis] - 1) - 1
-        if reach < 0 or out.shape[1 + axis] != reach // stride[axis] + 1:
+        steps = reach // stride[axis]
+        if (
+            round_up
+            and reach % stride[axis]
+            and (steps + 1) * stride[axis] < x.shape[1 + axis] + padding[axis]
+        ):
+            steps += 1
+        if reach < 0 or out.shape[1 + axis] != steps + 1:
             unsupported(instruction, "its output's size does not follow from its input's")
     return window_of(x, out, size, stride, padding, dilation)
 
@@ -169,31 +181,40 @@ def quantized_max_pool2d(instruction: Instruction) -> Sequence[KernelCall]:
     count_is(instruction, 11)
     if boolean(instruction, 5) or integer(instruction, 6) != integer(instruction, 7):
         unsupported(instruction, "it rounds its size up, or changes the zero point")
-    return _pool(instruction, "max_pool2d_s8", 10, _pair(instruction, 4, 1), *int8_range(instruction, 8, 9))
+    numbers = int8_range(instruction, 8, 9)
+    return _pool(instruction, "max_pool2d_s8", 10, numbers, dilation=_pair(instruction, 4, 1))
 
 
 @emits("cortex_m::quantized_avg_pool2d")
 def quantized_avg_pool2d(instruction: Instruction) -> Sequence[KernelCall]:
-    """(x, size, stride, padding, zero point, multiplier, shift, scratch, out): in and out have one scale."""
+    """(x, size, stride, padding, ceil_mode, zero point, multiplier, shift, scratch, out): in and out have one scale."""
     import numpy as np
 
-    count_is(instruction, 9)
-    multiplier, shift = requantization(instruction, integer(instruction, 5), integer(instruction, 6))
+    count_is(instruction, 10)
+    multiplier, shift = requantization(instruction, integer(instruction, 6), integer(instruction, 7))
     scale = float(np.float32(multiplier * 2.0**shift / 2**31))
     if not scale > 0:
         unsupported(instruction, f"its scale is {scale}")
-    return _pool(instruction, "avg_pool2d_s8", 8, (1, 1), int8(instruction, 4), scale)
+    numbers = int8(instruction, 5), scale
+    return _pool(instruction, "avg_pool2d_s8", 9, numbers, round_up=boolean(instruction, 4))
 
 
 def _pool(
-    instruction: Instruction, name: str, out_index: int, dilation: tuple[int, int], *more: object
+    instruction: Instruction,
+    name: str,
+    out_index: int,
+    numbers: tuple[object, ...],
+    *,
+    dilation: tuple[int, int] = (1, 1),
+    round_up: bool = False,
 ) -> list[KernelCall]:
+    """`mcu_<name>(x, out, window, numbers...)`."""
     x, out = _image(instruction, 0), _image(instruction, out_index, written=True)
     size, stride, padding = (_pair(instruction, i, least) for i, least in ((1, 1), (2, 1), (3, 0)))
     if x.shape[3] != out.shape[3]:
         unsupported(instruction, "its shapes do not match")
     if size[0] * size[1] >= MOST_TAPS:
         unsupported(instruction, f"its window of {size} is too large")
-    window = _window(instruction, x, out, size, stride, padding, dilation)
+    window = _window(instruction, x, out, size, stride, padding, dilation, round_up=round_up)
     apart(instruction, out, x)
-    return call(name, x, out, window, *more)
+    return call(name, x, out, window, *numbers)

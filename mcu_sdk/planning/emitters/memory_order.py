@@ -28,23 +28,32 @@ Emit = Callable[[Instruction], Sequence[KernelCall]]
 
 def elementwise(emitter: Emit) -> Emit:
     """An emitter for which the order of dimensions does not matter, as long as all tensors have the same."""
+    return elementwise_but()(emitter)
 
-    @wraps(emitter)
-    def wrapper(instruction: Instruction) -> Sequence[KernelCall]:
-        orders = {
-            a.dim_order for a in instruction.arguments if isinstance(a, Tensor) and not is_contiguous(a)
-        }
-        if not orders:
-            return emitter(instruction)
-        if len(orders) > 1:
-            unsupported(instruction, f"its tensors have different dim orders: {sorted(orders)}")
-        (order,) = orders
 
-        def converted(value: Value) -> Value:
-            if not isinstance(value, Tensor) or (value.elements == 1 and len(value.shape) < len(order)):
-                return value
-            return stored(instruction, value, order)
+def elementwise_but(*tables: int) -> Callable[[Emit], Emit]:
+    """The same where the arguments `tables` are not walked over with the others, and stay as they are."""
 
-        return emitter(replace(instruction, arguments=tuple(map(converted, instruction.arguments))))
+    def decorator(emitter: Emit) -> Emit:
+        @wraps(emitter)
+        def wrapper(instruction: Instruction) -> Sequence[KernelCall]:
+            walked = [a for i, a in enumerate(instruction.arguments) if i not in tables]
+            orders = {a.dim_order for a in walked if isinstance(a, Tensor) and not is_contiguous(a)}
+            if not orders:
+                return emitter(instruction)
+            if len(orders) > 1:
+                unsupported(instruction, f"its tensors have different dim orders: {sorted(orders)}")
+            (order,) = orders
 
-    return wrapper
+            def converted(index: int, value: Value) -> Value:
+                scalar = isinstance(value, Tensor) and value.elements == 1 and len(value.shape) < len(order)
+                if not isinstance(value, Tensor) or scalar or index in tables:
+                    return value
+                return stored(instruction, value, order)
+
+            arguments = tuple(converted(*each) for each in enumerate(instruction.arguments))
+            return emitter(replace(instruction, arguments=arguments))
+
+        return wrapper
+
+    return decorator

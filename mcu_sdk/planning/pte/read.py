@@ -20,6 +20,7 @@ from mcu_sdk.npu.stream import read_config
 from mcu_sdk.operators.table import is_out_variant
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor, Value
 from mcu_sdk.planning.operands import tensors_in
+from mcu_sdk.planning.pte.earlier import in_present_form
 from mcu_sdk.planning.pte.flatbuffer import corrupt
 from mcu_sdk.planning.pte.program import (
     DelegateCall,
@@ -306,7 +307,8 @@ def _call(
         raise corrupt(f"instruction {index}, {operator.name}, returns what is none of its arguments")
     if any(tensor.is_constant for tensor in written):
         raise corrupt(f"instruction {index}, {operator.name}, writes to a constant")
-    instruction = Instruction(index, operator.name, operator.overload, tuple(arguments), name, source)
+    given = in_present_form(operator.name, arguments)
+    instruction = Instruction(index, operator.name, operator.overload, given, name, source)
     return instruction, tuple(written)
 
 

@@ -1,7 +1,7 @@
 """Models lowered the way ExecuTorch's own Cortex-M flow does it, without any pass of this SDK.
 
 Quantizer, pass manager and configurations are ExecuTorch's; the files are made at test time, as a user of
-ExecuTorch 1.4.1 would make them, and kept under a key of everything they depend on.
+ExecuTorch would make them, and kept under a key of everything they depend on.
 """
 
 from __future__ import annotations
@@ -82,9 +82,10 @@ def _quantized(
     """Quantize with CortexMQuantizer, lower with CortexMPassManager, for the default target (Cortex-M55)."""
     import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
     import torch
+    from executorch.backends.cortex_m.edge_compile_config import cortex_m_edge_compile_config
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.backends.cortex_m.quantizer.quantizer import CortexMQuantizer
-    from executorch.exir import EdgeCompileConfig, to_edge
+    from executorch.exir import to_edge
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     prepared = prepare_pt2e(program.module(check_guards=False), CortexMQuantizer())
@@ -98,21 +99,8 @@ def _quantized(
         _restore(converted, before)
         example = (() if names else steps[0], dict(zip(names, steps[0], strict=False)))
         again = torch.export.export(converted, *example, strict=False)
-    aten = torch.ops.aten
-    config = EdgeCompileConfig(
-        preserve_ops=[
-            aten.linear.default,
-            aten.hardsigmoid.default,
-            aten.hardsigmoid_.default,
-            aten.hardswish.default,
-            aten.hardswish_.default,
-            aten.silu.default,
-        ],
-        _check_ir_validity=False,
-        _core_aten_ops_exception_list=[aten.max_pool2d.default],
-    )
     with torch.no_grad():
-        edge = to_edge(again, compile_config=config)
+        edge = to_edge(again, compile_config=cortex_m_edge_compile_config())
     edge._edge_programs["forward"] = CortexMPassManager(edge.exported_program()).transform()
     return bytes(edge.to_executorch().buffer), steps, expected
 
@@ -199,6 +187,30 @@ def convolutions() -> Made:
     return _quantized(_export(module, images[0]), images[:8], images[8:])
 
 
+def arithmetic() -> Made:
+    """A difference, products, functions by table and a pool that rounds its size up."""
+    import torch
+    from torch import nn
+
+    class Arithmetic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool = nn.AvgPool2d(3, 2, ceil_mode=True)
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            difference = torch.nn.functional.gelu(x - y)
+            product = difference * torch.tanh(y)
+            return self.pool(torch.log1p(product * product))
+
+    def channels_last(x: torch.Tensor) -> torch.Tensor:
+        return x.contiguous(memory_format=torch.channels_last)
+
+    pairs: list[Inputs] = [
+        (channels_last(torch.randn(1, 4, 6, 8)), channels_last(torch.randn(1, 4, 6, 8))) for _ in range(11)
+    ]
+    return _quantized(_export(Arithmetic(), pairs[0]), pairs[:8], pairs[8:])
+
+
 def decoder_program(kind: str, length: int = 24) -> ExportedProgram:
     """One step of the random-weight model that tests/models/<kind>.json describes, with a static cache."""
     import json
@@ -262,6 +274,7 @@ MODELS: dict[str, Callable[[], Made]] = {
     "encoder-relu": lambda: encoder("relu"),
     "encoder-gelu": lambda: encoder("gelu"),
     "convolutions": convolutions,
+    "arithmetic": arithmetic,
     "llama": llama,
     "float-gpt2": lambda: float_decoder("gpt2"),
     "float-qwen3": lambda: float_decoder("qwen3"),
