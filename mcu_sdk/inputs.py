@@ -13,8 +13,8 @@ from mcu_sdk import resources
 from mcu_sdk.board.board import Board
 from mcu_sdk.errors import UsageError
 from mcu_sdk.model.load import Checkpoint
-from mcu_sdk.model.tokenizer import tokenizer_file
-from mcu_sdk.options import CompileOptions, GenerateRequest, options_of
+from mcu_sdk.model.tokenizer import read_text, tokenizer_file
+from mcu_sdk.options import GenerateRequest
 from mcu_sdk.project.manifest import Input, digest
 
 BUNDLED = "bundled"
@@ -56,8 +56,10 @@ def _told(role: str, entry: Input) -> str:
 def identify(request: GenerateRequest, board: Board, checkpoint: Checkpoint | None) -> Inputs:
     """Hash what the request names. `checkpoint`: of --model; None with --pte.
 
-    Raises UsageError for a file that cannot be read.
+    Raises TextError for a text that cannot be read.
     """
+    if request.compile_options.calibration_text is not None:
+        read_text(request.compile_options.calibration_text, "to calibrate on")
     found = {"board": _board(board)}
     places: dict[str, Path] = {}
     if found["board"].kind == "folder" and board.folder is not None:
@@ -73,7 +75,7 @@ def identify(request: GenerateRequest, board: Board, checkpoint: Checkpoint | No
     }
     for role, path in files.items():
         if path is not None:
-            found[role] = Input("file", path.name, digest(_read(role, path)))
+            found[role] = Input("file", path.name, digest(path.read_bytes()))
     if files["calibration_text"] is not None:  # the others have a copy in the project
         places["calibration_text"] = files["calibration_text"]
     return Inputs(found, {role: Path(os.path.abspath(path)) for role, path in places.items()})
@@ -99,19 +101,3 @@ def _checkpoint(model: str | None, checkpoint: Checkpoint) -> Input:
         with Path(model).open("rb") as file:
             return Input("file", Path(model).name, hashlib.file_digest(file, "sha256").hexdigest())
     return Input("hub", model, checkpoint.fingerprint())
-
-
-def _read(role: str, path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        flag = next(
-            each.flags[0]
-            for holder in (GenerateRequest, CompileOptions)
-            for each in options_of(holder).values()
-            if each.name == role
-        )
-        raise UsageError(
-            f"{flag} names a file that can be read; {str(path)!r} cannot: {error.strerror or error}.",
-            hint="Check the path.",
-        ) from error

@@ -7,7 +7,6 @@ project's manifest and, from these, `regenerate`. No torch here.
 from __future__ import annotations
 
 import enum
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -227,7 +226,6 @@ class GenerateRequest:
             raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
         replace(self.compile_options, npu=None if self.pte else npu).check()
         self.check_kind(PTE if self.pte is not None else Kind.DECODER if npu is None else ON_NPU)
-        check_files(self, self.compile_options)
 
     def check_kind(self, kind: Kind) -> None:
         """Raises UsageError for an option that was given and makes no difference to any of `kind`."""
@@ -290,15 +288,3 @@ def _read(option: Option, kept: Mapping[str, object]) -> Any:
             hint="Generate the project again.",
         )
     return value
-
-
-def check_files(*holders: object) -> None:
-    """Raises UsageError for a file among the inputs that is not there: found before anything slow begins."""
-    for holder in holders:
-        for each in options_of(type(holder)).values():
-            value = getattr(holder, each.name)
-            if each.input and each.name != "pte" and isinstance(value, Path) and not os.path.exists(value):
-                raise UsageError(
-                    f"{each.flags[0]} names a file that is there; {str(value)!r} is not.",
-                    hint="Check the path.",
-                )

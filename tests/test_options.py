@@ -129,22 +129,22 @@ def test_every_kind_has_a_word() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("code", "arguments", "words"),
     [
-        (["evaluate", "{text}", "--activation-bits=8"], "--activation-bits is for"),
-        (["evaluate", "{text}", "--target=ethos-u55-128", "--kv-scales=dynamic"], "--kv-scales is for"),
-        (["evaluate", "{text}", "--all", "--activations=static"], "--all measures every --activations"),
-        (["evaluate", "{text}", "--calibration-text=no-such-file"], "no-such-file"),
-        (["generate", "--calibration-text=no-such-file"], "no-such-file"),
-        (["generate", "--tokenizer=no-such-file"], "no-such-file"),
+        (2, ["evaluate", "{text}", "--activation-bits=8"], "--activation-bits is for"),
+        (2, ["evaluate", "{text}", "--target=ethos-u55-128", "--kv-scales=dynamic"], "--kv-scales is for"),
+        (2, ["evaluate", "{text}", "--all", "--activations=static"], "--all measures every --activations"),
+        (3, ["evaluate", "{text}", "--calibration-text=no-such-file"], "no-such-file"),
+        (3, ["generate", "--calibration-text=no-such-file"], "no-such-file"),
+        (3, ["generate", "--tokenizer=no-such-file"], "no-such-file"),
     ],
 )
 def test_what_is_refused_before_anything_is_loaded(
-    arguments: list[str], words: str, tmp_path: Path, capsys: Capture
+    code: int, arguments: list[str], words: str, tmp_path: Path, capsys: Capture
 ) -> None:
     (tmp_path / "text").write_text("text")
     given = [part.format(text=tmp_path / "text") for part in arguments]
-    assert cli.run(given) == 2
+    assert cli.run(given) == code
     assert words in capsys.readouterr().err
 
 

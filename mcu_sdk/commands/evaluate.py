@@ -19,7 +19,6 @@ from mcu_sdk.options import (
     CompileOptions,
     GenerateRequest,
     Kind,
-    check_files,
     options_of,
 )
 
@@ -48,11 +47,13 @@ def evaluate_command(
 ) -> None:
     """Measure bits per byte: the float checkpoint against the quantized one, run on this machine."""
     from mcu_sdk.evaluate import evaluate
+    from mcu_sdk.model.tokenizer import read_text
 
     request = given.request()
     options = request.compile_options
     request.check_kind(Kind.DECODER if request.target is None else Kind.DECODER_NPU)
-    check_files(options)
+    if options.calibration_text is not None:
+        read_text(options.calibration_text, "to calibrate on")
     measured = {"activation_bits"} if request.target is not None else {"activations", "cache_scales"}
     for option in (options_of(GenerateRequest) | options_of(CompileOptions)).values():
         if every and option.name in measured & given.named:
