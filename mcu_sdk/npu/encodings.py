@@ -3,116 +3,120 @@
 Source of the numbers: the interface headers that ethos-u-vela's source distribution carries (ethos_u65_interface.hpp,
 which serves the U55 too, and ethos_u85_interface.hpp).
 
-In the tables a line is one command: `wide` where a word of payload follows and `word` where none does, the opcode in
-hexadecimal, the name, and the fields from bit 0 of the parameter on, as name or name:bits. "-" is reserved and has
-to be zero. A payload's fields follow the parameter's sixteen bits.
+In the tables a line is one command: `wide` where a word of payload follows and `word` where none does, the name, and
+the fields from bit 0 of the parameter on, as name or name:bits. "-" is reserved and has to be zero. A payload's fields
+follow the parameter's sixteen bits. The numbers of commands and modes that U55 and U65 have are those of opcodes.py; a
+command that only U85 has stands with its opcode in hexadecimal before its name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
+
+from mcu_sdk.npu.opcodes import Accumulator, Elementwise, Op, Pooling, Rounding, Set, SetWide
 
 _COMMON = """
-word 000 OP_STOP mask:16
-word 001 OP_IRQ mask:16
-word 003 OP_DEPTHWISE -:16
-word 005 OP_POOL pooling_mode:3 -:13
-word 006 OP_ELEMENTWISE elementwise_mode:6 -:10
-word 010 OP_DMA_START -:16
-word 013 OP_PMU_MASK enable -:15
-word 100 SET_IFM_PAD_TOP pad:7 -:9
-word 101 SET_IFM_PAD_LEFT pad:7 -:9
-word 102 SET_IFM_PAD_RIGHT pad:8 -:8
-word 103 SET_IFM_PAD_BOTTOM pad:8 -:8
-word 104 SET_IFM_DEPTH_M1 depth_m1:16
-word 107 SET_IFM_UPSCALE mode:2 -:14
-word 109 SET_IFM_ZERO_POINT zero_point:16
-word 10a SET_IFM_WIDTH0_M1 width_m1:16
-word 10b SET_IFM_HEIGHT0_M1 height_m1:16
-word 10c SET_IFM_HEIGHT1_M1 height_m1:16
-word 10f SET_IFM_REGION region:3 -:13
-word 111 SET_OFM_WIDTH_M1 width_m1:16
-word 112 SET_OFM_HEIGHT_M1 height_m1:16
-word 113 SET_OFM_DEPTH_M1 depth_m1:16
-word 118 SET_OFM_ZERO_POINT zero_point:16
-word 11a SET_OFM_WIDTH0_M1 width_m1:16
-word 11b SET_OFM_HEIGHT0_M1 height_m1:16
-word 11c SET_OFM_HEIGHT1_M1 height_m1:16
-word 11f SET_OFM_REGION region:3 -:13
-word 120 SET_KERNEL_WIDTH_M1 width_m1:16
-word 121 SET_KERNEL_HEIGHT_M1 height_m1:16
-word 122 SET_KERNEL_STRIDE stride_x_lsb stride_y_lsb weight_order dilation_x dilation_y decomposition stride_x_msb -:2 stride_y_msb -:6
-word 126 SET_ACTIVATION_MIN clip_boundary:16
-word 127 SET_ACTIVATION_MAX clip_boundary:16
-word 128 SET_WEIGHT_REGION region:3 -:13
-word 129 SET_SCALE_REGION region:3 -:13
-word 132 SET_DMA0_SIZE0 size:16
-word 133 SET_DMA0_SIZE1 size:16
-word 189 SET_IFM2_ZERO_POINT zero_point:16
-word 18a SET_IFM2_WIDTH0_M1 width_m1:16
-word 18b SET_IFM2_HEIGHT0_M1 height_m1:16
-word 18c SET_IFM2_HEIGHT1_M1 height_m1:16
-word 18f SET_IFM2_REGION region:3 -:13
-wide 000 SET_IFM_BASE0 high:8 -:8 low:32
-wide 001 SET_IFM_BASE1 high:8 -:8 low:32
-wide 002 SET_IFM_BASE2 high:8 -:8 low:32
-wide 003 SET_IFM_BASE3 high:8 -:8 low:32
-wide 004 SET_IFM_STRIDE_X high:8 -:8 low:32
-wide 005 SET_IFM_STRIDE_Y high:8 -:8 low:32
-wide 006 SET_IFM_STRIDE_C high:8 -:8 low:32
-wide 010 SET_OFM_BASE0 high:8 -:8 low:32
-wide 011 SET_OFM_BASE1 high:8 -:8 low:32
-wide 012 SET_OFM_BASE2 high:8 -:8 low:32
-wide 013 SET_OFM_BASE3 high:8 -:8 low:32
-wide 014 SET_OFM_STRIDE_X high:8 -:8 low:32
-wide 015 SET_OFM_STRIDE_Y high:8 -:8 low:32
-wide 016 SET_OFM_STRIDE_C high:8 -:8 low:32
-wide 020 SET_WEIGHT_BASE high:8 -:8 low:32
-wide 021 SET_WEIGHT_LENGTH -:16 length:32
-wide 022 SET_SCALE_BASE high:8 -:8 low:32
-wide 023 SET_SCALE_LENGTH -:16 length:20 -:12
-wide 030 SET_DMA0_SRC high:8 -:8 low:32
-wide 031 SET_DMA0_DST high:8 -:8 low:32
-wide 032 SET_DMA0_LEN high:8 -:8 low:32
-wide 080 SET_IFM2_BASE0 high:8 -:8 low:32
-wide 081 SET_IFM2_BASE1 high:8 -:8 low:32
-wide 082 SET_IFM2_BASE2 high:8 -:8 low:32
-wide 083 SET_IFM2_BASE3 high:8 -:8 low:32
-wide 084 SET_IFM2_STRIDE_X high:8 -:8 low:32
-wide 085 SET_IFM2_STRIDE_Y high:8 -:8 low:32
-wide 086 SET_IFM2_STRIDE_C high:8 -:8 low:32
-wide 090 SET_WEIGHT1_BASE high:8 -:8 low:32
-wide 091 SET_WEIGHT1_LENGTH -:16 length:32
+word OP_STOP mask:16
+word OP_IRQ mask:16
+word OP_DEPTHWISE -:16
+word OP_POOL pooling_mode:3 -:13
+word OP_ELEMENTWISE elementwise_mode:6 -:10
+word OP_DMA_START -:16
+word OP_PMU_MASK enable -:15
+word SET_IFM_PAD_TOP pad:7 -:9
+word SET_IFM_PAD_LEFT pad:7 -:9
+word SET_IFM_PAD_RIGHT pad:8 -:8
+word SET_IFM_PAD_BOTTOM pad:8 -:8
+word SET_IFM_DEPTH_M1 depth_m1:16
+word SET_IFM_UPSCALE mode:2 -:14
+word SET_IFM_ZERO_POINT zero_point:16
+word SET_IFM_WIDTH0_M1 width_m1:16
+word SET_IFM_HEIGHT0_M1 height_m1:16
+word SET_IFM_HEIGHT1_M1 height_m1:16
+word SET_IFM_REGION region:3 -:13
+word SET_OFM_WIDTH_M1 width_m1:16
+word SET_OFM_HEIGHT_M1 height_m1:16
+word SET_OFM_DEPTH_M1 depth_m1:16
+word SET_OFM_ZERO_POINT zero_point:16
+word SET_OFM_WIDTH0_M1 width_m1:16
+word SET_OFM_HEIGHT0_M1 height_m1:16
+word SET_OFM_HEIGHT1_M1 height_m1:16
+word SET_OFM_REGION region:3 -:13
+word SET_KERNEL_WIDTH_M1 width_m1:16
+word SET_KERNEL_HEIGHT_M1 height_m1:16
+word SET_KERNEL_STRIDE stride_x_lsb stride_y_lsb weight_order dilation_x dilation_y decomposition stride_x_msb -:2 stride_y_msb -:6
+word SET_ACTIVATION_MIN clip_boundary:16
+word SET_ACTIVATION_MAX clip_boundary:16
+word SET_WEIGHT_REGION region:3 -:13
+word SET_SCALE_REGION region:3 -:13
+word SET_DMA0_SIZE0 size:16
+word SET_DMA0_SIZE1 size:16
+word SET_IFM2_ZERO_POINT zero_point:16
+word SET_IFM2_WIDTH0_M1 width_m1:16
+word SET_IFM2_HEIGHT0_M1 height_m1:16
+word SET_IFM2_HEIGHT1_M1 height_m1:16
+word SET_IFM2_REGION region:3 -:13
+wide SET_IFM_BASE0 high:8 -:8 low:32
+wide SET_IFM_BASE1 high:8 -:8 low:32
+wide SET_IFM_BASE2 high:8 -:8 low:32
+wide SET_IFM_BASE3 high:8 -:8 low:32
+wide SET_IFM_STRIDE_X high:8 -:8 low:32
+wide SET_IFM_STRIDE_Y high:8 -:8 low:32
+wide SET_IFM_STRIDE_C high:8 -:8 low:32
+wide SET_OFM_BASE0 high:8 -:8 low:32
+wide SET_OFM_BASE1 high:8 -:8 low:32
+wide SET_OFM_BASE2 high:8 -:8 low:32
+wide SET_OFM_BASE3 high:8 -:8 low:32
+wide SET_OFM_STRIDE_X high:8 -:8 low:32
+wide SET_OFM_STRIDE_Y high:8 -:8 low:32
+wide SET_OFM_STRIDE_C high:8 -:8 low:32
+wide SET_WEIGHT_BASE high:8 -:8 low:32
+wide SET_WEIGHT_LENGTH -:16 length:32
+wide SET_SCALE_BASE high:8 -:8 low:32
+wide SET_SCALE_LENGTH -:16 length:20 -:12
+wide SET_DMA0_SRC high:8 -:8 low:32
+wide SET_DMA0_DST high:8 -:8 low:32
+wide SET_DMA0_LEN high:8 -:8 low:32
+wide SET_IFM2_BASE0 high:8 -:8 low:32
+wide SET_IFM2_BASE1 high:8 -:8 low:32
+wide SET_IFM2_BASE2 high:8 -:8 low:32
+wide SET_IFM2_BASE3 high:8 -:8 low:32
+wide SET_IFM2_STRIDE_X high:8 -:8 low:32
+wide SET_IFM2_STRIDE_Y high:8 -:8 low:32
+wide SET_IFM2_STRIDE_C high:8 -:8 low:32
+wide SET_WEIGHT1_BASE high:8 -:8 low:32
+wide SET_WEIGHT1_LENGTH -:16 length:32
 """
 
 _U55_AND_U65 = """
-word 002 OP_CONV -:16
-word 011 OP_DMA_WAIT k -:15
-word 012 OP_KERNEL_WAIT n:2 -:14
-word 105 SET_IFM_PRECISION activation_type - activation_precision:2 -:2 activation_format:2 scale_mode:2 -:4 round_mode:2
-word 10d SET_IFM_IB_END ib_end:6 -:10
-word 114 SET_OFM_PRECISION activation_type activation_precision:2 -:3 activation_format:2 scale_mode -:5 round_mode:2
-word 115 SET_OFM_BLK_WIDTH_M1 width_m1:6 -:10
-word 116 SET_OFM_BLK_HEIGHT_M1 height_m1:5 -:11
-word 117 SET_OFM_BLK_DEPTH_M1 depth_m1:7 -:9
-word 123 SET_PARALLEL_MODE parallel_mode -:15
-word 124 SET_ACC_FORMAT acc_format:2 -:14
-word 125 SET_ACTIVATION activation_function:5 -:7 activation_clip_range:3 -
-word 12d SET_AB_START ab_start:6 -:10
-word 12f SET_BLOCKDEP blockdep:2 -:14
-word 130 SET_DMA0_SRC_REGION region:3 -:5 region_mode stride_mode:2 -:5
-word 131 SET_DMA0_DST_REGION region:3 -:5 region_mode stride_mode:2 -:5
-word 180 SET_IFM2_BROADCAST broadcast_h broadcast_w broadcast_c -:3 operand_order broadcast_constant -:8
-word 181 SET_IFM2_SCALAR scalar:16
-word 185 SET_IFM2_PRECISION activation_type - activation_precision:2 -:2 activation_format:2 -:8
-word 18d SET_IFM2_IB_START ib_start:6 -:10
-wide 024 SET_OFM_SCALE shift:6 -:10 scale:32
-wide 025 SET_OPA_SCALE shift:6 -:10 scale:32
-wide 026 SET_OPB_SCALE -:16 scale:16 -:16
-wide 033 SET_DMA0_SKIP0 high:8 -:8 low:32
-wide 034 SET_DMA0_SKIP1 high:8 -:8 low:32
-wide 092 SET_SCALE1_BASE high:8 -:8 low:32
-wide 093 SET_SCALE1_LENGTH -:16 length:20 -:12
+word OP_CONV -:16
+word OP_DMA_WAIT k -:15
+word OP_KERNEL_WAIT n:2 -:14
+word SET_IFM_PRECISION activation_type - activation_precision:2 -:2 activation_format:2 scale_mode:2 -:4 round_mode:2
+word SET_IFM_IB_END ib_end:6 -:10
+word SET_OFM_PRECISION activation_type activation_precision:2 -:3 activation_format:2 scale_mode -:5 round_mode:2
+word SET_OFM_BLK_WIDTH_M1 width_m1:6 -:10
+word SET_OFM_BLK_HEIGHT_M1 height_m1:5 -:11
+word SET_OFM_BLK_DEPTH_M1 depth_m1:7 -:9
+word SET_PARALLEL_MODE parallel_mode -:15
+word SET_ACC_FORMAT acc_format:2 -:14
+word SET_ACTIVATION activation_function:5 -:7 activation_clip_range:3 -
+word SET_AB_START ab_start:6 -:10
+word SET_BLOCKDEP blockdep:2 -:14
+word SET_DMA0_SRC_REGION region:3 -:5 region_mode stride_mode:2 -:5
+word SET_DMA0_DST_REGION region:3 -:5 region_mode stride_mode:2 -:5
+word SET_IFM2_BROADCAST broadcast_h broadcast_w broadcast_c -:3 operand_order broadcast_constant -:8
+word SET_IFM2_SCALAR scalar:16
+word SET_IFM2_PRECISION activation_type - activation_precision:2 -:2 activation_format:2 -:8
+word SET_IFM2_IB_START ib_start:6 -:10
+wide SET_OFM_SCALE shift:6 -:10 scale:32
+wide SET_OPA_SCALE shift:6 -:10 scale:32
+wide SET_OPB_SCALE -:16 scale:16 -:16
+wide SET_DMA0_SKIP0 high:8 -:8 low:32
+wide SET_DMA0_SKIP1 high:8 -:8 low:32
+wide SET_SCALE1_BASE high:8 -:8 low:32
+wide SET_SCALE1_LENGTH -:16 length:20 -:12
 """
 
 _U85 = """
@@ -160,22 +164,20 @@ wide 100 OP_BRANCH branch_cond -:15 branch_target:32
 """
 
 _PRECISIONS = {0: "B8", 1: "B16", 2: "B32", 3: "B64"}
-_ELEMENTWISE = "MUL ADD SUB MIN MAX LRELU ABS CLZ SHR SHL"
-
 _VALUES: dict[str, dict[int, str]] = {
     "activation_format": {0: "NHWC", 1: "NHCWB16"},
     "activation_precision": _PRECISIONS,
     "activation_type": {0: "UNSIGNED", 1: "SIGNED"},
-    "acc_format": {0: "I32", 1: "I40", 2: "F16"},
-    "pooling_mode": {0: "MAX", 1: "AVERAGE", 2: "REDUCE_SUM"},
-    "elementwise_mode": dict(enumerate(_ELEMENTWISE.split())),
+    "acc_format": {mode.value: mode.name for mode in Accumulator},
+    "pooling_mode": {mode.value: mode.name for mode in Pooling},
+    "elementwise_mode": {mode.value: mode.name for mode in Elementwise},
     "weight_order": {0: "DEPTH_FIRST", 1: "PART_KERNEL_FIRST"},
     "region_mode": {0: "EXTERNAL", 1: "INTERNAL"},
     "stride_mode": {0: "D1", 1: "D2", 2: "D3"},
 }
 
 _VALUES_U55_AND_U65: dict[str, dict[int, str]] = {
-    "round_mode": {0: "DBL", 1: "TRUNCATE", 2: "NATURAL"},
+    "round_mode": {Rounding.DOUBLE: "DBL", Rounding.TRUNCATE: "TRUNCATE", Rounding.NATURAL: "NATURAL"},
     "activation_function": {0: "RELU", 3: "TANH", 4: "SIGMOID", **{16 + n: f"TABLE_{n}" for n in range(8)}},
     "activation_clip_range": {0: "OFM_PRECISION", 2: "FORCE_UINT8", 3: "FORCE_INT8", 5: "FORCE_INT16"},
     "parallel_mode": {0: "SINGLE_CORE", 1: "DUAL_CORE_DEPTH"},
@@ -269,7 +271,9 @@ def value_names(family: str) -> dict[str, dict[int, str]]:
 
 
 def _parse(line: str) -> Definition:
-    kind, opcode, name, *fields = line.split()
+    kind, *rest = line.split()
+    opcode = int(rest.pop(0), 16) if rest[0][0].isdigit() else _opcode_of(kind, rest[0])
+    name, *fields = rest
     low = 0
     parsed = []
     for field in fields:
@@ -277,4 +281,11 @@ def _parse(line: str) -> Definition:
         bits = int(width or 1)
         parsed.append(Field("" if label == "-" else label, low, bits))
         low += bits
-    return Definition(int(opcode, 16), kind == "wide", name, tuple(parsed))
+    return Definition(opcode, kind == "wide", name, tuple(parsed))
+
+
+def _opcode_of(kind: str, name: str) -> int:
+    """The number of OP_CONV, SET_IFM_PAD_TOP, SET_IFM_BASE0 in opcodes.py."""
+    prefix, _, short = name.partition("_")
+    numbers: type[IntEnum] = SetWide if kind == "wide" else Op if prefix == "OP" else Set
+    return numbers[short].value

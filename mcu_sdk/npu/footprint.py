@@ -7,14 +7,10 @@ interval between its first and its last byte counts as written, gaps included.
 from __future__ import annotations
 
 from mcu_sdk.errors import PteError
+from mcu_sdk.npu.opcodes import SCALES, Op, Set, SetWide
 from mcu_sdk.npu.stream import Command, CommandStream
 
-_OPERATIONS = {0x002, 0x003, 0x005, 0x006}  # conv, depthwise, pool, elementwise
-_DMA_START = 0x010
-_OFM_WIDTH, _OFM_HEIGHT, _OFM_DEPTH, _OFM_PRECISION = 0x111, 0x112, 0x113, 0x114
-_OFM_WIDTH0, _OFM_HEIGHT0, _OFM_HEIGHT1, _OFM_REGION = 0x11A, 0x11B, 0x11C, 0x11F
-_OFM_BASE, _OFM_STRIDE_X, _OFM_STRIDE_Y, _OFM_STRIDE_C = 0x010, 0x014, 0x015, 0x016
-_DMA_DESTINATION_REGION, _DMA_DESTINATION, _DMA_LENGTH = 0x131, 0x031, 0x032
+_OPERATIONS = {Op.CONV, Op.DEPTHWISE, Op.POOL, Op.ELEMENTWISE}
 _INTERNAL = 0x100  # in a DMA's region: the memory inside the NPU
 
 Interval = tuple[int, int]
@@ -34,11 +30,11 @@ def written_intervals(stream: CommandStream, region: int) -> tuple[Interval, ...
             wide[command.opcode] = command.payload | _high_bits(command) << 32
         elif command.opcode >= 0x100:
             small[command.opcode] = command.parameter
-        elif command.opcode in _OPERATIONS or command.opcode == _DMA_START:
+        elif command.opcode in _OPERATIONS or command.opcode == Op.DMA_START:
             try:
-                if command.opcode == _DMA_START:
+                if command.opcode == Op.DMA_START:
                     found += _dma(small, wide, region)
-                elif small[_OFM_REGION] & 7 == region:
+                elif small[Set.OFM_REGION] & 7 == region:
                     found += _feature_map(small, wide)
             except KeyError as error:
                 raise PteError(
@@ -51,32 +47,34 @@ def written_intervals(stream: CommandStream, region: int) -> tuple[Interval, ...
 
 def _high_bits(command: Command) -> int:
     """Bits 39:32 of an address; other payloads keep a shift or nothing there."""
-    return 0 if command.opcode in (0x024, 0x025, 0x026) else command.parameter & 0xFF
+    return 0 if command.opcode in SCALES else command.parameter & 0xFF
 
 
 def _dma(small: dict[int, int], wide: dict[int, int], region: int) -> list[Interval]:
-    destination = small[_DMA_DESTINATION_REGION]
+    destination = small[Set.DMA0_DST_REGION]
     if destination & _INTERNAL or destination & 7 != region:
         return []
-    begin = wide[_DMA_DESTINATION]
-    return [(begin, begin + wide[_DMA_LENGTH])]
+    begin = wide[SetWide.DMA0_DST]
+    return [(begin, begin + wide[SetWide.DMA0_LEN])]
 
 
 def _feature_map(small: dict[int, int], wide: dict[int, int]) -> list[Interval]:
     """The intervals of the OFM's tiles. The tiles: left above, right above, left below, right below."""
-    width, height, depth = (small[r] + 1 for r in (_OFM_WIDTH, _OFM_HEIGHT, _OFM_DEPTH))
-    left = min(width, small[_OFM_WIDTH0] + 1)
-    left_height = min(height, small[_OFM_HEIGHT0] + 1)
-    right_height = min(height, small[_OFM_HEIGHT1] + 1)
+    width, height, depth = (small[r] + 1 for r in (Set.OFM_WIDTH_M1, Set.OFM_HEIGHT_M1, Set.OFM_DEPTH_M1))
+    left = min(width, small[Set.OFM_WIDTH0_M1] + 1)
+    left_height = min(height, small[Set.OFM_HEIGHT0_M1] + 1)
+    right_height = min(height, small[Set.OFM_HEIGHT1_M1] + 1)
     tiles = (
         (left, left_height),
         (width - left, right_height),
         (left, height - left_height),
         (width - left, height - right_height),
     )
-    precision = small[_OFM_PRECISION]
+    precision = small[Set.OFM_PRECISION]
     element = 1 << (precision >> 1 & 3)
-    stride_x, stride_y, stride_c = (_signed(wide[r]) for r in (_OFM_STRIDE_X, _OFM_STRIDE_Y, _OFM_STRIDE_C))
+    stride_x, stride_y, stride_c = (
+        _signed(wide[r]) for r in (SetWide.OFM_STRIDE_X, SetWide.OFM_STRIDE_Y, SetWide.OFM_STRIDE_C)
+    )
     if precision >> 6 & 1:  # NHCWB16: 16 channels side by side; the last of the bricks may have fewer
         stride_x = 16 * element
         last = (depth - 1) // 16
@@ -91,7 +89,7 @@ def _feature_map(small: dict[int, int], wide: dict[int, int]) -> list[Interval]:
         if tile_width <= 0 or tile_height <= 0:
             continue
         steps = [(tile_width - 1) * stride_x, (tile_height - 1) * stride_y]
-        base = wide[_OFM_BASE + number]
+        base = wide[SetWide.OFM_BASE0 + number]
         low = base + sum(step for step in steps if step < 0) + min(channels)
         high = base + sum(step for step in steps if step > 0) + max(channels) + element
         intervals.append((low, high))
