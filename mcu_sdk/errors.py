@@ -113,10 +113,8 @@ def as_ours(error: type[McuSdkError], doing: str) -> Iterator[None]:
         raise
     except Exception as cause:
         reason = (str(cause).strip().splitlines() or [""])[0][:300]
+        found = f"{type(cause).__name__}: {reason}".rstrip(": .")
         raise error(
-            f"{doing} failed on something that is not expected in a model: {type(cause).__name__}: {reason}".rstrip(
-                ": "
-            )
-            + ".",
+            f"{doing} failed on something that is not expected in a model: {found}.",
             hint="docs/models.md lists what was tried; `mcu-sdk --debug ...` shows where it happened.",
         ) from cause
