@@ -1,4 +1,4 @@
-"""Run the full matrix of models and write its result to docs/test-matrix.md, with the commit it was made at.
+"""Run the full matrix of models and write its result to docs/test-matrix.md, with the sources it was made from.
 
 python tools/run_matrix.py        (or: make matrix)
 """
@@ -11,7 +11,7 @@ RESULT = ROOT / "docs" / "test-matrix.md"
 TESTS = "tests/end_to_end/test_families.py"
 
 
-def render(cases: Cases, commit: str) -> str:
+def render(cases: Cases, sources: str) -> str:
     """The result as Markdown: a row for each model, a column for each choice of scales."""
     columns = [f"{a}-{k}" for a in ("dynamic", "static") for k in ("calibrated", "dynamic")]
     outcomes: dict[tuple[str, str], str] = {}
@@ -34,7 +34,7 @@ def render(cases: Cases, commit: str) -> str:
             "and on the Cortex-M55 in QEMU, the tokens too, and the first 24 steps have the bits of the quantized",
             "PyTorch graph. Columns: activation scales, then KV cache scales.",
             "",
-            f"`make matrix` at commit {commit}: {passed} of {len(outcomes)} equal.",
+            f"`make matrix` of {sources}: {passed} of {len(outcomes)} equal.",
             "",
             "| model | dynamic, calibrated | dynamic, dynamic | static, calibrated | static, dynamic |",
             "|---|---|---|---|---|",

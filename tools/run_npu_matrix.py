@@ -25,7 +25,7 @@ def outcomes(cases: Cases) -> dict[tuple[str, str], str]:
     return found
 
 
-def render(cases: Cases, commit: str) -> str:
+def render(cases: Cases, sources: str) -> str:
     """The outcomes as Markdown: a row for each model, a column for each accelerator."""
     found = outcomes(cases)
     columns = sorted({accelerator for _, accelerator in found}, key=lambda c: (c[:9], int(c[10:])))
@@ -42,7 +42,7 @@ def render(cases: Cases, commit: str) -> str:
             "against the TOSA reference model: four inputs over the whole range of their type, every element of every",
             "output. `make npu-matrix` writes this page; rows that end in `_a16w8` have 16-bit activations.",
             "",
-            f"Commit {commit}: {equal} of {len(found)} equal.",
+            f"Made from {sources}: {equal} of {len(found)} equal.",
             "",
             "| model | " + " | ".join(columns) + " |",
             "|---|" + "---|" * len(columns),

