@@ -45,5 +45,5 @@ def test_a_plan_that_is_only_consistent_is_caught(
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 7, finished.stderr
     checks = json.loads(finished.stdout)["checks"]
-    assert checks[0]["ok"] and not checks[1]["ok"] and len(checks) == 3
+    assert checks[0]["ok"] and not checks[1]["ok"] and len(checks) == 4
     assert "the first step that differs is step 1" in finished.stderr
