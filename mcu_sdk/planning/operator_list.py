@@ -20,7 +20,7 @@ overload of a name is meant, in its `out` or in-place form. What a kernel cannot
 order that is not row-major, more than six axes that do not join) is refused by name when the project is generated.
 
 Stock lowerings that are tested (`CortexMQuantizer` and `CortexMPassManager` as they come): an MLP, convolutions with
-pools, sums and differences, transformer encoder layers with ReLU and GELU, and a two-layer Llama with
+pools, sums, differences and quotients, transformer encoder layers with ReLU and GELU, and a two-layer Llama with
 `index_copy` taken off the quantizer's list of operators with shared scales. `cortex_m::quantized_linear` is taken in
 both its forms, with `kernel_sum` (lowered for Helium) and with `bias` (lowered for other cores), on every core. Also
 tested: GPT-2, Qwen3 and Gemma in float32, with nothing quantized and nothing fused. What earlier versions

@@ -107,6 +107,7 @@ def _cases() -> list[Case]:
             quantized.dequantize_per_channel,
         ),
         _add(q(3, 21), q(3, 21), sign=-1),
+        Case("cortex_m::quantized_div", (q(3, 33), -7, q(3, 33), 12, 5, 3.1), M.quantized_div),
     ]
 
 
@@ -161,6 +162,14 @@ def test_every_product(kernel_library: ctypes.CDLL, factor: float, points: Any) 
     x, y = (np.ascontiguousarray(v) for v in np.broadcast_arrays(ALL[:, None], ALL[None]))
     arguments = ((x, ARENA), points[0], (y, ARENA), points[1], points[2], *quantize_multiplier_aot(factor))
     check(kernel_library, Case("cortex_m::quantized_mul", arguments, M.quantized_mul))
+
+
+@settings(max_examples=30, deadline=None)
+@given(scale=st.floats(1e-5, 300.0), points=st.tuples(POINTS, POINTS, POINTS))
+def test_every_quotient(kernel_library: ctypes.CDLL, scale: float, points: Any) -> None:
+    x, y = (np.ascontiguousarray(v) for v in np.broadcast_arrays(ALL[:, None], ALL[None]))
+    arguments = ((x, ARENA), points[0], (y, ARENA), points[1], points[2], scale)
+    check(kernel_library, Case("cortex_m::quantized_div", arguments, M.quantized_div))
 
 
 @settings(max_examples=60, deadline=None)
@@ -249,6 +258,7 @@ def test_both_forms_of_linear_are_one(kernel_library: ctypes.CDLL) -> None:
         ("9-softmax", 3, 0),
         ("13-quantize_per_tensor", 1, 0.0),
         ("13-quantize_per_tensor", 5, 5),
+        ("18-quantized_div", 5, 0.0),
     ],
 )
 def test_refused(name: str, at: int, value: Any) -> None:

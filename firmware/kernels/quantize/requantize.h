@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 // value * multiplier * 2^(shift - 31): a doubling high multiplication that rounds (adds 2^30 before the shift by 31),
-// then a right shift to nearest, ties away from zero. multiplier >= 0, -31 <= shift <= 31; a value that the left
+// then a right shift to nearest, ties away from zero. multiplier > -2^31, -31 <= shift <= 31; a value that the left
 // shift makes overflow wraps.
 static inline int32_t mcu_requantize(int32_t value, int32_t multiplier, int32_t shift) {
     const int32_t left = shift > 0 ? shift : 0;

@@ -16,6 +16,7 @@ from mcu_sdk.planning.emitters.checks import (
     integer,
     integers,
     is_contiguous,
+    number,
     optional_tensor,
     out_tensor,
     rows_of,
@@ -96,6 +97,26 @@ def quantized_mul(instruction: Instruction) -> Sequence[KernelCall]:
     fields = ((f"{name}_zero_point", point) for name, point in points)
     scales = Parameters("McuQuantizedMul", (*fields, ("multiplier", multiplier), ("shift", shift)))
     return broadcast_call(instruction, "quantized_mul", out, _operands(instruction, 0, 2), scales)
+
+
+@emits("cortex_m::quantized_div")
+@elementwise
+def quantized_div(instruction: Instruction) -> Sequence[KernelCall]:
+    """(a, zero point, b, zero point, zero point of out, scale of a over those of b and out, out); nothing broadcasts."""
+    import numpy as np
+
+    count_is(instruction, 7)
+    a, b, out = tensor(instruction, 0, S8), tensor(instruction, 2, S8), out_tensor(instruction, 6, S8)
+    points = [int8(instruction, index) for index in (1, 3, 4)]
+    with np.errstate(over="ignore"):
+        scale = float(np.float32(number(instruction, 5)))
+    if not 0 < scale < float("inf"):
+        unsupported(instruction, f"its scale is {number(instruction, 5)}")
+    if a.shape != b.shape:
+        unsupported(instruction, f"it divides {list(a.shape)} by {list(b.shape)}")
+    count = same_elements(instruction, a, b, out)
+    same_or_apart(instruction, out, a, b)
+    return call("quantized_div", a, b, out, count, *points, scale) if count else []
 
 
 @emits("cortex_m::quantized_activation")

@@ -188,7 +188,7 @@ def convolutions() -> Made:
 
 
 def arithmetic() -> Made:
-    """A difference, products, functions by table and a pool that rounds its size up."""
+    """A difference, a quotient, functions by table and a pool that rounds its size up."""
     import torch
     from torch import nn
 
@@ -199,8 +199,8 @@ def arithmetic() -> Made:
 
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             difference = torch.nn.functional.gelu(x - y)
-            product = difference * torch.tanh(y)
-            return self.pool(torch.log1p(product * product))
+            quotient = difference / torch.exp(torch.tanh(y))
+            return self.pool(torch.log1p(quotient * quotient))
 
     def channels_last(x: torch.Tensor) -> torch.Tensor:
         return x.contiguous(memory_format=torch.channels_last)
