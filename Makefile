@@ -7,6 +7,7 @@
 # make bench-baseline   the same, and the result becomes the baseline
 # make npu-matrix  every model on every simulated NPU against the TOSA reference model; to docs/npu-matrix.md
 # make fuzz      thousands of damaged inputs for every verb; goes on where it was interrupted; to docs/fuzz.md
+# make guard     what the guard finds for every configuration of tests/models; to docs/verification.md
 # make real      checkpoints that other people made, from Python packages: what each can do; to docs/real-models.md
 # make setup     only what is needed: Debian packages, and a virtual environment in .venv
 #
@@ -24,7 +25,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo clang test test-all matrix npu-matrix fuzz bench bench-baseline real check setup system
+.PHONY: demo clang test test-all matrix npu-matrix fuzz bench bench-baseline guard real check setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -54,6 +55,9 @@ npu-matrix: setup
 # SEED=2 makes other damage.
 fuzz: setup
 	$(BIN)/python tools/fuzz.py --seed $(SEED) --jobs $(JOBS) --docs
+
+guard: setup
+	$(BIN)/python tools/guard_families.py
 
 real: setup
 	$(BIN)/python tools/run_real.py
