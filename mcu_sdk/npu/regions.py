@@ -7,30 +7,57 @@ to be is not in the blob, so it cannot be given memory; with the scratch in its 
 
 from __future__ import annotations
 
+import re
+
 from mcu_sdk.errors import PteError, UnsupportedOperatorError
 from mcu_sdk.npu.blob import SCRATCH_REGION, WEIGHTS_REGION, VelaBlob
 from mcu_sdk.npu.encodings import definitions
 from mcu_sdk.npu.stream import CommandStream, read_stream
 
 _FAST_SCRATCH_REGION = 2
+_FEATURE_MAP = re.compile("SET_(IFM|IFM2|OFM)_(REGION|PRECISION)")
+_COMPUTES = ("OP_CONV", "OP_DEPTHWISE", "OP_POOL", "OP_ELEMENTWISE", "OP_RESIZE")
+_CHAINED = (2, 3)
+"""Of the U85's field activation_storage: CHAINED and NONE (ethos_u85_interface.hpp); 0 and 1 are tiles in memory."""
 
 
 def used_regions(stream: CommandStream) -> dict[int, str]:
     """Each region that a command names, in order of the streams' first mention, with that command.
 
-    A DMA's end that lies in the NPU's own memory (region_mode INTERNAL) names none. Raises PteError for a stream of a
-    product that nobody knows.
+    A DMA's end that lies in the NPU's own memory (region_mode INTERNAL) names none, and neither does a feature map that
+    a U85 hands from one operation to the next: its register of a region then holds the chaining buffer's number. Raises
+    PteError for a stream of a product that nobody knows.
     """
     known = definitions(stream.config.accelerator.family)
     found: dict[int, str] = {}
+    held: dict[str, tuple[int, str]] = {}  # of IFM, IFM2 and OFM, as operations find it
+    inside: set[str] = set()  # those that are chained now
     for command in stream.commands:
         definition = known.get((command.opcode, command.payload is not None))
-        if definition is None or not definition.name.endswith("_REGION"):
+        if definition is None:
             continue
         fields = {f.name: command.parameter >> f.low & ((1 << f.width) - 1) for f in definition.fields}
-        if not fields.get("region_mode"):
-            found.setdefault(fields["region"], f"{definition.name} (word {command.index})")
+        name = definition.name
+        feature_map = _FEATURE_MAP.fullmatch(name)
+        if name in _COMPUTES:
+            _use(held, inside, found)
+        elif feature_map and feature_map[2] == "PRECISION":
+            inside.discard(feature_map[1])
+            if fields.get("activation_storage") in _CHAINED:
+                inside.add(feature_map[1])
+        elif feature_map:
+            held[feature_map[1]] = fields["region"], f"{name} (word {command.index})"
+        elif name.endswith("_REGION") and not fields.get("region_mode"):
+            found.setdefault(fields["region"], f"{name} (word {command.index})")
+    _use(held, inside, found)
     return found
+
+
+def _use(held: dict[str, tuple[int, str]], inside: set[str], found: dict[int, str]) -> None:
+    """Take down the regions of the feature maps that lie in memory."""
+    for feature_map, (region, command) in held.items():
+        if feature_map not in inside:
+            found.setdefault(region, command)
 
 
 def check_regions(blob: VelaBlob) -> None:

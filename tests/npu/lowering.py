@@ -45,7 +45,7 @@ def compile_tosa(
 
     spec = EthosUCompileSpec(accelerator, memory_mode=memory_mode, extra_flags=list(flags))
     with contextlib.redirect_stdout(io.StringIO()):  # Vela prints a summary
-        return bytes(vela_compile(tosa, list(spec.compiler_flags)))
+        return bytes(vela_compile(tosa, list(spec.compiler_flags)).processed_bytes)
 
 
 def _kept(decides: str, make: Callable[[], bytes]) -> bytes:

@@ -28,7 +28,7 @@ def _velas_listing(
     from executorch.backends.arm.ethosu import EthosUCompileSpec
 
     spec = EthosUCompileSpec(accelerator, extra_flags=["--verbose-register-command-stream"])
-    blob = bytes(vela_compile(tosa, list(spec.compiler_flags)))
+    blob = bytes(vela_compile(tosa, list(spec.compiler_flags)).processed_bytes)
     return blob, [
         (int(offset, 16) // 4, name, dict(re.findall(r"(\w+) = (\S+?)(?:,|$)", fields)))
         for offset, name, fields in LISTED.findall(capture.readouterr().out)

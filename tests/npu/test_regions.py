@@ -63,6 +63,17 @@ def test_a_dma_into_the_npu_names_no_region() -> None:
     assert used_regions(read_stream(made.commands)) == {0: "SET_DMA0_SRC_REGION (word 1)"}
 
 
+def test_a_feature_map_that_a_u85_chains_names_no_region() -> None:
+    """Its register holds the chaining buffer's number then; the same register means memory again once it is stored."""
+    chained, stored = 2 << 14, 0
+    pool = region_word("OP_POOL", 0)
+    words = [region_word("SET_OFM_REGION", 2), region_word("SET_OFM_PRECISION", chained), pool]
+    check_regions(blob(*words, config=U85_256))
+    later = [*words, region_word("SET_OFM_PRECISION", stored), pool]
+    with pytest.raises(UnsupportedOperatorError, match=r"region 2.* in SET_OFM_REGION \(word 0\)"):
+        check_regions(blob(*later, config=U85_256))
+
+
 def test_weights_that_are_not_there_are_missed() -> None:
     with pytest.raises(PteError, match="has none"):
         check_regions(blob(*command("SET_WEIGHT_REGION", 0), weights=b""))
