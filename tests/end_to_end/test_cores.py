@@ -1,4 +1,4 @@
-"""The bundled model on cores without Helium: QEMU's Cortex-M4 and Cortex-M7 give the bits of the host."""
+"""The bundled model on cores without Helium: QEMU's Cortex-M4, M7 and M33 give the bits of the host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcu_sdk.project.elf import uses_helium
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an500"])
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an500", "mps2-an505"])
 def test_the_bundled_model(board: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     project = tmp_path / "firmware"
     arguments = ["--board", board, "--max-cache-len", "64", "--output", str(project)]

@@ -14,18 +14,20 @@ uint32_t last = kTop;
 
 }  // namespace
 
+// Ticks are counted from the moment of the start, whatever was read first: with n instructions since then, of r ticks
+// each, QEMU has counted ceil(r n) - 1 down, from which counter_ticks.cpp gets n back for every r from 1 on.
 void counter_clock_start() {
     device_register(kReload) = kTop;
     device_register(kValue) = kTop;
     device_register(kControl) = 1;
-    last = device_register(kValue);
+    elapsed = 0;
+    last = kTop;
 }
 
-// Counting down, a tick shows from its beginning; counting up, as counter_ticks.cpp wants it, once it is over: hence
-// one less. Right as long as it is read at least once in each 2^32 ticks; one step of a model is far shorter.
+// Right as long as it is read at least once in each 2^32 ticks; one step of a model is far shorter.
 uint64_t counter_clock_ticks() {
     const uint32_t now = device_register(kValue);
     elapsed += last - now;
     last = now;
-    return elapsed - 1;
+    return elapsed;
 }

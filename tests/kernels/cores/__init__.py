@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mcu_sdk.board.board import Board, load_board
 
 BOARDS: dict[str, Board] = {
     "cortex-m55": load_board("corstone-300"),
     "cortex-m4": load_board("mps2-an386"),
     "cortex-m7": load_board("mps2-an500"),
-    "cortex-m33": load_board(Path(__file__).with_name("mps2-an505")),
+    "cortex-m33": load_board("mps2-an505"),
 }
