@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mcu_sdk import cache
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError, ToolMissingError
+from mcu_sdk.heap import return_freed_tensors
 from mcu_sdk.text import one_line
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def _split(path: Path, count: int) -> ModelError:
 
 def _convert(path: Path, folder: Path) -> list[str]:
     """Write config.json, generation_config.json, model.safetensors and tokenizer.json; returns notes."""
+    return_freed_tensors()
     settings, tensors = _read(path)
     parts = int(settings.get("split.count") or 1)
     if parts > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcu_sdk.console import quiet_libraries, step
 from mcu_sdk.errors import ModelError
+from mcu_sdk.heap import return_freed_tensors
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.cached import cached
@@ -22,6 +23,7 @@ def compile_checkpoint(
     check_calibration_text(checkpoint, options)
 
     def compile() -> CompiledModel:
+        return_freed_tensors()
         with quiet_libraries():
             return _compile(checkpoint, options)
 
