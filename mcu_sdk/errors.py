@@ -82,6 +82,10 @@ class RunError(McuSdkError):
     exit_code = 7
 
 
+class OtherImageError(RunError):
+    """A board that runs another image than the project's."""
+
+
 class OutputDiffersError(McuSdkError):
     """Two runs that must agree do not."""
 

@@ -15,3 +15,7 @@ void answer_write(const char* bytes, int32_t count);
 
 // Ends the line of the verdict, with number and CRC, and the answer.
 void answer_end();
+
+// Between answers: begins a line that has a CRC-32 of its own, and ends it with ` crc=1a2b3c4d`.
+void answer_line_start();
+void answer_line_end();

@@ -2,6 +2,7 @@
 #include "runtime/console.h"
 
 #include "model/model.h"
+#include "platform/build_id.h"
 #include "platform/counter.h"
 #include "platform/memory.h"
 #include "platform/platform.h"
@@ -13,14 +14,25 @@ namespace {
 enum class Counts { kUnknown, kNone, kInstructions };
 Counts counts = Counts::kUnknown;
 
-// Says that requests can come: at boot, and when somebody asks.
-void say_ready() { print_text("\n@mcu ready=1\n"); }
+// Says that requests can come, and to whom: which model this is, and which build of it.
+void say_which() {
+    print_text("\n");
+    answer_line_start();
+    print_text("@mcu ready=1 model=");
+    print_text(model::kHash);
+    const uint8_t* id = build_id();
+    if (id != nullptr) {
+        print_text(" build=");
+        for (int32_t i = 0; i < kBuildIdBytes; ++i) print_hex(id[i], 2);
+    }
+    answer_line_end();
+}
 
 }  // namespace
 
 void console_start() {
     counter_start();
-    say_ready();
+    print_text("\n@mcu ready=1\n");
 }
 
 bool console_counts_instructions() {
@@ -55,7 +67,7 @@ bool console_read_request(char* line, int32_t capacity, const Sampling& defaults
         if (length == -2) return false;
         if (length == 0) continue;
         if (length > 0 && request_is_ping(line, length)) {
-            say_ready();
+            say_which();
             continue;
         }
         const char* error = "line_too_long";

@@ -1,9 +1,9 @@
 // The console protocol, as far as it is the same for every model.
 //
 // The firmware prints lines `@mcu key=value ...`; anything else is the model's own text. It says `@mcu ready=1` and
-// waits for a line with a request (request.h); to the line `@ping` it says again that it is ready. An answer ends with
-// what it was computed by, `@mcu verdict=ok`, or `@mcu verdict=error reason=...`, and the byte EOT (0x04). The byte
-// EOT on the input ends the program.
+// waits for a line with a request (request.h); to the line `@ping` it says again that it is ready, with the SHA-256 of
+// its model, its build id and a CRC. An answer ends with what it was computed by, `@mcu verdict=ok`, or `@mcu
+// verdict=error reason=...`, and the byte EOT (0x04). The byte EOT on the input ends the program.
 #pragma once
 
 #include <stdint.h>

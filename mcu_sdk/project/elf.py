@@ -130,6 +130,27 @@ def _section(name: str, header: Mapping[str, Any], segments: Sequence[Mapping[st
     return Section(name, address, size, stored, load)
 
 
+def build_id(path: Path) -> str:
+    """The GNU build id of an ELF file, as hexadecimal digits. Raises BuildError if it has none."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import NoteSection
+
+    try:
+        with path.open("rb") as file:
+            for section in ELFFile(file).iter_sections():
+                if not isinstance(section, NoteSection):
+                    continue
+                for note in section.iter_notes():
+                    if note["n_type"] == "NT_GNU_BUILD_ID":
+                        return str(note["n_desc"])
+    except (OSError, ELFError) as error:
+        raise BuildError(
+            f"{path} is no ELF file that can be read: {error}.", hint="Build the project again."
+        ) from error
+    raise BuildError(f"{path} has no build id.", hint="Regenerate the project, and build it again.")
+
+
 def uses_helium(path: Path) -> bool:
     """Whether any object in an Arm ELF file was made for a core with Helium: its build attributes have MVE.
 

@@ -30,7 +30,7 @@ LINK = ("-nostartfiles", "-nodefaultlibs", "--specs=nano.specs")
 LINKER = (
     "--nmagic",  # segments begin at their first section, not at the page below it, which may be a bootloader's
     "--gc-sections",
-    "--build-id=none",
+    "--build-id=sha1",  # which a board says when it is asked which image it runs
     "--fatal-warnings",
 )
 LIBRARIES = ("c", "gcc")

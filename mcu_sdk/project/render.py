@@ -302,7 +302,7 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         "model": model,
         "runtime": [f"sdk/runtime/{name}.cpp" for name in sorted(runtime)],
         "platform": [f"sdk/platform/{name}" for name in _platform(inputs.board, inputs.optimize)],
-        "host": ["sdk/platform/host/platform.cpp", "sdk/platform/host/library.cpp"],
+        "host": [f"sdk/platform/host/{name}.cpp" for name in ("platform", "build_id", "library")],
     }
 
 
@@ -312,7 +312,7 @@ def _platform(board: Board, optimize: Optimize) -> list[str]:
     counter = ["counter_none"]
     if board.counter is not None:
         counter = ["counter_ticks", f"counter_{board.counter.driver}"]
-    names = ["startup", "platform", "memory", f"uart_{board.uart.driver}", *counter]
+    names = ["startup", "platform", "memory", "build_id", f"uart_{board.uart.driver}", *counter]
     if optimize == "size":
         names.append("small_library")
     extra = ["board.cpp"] if board.folder is not None and (board.folder / "board.cpp").is_file() else []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcu_sdk.errors import UsageError
+from mcu_sdk.project.elf import build_id
 from mcu_sdk.project.opened import Project
 from mcu_sdk.targets import serial
+from mcu_sdk.targets.image import Image
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
 from mcu_sdk.targets.runner import HOST, RUNNERS, Job, runner
@@ -21,7 +24,7 @@ Run = Callable[[Request], Transcript]
 
 def device_runner(
     project: Project,
-    program: Path | None,
+    program: Path,
     *,
     simulator: str | None = None,
     port: str | None = None,
@@ -31,18 +34,27 @@ def device_runner(
     """What runs requests on the device: a serial port, a simulator ("qemu", "fvp"), or this computer ("host").
 
     Without a choice: the board's first simulator, or this computer for a native board. Raises UsageError for a
-    simulator that does not exist, or that the board does not have.
+    simulator that does not exist, or that the board does not have. A board at a port has to run `program`, or the run
+    raises OtherImageError.
     """
     if port is not None:
         if simulator is not None:
             raise UsageError("--port and --simulator exclude each other.", hint="Leave one of them out.")
         baud = project.board.uart.baud if project.board.uart is not None else 115200
-        return lambda request: serial.run(port, request, baud=baud, timeout=timeout, on_text=on_text)
-    assert program is not None
+        image = image_of(project, program)
+        return lambda request: serial.run(
+            port, request, baud=baud, timeout=timeout, on_text=on_text, image=image
+        )
     chosen = runner(choose_simulator(project, simulator))
     job = Job(project.board, program, project.accelerator, timeout, on_text)
     chosen.check(job)
     return lambda request: chosen.run(job, request)
+
+
+def image_of(project: Project, program: Path) -> Image:
+    """What a board says of itself that runs `program`."""
+    shown = os.path.relpath(program, project.folder)
+    return Image(project.manifest.model.sha256, build_id(program), shown)
 
 
 def run_on(

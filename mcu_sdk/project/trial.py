@@ -37,7 +37,7 @@ from mcu_sdk.project.render import (
 
 COMPILER = "arm-none-eabi-g++"
 
-_CODE = (".text", ".ARM.exidx", ".init_array")
+_CODE = (".text", ".ARM.exidx", ".note.gnu.build-id", ".init_array")
 _OBJECTS = "objects"
 _MODEL = """.section .weights, "a", %progbits
     .balign 64
@@ -188,7 +188,8 @@ class _Trial:
         """Link `objects` and read the sizes."""
         libraries = [f"-l{library}" for library in flags.LIBRARIES]
         (self.project / "model_in_trial.S").write_text(_MODEL)
-        inputs = [*map(str, objects), "model_in_trial.S"]
+        inputs = list(map(str, objects))
+        inputs.insert(2, "model_in_trial.S")  # where CMake has it: order decides what lies beside what
         self.run([*options, "-T", "cmake/board.ld", *inputs, *libraries, "-o", "firmware.elf"])
         found = read_sizes(self.project / "firmware.elf")
         ends = [section.address + section.size for section in found.sections if section.name in _CODE]

@@ -24,7 +24,7 @@ FORGET_LINE = b"\x15"
 """Makes the firmware forget what it has read of a line."""
 
 PING = b"@ping\n"
-"""Asks a firmware that waits for a request to say `@mcu ready=1`."""
+"""Asks a firmware that waits for a request to say `@mcu ready=1`, and which image it is."""
 
 LARGEST_FACT_LINE = 1 << 20
 """Bytes of a line of facts, beyond which it is taken for garbage."""
@@ -308,12 +308,14 @@ class Listener:
 
     It begins at `@mcu request=NUMBER` and ends with a verdict of the same number and the CRC-32 of all between. What
     comes before, between and behind is no part of it: boot messages, stray EOTs, answers to earlier requests.
-    `complaint` is the last `verdict=error` that had no number.
+    `complaint` is the last `verdict=error` that had no number; `ready` are the facts of the last `ready=1`, which say
+    more than that only in an answer to a ping, where a CRC holds for them.
     """
 
     def __init__(self, number: int, on_text: OnText | None = None) -> None:
         self.received = 0
         self.complaint: Transcript | None = None
+        self.ready: dict[str, str] = {}
         self._number = str(number)
         self._on_text = on_text
         self._parser = Parser()
@@ -369,6 +371,9 @@ class Listener:
             self._started = True
             news.append(News.STARTED)
         elif "ready" in facts:
+            if "crc" in facts and not self._is_line_right(facts["crc"]):
+                return  # not all of what it said came; whoever waits for it asks again
+            self.ready = facts
             self._started = False
             self._facts.clear()
             news.append(News.READY)
@@ -394,6 +399,11 @@ class Listener:
             )  # as it was sent, or through a line that changes line ends
             is_right = crc in (f"{zlib.crc32(data):08x}" for data in right)
             news.append(News.ANSWERED if is_right else News.DAMAGED)
+
+    def _is_line_right(self, crc: str) -> bool:
+        """Whether the line that has just ended is what its CRC says, from its mark on."""
+        line = bytes(self._line)
+        return crc == f"{zlib.crc32(line[line.find(_MARK) : line.rfind(b' crc=')]):08x}"
 
     def _say(self, text: str) -> None:
         if text:

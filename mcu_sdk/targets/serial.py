@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mcu_sdk.console import log
 from mcu_sdk.errors import McuSdkError, RunError, TargetTimeoutError, ToolMissingError
+from mcu_sdk.targets.image import Image
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, LARGEST_OUTPUT
 from mcu_sdk.targets.protocol import (
     FORGET_LINE,
@@ -43,6 +44,10 @@ class Pace:
     attempts: int = 5
 
 
+_BOOTS = 5
+"""How often a board that is asked which image it is may say only that it is ready: it says so when it was reset."""
+
+
 class Port(Protocol):
     """What is used of a serial.Serial."""
 
@@ -60,14 +65,16 @@ def run(
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
     pace: Pace | None = None,
+    image: Image | None = None,
 ) -> Transcript:
     """Send the request to the firmware that waits at `port`, and return its answer, whose verdict is "ok".
 
-    The firmware is not restarted, and not sent EOT, so it stays ready for the next request.
+    The firmware is not restarted, and not sent EOT, so it stays ready for the next request. `image`: which one it has
+    to be, by its own word, before it is sent anything.
 
     Raises ToolMissingError if the port cannot be opened, RunError if it goes away or floods, or if the board resets
     or the line loses bytes again and again, TargetTimeoutError if it does not say that it is ready, or gives no
-    answer in `timeout` seconds, and what `check_verdict` raises.
+    answer in `timeout` seconds, OtherImageError if it is another image, and what `check_verdict` raises.
     """
     import serial
 
@@ -80,7 +87,7 @@ def run(
     try:
         with serial.Serial(port, baud, timeout=pace.poll, write_timeout=write_timeout) as connection:
             connection.reset_input_buffer()
-            conversation = Conversation(connection, line, listener, name, pace, baud)
+            conversation = Conversation(connection, line, listener, name, pace, baud, image=image)
             conversation.hold(timeout)
     except serial.SerialTimeoutException as error:
         raise TargetTimeoutError(
@@ -108,6 +115,7 @@ class Conversation:
         pace: Pace,
         baud: int = 115200,
         clock: Callable[[], float] = time.monotonic,
+        image: Image | None = None,
     ) -> None:
         self._connection = connection
         self._line = line
@@ -116,6 +124,8 @@ class Conversation:
         self._pace = pace
         self._seconds_to_send = 10 * len(line) / baud
         self._clock = clock
+        self._image = image
+        self._told_nothing = 0  # how often it said that it is ready, and not which image it is
         self._sent = 0  # how often the request was
         self._troubles: list[str] = []  # why it was sent again
         self._refusal: Transcript | None = None  # the answer, without a number, that followed the request
@@ -186,13 +196,26 @@ class Conversation:
             self._trouble("it was reset, or its answer got lost")
             self._send()
         elif news is News.READY and self._state == "pinging":
-            self._send()
+            if self._is_right_image():
+                self._send()
         elif news is News.OTHER and self._state == "sent":
             self._refusal = self._listener.complaint
             self._trouble("it did not understand the request")
             self._ask_whether_ready()
         elif news is News.OTHER and self._state == "pinging":
             self._ask_whether_ready()  # it was at work on something else until now
+
+    def _is_right_image(self) -> bool:
+        """Whether it said so; at boot it says only that it is ready, and is asked again. OtherImageError if it is not."""
+        if self._image is None:
+            return True
+        said = self._listener.ready
+        if "build" not in said and self._told_nothing < _BOOTS:
+            self._told_nothing += 1
+            self._ping()
+            return False
+        self._image.check(said, self._name)
+        return True
 
     def _ask_again(self, now: float) -> None:
         """Nothing has come for a while."""

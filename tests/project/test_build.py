@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from mcu_sdk.errors import BuildError, DoesNotFitError, TextError, ToolMissingError, UsageError
 from mcu_sdk.planning.kernel_files import kernel, kernel_sources
 from mcu_sdk.project.build import BuildResult, build
-from mcu_sdk.project.elf import forbidden_symbols, read_sizes, symbols
+from mcu_sdk.project.elf import build_id, forbidden_symbols, read_sizes, symbols
 from mcu_sdk.project.host_library import HostModel, made_up_inputs
+from mcu_sdk.project.manifest import read_manifest
 from mcu_sdk.project.render import ProjectInputs, render_project
 from mcu_sdk.targets.protocol import Listener, News, Request
 
@@ -103,6 +105,35 @@ def test_a_numbered_request_gets_a_numbered_answer_and_the_next_one_too(
         assert second.feed(output) == heard
         assert first.transcript() == second.transcript() and len(first.transcript().ids) == 2
         assert output.count(b"@mcu verdict=ok") == 3 and output.endswith(b"@mcu verdict=ok\n\x04")
+
+
+def test_whoever_asks_is_told_model_and_build(tiny_project: Path, on_host: OnHost, on_qemu: OnQemu) -> None:
+    """At boot a firmware says only that it is ready: a board that wakes up often should be at work soon."""
+    builds = []
+    for preset in ("host", "host-debug", "release"):
+        program = tiny_project / "build" / preset / ("firmware.elf" if preset == "release" else "firmware")
+        output = (
+            on_qemu(program, b"@ping\n" + EOT)[1]
+            if preset == "release"
+            else on_host(program, b"@ping\n" + EOT)
+        )
+        listener = Listener(1)
+        assert listener.feed(output) == [News.READY, News.READY] and output.startswith(b"\n@mcu ready=1\n")
+        assert listener.ready["model"] == read_manifest(tiny_project).model.sha256
+        assert listener.ready["build"] == build_id(program) and len(build_id(program)) == 40
+        builds.append(listener.ready["build"])
+    assert len(set(builds)) == 3
+
+
+def test_a_file_without_a_build_id_is_told(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no ELF")
+    for path in (tmp_path / "text", tmp_path / "missing"):
+        with pytest.raises(BuildError, match="no ELF file"):
+            build_id(path)
+    command = ["g++", "-x", "c++", "-shared", "-nostdlib", "-Wl,--build-id=none", "-o", "a.so", "/dev/null"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    with pytest.raises(BuildError, match="no build id"):
+        build_id(tmp_path / "a.so")
 
 
 def test_a_refusal_of_a_numbered_request_is_numbered(tiny_project: Path, on_host: OnHost) -> None:

@@ -24,7 +24,9 @@ Inputs = Callable[..., ProjectInputs]
 
 def linked(elf: Path) -> CodeSizes:
     sizes = read_sizes(elf)
-    found = [s for s in sizes.sections if s.name in (".text", ".ARM.exidx", ".init_array")]
+    found = [
+        s for s in sizes.sections if s.name in (".text", ".ARM.exidx", ".note.gnu.build-id", ".init_array")
+    ]
     end = max(section.address + section.size for section in found)
     return CodeSizes(end - found[0].address, sizes.size(".tokenizer"), sizes.data, sizes.bss)
 

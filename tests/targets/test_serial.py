@@ -8,14 +8,24 @@ import random
 import select
 import threading
 import tty
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcu_sdk.errors import McuSdkError, RunError, TargetTimeoutError, TextError, ToolMissingError, UsageError
+from mcu_sdk.errors import (
+    McuSdkError,
+    OtherImageError,
+    RunError,
+    TargetTimeoutError,
+    TextError,
+    ToolMissingError,
+    UsageError,
+)
 from mcu_sdk.targets import serial
+from mcu_sdk.targets.image import Image
 from mcu_sdk.targets.protocol import Request, Transcript
 from mcu_sdk.targets.serial import Pace
 from tests.targets.firmware import Firmware, is_whole
@@ -45,6 +55,8 @@ class Board:
         self.answer = b"Hi \xc3\xbc\n@mcu ids=4,5\n@mcu digest=0a\n"
         self.verdict = b"ok"
         self.talks = True
+        self.plain_ready = 0  # so often it says only that it is ready, as at boot
+        self.ready = b"@mcu ready=1"
         self._line = b""
         self._firmware = Firmware(self._send)
         self._stop = threading.Event()
@@ -79,7 +91,9 @@ class Board:
         before, self.before = self.before, b""
         self._send(before)
         if line == b"@ping":
-            self._send(b"\n@mcu ready=1\n")
+            plain = self.plain_ready > 0
+            self.plain_ready -= plain
+            self._send(b"\n" + (b"@mcu ready=1" if plain else self.ready) + b"\n")
         elif not self._firmware.start(line):
             self._firmware.end(b"error reason=bad_crc")
         else:
@@ -250,3 +264,44 @@ def test_a_bad_line_gives_the_right_answer_or_a_named_error(board: Board, seed: 
         assert rate > 0, error
     else:
         assert is_right(transcript)
+
+
+# ---- which image it is
+
+IMAGE = Image("ab" * 32, "cd" * 20, "build/release/firmware.elf")
+
+
+def ready(model: str, build: str) -> bytes:
+    line = f"@mcu ready=1 model={model} build={build}".encode()
+    return line + f" crc={zlib.crc32(line):08x}".encode()
+
+
+@pytest.mark.parametrize("plain", [0, 2])
+def test_the_project_s_own_image_is_asked(board: Board, plain: int) -> None:
+    """Also when it has just booted, and said no more than that."""
+    board.ready, board.plain_ready = ready(IMAGE.model, IMAGE.build), plain
+    assert is_right(ask(board, image=IMAGE)) and len(board.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (ready("ef" * 32, IMAGE.build), r"expected to run build/release/firmware.elf .* another model"),
+        (ready(IMAGE.model, "00" * 20), r"same model, built from other sources"),
+        (b"@mcu ready=1", r"does not say which model and build"),
+    ],
+)
+def test_another_image_is_told_before_anything_is_asked_of_it(said: bytes, words: str, board: Board) -> None:
+    board.ready = said
+    with pytest.raises(OtherImageError, match=words) as caught:
+        ask(board, image=IMAGE)
+    assert caught.value.exit_code == 7 and caught.value.hint and board.requests == []
+
+
+def test_what_noise_made_of_an_image_is_not_believed(board: Board) -> None:
+    """Its CRC is wrong the first time."""
+    right = ready(IMAGE.model, IMAGE.build)
+    answers = [right.replace(b"cd", b"ce", 1), right]
+    board.ready = right
+    board.lose = lambda data: data.replace(right, answers.pop(0)) if right in data and answers else data
+    assert is_right(ask(board, image=IMAGE)) and answers == []
