@@ -60,21 +60,28 @@ int32_t console_read_line(char* line, int32_t capacity) {
     return length > 0 && line[length - 1] == '\r' ? length - 1 : length;
 }
 
+int32_t console_next_line(char* line, int32_t capacity) {
+    for (;;) {
+        const int32_t length = console_read_line(line, capacity);
+        if (length == -2) return -1;
+        if (length == 0) continue;
+        if (length < 0) {
+            console_fail("line_too_long");
+        } else if (request_is_ping(line, length)) {
+            say_which();
+        } else {
+            return length;
+        }
+    }
+}
+
 bool console_read_request(char* line, int32_t capacity, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request) {
     for (;;) {
-        const int32_t length = console_read_line(line, capacity);
-        if (length == -2) return false;
-        if (length == 0) continue;
-        if (length > 0 && request_is_ping(line, length)) {
-            say_which();
-            continue;
-        }
-        const char* error = "line_too_long";
-        if (length > 0) {
-            error = request_parse(line, length, defaults, ids, id_capacity, request);
-            answer_start(request->number);
-        }
+        const int32_t length = console_next_line(line, capacity);
+        if (length < 0) return false;
+        const char* error = request_parse(line, length, defaults, ids, id_capacity, request);
+        answer_start(request->number);
         if (error == nullptr) return true;
         console_fail(error);
     }
@@ -98,6 +105,10 @@ void console_succeed() {
 #ifdef MCU_PROFILE
     model::print_profile();
 #endif
+    console_done();
+}
+
+void console_done() {
     print_text("@mcu verdict=ok");
     answer_end();
 }

@@ -24,6 +24,10 @@ bool console_counts_instructions();
 // `capacity` (all of it is read), -2 at the end of the input. Ctrl-U forgets what came of the line so far.
 int32_t console_read_line(char* line, int32_t capacity);
 
+// Waits for a line that is neither empty nor a ping, which it answers; refuses longer ones than `capacity` bytes.
+// Returns the line's length, or -1 at the end of the input.
+int32_t console_next_line(char* line, int32_t capacity);
+
 // Waits for a line that is a request, and begins its answer; refuses others with a verdict. False at the end of the
 // input. The parameters are those of request_parse (request.h); `capacity` is how many bytes `line` holds.
 bool console_read_request(char* line, int32_t capacity, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
@@ -31,4 +35,5 @@ bool console_read_request(char* line, int32_t capacity, const Sampling& defaults
 
 // Ends an answer: which model this is, its memory, verdict, EOT.
 void console_succeed();
+void console_done();  // the same without the facts, for what is no run
 void console_fail(const char* reason);

@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "model/model.h"
-#include "platform/counter.h"
+#include "runtime/answer.h"
 #include "runtime/console.h"
-#include "runtime/digest.h"
-#include "runtime/print.h"
+#include "runtime/tensor_series.h"
+#include "runtime/tensor_transfer.h"
 
 namespace {
+
+// Of the longest line: mcu-sdk sends 144 bytes of data in one, as 192 digits.
+constexpr size_t kLineBytes = 256;
 
 // A number in [-1, 1) with 11 bits, as the bits of an IEEE half. All of them are normal numbers or zero.
 uint16_t half_from(int32_t thousand_twenty_fourths) {
@@ -51,12 +54,15 @@ void tensor_model_fill(Random* random) {
 }
 
 bool tensor_model_next(Request* request) {
-    static char line[256];
+    static char line[kLineBytes];
     constexpr Sampling kUnused = {0, 0.0f, 0, 1, false};
     for (;;) {
-        if (!console_read_request(line, sizeof line, kUnused, nullptr, 0, request)) return false;
-        const char* error = nullptr;
-        if (request->steps == 0) error = "steps_expected";
+        const int32_t length = console_next_line(line, sizeof line);
+        if (length < 0) return false;
+        if (tensor_transfer_take(line, length)) continue;
+        const char* error = request_parse(line, length, kUnused, nullptr, 0, request);
+        answer_start(request->number);
+        if (error == nullptr && request->steps == 0) error = "steps_expected";
         if (error == nullptr && (request->text != nullptr || request->has_ids)) error = "not_a_language_model";
         if (error == nullptr) return true;
         console_fail(error);
@@ -64,35 +70,12 @@ bool tensor_model_next(Request* request) {
 }
 
 void tensor_model_run(const Request& request) {
-    model::reset();
+    tensor_transfer_forget();
+    series_begin();
     Random random(request.sampling.seed);
-    Digest digest;
-    uint64_t first = 0;
-    uint64_t last = 0;
-    uint64_t total = 0;
     for (int32_t step = 0; step < request.steps; ++step) {
         tensor_model_fill(&random);
-        const uint64_t before = counter_read();
-        model::step();
-        last = counter_instructions(before, counter_read());
-        if (step == 0) first = last;
-        total += last;
-        for (int32_t i = 0; i < model::kOutputCount; ++i) {
-            digest.add(model::kOutputs[i].data, static_cast<uint32_t>(model::kOutputs[i].bytes));
-        }
+        series_step();
     }
-    print_fact("steps", static_cast<uint64_t>(request.steps));
-    print_text("@mcu digest=");
-    print_hex(digest.value(), 16);
-    print_text("\n");
-    if (console_counts_instructions()) {
-        print_text("@mcu instructions_first=");
-        print_unsigned(first);
-        print_text(" instructions_last=");
-        print_unsigned(last);
-        print_text(" instructions_total=");
-        print_unsigned(total);
-        print_text("\n");
-    }
-    console_succeed();
+    series_report();
 }

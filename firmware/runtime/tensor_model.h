@@ -1,4 +1,5 @@
-// Running any model on made-up inputs: proof that a device computes what the host computes.
+// Running a model of tensors: on made-up inputs, as proof that a device computes what the host computes, or on a
+// host's.
 #pragma once
 
 #include <stdint.h>
@@ -31,9 +32,9 @@ class Random {
 //   bool             the top bit of x
 void tensor_model_fill(Random* random);
 
-// Waits for `@run steps=N seed=S` on the console and refuses others with a verdict. False when the input has ended.
+// Waits for `@run steps=N seed=S` on the console; answers `@put` and `@get` (tensor_transfer.h), and refuses other
+// lines with a verdict. False when the input has ended.
 bool tensor_model_next(Request* request);
 
-// Resets the model, runs request.steps steps, each on new inputs, and reports: `digest` is FNV-1a over the raw bytes
-// of all outputs of every step, in order.
+// Resets the model, runs request.steps steps, each on new inputs, and reports (tensor_series.h).
 void tensor_model_run(const Request& request);

@@ -295,7 +295,7 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         model += ["model/tokenizer.cpp", "sdk/runtime/tokenizer.cpp"]
         runtime += ["language_model", "sampler"]
     else:
-        runtime += ["tensor_model"]
+        runtime += ["tensor_model", "tensor_series", "tensor_transfer"]
     if inputs.profile:
         runtime += ["profile"]
     return {

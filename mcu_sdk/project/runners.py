@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +16,28 @@ from mcu_sdk.project.opened import Project
 from mcu_sdk.targets import serial
 from mcu_sdk.targets.image import Image
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
-from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.protocol import Message, OnText, Request, Transcript
 from mcu_sdk.targets.runner import HOST, RUNNERS, Job, runner
+from mcu_sdk.targets.verdict import check_verdict
 
 if TYPE_CHECKING:
     from mcu_sdk.npu.registers import Observer
 
 Run = Callable[[Request], Transcript]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What runs a project's requests. `each` gives the answer to each message of one run, whatever its verdict; `name`:
+    what messages call it."""
+
+    name: str
+    each: Callable[[Iterable[Message]], Generator[Transcript, None, None]]
+
+    def __call__(self, request: Message) -> Transcript:
+        """The answer to one request, whose verdict is "ok"."""
+        with closing(self.each([request])) as answers:
+            return check_verdict(next(answers), self.name)
 
 
 def device_runner(
@@ -30,7 +48,7 @@ def device_runner(
     port: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
-) -> Run:
+) -> Device:
     """What runs requests on the device: a serial port, a simulator ("qemu", "fvp"), or this computer ("host").
 
     Without a choice: the board's first simulator, or this computer for a native board. Raises UsageError for a
@@ -42,13 +60,26 @@ def device_runner(
             raise UsageError("--port and --simulator exclude each other.", hint="Leave one of them out.")
         baud = project.board.uart.baud if project.board.uart is not None else 115200
         image = image_of(project, program)
-        return lambda request: serial.run(
-            port, request, baud=baud, timeout=timeout, on_text=on_text, image=image
-        )
-    chosen = runner(choose_simulator(project, simulator))
+        each = partial(serial.each, port, baud=baud, timeout=timeout, on_text=on_text, image=image)
+        return Device(serial.called(port), each)
+    return simulator_device(
+        choose_simulator(project, simulator), project, program, timeout=timeout, on_text=on_text
+    )
+
+
+def simulator_device(
+    name: str,
+    project: Project,
+    program: Path,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+) -> Device:
+    """A project's firmware on the runner `name`, beside a simulated NPU where it needs one."""
+    chosen = runner(name)
     job = Job(project.board, program, project.accelerator, timeout, on_text)
     chosen.check(job)
-    return lambda request: chosen.run(job, request)
+    return Device(chosen.called, partial(chosen.each, job))
 
 
 def image_of(project: Project, program: Path) -> Image:

@@ -6,13 +6,14 @@ The program is found on the PATH, or named by $MCU_SDK_FVP. docs/fvp.md says wha
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcu_sdk.board.board import Board
 from mcu_sdk.errors import UsageError
-from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
-from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT, converse, run_process
+from mcu_sdk.targets.protocol import Message, OnText, Request, Transcript
 from mcu_sdk.targets.runner import Job, Runner
 
 if TYPE_CHECKING:
@@ -55,13 +56,18 @@ class _Fvp(Runner):
 
     name = "fvp"
     title = "FVP"
+    called = "the FVP"
 
     def check(self, job: Job) -> None:
         command_line(job.board, job.program, job.accelerator)
 
-    def start(self, job: Job, request: Request, npu: CoSimulation | None) -> Transcript:
-        target, timeout, on_text = job.accelerator, job.timeout, job.on_text
-        return run(job.board, job.program, request, target=target, timeout=timeout, on_text=on_text)
+    def start(
+        self, job: Job, messages: Iterable[Message], npu: CoSimulation | None
+    ) -> Generator[Transcript, None, None]:
+        command = command_line(job.board, job.program, job.accelerator)
+        return converse(
+            command, messages, name=self.called, install=INSTALL, timeout=job.timeout, on_text=job.on_text
+        )
 
 
 RUNNER = _Fvp()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
-from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT, converse, run_process
+from mcu_sdk.targets.protocol import Message, OnText, Request, Transcript
 from mcu_sdk.targets.runner import Job, Runner
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class _Host(Runner):
 
     name = "host"
     title = "This computer"
+    called = "the host"
     simulates_npu = True
 
     def check(self, job: Job) -> None:
@@ -51,8 +53,19 @@ class _Host(Runner):
 
         return ProcessCoSimulation(accelerator(job.accelerator), observer)
 
-    def start(self, job: Job, request: Request, npu: CoSimulation | None) -> Transcript:
-        return run(job.program, request, timeout=job.timeout, on_text=job.on_text, npu=npu)
+    def start(
+        self, job: Job, messages: Iterable[Message], npu: CoSimulation | None
+    ) -> Generator[Transcript, None, None]:
+        command = [str(job.program.resolve())]
+        return converse(
+            command,
+            messages,
+            name=self.called,
+            install=INSTALL,
+            timeout=job.timeout,
+            on_text=job.on_text,
+            npu=npu,
+        )
 
 
 RUNNER = _Host()

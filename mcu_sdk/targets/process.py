@@ -11,19 +11,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mcu_sdk.errors import RunError, TargetTimeoutError, ToolMissingError
-from mcu_sdk.targets.protocol import EOT, Listener, News, OnText, Request, Transcript, new_number
+from mcu_sdk.targets.protocol import EOT, Listener, Message, News, OnText, Transcript, new_number
 from mcu_sdk.targets.verdict import check_verdict
 
 if TYPE_CHECKING:
     from mcu_sdk.npu.cosimulation import CoSimulation
 
 DEFAULT_TIMEOUT = 600.0
-"""Seconds that a whole run may take."""
+"""Seconds that an answer may take."""
 
 LARGEST_OUTPUT = 16 << 20
 """Bytes of output after which a target counts as gone mad: an answer is a few kilobytes."""
@@ -36,7 +36,7 @@ _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None  # looked 
 
 def run_process(
     command: Sequence[str],
-    request: Request,
+    request: Message,
     *,
     name: str,
     install: str,
@@ -45,25 +45,57 @@ def run_process(
     check: bool = True,
     npu: CoSimulation | None = None,
 ) -> Transcript:
-    """Start `command`, send it the request and EOT, and listen until the answer ends.
+    """`converse` with one message. With `check` the verdict must be ok; raises what `check_verdict` raises, too."""
+    answers = converse(
+        command, [request], name=name, install=install, timeout=timeout, on_text=on_text, npu=npu
+    )
+    with contextlib.closing(answers):
+        transcript = next(answers)
+    return check_verdict(transcript, name) if check else transcript
 
-    A part "{input}" in the command stands for a file with those bytes; without it they go to standard input.
-    `name` is what messages call the target, `install` how it is installed. With `check` the verdict must be ok.
+
+def converse(
+    command: Sequence[str],
+    messages: Iterable[Message],
+    *,
+    name: str,
+    install: str,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+    npu: CoSimulation | None = None,
+) -> Generator[Transcript, None, None]:
+    """Start `command`, send it the messages and EOT, and give the answer to each, whatever its verdict.
+
+    A sequence of messages is sent as it is; of anything else each message is taken when the one before is answered, so
+    that it can depend on the answer. A part "{input}" in the command stands for a file with what is sent; without it
+    that goes to standard input. With a file and no sequence, each message has a process of its own.
+    `name` is what error messages call the target, `install` how it is installed. `timeout`: seconds for each answer.
     `npu`: a simulated NPU that has been opened for this run; what it stops at is raised.
 
     Raises ToolMissingError if the program does not exist, TargetTimeoutError after `timeout` seconds, RunError if
-    the process ends, floods, starts again or fails without a verdict, and what `check_verdict` raises. Whatever
-    happens, also on Ctrl-C, the process and everything that it started are gone afterwards.
+    the process ends, floods, starts again or fails without a verdict. Whatever happens, also on Ctrl-C, the process
+    and everything that it started are gone when the generator is closed.
     """
-    number = new_number()
-    data = request.encode(number) + bytes((EOT,))
+    uses_file = any("{input}" in part for part in command)
+    if uses_file and not isinstance(messages, Sequence):
+        for message in messages:
+            yield from converse(
+                command, [message], name=name, install=install, timeout=timeout, on_text=on_text, npu=npu
+            )
+        return
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())
-        uses_file = any("{input}" in part for part in command)
+        asked = ((message, new_number()) for message in messages)
+        data = b""
+        if isinstance(messages, Sequence):
+            listed = list(asked)
+            data = b"".join(message.encode(number) for message, number in listed) + bytes((EOT,))
+            asked = (pair for pair in listed)
         if uses_file:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mcu-sdk-"))
             input_file = Path(folder) / "input"
             input_file.write_bytes(data)
+            data = b""
             command = [part.replace("{input}", str(input_file)) for part in command]
         if npu is not None:
             command = npu.command(command)
@@ -71,33 +103,44 @@ def run_process(
         stack.callback(_end, process)
         if npu is not None:
             npu.started(process.pid)
-        listener = Listener(number, on_text)
-        problem = _converse(process, b"" if uses_file else data, listener, timeout, npu)
-        if npu is not None and npu.error is not None:
-            raise npu.error
-        if problem == "answered":
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_SECONDS_TO_LEAVE)
-            transcript = listener.transcript()
-            return check_verdict(transcript, name) if check else transcript
-        if (
-            listener.complaint is not None
-        ):  # nobody else speaks here: the firmware failed before it had the request
-            return check_verdict(listener.complaint, name) if check else listener.complaint
-        if problem == "":
-            problem = _obituary(process)
-        said = _last_lines(errors)
+        line = _Line(process, npu, data)
+        stack.callback(line.close)
+        for message, number in asked:
+            if not isinstance(messages, Sequence):
+                line.send(message.encode(number))
+            listener = Listener(number, on_text)
+            problem = line.listen(listener, timeout)
+            if npu is not None and npu.error is not None:
+                raise npu.error
+            if problem == "answered":
+                yield listener.transcript()
+            elif listener.complaint is not None:
+                # nobody else speaks here: the firmware failed before it had the request
+                yield listener.complaint
+                return
+            else:
+                raise _failure(problem or _obituary(process), name, listener, timeout, errors)
+        if not isinstance(messages, Sequence):
+            line.send(bytes((EOT,)))
+        line.finish()
+
+
+def _failure(
+    problem: str, name: str, listener: Listener, timeout: float, errors: IO[bytes]
+) -> RunError | TargetTimeoutError:
+    """The error for an answer that did not come; `problem`: in words that follow the target's name."""
+    said = _last_lines(errors)
     if problem == "timeout":
-        raise TargetTimeoutError(
+        return TargetTimeoutError(
             f"{name} gave no complete answer within {timeout:g} seconds ({listener.received:,} bytes came).",
             hint="Ask for fewer tokens, or allow more with --timeout.",
         )
     if problem == "damaged":
-        raise RunError(
+        return RunError(
             f"The answer of {name} ended without a verdict that fits it ({listener.received:,} bytes came).",
             hint="The firmware died, or prints by other means than sdk/runtime/print.h: look at what it printed.",
         )
-    raise RunError(
+    return RunError(
         f"{name} {problem} before the verdict line of its answer ({listener.received:,} bytes came)."
         + (f" It said: {said}" if said else ""),
         hint="Build the project again; `mcu-sdk --debug run` and the command in its README help to look closer.",
@@ -140,62 +183,91 @@ def _end_with_parent() -> None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _converse(
-    process: subprocess.Popen[bytes],
-    data: bytes,
-    listener: Listener,
-    timeout: float,
-    npu: CoSimulation | None,
-) -> str:
-    """Write `data`, feed the listener; returns "answered", "" if the process ended, or what went wrong."""
-    started = False
-    deadline = time.monotonic() + timeout
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
+class _Line:
+    """Both streams of a process: `data` and what `send` adds are written while `listen` reads."""
+
+    def __init__(self, process: subprocess.Popen[bytes], npu: CoSimulation | None, data: bytes) -> None:
+        assert process.stdout is not None
+        self._process = process
+        self._output = process.stdout.fileno()
+        self._input = process.stdin.fileno() if process.stdin is not None else None
+        self._unsent = memoryview(b"")
+        self._unheard = b""  # what came behind the last answer
+        self._started = False
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._output, selectors.EVENT_READ)
         if npu is not None:
-            selector.register(npu.failed, selectors.EVENT_READ)
-        if process.stdin is not None:
-            os.set_blocking(process.stdin.fileno(), False)
-            selector.register(process.stdin, selectors.EVENT_WRITE)
+            self._selector.register(npu.failed, selectors.EVENT_READ)
+        if self._input is not None:
+            os.set_blocking(self._input, False)
+        self.send(data)
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def send(self, data: bytes) -> None:
+        """Have it written as soon as there is room."""
+        if not data or self._input is None:
+            return
+        if not self._unsent:
+            self._selector.register(self._input, selectors.EVENT_WRITE)
+        self._unsent = memoryview(bytes(self._unsent) + data)
+
+    def listen(self, listener: Listener, timeout: float) -> str:
+        """Feed the listener; returns "answered", "" if the process ended, or what went wrong."""
+        deadline = time.monotonic() + timeout
+        piece, self._unheard = self._unheard, b""
         while True:
+            problem = self._hear(listener, piece) if piece else None
+            if problem is not None:
+                return problem
             left = deadline - time.monotonic()
             if left <= 0:
                 return "timeout"
-            for key, _ in selector.select(left):
-                if key.fileobj is process.stdin:
-                    data = _write(process, data)
-                    if not data:
-                        selector.unregister(process.stdin)
-                    continue
-                if key.fileobj is not process.stdout:
+            piece = b""
+            for key, _ in self._selector.select(left):
+                if key.fd == self._input:
+                    self._write()
+                elif key.fd != self._output:
                     return "lost its simulated NPU"
-                piece = os.read(process.stdout.fileno(), _PIECE)
-                if not piece:
-                    return ""
-                for news in listener.feed(piece):
-                    if news is News.ANSWERED:
-                        return "answered"
-                    if news is News.DAMAGED:
-                        return "damaged"
-                    if news is News.READY and started:
-                        return "started again"
-                    if news is News.OTHER and listener.complaint is not None:
-                        return "failed"
-                    started = started or news is News.STARTED
-                if listener.received > LARGEST_OUTPUT:
-                    return "flooded its output"
+                else:
+                    piece = os.read(self._output, _PIECE)
+                    if not piece:
+                        return ""
 
+    def _hear(self, listener: Listener, piece: bytes) -> str | None:
+        """What a piece of output means to whoever waits; None: nothing yet."""
+        for news in listener.feed(piece):
+            if news is News.ANSWERED:
+                self._unheard = listener.rest
+                return "answered"
+            if news is News.DAMAGED:
+                return "damaged"
+            if news is News.READY and self._started:
+                return "started again"
+            if news is News.OTHER and listener.complaint is not None:
+                return "failed"
+            self._started = self._started or news is News.STARTED
+        return "flooded its output" if listener.received > LARGEST_OUTPUT else None
 
-def _write(process: subprocess.Popen[bytes], data: bytes) -> bytes:
-    """Write what can be written without waiting; returns the rest. Closed input is no error: the output tells."""
-    assert process.stdin is not None
-    try:
-        return data[os.write(process.stdin.fileno(), data[:_PIECE]) :]
-    except BlockingIOError:
-        return data
-    except BrokenPipeError:
-        return b""
+    def _write(self) -> None:
+        """Write what can be written without waiting. Closed input is no error: the output tells."""
+        assert self._input is not None
+        try:
+            self._unsent = self._unsent[os.write(self._input, self._unsent[:_PIECE]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._unsent = memoryview(b"")
+        if not self._unsent:
+            self._selector.unregister(self._input)
+
+    def finish(self) -> None:
+        """Send what is left, and let the process leave, for a while."""
+        if self._unsent:
+            self._write()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SECONDS_TO_LEAVE)
 
 
 def _obituary(process: subprocess.Popen[bytes]) -> str:

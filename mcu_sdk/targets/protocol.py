@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from mcu_sdk.errors import TextError, UsageError
 
@@ -47,6 +48,12 @@ def new_number() -> int:
 # ---- what is asked
 
 
+class Message(Protocol):
+    """What a firmware answers: a Request, or a piece of a tensor (transfer.py)."""
+
+    def encode(self, number: int | None = None) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class Request:
     """One run. Exactly one of `text`, `ids` (a prompt) and `steps` (for models with tensor inputs) is given.
@@ -66,12 +73,7 @@ class Request:
 
     def encode(self, number: int | None = None) -> bytes:
         """The request line; with a number, it and a CRC are in it. Raises UsageError for what a firmware would refuse."""
-        keys = self._keys()
-        if number is None:
-            return f"@run {keys}\n".encode()
-        _check("a request's number", number, _UINT32_MAX, smallest=1)
-        line = f"@run request={number} {keys}".encode()
-        return line + f" crc={zlib.crc32(line):08x}\n".encode()
+        return numbered("@run", number, self._keys())
 
     def _keys(self) -> str:
         if sum(given is not None for given in (self.text, self.ids, self.steps)) != 1:
@@ -106,6 +108,15 @@ class Request:
                 f"The prompt cannot be encoded as UTF-8: {error.reason} at character {error.start}.",
                 hint="Give the prompt as valid UTF-8, or as token ids.",
             ) from error
+
+
+def numbered(verb: str, number: int | None, keys: str) -> bytes:
+    """A line to the firmware; with a number, it and a CRC are in it. Raises UsageError for a number that is none."""
+    if number is None:
+        return f"{verb} {keys}\n".encode()
+    _check("a request's number", number, _UINT32_MAX, smallest=1)
+    line = f"{verb} request={number} {keys}".encode()
+    return line + f" crc={zlib.crc32(line):08x}\n".encode()
 
 
 def _check(name: str, value: int, largest: int, smallest: int = 0) -> None:
@@ -307,13 +318,15 @@ class Listener:
     """Collects, out of all that a target says, the answer to the request `number`; `received` counts bytes.
 
     It begins at `@mcu request=NUMBER` and ends with a verdict of the same number and the CRC-32 of all between. What
-    comes before, between and behind is no part of it: boot messages, stray EOTs, answers to earlier requests.
+    comes before, between and behind is no part of it: boot messages, stray EOTs, answers to earlier requests. `rest` is
+    what came behind it.
     `complaint` is the last `verdict=error` that had no number; `ready` are the facts of the last `ready=1`, which say
     more than that only in an answer to a ping, where a CRC holds for them.
     """
 
     def __init__(self, number: int, on_text: OnText | None = None) -> None:
         self.received = 0
+        self.rest = b""
         self.complaint: Transcript | None = None
         self.ready: dict[str, str] = {}
         self._number = str(number)
@@ -324,15 +337,17 @@ class Listener:
         self._begin()
 
     def feed(self, data: bytes) -> list[News]:
-        """Take what a target said. What follows the end of our answer is ignored."""
+        """Take what a target said, up to the end of our answer."""
         self.received += len(data)
         news: list[News] = []
-        for piece in _PIECE_OF_LINE.findall(data):
+        for found in _PIECE_OF_LINE.finditer(data):
+            piece = found[0]
             self._line += piece
             if self._started:
                 self._answer += piece
             self._take(self._parser.feed(piece), news)
             if News.ANSWERED in news:
+                self.rest = data[found.end() :]
                 break
             if piece.endswith(b"\n"):
                 self._line.clear()

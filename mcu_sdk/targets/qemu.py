@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcu_sdk.board.board import Board
 from mcu_sdk.errors import UsageError
-from mcu_sdk.targets.process import DEFAULT_TIMEOUT, run_process
-from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT, converse, run_process
+from mcu_sdk.targets.protocol import Message, OnText, Request, Transcript
 from mcu_sdk.targets.runner import Job, Runner
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class _Qemu(Runner):
 
     name = "qemu"
     title = "QEMU"
+    called = "QEMU"
     simulates_npu = True
 
     def check(self, job: Job) -> None:
@@ -79,9 +81,19 @@ class _Qemu(Runner):
         origin, size = board.regions[board.npu.shared].origin, board.simulator["qemu"].shared_bytes
         return QemuCoSimulation(accelerator(job.accelerator), origin, size, observer)
 
-    def start(self, job: Job, request: Request, npu: CoSimulation | None) -> Transcript:
-        timeout, on_text = job.timeout, job.on_text
-        return run(job.board, job.program, request, timeout=timeout, on_text=on_text, npu=npu)
+    def start(
+        self, job: Job, messages: Iterable[Message], npu: CoSimulation | None
+    ) -> Generator[Transcript, None, None]:
+        command = command_line(job.board, job.program, with_npu=npu is not None)
+        return converse(
+            command,
+            messages,
+            name=self.called,
+            install=INSTALL,
+            timeout=job.timeout,
+            on_text=job.on_text,
+            npu=npu,
+        )
 
 
 RUNNER = _Qemu()

@@ -7,7 +7,8 @@ A new one is a file mcu_sdk/targets/NAME.py with its RUNNER, and NAME among the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mcu_sdk.board.board import SIMULATORS, Board
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
-from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.protocol import Message, OnText, Transcript
+from mcu_sdk.targets.verdict import check_verdict
 
 if TYPE_CHECKING:
     from mcu_sdk.npu.cosimulation import CoSimulation
@@ -38,11 +40,12 @@ class Job:
 
 
 class Runner(ABC):
-    """`title` is what people call it. `simulates_npu`: whether our simulated NPU stands beside it; one that does not
+    """`title` is what people call it, `called` what it is in a sentence. `simulates_npu`: whether our simulated NPU stands beside it; one that does not
     has the NPU itself."""
 
     name: ClassVar[str]
     title: ClassVar[str]
+    called: ClassVar[str]
     simulates_npu: ClassVar[bool] = False
 
     @abstractmethod
@@ -55,15 +58,25 @@ class Runner(ABC):
         return nullcontext()
 
     @abstractmethod
-    def start(self, job: Job, request: Request, npu: CoSimulation | None) -> Transcript:
-        """One run; errors as `run_process` raises them."""
+    def start(
+        self, job: Job, messages: Iterable[Message], npu: CoSimulation | None
+    ) -> Generator[Transcript, None, None]:
+        """The answers of one run, as `converse` gives them, and its errors."""
 
-    def run(self, job: Job, request: Request, observer: Observer | None = None) -> Transcript:
-        """Run the firmware beside its NPU and return its answer, whose verdict is "ok"; errors as `run_process`
-        raises them, and those of the NPU."""
+    def each(
+        self, job: Job, messages: Iterable[Message], observer: Observer | None = None
+    ) -> Generator[Transcript, None, None]:
+        """Run the firmware beside its NPU, once for all messages, and give the answer to each, whatever its verdict;
+        errors as `converse` raises them, and those of the NPU."""
         self.check(job)
         with self.npu(job, observer) as npu:
-            return self.start(job, request, npu)
+            yield from self.start(job, messages, npu)
+
+    def run(self, job: Job, request: Message, observer: Observer | None = None) -> Transcript:
+        """Run the firmware for one request and return its answer, whose verdict is "ok"; what `each` and
+        `check_verdict` raise."""
+        with closing(self.each(job, [request], observer)) as answers:
+            return check_verdict(next(answers), self.called)
 
 
 def runner(name: str) -> Runner:

@@ -8,6 +8,7 @@ A board that says `ready` in between was reset, or its answer got lost: it is as
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +20,7 @@ from mcu_sdk.targets.protocol import (
     FORGET_LINE,
     PING,
     Listener,
+    Message,
     News,
     OnText,
     Request,
@@ -28,7 +30,7 @@ from mcu_sdk.targets.protocol import (
 from mcu_sdk.targets.verdict import check_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterable
 
 
 @dataclass(frozen=True)
@@ -69,42 +71,75 @@ def run(
 ) -> Transcript:
     """Send the request to the firmware that waits at `port`, and return its answer, whose verdict is "ok".
 
-    The firmware is not restarted, and not sent EOT, so it stays ready for the next request. `image`: which one it has
-    to be, by its own word, before it is sent anything.
+    Errors as `each` and `check_verdict` raise them.
+    """
+    with closing(
+        each(port, [request], baud=baud, timeout=timeout, on_text=on_text, pace=pace, image=image)
+    ) as answers:
+        return check_verdict(next(answers), called(port))
+
+
+def called(port: str) -> str:
+    """What messages call the board there."""
+    return f"the board at {port}"
+
+
+def each(
+    port: str,
+    messages: Iterable[Message],
+    *,
+    baud: int = 115200,
+    timeout: float = DEFAULT_TIMEOUT,
+    on_text: OnText | None = None,
+    pace: Pace | None = None,
+    image: Image | None = None,
+) -> Generator[Transcript, None, None]:
+    """Send the messages to the firmware that waits at `port`, each when the one before is answered, and give the answers.
+
+    The firmware is not restarted, and not sent EOT, so it stays ready for the next request. `timeout`: seconds for each.
+    `image`: which one it has to be, by its own word, before it is sent anything.
 
     Raises ToolMissingError if the port cannot be opened, RunError if it goes away or floods, or if the board resets
     or the line loses bytes again and again, TargetTimeoutError if it does not say that it is ready, or gives no
-    answer in `timeout` seconds, OtherImageError if it is another image, and what `check_verdict` raises.
+    answer in `timeout` seconds, OtherImageError if it is another image.
     """
     import serial
 
     pace = pace or Pace()
-    name = f"the board at {port}"
-    number = new_number()
-    line = request.encode(number)
-    listener = Listener(number, on_text)
-    write_timeout = pace.patience + 20 * len(line) / baud
+    name = called(port)
+    received = 0
     try:
-        with serial.Serial(port, baud, timeout=pace.poll, write_timeout=write_timeout) as connection:
+        with serial.Serial(port, baud, timeout=pace.poll, write_timeout=pace.patience) as connection:
             connection.reset_input_buffer()
-            conversation = Conversation(connection, line, listener, name, pace, baud, image=image)
-            conversation.hold(timeout)
+            for message in messages:
+                number = new_number()
+                line = message.encode(number)
+                connection.write_timeout = pace.patience + 20 * len(line) / baud
+                listener = Listener(number, on_text)
+                conversation = Conversation(
+                    connection, line, listener, name, pace, baud, image=image, is_ready=received > 0
+                )
+                try:
+                    conversation.hold(timeout)
+                finally:
+                    received += listener.received
+                yield listener.transcript()
     except serial.SerialTimeoutException as error:
         raise TargetTimeoutError(
             f"{name} takes no bytes.", hint="Is its flow control on, and nobody listening?"
         ) from error
     except serial.SerialException as error:
-        if listener.received:
+        if received:
             raise RunError(f"{name} went away: {error}.", hint="Check the cable.") from error
         raise ToolMissingError(
             f"The serial port {port!r} cannot be used: {error}.",
             hint="Check its name (`python -m serial.tools.list_ports`) and that you may open it (group dialout).",
         ) from error
-    return check_verdict(listener.transcript(), name)
 
 
 class Conversation:
-    """One request over an open port. `line` is the request with the number that `listener` listens for."""
+    """One request over an open port. `line` is the request with the number that `listener` listens for; `is_ready`:
+    whether the firmware has just answered another, and need not be asked."""
 
     def __init__(
         self,
@@ -116,6 +151,7 @@ class Conversation:
         baud: int = 115200,
         clock: Callable[[], float] = time.monotonic,
         image: Image | None = None,
+        is_ready: bool = False,
     ) -> None:
         self._connection = connection
         self._line = line
@@ -126,6 +162,7 @@ class Conversation:
         self._clock = clock
         self._image = image
         self._told_nothing = 0  # how often it said that it is ready, and not which image it is
+        self._is_ready = is_ready
         self._sent = 0  # how often the request was
         self._troubles: list[str] = []  # why it was sent again
         self._refusal: Transcript | None = None  # the answer, without a number, that followed the request
@@ -133,7 +170,10 @@ class Conversation:
     def hold(self, timeout: float) -> None:
         """Ask until the answer is complete; errors as `run` raises them."""
         deadline = self._clock() + timeout
-        self._ask_whether_ready()
+        if self._is_ready:
+            self._send()
+        else:
+            self._ask_whether_ready()
         while True:
             now = self._clock()
             if now > deadline:

@@ -6,6 +6,11 @@ from mcu_sdk.errors import McuSdkError, RunError, TextError, UsageError
 from mcu_sdk.npu.failures import driver_error
 from mcu_sdk.targets.protocol import Transcript
 
+
+class InputsLostError(RunError):
+    """A board forgot the inputs that it had been given: it was reset, or somebody else used it."""
+
+
 _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
     "text_not_encodable": (
         TextError,
@@ -35,6 +40,22 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
         UsageError,
         "the model is a language model",
         "Use --prompt or --ids, not --steps.",
+    ),
+    **dict.fromkeys(
+        ("out_of_order", "no_outputs"),
+        (
+            InputsLostError,
+            "it no longer has the inputs that came before, so it was reset or used by somebody else",
+            "Check its power and its watchdog, and that nothing else uses the port.",
+        ),
+    ),
+    **dict.fromkeys(
+        ("too_many_bytes", "no_such_bytes"),
+        (
+            RunError,
+            "its model has other inputs or outputs",
+            "Build and flash the project again.",
+        ),
     ),
     **dict.fromkeys(
         ("unknown_key", "unknown_request", "bad_crc"),

@@ -14,7 +14,13 @@ from tests.kernels.device.simulated import CLANG, newlib_includes
 
 COMPILER = "clang-19"
 SOURCES = ("kernels/*/*.cpp", "kernels/*/*.S", "drivers/*/*.cpp", "platform/cortex_m/*.cpp", "runtime/*.cpp")
-GENERATED = ("console.cpp", "language_model.cpp", "tensor_model.cpp")
+GENERATED = (
+    "console.cpp",
+    "language_model.cpp",
+    "tensor_model.cpp",
+    "tensor_series.cpp",
+    "tensor_transfer.cpp",
+)
 """These include headers of a generated project."""
 
 
