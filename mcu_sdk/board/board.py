@@ -13,9 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from mcu_sdk import resources
+from mcu_sdk.board.flash import Flash
+from mcu_sdk.board.table import ADDRESS_LIMIT, Address, Size
+from mcu_sdk.board.table import Table as _Table
 from mcu_sdk.errors import BoardError
 from mcu_sdk.npu.accelerator import ACCELERATORS
 
@@ -31,29 +34,9 @@ SIMULATED_NPU_PRESET = "qemu"
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,47}$"
 _IDENTIFIER = r"^[a-z][a-z0-9_]{0,31}$"
 _FLAG = r"^-[A-Za-z0-9=+,._-]+$"
-_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
-_ADDRESS_LIMIT = 1 << 32
 
 
-def _bytes(value: Any) -> Any:
-    """Accept 4096, "4K", "2M"."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"(\d+)\s*([KMG]?)", value)
-    if match is None:
-        raise ValueError(f'a size is a number of bytes or text such as "512K", not {value!r}')
-    return int(match[1]) * _UNITS[match[2]]
-
-
-Size = Annotated[int, BeforeValidator(_bytes), Field(ge=0, le=_ADDRESS_LIMIT, strict=True)]
-Address = Annotated[int, Field(ge=0, lt=_ADDRESS_LIMIT, strict=True)]
 Flag = Annotated[str, Field(pattern=_FLAG)]
-
-
-class _Table(BaseModel):
-    """A TOML table: nothing but the keys that are known, and nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Core(_Table):
@@ -141,13 +124,24 @@ class Placement(_Table):
         return regions
 
 
+class UsbPort(_Table):
+    """How the computer at the other end of a board's USB cable names the console: ids of vendor and product, and, where
+    the debugger has several serial ports, the number of its USB interface."""
+
+    vid: Annotated[int, Field(ge=0, le=0xFFFF, strict=True)]
+    pid: Annotated[int, Field(ge=0, le=0xFFFF, strict=True)]
+    interface: Annotated[int, Field(ge=0, le=255, strict=True)] | None = None
+
+
 class Uart(_Table):
-    """The console's serial port; `driver` is a file firmware/platform/cortex_m/uart_<driver>.cpp."""
+    """The console's serial port; `driver` is a file firmware/platform/cortex_m/uart_<driver>.cpp. `usb`: as what it shows
+    up where the board has it on a USB port, any of these."""
 
     driver: Annotated[str, Field(pattern=_IDENTIFIER)]
     base: Address
     clock_hz: Annotated[int, Field(gt=0)]
     baud: Annotated[int, Field(gt=0)] = 115200
+    usb: tuple[UsbPort, ...] = ()
 
 
 class Counter(_Table):
@@ -184,12 +178,6 @@ class Simulator(_Table):
     npu_command: tuple[str, ...] = ()
     shared_bytes: Size = 0
     untested: bool = False
-
-
-class Flash(_Table):
-    """The command that writes an image to the board; "{elf}" stands for the firmware."""
-
-    command: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 Accelerator = Annotated[str, Field(pattern=f"^({'|'.join(ACCELERATORS)})$")]
@@ -247,7 +235,7 @@ class Board(_Table):
     uart: Uart | None = None
     counter: Counter | None = None
     semihosting: Semihosting = Semihosting()
-    simulator: dict[SimulatorName, Simulator] = {}
+    simulator: dict[SimulatorName, Simulator] = Field(default_factory=dict)
     flash: Flash | None = None
     npu: Npu | None = None
     folder: Annotated[Path | None, Field(exclude=True)] = None
@@ -330,7 +318,7 @@ def _check_regions(regions: tuple[Region, ...]) -> None:
         if region.name in seen:
             raise ValueError(f"two regions are named {region.name!r}")
         seen.add(region.name)
-        if region.end > _ADDRESS_LIMIT:
+        if region.end > ADDRESS_LIMIT:
             raise ValueError(
                 f"region {region.name!r} ends at {region.end:#x}, beyond the 32-bit address space"
             )

@@ -202,7 +202,7 @@ def _board_context(board: Board, target: str | None) -> dict[str, Any]:
         for name, run in board.simulator.items()
     ]
     if board.flash is not None:
-        commands.append({"title": "On the board", "line": _shell(board.flash.command), "untested": False})
+        commands.append({"title": "On the board", "line": "mcu-sdk flash .", "untested": False})
     return {
         "name": board.name,
         "description": title(board.description),

@@ -1,0 +1,32 @@
+"""What every table of a board.toml is made of: a model that knows all of its keys, sizes, addresses."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+ADDRESS_LIMIT = 1 << 32
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+def _bytes(value: Any) -> Any:
+    """Accept 4096, "4K", "2M"."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+)\s*([KMG]?)", value)
+    if match is None:
+        raise ValueError(f'a size is a number of bytes or text such as "512K", not {value!r}')
+    return int(match[1]) * _UNITS[match[2]]
+
+
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=0, le=ADDRESS_LIMIT, strict=True)]
+Address = Annotated[int, Field(ge=0, lt=ADDRESS_LIMIT, strict=True)]
+Word = Annotated[int, Field(ge=0, lt=1 << 32, strict=True)]
+
+
+class Table(BaseModel):
+    """A TOML table: nothing but the keys that are known, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
