@@ -25,6 +25,7 @@ from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions, GenerateRequest, Kind
 from mcu_sdk.planning.delegates import check_delegates
 from mcu_sdk.planning.fit import Layout, Sizes
+from mcu_sdk.planning.fpu import check_checkpoint, check_integers_only
 from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
@@ -115,6 +116,8 @@ def generate(request: GenerateRequest) -> Generated:
         board, request.target, memory_mode=request.memory_mode, activation_bits=request.activation_bits
     )
     request.check(npu)
+    if request.pte is None:
+        check_checkpoint(board)
     if request.output is not None:
         check_output(request.output)
         if request.pte is None and npu is None:  # only language models go this way
@@ -136,6 +139,7 @@ def generate(request: GenerateRequest) -> Generated:
     with step("Compiling the plan"):
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
+        check_integers_only(plan.calls, board)
         npu = check_delegates(pte, board, npu, chosen=request.target)
         language_model = describe_language_model(plan)
     kind = _kind(request, language_model, npu)

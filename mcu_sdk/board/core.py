@@ -17,18 +17,19 @@ COMPILER = "arm-none-eabi-g++"
 
 @dataclass(frozen=True)
 class Features:
-    """What cores of a kind can have; a chip's maker may leave each of them out."""
+    """What cores of a kind can have; a chip's maker may leave each of them out. `small`: Armv6-M or Armv8-M Baseline."""
 
     fpu: bool = False
     dsp: bool = False
     helium: bool = False
+    small: bool = False
 
 
 CORES = {
-    "cortex-m0": Features(),
-    "cortex-m0plus": Features(),
-    "cortex-m1": Features(),
-    "cortex-m23": Features(),
+    "cortex-m0": Features(small=True),
+    "cortex-m0plus": Features(small=True),
+    "cortex-m1": Features(small=True),
+    "cortex-m23": Features(small=True),
     "cortex-m3": Features(),
     "cortex-m4": Features(fpu=True, dsp=True),
     "cortex-m7": Features(fpu=True, dsp=True),
@@ -40,12 +41,18 @@ CORES = {
 }
 """Arm's processors for microcontrollers, by the compilers' names (Arm, "Cortex-M Comparison Table")."""
 
-_WITH_FPU = ", ".join(name for name, features in CORES.items() if features.fpu)
+_MAINLINE = ", ".join(name for name, features in CORES.items() if not features.small)
 _NAMES = {"fpu": "an FPU", "dsp": "DSP instructions", "helium": "Helium"}
 
 
+def lacks_fpu(board: Board) -> bool:
+    """Whether only models of integers can be compiled for the board (planning/fpu.py)."""
+    return not board.is_host and not board.core.fpu
+
+
 def check_core(board: Board) -> None:
-    """Raise BoardError for a core without FPU, for flags that do not use it, or that the compiler does not know.
+    """Raise BoardError for a core that no firmware is for, and for flags that do not use what the board says it has,
+    use more, or that the compiler does not know.
 
     Without the compiler only the table decides. A native board passes.
     """
@@ -65,12 +72,15 @@ def check_core(board: Board) -> None:
             hint=f"Correct the name; or install {COMPILER}, which then says whether it knows it.",
         )
     hard = _value(core.flags, "-mfloat-abi=") in ("hard", "softfp")
-    if "nofp" in extensions or not CORES[name].fpu or not hard:
+    used = hard and CORES[name].fpu and "nofp" not in extensions
+    if core.fpu and not used:
         raise _soft_float(board)
+    if hard and not core.fpu:
+        raise _not_claimed(board, "fpu")
 
 
 def _check_claims(board: Board) -> None:
-    """What the board file says the core has must be what such a core can have, and an FPU must be there."""
+    """What the board file says the core has must be what such a core can have, and the firmware be for such a core."""
     core = board.core
     possible = CORES.get(core.cpu)
     if possible is not None:
@@ -80,11 +90,11 @@ def _check_claims(board: Board) -> None:
                 f"The board {board.name!r} gives its core {' and '.join(wrong)}, which no {core.cpu} has.",
                 hint="Correct core.cpu, or what [core] says of it.",
             )
-    if not core.fpu:
+    if possible is not None and possible.small:
         raise BoardError(
-            f"The firmware computes in float on the processor's FPU, and the core of the board {board.name!r}, "
-            f"{core.cpu}, has none (core.fpu = false).",
-            hint=f"Cores that can have one: {_WITH_FPU}. Say core.fpu = true where the chip has it.",
+            f"The firmware is for Armv7-M, Armv8-M Mainline and later; the core of the board {board.name!r}, {core.cpu}, "
+            "is a smaller one.",
+            hint=f"Cores that it is for: {_MAINLINE}.",
         )
 
 
@@ -102,7 +112,7 @@ def _macros(board: Board) -> dict[str, str] | None:
         return None  # not installed, or something else of that name
     said = re.findall(r"error: (.*)", errors) or [f"exit code {code}"]
     if "lacks an FPU" in said[0]:
-        raise _soft_float(board)
+        raise _soft_float(board) if board.core.fpu else _not_claimed(board, "fpu")
     advice = re.search(r"did you mean '([^']+)'", errors)
     hint = f"Did you mean {advice[1]}? " if advice else ""
     raise BoardError(
@@ -138,18 +148,17 @@ def _check_macros(board: Board, macros: dict[str, str]) -> None:
         raise BoardError(
             f"core.flags of the board {board.name!r} are for no Cortex-M.", hint="Name one with -mcpu=."
         )
-    if "__ARM_FP" not in macros:
+    if board.core.fpu and "__ARM_FP" not in macros:
         raise _soft_float(board)
-    found = {"dsp": "__ARM_FEATURE_DSP" in macros, "helium": "__ARM_FEATURE_MVE" in macros}
+    found = {
+        "fpu": "__ARM_FP" in macros,
+        "dsp": "__ARM_FEATURE_DSP" in macros,
+        "helium": "__ARM_FEATURE_MVE" in macros,
+    }
     for name, used in found.items():
         claimed = getattr(board.core, name)
         if used and not claimed:
-            extension = "+nodsp" if name == "dsp" else "+nomve"
-            raise BoardError(
-                f"The board {board.name!r} says core.{name} = false, and with core.flags the compiler uses "
-                f"{_NAMES[name]}.",
-                hint=f"Say core.{name} = true if the chip has it, or add {extension} to -mcpu.",
-            )
+            raise _not_claimed(board, name)
         if claimed and not used:
             raise BoardError(
                 f"The board {board.name!r} says core.{name} = true, and with core.flags the compiler does without "
@@ -158,11 +167,26 @@ def _check_macros(board: Board, macros: dict[str, str]) -> None:
             )
 
 
+_WITHOUT = {
+    "fpu": 'give core.flags "-mfloat-abi=soft"',
+    "dsp": "add +nodsp to -mcpu",
+    "helium": "add +nomve to -mcpu",
+}
+
+
+def _not_claimed(board: Board, name: str) -> BoardError:
+    return BoardError(
+        f"The board {board.name!r} says core.{name} = false, and with core.flags the compiler uses {_NAMES[name]}.",
+        hint=f"Say core.{name} = true if the chip has it, or {_WITHOUT[name]}.",
+    )
+
+
 def _soft_float(board: Board) -> BoardError:
     return BoardError(
-        f"With core.flags of the board {board.name!r} ({' '.join(board.core.flags)}) the compiler would not use an FPU, "
-        "and the firmware computes in float on it.",
-        hint='Add "-mfloat-abi=hard" to core.flags, and name with -mcpu a core that has an FPU.',
+        f"The board {board.name!r} says core.fpu = true, and with core.flags ({' '.join(board.core.flags)}) the compiler "
+        "would not use an FPU.",
+        hint='Add "-mfloat-abi=hard" to core.flags, and name with -mcpu a core that has an FPU; or say core.fpu = false: '
+        "models of integers only then.",
     )
 
 

@@ -62,6 +62,8 @@ def _page(board: Board) -> list[str]:
         f"{board.name}: {board.description}",
         f"  core        {board.core.cpu}" + (f" with {', '.join(features)}" if features else ""),
     ]
+    if not board.is_host and not board.core.fpu:
+        lines.append("  no FPU      models of integers only (docs/boards.md)")
     lines.append(f"  target      {board.default_target}")
     if board.npu:
         others = [target for target in board.targets if target != board.default_target]

@@ -33,6 +33,10 @@ class DType(Enum):
         return self.value[0]
 
     @property
+    def is_float(self) -> bool:
+        return self in (DType.F16, DType.F32, DType.F64)
+
+    @property
     def size(self) -> int:
         return self.value[1]
 
@@ -174,3 +178,18 @@ class KernelCall:
     header: str
     sources: tuple[str, ...] = ()
     comment: str = ""
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it reads, writes or is given a float. Kernels compute in float on nothing else (tests/kernels)."""
+        return any(map(_is_float, self.arguments))
+
+
+def _is_float(argument: Argument) -> bool:
+    if isinstance(argument, Tensor):
+        return argument.dtype.is_float
+    if isinstance(argument, Pointer) and not argument.c_type:
+        return argument.tensor.dtype.is_float
+    if isinstance(argument, (Pointer, ConstantArray)):
+        return argument.c_type in ("float", "double")
+    return isinstance(argument, float)

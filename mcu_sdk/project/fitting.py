@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.board.board import Board, list_boards
+from mcu_sdk.board.core import lacks_fpu
 from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
 from mcu_sdk.planning.fit import Layout, Sizes, bytes_over, check_fit, fits, place
+from mcu_sdk.planning.fpu import needs_fpu
 from mcu_sdk.planning.instruction import DType, Space, Tensor
 from mcu_sdk.planning.plan import Plan
 from mcu_sdk.planning.traffic import step_traffic
@@ -138,7 +140,7 @@ def _advice(
     stack = _smaller_stack(inputs.board, sizes)
     if stack:
         return f"It fits with stack_bytes = {stack} in the board.toml; `mcu-sdk build` says whether that suffices."
-    others = list(_other_boards(inputs, sizes, measured)) if inputs.npu is None else []
+    others = list(_other_boards(inputs, plan, sizes, measured)) if inputs.npu is None else []
     tried = "No option makes it fit: take" if ways else "Take"
     there = f"; it fits --board {', '.join(others)}" if others else ""
     return f"{tried} a smaller model, or a board with more memory{there}."
@@ -239,11 +241,15 @@ def _smaller_stack(board: Board, sizes: Sizes) -> int:
 
 
 def _other_boards(
-    inputs: ProjectInputs, sizes: Sizes, measured: Callable[[ProjectInputs], CodeSizes | None]
+    inputs: ProjectInputs,
+    plan: Plan,
+    sizes: Sizes,
+    measured: Callable[[ProjectInputs], CodeSizes | None],
 ) -> Iterator[str]:
-    """The packaged boards with enough memory."""
+    """The packaged boards with enough memory, and an FPU where the plan needs one."""
+    float_calls = needs_fpu(plan.calls)
     for board in list_boards():
-        if board.is_host or board.folder == inputs.board.folder:
+        if board.is_host or board.folder == inputs.board.folder or (float_calls and lacks_fpu(board)):
             continue
         code = measured(replace(inputs, board=board))
         if code is None:

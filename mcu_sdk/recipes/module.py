@@ -56,6 +56,7 @@ def compile_module(
     output that cannot be written.
     """
     _check(activations, border, output)
+    _check_board(board, activations, border)
     npu = _npu(target, board, activation_bits)
     if npu is not None and (activations, border) != ("static", "float"):
         raise UsageError("An Ethos-U takes static activations and, here, float32 at the border.")
@@ -93,6 +94,19 @@ def _check(activations: str, border: str, output: str | Path | None) -> None:
     if output is not None and Path(output).suffix != ".pte":
         raise UsageError(
             f"output is the path of a .pte; {str(output)!r} does not end so.", hint="Add .pte to it."
+        )
+
+
+def _check_board(board: str | None, activations: str, border: str) -> None:
+    """Raises UsageError for float at the border or between linears on a core without FPU."""
+    from mcu_sdk.board.board import load_board
+    from mcu_sdk.board.core import lacks_fpu
+
+    if board is not None and lacks_fpu(load_board(board)) and (activations, border) != ("static", "int8"):
+        raise UsageError(
+            f"The core of the board {board!r} has no FPU: it takes integers only, and activations={activations!r} with "
+            f"border={border!r} leaves float.",
+            hint='Take activations="static" and border="int8".',
         )
 
 

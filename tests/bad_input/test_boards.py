@@ -109,7 +109,7 @@ def test_a_board_file_that_describes_none(
 
 
 CORES = {
-    "no FPU": ("fpu = true", "fpu = false", "core.fpu"),
+    "no FPU": ("fpu = true", "fpu = false", "core.fpu = false, and with core.flags the compiler uses an FPU"),
     "soft float": ("-mfloat-abi=hard", "-mfloat-abi=soft", "would not use an FPU"),
     "an unknown core": ("-mcpu=cortex-m55", "-mcpu=cortex-m56", "cortex-m56"),
     "a core that has less": ('cpu = "cortex-m55"', 'cpu = "cortex-m4"', "Helium"),

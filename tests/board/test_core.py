@@ -53,6 +53,9 @@ def test_the_packaged_boards_pass(compiler: str) -> None:
         ("cortex-m4", ("-mcpu=cortex-m4", "-mfloat-abi=softfp"), {}),
         ("cortex-m33", ("-mcpu=cortex-m33", "-mthumb", HARD), {}),
         ("cortex-m85", ("-mcpu=cortex-m55", HARD), {"helium": True}),
+        ("cortex-m3", ("-mcpu=cortex-m3",), {"fpu": False, "dsp": False}),
+        ("cortex-m4", ("-mcpu=cortex-m4", "-mfloat-abi=soft"), {"fpu": False}),
+        ("cortex-m33", ("-mcpu=cortex-m33+nofp",), {"fpu": False}),
     ],
 )
 def test_what_can_be_compiled_for(compiler: str, cpu: str, flags: tuple[str, ...], core: dict) -> None:
@@ -62,8 +65,15 @@ def test_what_can_be_compiled_for(compiler: str, cpu: str, flags: tuple[str, ...
 @pytest.mark.parametrize(
     ("cpu", "flags", "core", "said"),
     [
-        ("cortex-m3", ("-mcpu=cortex-m3",), {"fpu": False, "dsp": False}, "has none (core.fpu = false)"),
-        ("cortex-m4", ("-mcpu=cortex-m4", HARD), {"fpu": False}, "has none (core.fpu = false)"),
+        ("cortex-m4", ("-mcpu=cortex-m4", HARD), {"fpu": False}, "core.fpu = false, and with core.flags"),
+        (
+            "cortex-m3",
+            ("-mcpu=cortex-m3", HARD),
+            {"fpu": False, "dsp": False},
+            "core.fpu = false, and with core.flags",
+        ),
+        ("cortex-m0", ("-mcpu=cortex-m0",), {"fpu": False, "dsp": False}, "a smaller one"),
+        ("cortex-m23", ("-mcpu=cortex-m23",), {"fpu": False, "dsp": False}, "a smaller one"),
         ("cortex-m3", ("-mcpu=cortex-m3",), {"dsp": False}, "an FPU, which no cortex-m3 has"),
         ("cortex-m4", ("-mcpu=cortex-m4", HARD), {"helium": True}, "Helium, which no cortex-m4 has"),
         ("cortex-m4", ("-mcpu=cortex-m4",), {}, "would not use an FPU"),

@@ -16,7 +16,8 @@ from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import uses_helium
 from mcu_sdk.project.render import ProjectInputs, render_project
 
-BOARDS = [board for board in list_boards() if "qemu" in board.simulator]
+BOARDS = [board for board in list_boards() if "qemu" in board.simulator and board.core.fpu]
+"""The tiny model is float; tests/recipes has one of integers for the others."""
 REQUESTS = b"@run tokens=8 temperature=0 ids=1,2,3\n@run tokens=5 temperature=1.5 seed=9 ids=3\n\x04"
 HELIUM = re.compile(r"\b(vctp|vmlad|vmlal|vpst|wlstp|dlstp|letp|lctp|vld[24]\d|vldr[bhw]\.\w+\s+q)")
 

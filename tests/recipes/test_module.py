@@ -155,11 +155,11 @@ def test_integer_inputs_and_several_results(activations: str) -> None:
 
 
 def test_firmware_from_a_module(chain: tuple[CompiledModel, Path], tmp_path: Path, model: nn.Module) -> None:
-    """Same bits from the references, the host build and the Cortex-M55; the plan names the module's layers."""
+    """Same bits from the references, the host build, the Cortex-M55 and the Cortex-M3; the plan names the module's layers."""
     compiled, path = chain
-    on_host, on_device = (
+    on_host, on_device, without_fpu = (
         generate(GenerateRequest(board, CompileOptions(), pte=path, output=tmp_path / board)).project
-        for board in ("host", "corstone-300")
+        for board in ("host", "corstone-300", "mps2-an385")
     )
     assert "// 4: mcu::linear_s8_requantize(s8[1,48]" in (on_device / "model" / "plan.cpp").read_text()
     program = build(on_host, "host")
@@ -171,8 +171,9 @@ def test_firmware_from_a_module(chain: tuple[CompiledModel, Path], tmp_path: Pat
         q = draw.integers(-128, 128, (1, 32), dtype=np.int8)
         assert (library.run([q])[-1] == run(compiled, torch.from_numpy(q))[0].numpy().ravel()).all()
     request = Request(steps=3, seed=9)
-    device = qemu.run(load_board("corstone-300"), build(on_device).program, request)
-    assert device.digest == host.run(program.program, request).digest
+    wanted = host.run(program.program, request).digest
+    for board, project in (("corstone-300", on_device), ("mps2-an385", without_fpu)):
+        assert qemu.run(load_board(board), build(project).program, request).digest == wanted
 
 
 ONE = torch.zeros(1, 32)
@@ -186,6 +187,7 @@ ONE = torch.zeros(1, 32)
         ({"activations": "calibrated"}, UsageError, "'static' or 'dynamic'"),
         ({"output": "model.bin"}, UsageError, "does not end so"),
         ({"calibration": [ONE, torch.zeros(2, 32)]}, UsageError, "number 1"),
+        ({"board": "mps2-an385"}, UsageError, "has no FPU"),
         ({"calibration": [[1.0, 2.0]]}, UsageError, "tensors"),
         ({"example_inputs": torch.zeros(1, 31)}, ModelError, "expected to take its example inputs"),
         ({"example_inputs": "text"}, UsageError, "str"),

@@ -6,6 +6,7 @@ from mcu_sdk.board.board import Board, load_board
 
 BOARDS: dict[str, Board] = {
     "cortex-m55": load_board("corstone-300"),
+    "cortex-m3": load_board("mps2-an385"),
     "cortex-m4": load_board("mps2-an386"),
     "cortex-m7": load_board("mps2-an500"),
     "cortex-m33": load_board("mps2-an505"),
