@@ -34,6 +34,8 @@ from mcu_sdk.targets.runner import runner
 
 MODEL_FILE = "model/model.pte"
 
+LISTS = "CMakeLists.txt"
+
 DRIVER_FILES = {
     "failed": "ethos_u_failed",
     "mmio": "register_access_mmio",
@@ -407,7 +409,7 @@ def _replace_generated(staging: Path, project: Path, old: Path) -> None:
     """Swap the generated entries of an existing project, the manifest last; app/ stays if it is there."""
     old.mkdir()
     if (project / KEPT).exists():
-        shutil.rmtree(staging / KEPT)
+        _keep_app(staging / KEPT, project / KEPT)
     _keep_times(staging, project)
     entries = sorted(staging.iterdir(), key=lambda entry: (entry.name == manifest.FILE, entry.name))
     try:
@@ -419,6 +421,13 @@ def _replace_generated(staging: Path, project: Path, old: Path) -> None:
     except BaseException:
         _put_back(entries, project, old)
         raise
+
+
+def _keep_app(staging: Path, app: Path) -> None:
+    """Leave app/ as it is; a project from before app/CMakeLists.txt gets one, without which it cannot be built."""
+    if not (app / LISTS).exists():
+        shutil.copyfile(staging / LISTS, app / LISTS)
+    shutil.rmtree(staging)
 
 
 def _put_back(entries: Sequence[Path], project: Path, old: Path) -> None:

@@ -30,6 +30,7 @@ from mcu_sdk.project.elf import read_sizes
 from mcu_sdk.project.presets import Optimize
 from mcu_sdk.project.render import (
     DRIVER_FILES,
+    LISTS,
     ProjectInputs,
     source_lists,
     write_files,
@@ -74,11 +75,42 @@ def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True
         try:
             write_files(roomy, project)
             if app is not None and app.is_dir():
-                shutil.rmtree(project / KEPT)
-                shutil.copytree(app, project / KEPT)
+                return _measure_with(app, project, compiler, inputs, kept)
             return _measure(_Trial.of(project, compiler, inputs), kept)
         except (_NotCompiled, OSError, UnicodeError):
             return None
+
+
+def _measure_with(app: Path, project: Path, compiler: str, inputs: ProjectInputs, kept: Path) -> CodeSizes:
+    """`_measure` with the user's app/ in the place of the generated one.
+
+    What its CMakeLists.txt says beyond a list of sources (folders of headers, libraries) is not known here. Where it
+    takes that to compile, the generated program stands for the user's: less than it, but nearer than any bound; a region
+    that is too small then is found when the project is linked.
+    """
+    generated = project.parent / KEPT
+    shutil.move(project / KEPT, generated)
+    shutil.copytree(app, project / KEPT)
+    lists = project / KEPT / LISTS
+    if not lists.is_file():
+        shutil.copyfile(generated / LISTS, lists)
+    own = lists.read_bytes() != (generated / LISTS).read_bytes()
+    try:
+        return _measure(_Trial.of(project, compiler, inputs), kept)
+    except _NotCompiled:
+        if not own:
+            raise
+    shutil.rmtree(project / KEPT)
+    shutil.move(generated, project / KEPT)
+    return _measure(_Trial.of(project, compiler, inputs), kept)
+
+
+def app_sources(project: Path) -> list[str]:
+    """The sources in app/ that its CMakeLists.txt names, as CMake would be given them from the project's folder."""
+    text = re.sub(r"#.*", "", (project / KEPT / LISTS).read_text(encoding="utf-8", errors="replace"))
+    words = dict.fromkeys(re.split(r'[\s()"]+', text))
+    sources = [word for word in words if word.endswith((".c", ".cpp", ".cc", ".cxx", ".S"))]
+    return [f"{KEPT}/{word}" for word in sources if (project / KEPT / word).is_file()]
 
 
 def _roomy(board: Board) -> tuple[Board, Layout]:
@@ -130,23 +162,26 @@ class _Trial:
     def of(cls, project: Path, compiler: str, inputs: ProjectInputs) -> _Trial:
         """As templates/CMakeLists.txt.j2 and templates/cmake/board.cmake.j2 put it together."""
         lists = source_lists(inputs)
-        small = ["app/main.cpp", *lists["runtime"], *lists["platform"]]
+        app = app_sources(project)
+        small = [*lists["runtime"], *lists["platform"]]
         if inputs.npu is not None:
             small += [f"sdk/drivers/ethos_u/{DRIVER_FILES[name]}.cpp" for name in ("failed", "mmio")]
-        names = ["app/main.cpp", "model/plan.cpp", *lists["model"], *small[1:]]
+        names = ["model/plan.cpp", *lists["model"], *small, *app]
         defined = [f"MCU_HAS_TOKENIZER={int(inputs.language_model is not None)}", *definitions(inputs.board)]
         if inputs.profile:
             defined.append("MCU_PROFILE")
         core = inputs.board.core.flags
-        return cls(project, compiler, core, inputs.optimize, tuple(names), frozenset(small), tuple(defined))
+        return cls(
+            project, compiler, core, inputs.optimize, tuple(names), frozenset([*small, *app]), tuple(defined)
+        )
 
     def command(self, name: str) -> list[str]:
         """The compiler's arguments for one source."""
         if name.endswith(".S"):
             options = [*self.core, *flags.SECTIONS]
         else:
-            release = flags.RELEASE[self.optimize]
-            options = [*self.core, *release, f"-std=c++{flags.STANDARD}", *flags.CXX, *flags.SECTIONS]
+            language = [f"-std=c++{flags.STANDARD}", *flags.CXX] if not name.endswith(".c") else ["-xc"]
+            options = [*self.core, *flags.RELEASE[self.optimize], *language, *flags.SECTIONS]
             if name in self.small:
                 options += flags.RUNTIME
             if name.rpartition("/")[2] in flags.NO_LTO_SOURCES:

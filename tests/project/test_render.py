@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -214,8 +215,7 @@ def test_regenerating_keeps_what_is_the_users(tmp_path: Path, tiny_inputs: Input
 
 def test_a_deleted_app_comes_back(tmp_path: Path, tiny_inputs: Inputs) -> None:
     project = render_project(tiny_inputs(), tmp_path / "p")
-    (project / "app/main.cpp").unlink()
-    (project / "app").rmdir()
+    shutil.rmtree(project / "app")
     render_project(tiny_inputs(), project)
     assert (project / "app/main.cpp").is_file()
 

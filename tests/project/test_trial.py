@@ -78,6 +78,32 @@ def test_an_app_that_stays_is_measured(tmp_path: Path, tiny_inputs: Inputs) -> N
     assert measure(tiny_inputs(), project / "app") is None  # for the build to explain
 
 
+def test_c_files_that_the_app_lists_are_measured(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    project = render_project(tiny_inputs(), tmp_path / "p")
+    (project / "app/led.c").write_text(
+        "int new = 1; int led[40] = {7};\nint class(int i) { return led[i]; }\n"
+    )
+    main = project / "app/main.cpp"
+    code = 'extern "C" int led[];\nint main() {\n    led[platform_read() % 9] = 2;'
+    main.write_text(main.read_text().replace("int main() {", code, 1))
+    lists = project / "app/CMakeLists.txt"
+    lists.write_text(lists.read_text().replace("main.cpp\n", "main.cpp led.c  # and lost.c\n", 1))
+    measured = measure(tiny_inputs(), project / "app")
+    assert measured is not None and measured.data >= 160
+    assert measured == linked(build(project).program)
+
+
+def test_an_app_that_takes_more_than_its_sources(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    """A folder of headers that only CMake knows of: the generated program stands for it."""
+    project = render_project(tiny_inputs(), tmp_path / "p")
+    main = project / "app/main.cpp"
+    main.write_text('#include "found_by_cmake.h"\n' + main.read_text())
+    assert measure(tiny_inputs(), project / "app") is None  # app/CMakeLists.txt names no such folder
+    with (project / "app/CMakeLists.txt").open("a") as lists:
+        lists.write("target_include_directories(firmware PRIVATE include)\n")
+    assert measure(tiny_inputs(), project / "app") == measure(tiny_inputs())
+
+
 def test_a_change_of_any_file_is_measured_again(
     tiny_inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
