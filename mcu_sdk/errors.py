@@ -92,6 +92,12 @@ class OutputDiffersError(McuSdkError):
     exit_code = 7
 
 
+class FailedTestsError(McuSdkError):
+    """A firmware's answers, memory or instructions are not what its project says."""
+
+    exit_code = 7
+
+
 class TargetTimeoutError(McuSdkError):
     """A target that did not answer in time."""
 

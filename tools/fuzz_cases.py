@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -20,7 +20,9 @@ from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
 from mcu_sdk.planning.pte.program import read_program
 from mcu_sdk.planning.pte.read import ETHOS_U, read_delegates
+from mcu_sdk.project.committed import Answer, write_answers, write_baseline
 from mcu_sdk.project.opened import open_project
+from mcu_sdk.project.testing import default_requests
 from mcu_sdk.targets.protocol import Listener, Request
 from mcu_sdk.targets.serial import Conversation, Pace
 from mcu_sdk.targets.verdict import check_verdict
@@ -83,6 +85,7 @@ def make_seeds(folder: Path, *, with_checkpoint: bool = True) -> Seeds:
             tokenizer = ["--tokenizer", str(folder / "tokenizer.json")] if board == "host" else []
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 assert cli.run(["--quiet", *command, *tokenizer, "-o", str(folder / "projects" / board)]) == 0
+            _write_committed(folder / "projects" / board)
         (folder / "complete").touch()
     if with_checkpoint and not (folder / "checkpoint").exists():
         made = make_checkpoint("llama-odd", folder)
@@ -105,6 +108,14 @@ def _write_tokenizer(path: Path, size: int) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = ByteLevel()
     tokenizer.save(str(path))
+
+
+def _write_committed(folder: Path) -> None:
+    """A project's tests/: what nobody has computed, but whole."""
+    project = open_project(folder)
+    request = replace(default_requests(project)[-1], seed=7)
+    write_answers(project, [Answer(request, "00000000000000aa", (1, 2), "text")])
+    write_baseline(project, {"flash_bytes": 1000, "answer_1_instructions_total": 20}, 1.0)
 
 
 def _write_sidecar(path: Path) -> None:
@@ -357,5 +368,7 @@ CASES: tuple[Case, ...] = (
     Case("run", "serial bytes", 40, serial_line),
     Case("verify", "mcu-sdk.json", 8, of_project("verify", "mcu-sdk.json", damaged_json), may_change=True),
     Case("verify", "model/model.h", 8, of_project("verify", "model/model.h", _words), may_change=True),
+    Case("test", "tests/answers.json", 8, of_project("test", "tests/answers.json", damaged_json), may_change=True),
+    Case("test", "tests/baseline.json", 8, of_project("test", "tests/baseline.json", damaged_json), may_change=True),
 )  # fmt: skip
 """In this order in docs/fuzz.md; weights are cases in about 600."""

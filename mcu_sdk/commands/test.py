@@ -1,0 +1,120 @@
+"""`mcu-sdk test`: known answers, and flash, RAM and instructions against a baseline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mcu_sdk.commands.options import (
+    BoardOption,
+    IdsOption,
+    JsonOption,
+    PortOption,
+    ProjectArgument,
+    PromptOption,
+    SeedOption,
+    SimulatorOption,
+    StepsOption,
+    TemperatureOption,
+    TimeoutOption,
+    TokensOption,
+    TopKOption,
+    parse_ids,
+)
+from mcu_sdk.errors import McuSdkError, UsageError
+
+if TYPE_CHECKING:
+    from mcu_sdk.project.testing import Findings
+
+
+def test_command(
+    project: ProjectArgument,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Write tests/answers.json and tests/baseline.json from what is found."),
+    ] = False,
+    prompt: PromptOption = None,
+    ids: IdsOption = None,
+    steps: StepsOption = None,
+    tokens: TokensOption = 24,
+    temperature: TemperatureOption = 0.0,
+    top_k: TopKOption = 0,
+    seed: SeedOption = 0,
+    simulator: SimulatorOption = None,
+    port: PortOption = None,
+    timeout: TimeoutOption = 600.0,
+    board: BoardOption = None,
+    before: Annotated[
+        Path | None,
+        typer.Option("--before", help="Another baseline.json, such as the main branch's, to show beside."),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Also write the result to this file, as JUnit's XML.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a project's known questions on its target and compare answers, memory and instructions with what is
+    committed in its tests/; exit 7 where something differs. With --update a prompt, ids or steps are a new question."""
+    from mcu_sdk.project import testing
+    from mcu_sdk.project.junit import Case, check_writable, write
+    from mcu_sdk.project.opened import open_project
+
+    if as_json and markdown:
+        raise UsageError("--json and --markdown exclude each other.", hint="Leave one of them out.")
+    asked = prompt is not None or ids is not None or steps is not None
+    if asked and not update:
+        raise UsageError(
+            "--prompt, --ids and --steps make a new known answer.", hint="Add --update, or leave them out."
+        )
+    if update and (junit is not None or before is not None or markdown):
+        raise UsageError("--update tests nothing.", hint="Leave --junit, --before and --markdown out.")
+    check_writable(junit)
+    opened = open_project(project, board)
+    target = {"simulator": simulator, "port": port}
+    if update:
+        more = []
+        if asked:
+            sampling = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+            more = [opened.request(prompt=prompt, ids=parse_ids(ids), steps=steps, **sampling)]  # type: ignore[arg-type]
+        written = testing.update(opened, more, timeout=timeout, **target)
+        paths = [str(path) for path in written]
+        print(json.dumps({"written": paths}, indent=2) if as_json else "\n".join(paths))
+        return
+    suite = f"mcu-sdk test {opened.manifest.name} on {opened.board.name}"
+    try:
+        tested = testing.run_tests(opened, timeout=timeout, before=before, **target)
+    except McuSdkError as error:
+        if junit is not None:
+            write(junit, suite, [Case("build and run", "error", str(error))])
+        raise
+    if junit is not None:
+        write(junit, suite, tested.to_junit())
+    if as_json:
+        print(json.dumps(tested.to_json(), indent=2))
+    elif markdown:
+        print(tested.to_markdown(), end="")
+    else:
+        _print(tested)
+    tested.require()
+
+
+def _print(tested: Findings) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    marks = {
+        "ok": Text("✓", style="green"),
+        "failed": Text("✗", style="bold red"),
+        "skipped": Text("-", style="dim"),
+    }
+    table = Table.grid(padding=(0, 2))
+    for row in tested.rows:
+        table.add_row(marks[row.status], Text(row.name), Text(row.text))
+    console = Console(highlight=False)
+    console.print(Text(f"{tested.name} on {tested.board} ({tested.target})", style="bold"))
+    console.print(table)
