@@ -76,8 +76,8 @@ def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True
             write_files(roomy, project)
             if app is not None and app.is_dir():
                 return _measure_with(app, project, compiler, inputs, kept)
-            return _measure(_Trial.of(project, compiler, inputs), kept)
-        except (_NotCompiled, OSError, UnicodeError):
+            return _measure(Trial.of(project, compiler, inputs), kept)
+        except (NotCompiled, OSError, UnicodeError):
             return None
 
 
@@ -96,13 +96,13 @@ def _measure_with(app: Path, project: Path, compiler: str, inputs: ProjectInputs
         shutil.copyfile(generated / LISTS, lists)
     own = lists.read_bytes() != (generated / LISTS).read_bytes()
     try:
-        return _measure(_Trial.of(project, compiler, inputs), kept)
-    except _NotCompiled:
+        return _measure(Trial.of(project, compiler, inputs), kept)
+    except NotCompiled:
         if not own:
             raise
     shutil.rmtree(project / KEPT)
     shutil.move(generated, project / KEPT)
-    return _measure(_Trial.of(project, compiler, inputs), kept)
+    return _measure(Trial.of(project, compiler, inputs), kept)
 
 
 def app_sources(project: Path) -> list[str]:
@@ -124,7 +124,7 @@ def _roomy(board: Board) -> tuple[Board, Layout]:
     return board.model_copy(update={"region": regions}), layout
 
 
-def _measure(trial: _Trial, kept: Path) -> CodeSizes:
+def _measure(trial: Trial, kept: Path) -> CodeSizes:
     """Compile what is not in the folder `kept` yet, and link."""
     commands = [trial.command(name) for name in trial.names]
     keys = [_key(command, trial.closure(name)) for name, command in zip(trial.names, commands, strict=True)]
@@ -142,12 +142,12 @@ def _measure(trial: _Trial, kept: Path) -> CodeSizes:
     return sizes
 
 
-class _NotCompiled(Exception):
+class NotCompiled(Exception):
     """The compiler or the linker refused something."""
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     """One project and how it is compiled."""
 
     project: Path
@@ -159,7 +159,7 @@ class _Trial:
     definitions: tuple[str, ...]
 
     @classmethod
-    def of(cls, project: Path, compiler: str, inputs: ProjectInputs) -> _Trial:
+    def of(cls, project: Path, compiler: str, inputs: ProjectInputs) -> Trial:
         """As templates/CMakeLists.txt.j2 and templates/cmake/board.cmake.j2 put it together."""
         lists = source_lists(inputs)
         app = app_sources(project)
@@ -176,7 +176,7 @@ class _Trial:
         )
 
     def command(self, name: str) -> list[str]:
-        """The compiler's arguments for one source."""
+        """The compiler's arguments for one source; of the definitions those that it or what it includes asks for."""
         if name.endswith(".S"):
             options = [*self.core, *flags.SECTIONS]
         else:
@@ -186,7 +186,8 @@ class _Trial:
                 options += flags.RUNTIME
             if name.rpartition("/")[2] in flags.NO_LTO_SOURCES:
                 options += flags.NO_LTO
-        defined = [f"-D{definition}" for definition in self.definitions]
+        text = "".join(self.closure(name))
+        defined = [f"-D{one}" for one in self.definitions if one.partition("=")[0] in text]
         return [*options, *defined, "-I.", "-Isdk", "-c", name]
 
     def closure(self, name: str) -> list[str]:
@@ -243,7 +244,7 @@ class _Trial:
             check=False,
         )
         if finished.returncode:
-            raise _NotCompiled(finished.stderr)
+            raise NotCompiled(finished.stderr)
 
 
 def _key(arguments: Sequence[str], contents: Sequence[str]) -> str:

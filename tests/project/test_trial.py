@@ -109,13 +109,13 @@ def test_a_change_of_any_file_is_measured_again(
 ) -> None:
     monkeypatch.setenv("MCU_SDK_CACHE", str(tmp_path / "cache"))
     compiled: list[str] = []
-    compile_one = trial._Trial.compile
+    compile_one = trial.Trial.compile
 
-    def counted(self: trial._Trial, command: list[str], result: Path) -> None:
+    def counted(self: trial.Trial, command: list[str], result: Path) -> None:
         compiled.append(command[-1])
         compile_one(self, command, result)
 
-    monkeypatch.setattr(trial._Trial, "compile", counted)
+    monkeypatch.setattr(trial.Trial, "compile", counted)
     first = measure(tiny_inputs())
     assert len(compiled) > 10
     compiled.clear()
