@@ -80,9 +80,9 @@ def make_profiled(project: Project) -> tuple[Path, Plan]:
     generated, and what `generate` raises.
     """
     board, manifest = project.board, project.manifest
-    if board.counter is None:
+    if not board.counts_instructions:
         raise UsageError(
-            f"A profile counts instructions; the board {board.name} has no counter.",
+            f"A profile counts instructions; the board {board.name} has no counter of them.",
             hint="Generate the project for corstone-300.",
         )
     model = project.folder / MODEL_FILE

@@ -1,6 +1,8 @@
-"""Format and lint of firmware/: clang-format in check mode, then clang-tidy with each file's own compiler flags.
+"""Format and lint of firmware/ and of what boards/ has in C++: clang-format in check mode, then clang-tidy with each
+file's own compiler flags.
 
-Files for boards are read as the cross compiler reads them, the others as the host's. What generated projects add
+Files for boards are read as the cross compiler reads them, with the flags of a board that has them, the others as the
+host's. What generated projects add
 (model/model.h) is rendered from its template with the numbers of a small model.
 """
 
@@ -20,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
 sys.path.insert(0, str(ROOT))
 
-from mcu_sdk.board.board import load_board  # noqa: E402
+from mcu_sdk.board.board import Board, list_boards, load_board  # noqa: E402
 from mcu_sdk.project.compile_flags import define_flags  # noqa: E402
 from mcu_sdk.project.flags import CXX, STANDARD, WARNINGS  # noqa: E402
 
@@ -32,10 +34,23 @@ COMMON = (
     *(flag for flag in (*CXX, *WARNINGS) if flag not in GCC_ONLY),
     "-DMCU_HAS_TOKENIZER=1",
 )
-_BOARD = load_board("corstone-300")
-BOARD = ("--target=arm-none-eabi", *_BOARD.core.flags, *define_flags(_BOARD))
+BOARDS = ROOT / "boards"
 BOARD_ONLY = ("register_access_mmio.cpp", "register_access_semihosting.cpp")
 """Outside platform/cortex_m, but with the processor's instructions in them."""
+
+
+def board_of(path: Path) -> Board:
+    """A board whose firmware has this file: its own, or one with this driver; corstone-300 otherwise."""
+    if BOARDS in path.parents:
+        return load_board(path.parent)
+    for board in list_boards():
+        if board.uart is not None and path.stem == f"uart_{board.uart.driver}":
+            return board
+    return load_board("corstone-300")
+
+
+def board_flags(board: Board) -> list[str]:
+    return ["--target=arm-none-eabi", *board.core.flags, *define_flags(board)]
 
 
 def tool(name: str) -> str:
@@ -92,7 +107,9 @@ def write_intrinsics(folder: Path) -> None:
 
 
 def main() -> None:
-    sources = sorted(path for path in FIRMWARE.rglob("*") if path.suffix in (".cpp", ".h"))
+    sources = sorted(
+        path for root in (FIRMWARE, BOARDS) for path in root.rglob("*") if path.suffix in (".cpp", ".h")
+    )
     command = [tool("clang-format"), "--dry-run", "-Werror", *map(str, sources)]
     if subprocess.run(command, check=False).returncode != 0:
         sys.exit("error: clang-format would change files. Run: clang-format -i FILE")
@@ -102,8 +119,8 @@ def main() -> None:
         write_intrinsics(Path(folder))
 
         def lint(path: Path) -> subprocess.CompletedProcess[str]:
-            for_board = "cortex_m" in path.parts or path.name in BOARD_ONLY
-            flags = [*BOARD, *board] if for_board else host
+            for_board = "cortex_m" in path.parts or BOARDS in path.parents or path.name in BOARD_ONLY
+            flags = [*board_flags(board_of(path)), *board] if for_board else host
             command = [
                 tool("clang-tidy"),
                 "--quiet",

@@ -1,4 +1,4 @@
-// Counting instructions, on boards that can.
+// Counting instructions, or the processor's cycles, on boards that can.
 #pragma once
 
 #include <stdint.h>
@@ -13,5 +13,8 @@ bool counter_check();
 // The counter now, in ticks of its own; 0 where there is none.
 uint64_t counter_read();
 
-// The instructions between two readings, without those of the reading itself.
+// What is counted: "instructions" or "cycles".
+const char* counter_unit();
+
+// The instructions (or cycles) between two readings, without those of the reading itself.
 uint64_t counter_instructions(uint64_t before, uint64_t after);

@@ -11,8 +11,19 @@
 
 namespace {
 
-enum class Counts { kUnknown, kNone, kInstructions };
+enum class Counts { kUnknown, kNone, kTrusted };
 Counts counts = Counts::kUnknown;
+
+bool counts_can_be_trusted() {
+    if (counts == Counts::kUnknown) counts = counter_check() ? Counts::kTrusted : Counts::kNone;
+    return counts == Counts::kTrusted;
+}
+
+void print_count(const char* when, uint64_t count) {
+    print_text(counter_unit());
+    print_text(when);
+    print_unsigned(count);
+}
 
 // Says that requests can come, and to whom: which model this is, and which build of it.
 void say_which() {
@@ -35,9 +46,15 @@ void console_start() {
     print_text("\n@mcu ready=1\n");
 }
 
-bool console_counts_instructions() {
-    if (counts == Counts::kUnknown) counts = counter_check() ? Counts::kInstructions : Counts::kNone;
-    return counts == Counts::kInstructions;
+void console_print_counts(uint64_t first, uint64_t last, uint64_t total) {
+    if (!counts_can_be_trusted()) return;
+    print_text("@mcu ");
+    print_count("_first=", first);
+    print_text(" ");
+    print_count("_last=", last);
+    print_text(" ");
+    print_count("_total=", total);
+    print_text("\n");
 }
 
 int32_t console_read_line(char* line, int32_t capacity) {
@@ -101,7 +118,7 @@ void console_succeed() {
         print_unsigned(stack);
     }
     print_text("\n");
-    print_fact("counter", console_counts_instructions() ? "instructions" : "none");
+    print_fact("counter", counts_can_be_trusted() ? counter_unit() : "none");
 #ifdef MCU_PROFILE
     model::print_profile();
 #endif

@@ -13,12 +13,13 @@
 inline constexpr char kEndOfTransmission = '\x04';
 inline constexpr char kForgetLine = '\x15';  // Ctrl-U, as in a terminal
 
-// Starts the instruction counter and says that requests can come. No more than that: a board that wakes up often
+// Starts the counter and says that requests can come. No more than that: a board that wakes up often
 // should be at work soon.
 void console_start();
 
-// Whether instruction counts can be trusted here. The first call takes a while (counter_check).
-bool console_counts_instructions();
+// What the first and the last step took and all together, in instructions or cycles, where that can be counted. The
+// first call takes a while (counter_check).
+void console_print_counts(uint64_t first, uint64_t last, uint64_t total);
 
 // Reads a line into `line`, without its end ("\n" or "\r\n"). Returns its length, -1 if it is longer than
 // `capacity` (all of it is read), -2 at the end of the input. Ctrl-U forgets what came of the line so far.

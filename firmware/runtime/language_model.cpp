@@ -135,14 +135,7 @@ void conversation_end(const LanguageModel& language_model) {
     print_text("\n@mcu digest=");
     print_hex(language_model.digest(), 16);
     print_text("\n");
-    if (console_counts_instructions()) {
-        print_text("@mcu instructions_first=");
-        print_unsigned(language_model.instructions_first());
-        print_text(" instructions_last=");
-        print_unsigned(language_model.instructions_last());
-        print_text(" instructions_total=");
-        print_unsigned(language_model.instructions_total());
-        print_text("\n");
-    }
+    console_print_counts(language_model.instructions_first(), language_model.instructions_last(),
+                         language_model.instructions_total());
     console_succeed();
 }

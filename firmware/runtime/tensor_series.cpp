@@ -49,14 +49,6 @@ void series_report() {
     print_text("@mcu digest=");
     print_hex(series.digest.value(), 16);
     print_text("\n");
-    if (console_counts_instructions()) {
-        print_text("@mcu instructions_first=");
-        print_unsigned(series.instructions_first);
-        print_text(" instructions_last=");
-        print_unsigned(series.instructions_last);
-        print_text(" instructions_total=");
-        print_unsigned(series.instructions_total);
-        print_text("\n");
-    }
+    console_print_counts(series.instructions_first, series.instructions_last, series.instructions_total);
     console_succeed();
 }

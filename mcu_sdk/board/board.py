@@ -31,6 +31,12 @@ WRITABLE = ("data", "arena", "kv_cache", "stack")
 SIMULATED_NPU_PRESET = "qemu"
 """The preset of a project whose firmware reaches the NPU's registers through semihosting."""
 
+CYCLE_COUNTER = "dwt"
+"""The counter's driver that counts cycles."""
+
+BOARD_SOURCE = "board.cpp"
+"""What the silicon needs, beside a board.toml: it defines board_start()."""
+
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,47}$"
 _IDENTIFIER = r"^[a-z][a-z0-9_]{0,31}$"
 _FLAG = r"^-[A-Za-z0-9=+,._-]+$"
@@ -70,7 +76,8 @@ class Region(_Table):
     """A stretch of memory: `origin` is its address, `size` its bytes.
 
     `kind` is "ram" where the firmware may write. `speed` is the cost of an access relative to the fastest
-    memory of the board (1); it orders and explains placements, no instruction count uses it.
+    memory of the board (1); it orders and explains placements, no instruction count uses it. `wait_states`: cycles
+    that a read of it waits at `clock.core_hz`, as board.cpp sets them, caches and prefetching left out.
     """
 
     name: Annotated[str, Field(pattern=_IDENTIFIER)]
@@ -78,10 +85,45 @@ class Region(_Table):
     size: Annotated[Size, Field(gt=0)]
     kind: Literal["rom", "ram"]
     speed: Annotated[float, Field(ge=1)] = 1
+    wait_states: Annotated[int, Field(ge=0, le=255, strict=True)] = 0
 
     @property
     def end(self) -> int:
         return self.origin + self.size
+
+
+class Reserved(_Table):
+    """Addresses whose words lock, unlock or configure the chip for good: no image and no flasher writes them.
+
+    `contents`: the bytes, as hexadecimal digits, that every image has there all the same, put there by the linker
+    script. For words that share an erase sector with the image: left out, they would be erased, which locks the chip.
+    """
+
+    name: Annotated[str, Field(pattern=_IDENTIFIER)]
+    origin: Address
+    size: Annotated[Size, Field(gt=0)]
+    contents: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")] = ""
+
+    @property
+    def end(self) -> int:
+        return self.origin + self.size
+
+    @property
+    def expected(self) -> bytes:
+        """`contents` as bytes; none where nothing may be written."""
+        return bytes.fromhex(self.contents)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.contents and len(self.contents) != 2 * self.size:
+            raise ValueError(f"contents has {len(self.contents) // 2} bytes, and size is {self.size}")
+        return self
+
+
+class Clock(_Table):
+    """What board.cpp sets the chip's clocks to; `core_hz` is the processor's."""
+
+    core_hz: Annotated[int, Field(gt=0)]
 
 
 def _list(value: Any) -> Any:
@@ -94,7 +136,9 @@ Preference = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length
 class Placement(_Table):
     """For each section the regions it may lie in, most wanted first among equals (planning/fit.py).
 
-    `tokenizer`, where the file does not say: beside the code, or wherever the weights may lie.
+    `tokenizer`, where the file does not say: beside the code, or wherever the weights may lie. `boot_header`: a region
+    of its own for what a boot ROM or a flash controller reads before the firmware runs (board.cpp's section
+    `.boot_header`).
     """
 
     vectors: Preference
@@ -105,6 +149,7 @@ class Placement(_Table):
     kv_cache: Preference
     stack: Preference
     tokenizer: Preference = ()
+    boot_header: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -145,13 +190,33 @@ class Uart(_Table):
 
 
 class Counter(_Table):
-    """What counts instructions; `driver` is a file firmware/platform/cortex_m/counter_<driver>.cpp."""
+    """What counts instructions, or the processor's cycles; `driver` is a file
+    firmware/platform/cortex_m/counter_<driver>.cpp.
+
+    "dwt", the cycle counter that Cortex-M3 and larger cores have, needs nothing else. The others are clocks: `control`
+    and `status` are their registers, and an instruction takes `instruction_ns` where a simulator ties both together.
+    """
 
     driver: Annotated[str, Field(pattern=_IDENTIFIER)]
-    control: Address
-    status: Address
-    frequency_hz: Annotated[int, Field(gt=0)]
-    instruction_ns: Annotated[int, Field(gt=0)]
+    control: Address | None = None
+    status: Address | None = None
+    frequency_hz: Annotated[int, Field(gt=0)] | None = None
+    instruction_ns: Annotated[int, Field(gt=0)] | None = None
+
+    @property
+    def is_clock(self) -> bool:
+        return self.driver != CYCLE_COUNTER
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        keys = ("control", "status", "frequency_hz", "instruction_ns")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if self.is_clock and len(given) < len(keys):
+            missing = ", ".join(key for key in keys if key not in given)
+            raise ValueError(f"the counter {self.driver!r} needs {missing}")
+        if not self.is_clock and given:
+            raise ValueError(f"the counter {self.driver!r} takes no {', '.join(given)}")
+        return self
 
 
 class Semihosting(_Table):
@@ -230,8 +295,10 @@ class Board(_Table):
     target: str = ""
     stack_bytes: Size
     core: Core
+    clock: Clock | None = None
     region: tuple[Region, ...] = ()
     placement: Placement | None = None
+    reserved: tuple[Reserved, ...] = ()
     uart: Uart | None = None
     counter: Counter | None = None
     semihosting: Semihosting = Semihosting()
@@ -248,6 +315,25 @@ class Board(_Table):
     @property
     def regions(self) -> dict[str, Region]:
         return {region.name: region for region in self.region}
+
+    @property
+    def counts_instructions(self) -> bool:
+        return self.counter is not None and self.counter.is_clock
+
+    @property
+    def sources(self) -> dict[str, Path]:
+        """The sources and headers in the board's own folder that its firmware is compiled with, by their names there.
+
+        A driver that is there is taken instead of firmware/platform/cortex_m's.
+        """
+        if self.folder is None or self.uart is None:
+            return {}
+        drivers = [f"uart_{self.uart.driver}.cpp"]
+        if self.counter is not None:
+            drivers.append(f"counter_{self.counter.driver}.cpp")
+        sources = [self.folder / name for name in (BOARD_SOURCE, *drivers)]
+        found = {path.name: path for path in sources if path.is_file()}
+        return found | ({path.name: path for path in sorted(self.folder.glob("*.h"))} if found else {})
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -302,6 +388,7 @@ class Board(_Table):
             raise ValueError("a board needs a [placement] table")
         _check_regions(self.region)
         _check_placement(self.placement, self.regions)
+        _check_reserved(self.reserved, self.region)
         _check_vectors(self.core, self.regions[self.placement.vectors[0]])
         if self.npu is not None:
             _check_npu(self.npu, self.regions)
@@ -342,6 +429,30 @@ def _check_placement(placement: Placement, regions: dict[str, Region]) -> None:
     for section in ("vectors", "code", "data", "stack"):
         if len(placement.of(section)) != 1:
             raise ValueError(f"placement.{section} takes exactly one region")
+
+    header = placement.boot_header
+    if header and header not in regions:
+        raise ValueError(
+            f"placement.boot_header names the region {header!r}; the regions are: {', '.join(regions)}"
+        )
+    beside = [section for section in SECTIONS if header and header in placement.of(section)]
+    if beside:
+        raise ValueError(
+            f"placement.boot_header needs a region of its own; {header!r} is also for {beside[0]}"
+        )
+
+
+def _check_reserved(reserved: tuple[Reserved, ...], regions: tuple[Region, ...]) -> None:
+    """No region has reserved words in it; ValueError otherwise."""
+    for words in reserved:
+        for region in regions:
+            if region.name == words.name:
+                raise ValueError(f"a region and reserved words are both named {words.name!r}")
+            if region.origin < words.end and words.origin < region.end:
+                raise ValueError(
+                    f"the region {region.name!r} overlaps the reserved words {words.name!r} "
+                    f"({words.origin:#010x} to {words.end - 1:#010x}), which no image may write"
+                )
 
 
 def _check_vectors(core: Core, region: Region) -> None:

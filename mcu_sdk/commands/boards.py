@@ -47,7 +47,7 @@ def summary(board: Board) -> dict[str, Any]:
         "regions": [region.model_dump(mode="json") for region in board.region],
         "placement": board.placement.model_dump(mode="json") if board.placement else None,
         "stack_bytes": board.stack_bytes,
-        "counts_instructions": board.counter is not None,
+        "counts_instructions": board.counts_instructions,
         "simulators": {
             name: {"command": list(simulator.command), "untested": simulator.untested}
             for name, simulator in board.simulator.items()

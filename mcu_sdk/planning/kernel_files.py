@@ -65,6 +65,11 @@ def closure(files: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
+def includes(file: Path) -> list[str]:
+    """What a source includes with quotes, as it says it."""
+    return _INCLUDE.findall(file.read_text(encoding="utf-8"))
+
+
 @cache
 def _kernels(root: Path) -> dict[str, Declaration]:
     found: dict[str, Declaration] = {}
@@ -95,7 +100,7 @@ def _neighbours(root: Path, name: str) -> tuple[str, ...]:
     file = root / name
     beside = [path.relative_to(root).as_posix() for path in _beside(file)] if name.startswith(FOLDER) else []
     included = []
-    for path in _INCLUDE.findall(file.read_text(encoding="utf-8")):
+    for path in includes(file):
         if not path.startswith("model/"):
             relative = os.path.normpath(PurePosixPath(name).parent / path)
             included.append(relative if (root / relative).is_file() else path)

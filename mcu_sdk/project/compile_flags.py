@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcu_sdk.board.board import Board
+from mcu_sdk.board.board import BOARD_SOURCE, Board
 from mcu_sdk.project.flags import CXX, RELEASE, RUNTIME, SECTIONS, STANDARD, WARNINGS
 
 FAST = RELEASE["speed"][0]
@@ -21,7 +21,12 @@ def cxx_flags(board: Board | None = None, optimize: str = FAST, *more: str) -> l
 
 def definitions(board: Board) -> list[str]:
     """`NAME=value`: by what the platform's sources learn about the board."""
-    values: dict[str, int | str] = {"MCU_SEMIHOSTING_EXIT": int(board.semihosting.exit)}
+    values: dict[str, int | str] = {
+        "MCU_SEMIHOSTING_EXIT": int(board.semihosting.exit),
+        "MCU_BOARD_START": int(BOARD_SOURCE in board.sources),
+    }
+    if board.clock is not None:
+        values["MCU_CORE_HZ"] = f"{board.clock.core_hz}u"
     if board.uart is not None:
         values |= {
             "MCU_UART_BASE": f"{board.uart.base:#010x}u",
@@ -30,7 +35,7 @@ def definitions(board: Board) -> list[str]:
         }
     if board.npu is not None and board.npu.base is not None:
         values["MCU_NPU_BASE"] = f"{board.npu.base:#010x}u"
-    if board.counter is not None:
+    if board.counter is not None and board.counter.is_clock:
         values |= {
             "MCU_COUNTER_CONTROL": f"{board.counter.control:#010x}u",
             "MCU_COUNTER_STATUS": f"{board.counter.status:#010x}u",

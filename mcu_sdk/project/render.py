@@ -24,7 +24,7 @@ from mcu_sdk.board.board import Board
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import BoardError
 from mcu_sdk.planning.fit import Layout
-from mcu_sdk.planning.kernel_files import closure
+from mcu_sdk.planning.kernel_files import closure, includes
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project import flags, manifest
 from mcu_sdk.project.compile_flags import definitions
@@ -151,6 +151,8 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "board": _board_context(board, inputs.npu.accelerator if inputs.npu else None),
         "regions": list(board.region),
         "placement": inputs.layout.regions,
+        "reserved": [words for words in board.reserved if words.contents],
+        "boot_header": _boot_header(board),
         "npu": _npu_context(inputs),
         "plan": plan,
         "memories": [
@@ -181,6 +183,12 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "tokenizer": inputs.tokenizer
         or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
     }
+
+
+def _boot_header(board: Board) -> str:
+    """The region for the board's boot header; where the regions are others than the board's (a trial), the first one."""
+    name = board.placement.boot_header if board.placement is not None else ""
+    return name if not name or name in board.regions else board.region[0].name
 
 
 def _npu_context(inputs: ProjectInputs) -> dict[str, Any] | None:
@@ -309,16 +317,17 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
 
 
 def _platform(board: Board, optimize: Optimize) -> list[str]:
+    """Sources in sdk/platform/; what comes from the board's own folder lies there directly."""
     if board.uart is None:
         return []
     counter = ["counter_none"]
     if board.counter is not None:
-        counter = ["counter_ticks", f"counter_{board.counter.driver}"]
+        counter = [*(["counter_ticks"] if board.counter.is_clock else []), f"counter_{board.counter.driver}"]
     names = ["startup", "platform", "memory", "build_id", f"uart_{board.uart.driver}", *counter]
     if optimize == "size":
         names.append("small_library")
-    extra = ["board.cpp"] if board.folder is not None and (board.folder / "board.cpp").is_file() else []
-    return [f"cortex_m/{name}.cpp" for name in names] + extra
+    own = [name for name in board.sources if name.endswith(".cpp")]
+    return [f"cortex_m/{name}.cpp" for name in names if f"{name}.cpp" not in own] + sorted(own)
 
 
 def needed_files(sources: Iterable[str]) -> list[str]:
@@ -362,12 +371,13 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
         unused = {"mmio", "semihosting"} if inputs.board.is_host else set()
         sources = context["npu"]["sources"]
         wanted += [path.removeprefix("sdk/") for key, path in sources.items() if key not in unused]
-    board_source = "platform/board.cpp"
     firmware = resources.firmware()
-    for name in needed_files([*(n for n in wanted if n != board_source), *inputs.plan.headers]):
+    own = {f"platform/{name}": path for name, path in inputs.board.sources.items()}
+    included = [name for path in own.values() for name in includes(path) if (firmware / name).is_file()]
+    for name in needed_files([*(n for n in wanted if n not in own), *included, *inputs.plan.headers]):
         _write(folder / "sdk" / name, (firmware / name).read_bytes())
-    if board_source in wanted and inputs.board.folder is not None:
-        _write(folder / "sdk" / board_source, (inputs.board.folder / "board.cpp").read_bytes())
+    for name, path in own.items():
+        _write(folder / "sdk" / name, path.read_bytes())
 
     _write(folder / MODEL_FILE, inputs.pte)
     for name, data in inputs.files.items():

@@ -106,10 +106,11 @@ class Report:
             value = self.run.number(key)
             if value is not None:
                 rows.append((label, f"{value:,}{unit}"))
-        first, last = self.run.number("instructions_first"), self.run.number("instructions_last")
-        if first is not None and last is not None:
-            what = "token" if self.run.number("tokens") is not None else "inference"
-            rows.append((f"instructions per {what}", f"{first:,} (first) to {last:,} (last)"))
+        for unit in ("instructions", "cycles"):
+            first, last = self.run.number(f"{unit}_first"), self.run.number(f"{unit}_last")
+            if first is not None and last is not None:
+                what = "token" if self.run.number("tokens") is not None else "inference"
+                rows.append((f"{unit} per {what}", f"{first:,} (first) to {last:,} (last)"))
         if self.run.model:
             rows.append(("model (SHA-256)", self.run.model))
         rows.append(("digest of all outputs", self.run.digest or "none"))
@@ -196,6 +197,9 @@ def transcript_json(run: Transcript) -> dict[str, Any]:
             "instructions_first",
             "instructions_last",
             "instructions_total",
+            "cycles_first",
+            "cycles_last",
+            "cycles_total",
             "stack_used",
         )
     }

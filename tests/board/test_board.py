@@ -43,6 +43,9 @@ clock_hz = 1000000
 """
 
 
+RESERVED = '[[reserved]]\nname = "lock"\norigin = {}\nsize = {}\ncontents = "{}"\n[uart]'
+
+
 def write(folder: Path, text: str) -> Path:
     file = folder / "board.toml"
     file.write_text(text)
@@ -93,6 +96,28 @@ def test_a_file_and_a_folder_can_be_named(tmp_path: Path) -> None:
         ('code = "flash"', 'code = ["flash", "ram"]', "takes exactly one region"),
         ('stack = "ram"', "", "placement.stack: this key is missing"),
         ("[core]", "[core", "is not TOML"),
+        (
+            "[uart]",
+            '[counter]\ndriver = "cmsdk"\ncontrol = 4\n[uart]',
+            "needs status, frequency_hz, instruction_ns",
+        ),
+        ("[uart]", '[counter]\ndriver = "dwt"\ncontrol = 4\n[uart]', "'dwt' takes no control"),
+        ("[uart]", "[clock]\ncore_hz = 0\n[uart]", "clock.core_hz"),
+        (
+            "[uart]",
+            RESERVED.format(0xFFFFF, 1, ""),
+            "'flash' overlaps the reserved words 'lock' (0x000fffff to",
+        ),
+        ("[uart]", RESERVED.format(0x100000, 4, "fffffe"), "contents has 3 bytes, and size is 4"),
+        ("[uart]", RESERVED.format(0x100000, 1, "f"), "reserved.0.contents"),
+        ("[uart]", RESERVED.replace("lock", "ram").format(0x100000, 1, ""), "are both named 'ram'"),
+        ('stack = "ram"', 'stack = "ram"\nboot_header = "rom"', "names the region 'rom'; the regions are"),
+        (
+            'stack = "ram"',
+            'stack = "ram"\nboot_header = "flash"',
+            "a region of its own; 'flash' is also for vectors",
+        ),
+        ('kind = "rom"', 'kind = "rom"\nwait_states = -1', "region.0.wait_states"),
     ],
 )
 def test_bad_files_are_explained(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -265,4 +265,25 @@ def test_a_board_with_a_source_of_its_own(tmp_path: Path, tiny_inputs: Inputs) -
     (folder / "board.cpp").write_text("// clock\n")
     project = render_project(tiny_inputs(load_board(folder)), tmp_path / "p")
     assert (project / "sdk/platform/board.cpp").read_text() == "// clock\n"
+    assert "MCU_BOARD_START=1" in (project / "cmake/board.cmake").read_text()
     assert "sdk/platform/board.cpp" in (project / "cmake/board.cmake").read_text()
+
+
+def test_a_board_with_drivers_of_its_own(tmp_path: Path, tiny_inputs: Inputs) -> None:
+    """They are taken before those of the package, with the board's headers and what these include."""
+    folder = tmp_path / "board"
+    folder.mkdir()
+    toml = (resources.boards() / "corstone-300/board.toml").read_text()
+    (folder / "board.toml").write_text(toml.replace('driver = "sse300"', 'driver = "mine"'))
+    (folder / "uart_cmsdk.cpp").write_text("// uart\n")
+    (folder / "counter_mine.cpp").write_text("// counter\n")
+    (folder / "pins.h").write_text('#include "kernels/math/variant.h"\n')
+    (folder / "notes.txt").write_text("no source\n")
+    project = render_project(tiny_inputs(load_board(folder)), tmp_path / "p")
+    assert (project / "sdk/platform/uart_cmsdk.cpp").read_text() == "// uart\n"
+    assert (project / "sdk/platform/pins.h").is_file() and (project / "sdk/kernels/math/variant.h").is_file()
+    assert not (project / "sdk/platform/cortex_m/uart_cmsdk.cpp").exists()
+    assert not (project / "sdk/platform/notes.txt").exists()
+    cmake = (project / "cmake/board.cmake").read_text()
+    assert "sdk/platform/uart_cmsdk.cpp" in cmake and "sdk/platform/counter_mine.cpp" in cmake
+    assert "MCU_BOARD_START=0" in cmake and "cortex_m/counter_mine" not in cmake

@@ -26,6 +26,8 @@ uint64_t to_instructions(uint64_t ticks) {
 
 }  // namespace
 
+const char* counter_unit() { return "instructions"; }
+
 uint64_t counter_read() { return counter_clock_ticks(); }
 
 uint64_t counter_instructions(uint64_t before, uint64_t after) {

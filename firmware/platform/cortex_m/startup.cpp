@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "platform/cortex_m/board.h"
 #include "platform/cortex_m/registers.h"
 #include "platform/cortex_m/stack.h"
 #include "platform/cortex_m/uart.h"
@@ -80,6 +81,9 @@ void print_register(const char* key, uint32_t value) {
 void start_after_reset() {
     enable_floating_point();
     enable_core_features();
+#if MCU_BOARD_START
+    board_start();
+#endif
     paint_stack();
     memcpy(__data_start, __data_load, static_cast<size_t>(__data_end - __data_start) * 4);
     memset(__bss_start, 0, static_cast<size_t>(__bss_end - __bss_start) * 4);
