@@ -1,0 +1,1 @@
+"""Firmware of boards that no emulator here knows, run with the vendors' register descriptions beside it."""

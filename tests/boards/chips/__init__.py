@@ -1,0 +1,15 @@
+"""What is known of each board's chip beside its registers, from the vendor's reference manual: a module for each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from tests.boards.bus import Chip
+
+BOARDS = {"nrf52840-dk": "nrf52840"}
+"""The boards that are run in unicorn, and their chip's module."""
+
+
+def chip_of(board: str) -> Chip:
+    found: Chip = import_module(f"tests.boards.chips.{BOARDS[board]}").CHIP
+    return found

@@ -1,0 +1,67 @@
+"""Firmware for boards in little time: a tiny model, and objects that boards with the same core share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from mcu_sdk.board.board import Board
+from mcu_sdk.project import flags
+from mcu_sdk.project.render import ProjectInputs, write_files
+from mcu_sdk.project.trial import COMPILER, Trial, _key
+from tests.project.conftest import make_inputs
+
+Patches = Mapping[str, tuple[str, str]]
+"""For each source: a text in it, and what takes its place."""
+
+
+class Workshop:
+    """Compiles and links firmware as a project's CMake files do (mcu_sdk/project/trial.py); `folder` keeps the objects."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._objects = folder / "objects"
+        self._objects.mkdir(parents=True, exist_ok=True)
+        self._made = 0
+        self.objects: dict[str, Path] = {}
+        """Of the last firmware: each source's."""
+        found = shutil.which(COMPILER)
+        assert found is not None, f"{COMPILER} is not installed"
+        self._compiler = found
+
+    def tiny(self, board: Board, patches: Patches | None = None) -> Path:
+        """The ELF of the tiny model for a board; under one name for all of them, so that only the platform differs."""
+        return self.link(make_inputs(board.model_copy(update={"name": "board"})), patches)
+
+    def link(self, inputs: ProjectInputs, patches: Patches | None = None) -> Path:
+        """The ELF of a project that was never written anywhere else."""
+        self._made += 1
+        project = self._folder / f"project{self._made}"
+        write_files(inputs, project)
+        for name, (before, after) in (patches or {}).items():
+            text = (project / name).read_text()
+            assert text.count(before) == 1, f"{before!r} is {text.count(before)} times in {name}"
+            (project / name).write_text(text.replace(before, after))
+        trial = Trial.of(project, self._compiler, inputs)
+        self.objects = {name: self._object(trial, name) for name in trial.names}
+        trial.run([*trial.core, "-I.", "-c", "model/model_data.S", "-o", "model_data.o"])
+        libraries = [f"-l{library}" for library in flags.LIBRARIES]
+        linked = [
+            "-T",
+            "cmake/board.ld",
+            *map(str, self.objects.values()),
+            "model_data.o",
+            *libraries,
+            "-o",
+            "firmware.elf",
+        ]
+        trial.run([*trial.link_options(), *linked])
+        return project / "firmware.elf"
+
+    def _object(self, trial: Trial, name: str) -> Path:
+        command = trial.command(name)
+        result = self._objects / f"{_key(command, trial.closure(name))}.o"
+        if not result.is_file():
+            trial.compile(command, result)
+        return result

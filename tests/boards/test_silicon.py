@@ -1,0 +1,128 @@
+"""Boards that no emulator knows: their firmware from reset to the verdict, and every register that it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from mcu_sdk.board.board import Board, load_board
+from mcu_sdk.project.trial import NotCompiled
+from mcu_sdk.targets.protocol import Transcript
+from tests.boards.bus import Bus, Mutation
+from tests.boards.chips import BOARDS, chip_of
+from tests.boards.conftest import NUMBER, REQUEST, transcript_of
+from tests.boards.firmware import Workshop
+from tests.boards.machine import Machine, MachineError
+from tests.boards.registers import Register
+
+Elf = Callable[[str], Path]
+
+BAUD_TOLERANCE = 0.02
+
+
+def complaints(board: Board, bus: Bus) -> list[str]:
+    """What is wrong with what a firmware did to the chip's registers, and with the clocks that come of it."""
+    found = list(bus.wrong)
+    chip, uart = bus.chip, board.uart
+    assert uart is not None and board.clock is not None
+    for what, hz, meant in (
+        ("the processor", chip.core_hz(bus), board.clock.core_hz),
+        ("the UART", chip.uart_hz(bus), uart.clock_hz),
+    ):
+        if abs(hz / meant - 1) > 0.001:
+            found.append(f"{what} runs at {hz:,.0f} Hz; the board.toml says {meant:,}")
+    baud = chip.baud(bus)
+    if abs(baud / uart.baud - 1) > BAUD_TOLERANCE:
+        found.append(f"the baud rate is {baud:,.0f}; {uart.baud:,} is meant")
+    return found
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_from_reset_to_the_verdict(name: str, tiny_elf: Elf, on_this_computer: Transcript) -> None:
+    board = load_board(name)
+    run = Machine(board, chip_of(name), tiny_elf(name)).run(REQUEST.encode(NUMBER))
+    answer = transcript_of(run.output)
+    assert answer.verdict == "ok", run.output
+    assert answer.digest == on_this_computer.digest and answer.ids == on_this_computer.ids
+    assert answer.facts["counter"] == "cycles" and (answer.number("cycles_total") or 0) > 0
+    assert complaints(board, run.bus) == []
+
+
+def until_ready(board: Board, elf: Path, mutate: Mutation) -> list[str]:
+    """The complaints about a start-up whose writes are changed."""
+    machine = Machine(board, chip_of(board.name), elf)
+    machine.bus.mutate = mutate
+    try:
+        machine.run(b"", until_ready=True)
+    except MachineError as error:
+        return [str(error)]
+    return complaints(board, machine.bus)
+
+
+def mutants(bus: Bus, board: Board) -> Iterator[tuple[str, Mutation]]:
+    """A start-up with one thing wrong in it, for each register that the right one writes."""
+
+    def change(name: str, changed: Callable[[int, int], tuple[int, int]]) -> Mutation:
+        return lambda register, address, value: (
+            changed(address, value)
+            if register is not None and register.full_name == name
+            else (address, value)
+        )
+
+    def reserved(bits: int) -> Callable[[int, int], tuple[int, int]]:
+        return lambda address, value: (address, value ^ (bits & -bits))
+
+    for name, register in bus.written.items():
+        if register.reserved & register.reset_mask:
+            yield f"a reserved bit of {name}", change(name, reserved(register.reserved & register.reset_mask))
+        yield f"{name} elsewhere", change(name, lambda address, value: (address ^ 0x00F0_0000, value))
+    for peripheral in dict.fromkeys(register.peripheral for register in bus.used.values()):
+        gate = bus.chip.gates[peripheral]
+        if gate and bus.get(gate):
+            register, mask = _gate(bus, gate)
+            yield f"{gate} stays off", change(register.full_name, lambda a, v, mask=mask: (a, v & ~mask))  # type: ignore[misc]
+
+
+def _gate(bus: Bus, gate: str) -> tuple[Register, int]:
+    name, _, field = gate.rpartition(".")
+    register = bus.chip.registers.named(name)
+    return register, register.field(field).mask
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_what_is_wrong_is_noticed(name: str, tiny_elf: Elf) -> None:
+    board, elf = load_board(name), tiny_elf(name)
+    machine = Machine(board, chip_of(name), elf)
+    bus = machine.run(b"", until_ready=True).bus
+    tried = 0
+    for what, mutation in mutants(bus, board):
+        assert until_ready(board, elf, mutation), f"{name}: nobody noticed {what}"
+        tried += 1
+    assert tried > len(bus.written)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_wrong_baud_rate_is_noticed(name: str, workshop: Workshop) -> None:
+    """A UART that is said to run 5 % faster than it does."""
+    board = load_board(name)
+    assert board.uart is not None
+    wrong = board.uart.model_copy(update={"clock_hz": board.uart.clock_hz * 105 // 100})
+    elf = workshop.tiny(board.model_copy(update={"uart": wrong}))
+    with workshop.objects["sdk/platform/board.cpp"].open("rb") as file:
+        variables = [
+            s.name
+            for s in ELFFile(file).iter_sections()
+            if s.name.startswith((".data", ".bss")) and s["sh_size"]
+        ]
+    assert not variables, "board_start() runs before they have their values"
+    found = until_ready(board, elf, lambda register, address, value: (address, value))
+    assert any("baud rate" in text for text in found)
+
+
+def test_a_board_source_without_its_function_does_not_link(workshop: Workshop) -> None:
+    patch = {"sdk/platform/board.cpp": ("void board_start()", "void start_board()")}
+    with pytest.raises(NotCompiled, match=r"undefined reference to `board_start\(\)'"):
+        workshop.tiny(load_board("nrf52840-dk"), patch)
