@@ -41,11 +41,13 @@ def summary(board: Board) -> dict[str, Any]:
         "name": board.name,
         "description": board.description,
         "core": board.core.model_dump(mode="json"),
+        "clock": board.clock.model_dump(mode="json") if board.clock else None,
         "targets": list(board.targets),
         "target": board.default_target,
         "npu": board.npu.model_dump(mode="json") if board.npu else None,
         "regions": [region.model_dump(mode="json") for region in board.region],
         "placement": board.placement.model_dump(mode="json") if board.placement else None,
+        "reserved": [words.model_dump(mode="json") for words in board.reserved],
         "stack_bytes": board.stack_bytes,
         "counts_instructions": board.counts_instructions,
         "simulators": {
@@ -64,16 +66,25 @@ def _page(board: Board) -> list[str]:
     ]
     if not board.is_host and not board.core.fpu:
         lines.append("  no FPU      models of integers only (docs/boards.md)")
+    if board.clock:
+        lines.append(f"  clock       {board.clock.core_hz / 1e6:g} MHz")
     lines.append(f"  target      {board.default_target}")
     if board.npu:
         others = [target for target in board.targets if target != board.default_target]
         lines.append(f"  also        {', '.join(others)}")
     for region in board.region:
         size = f"{region.size // 1024:,} KB"
-        sections = [section for section, names in (board.placement or {}) if region.name in names]
+        sections = [
+            section
+            for section, names in (board.placement or {})
+            if region.name in ((names,) if isinstance(names, str) else names)
+        ]
         lines.append(
             f"  {region.name:10}  {region.origin:#010x} {size:>12} {region.kind}  {', '.join(sections)}"
         )
+    for words in board.reserved:
+        size = f"{words.size // 1024:,} KB" if words.size >= 1024 else f"{words.size} bytes"
+        lines.append(f"  {words.name:10}  {words.origin:#010x} {size:>12} never written")
     for name, simulator in board.simulator.items():
         note = " (untested)" if simulator.untested else ""
         lines.append(f"  {name:10}  {board.simulator_command(name)[0]}{note}")

@@ -24,7 +24,11 @@ def test_json_says_what_the_board_file_says(capsys: pytest.CaptureFixture[str]) 
     boards = {board["name"]: board for board in json.loads(capsys.readouterr().out)}
     corstone, host = boards["corstone-300"], boards["host"]
     assert corstone["core"]["cpu"] == "cortex-m55" and corstone["counts_instructions"]
-    assert {"name": "itcm", "origin": 0, "size": 524288, "kind": "ram", "speed": 1.0} in corstone["regions"]
+    itcm = next(region for region in corstone["regions"] if region["name"] == "itcm")
+    assert itcm | {"origin": 0, "size": 524288, "kind": "ram", "speed": 1.0} == itcm
+    nordic = boards["nrf52840-dk"]
+    assert nordic["clock"] == {"core_hz": 64_000_000} and not nordic["counts_instructions"]
+    assert [words["name"] for words in nordic["reserved"]] == ["uicr"]
     assert corstone["simulators"]["fvp"]["untested"] and not corstone["simulators"]["qemu"]["untested"]
     assert host["regions"] == [] and host["placement"] is None
 
@@ -35,6 +39,13 @@ def test_one_board_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cortex-m55 with fpu, dsp, helium" in shown and "(untested)" in shown
     dtcm = next(line for line in shown.splitlines() if line.strip().startswith("dtcm"))
     assert "0x20000000" in dtcm and "512 KB" in dtcm and "data, arena, kv_cache, stack" in dtcm
+
+
+def test_silicon_is_shown_with_its_clock_and_what_nothing_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["boards", "nrf52840-dk"]) == 0
+    shown = capsys.readouterr().out
+    assert "clock       64 MHz" in shown
+    assert "uicr        0x10001000         4 KB never written" in shown
 
 
 def test_an_unknown_board_is_code_3(capsys: pytest.CaptureFixture[str]) -> None:
