@@ -121,7 +121,7 @@ def _roomy(board: Board) -> tuple[Board, Layout]:
     )
     names = dict.fromkeys(("vectors", "code", "tokenizer", "weights"), "code")
     layout = Layout(names | dict.fromkeys(("data", "arena", "kv_cache", "stack"), "ram"))
-    return board.model_copy(update={"region": regions}), layout
+    return board.model_copy(update={"region": regions, "reserved": ()}), layout
 
 
 def _measure(trial: Trial, kept: Path) -> CodeSizes:
