@@ -117,6 +117,7 @@ def build(project: str | Path, preset: str = "release", *, board: str | None = N
         result,
         npu_details=opened.npu_details(),
         accuracy=opened.accuracy(),
+        bound=opened.bound(),
     )
     return Built(result, report)
 
@@ -262,5 +263,6 @@ def _report(
         npu=project.npu_on(target),
         npu_details=project.npu_details(),
         accuracy=project.accuracy(),
+        bound=project.bound(),
         **more,
     )

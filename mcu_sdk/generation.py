@@ -23,6 +23,7 @@ from mcu_sdk.model.stored import read_stored
 from mcu_sdk.model.tokenizer import check_given, check_tokenizer, device_tables, tokenizer_file
 from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions, GenerateRequest, Kind
+from mcu_sdk.planning.bound import step_bound
 from mcu_sdk.planning.delegates import check_delegates
 from mcu_sdk.planning.fit import Layout, Sizes
 from mcu_sdk.planning.fpu import check_checkpoint, check_integers_only
@@ -178,8 +179,12 @@ def generate(request: GenerateRequest) -> Generated:
             checkpoint=request.pte is None,
         )
         fitted = fit_project(inputs, plan, choices, app=destination / KEPT, keep=request.use_cache)
+    bound = step_bound(board, plan, fitted.layout, choices.length)
+    if bound is not None:
+        facts["bound"] = bound.to_json()
+        files |= _report_file(facts)
     with step(f"Writing the project to {destination}"):
-        inputs = replace(inputs, layout=fitted.layout, shared_layout=fitted.shared_layout)
+        inputs = replace(inputs, layout=fitted.layout, shared_layout=fitted.shared_layout, files=files)
         project = render_project(inputs, destination)
     return Generated(project, source.name, plan, fitted.layout, facts, fitted.sizes)
 
@@ -249,7 +254,7 @@ def _model_files(
     source: _Source, facts: dict[str, Any], pte: Pte, plan: Plan, npu: NpuTarget | None
 ) -> dict[str, bytes]:
     """The files of model/ beside the .pte, by name."""
-    files = {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}
+    files = _report_file(facts)
     for number, delegate in enumerate(source.delegates):
         files |= replace(delegate, name=f"delegate_{number}").files()
     if npu is not None:
@@ -257,3 +262,8 @@ def _model_files(
     if source.names is not None:
         files["names.json"] = names_json(source.pte, source.names, source.facts).encode()
     return files
+
+
+def _report_file(facts: dict[str, Any]) -> dict[str, bytes]:
+    """model/report.json."""
+    return {"report.json": (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode()}

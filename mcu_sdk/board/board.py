@@ -48,7 +48,8 @@ Flag = Annotated[str, Field(pattern=_FLAG)]
 class Core(_Table):
     """The processor and the compiler flags that select it.
 
-    `interrupts`: how many device interrupts its NVIC has; they decide where a vector table can lie.
+    `interrupts`: how many device interrupts its NVIC has; they decide where a vector table can lie. `data_cache`: the
+    bytes of its data cache, in front of the regions that are `cached`.
     """
 
     cpu: Annotated[str, Field(pattern=r"^[a-z0-9.+-]+$")]
@@ -56,6 +57,7 @@ class Core(_Table):
     dsp: bool = False
     helium: bool = False
     interrupts: Annotated[int, Field(ge=1, le=480, strict=True)] = 240
+    data_cache: Size = 0
     flags: tuple[Flag, ...] = ()
 
     @property
@@ -78,6 +80,10 @@ class Region(_Table):
     `kind` is "ram" where the firmware may write. `speed` is the cost of an access relative to the fastest
     memory of the board (1); it orders and explains placements, no instruction count uses it. `wait_states`: cycles
     that a read of it waits at `clock.core_hz`, as board.cpp sets them, caches and prefetching left out.
+
+    How fast it can be read, for the bound of a step (planning/bound.py): `bytes_per_access`, which take a cycle and the
+    wait states, or `bytes_per_second`, the fastest that its clock and its wires allow. `cached`: whether the core's data
+    cache is in front of it. `bus`: regions with the same name here are read one after the other.
     """
 
     name: Annotated[str, Field(pattern=_IDENTIFIER)]
@@ -86,10 +92,26 @@ class Region(_Table):
     kind: Literal["rom", "ram"]
     speed: Annotated[float, Field(ge=1)] = 1
     wait_states: Annotated[int, Field(ge=0, le=255, strict=True)] = 0
+    bytes_per_access: Annotated[int, Field(gt=0, le=64, strict=True)] | None = None
+    bytes_per_second: Annotated[int, Field(gt=0, strict=True)] | None = None
+    cached: bool = False
+    bus: Annotated[str, Field(pattern=_IDENTIFIER)] | None = None
 
     @property
     def end(self) -> int:
         return self.origin + self.size
+
+    def bandwidth(self, core_hz: int) -> float | None:
+        """Bytes that can be read of it in a second; None where the file does not say."""
+        if self.bytes_per_access is not None:
+            return self.bytes_per_access / (1 + self.wait_states) * core_hz
+        return self.bytes_per_second
+
+    @model_validator(mode="after")
+    def _has_one_bandwidth(self) -> Self:
+        if self.bytes_per_access is not None and self.bytes_per_second is not None:
+            raise ValueError("bytes_per_access and bytes_per_second exclude each other")
+        return self
 
 
 class Reserved(_Table):
@@ -390,6 +412,7 @@ class Board(_Table):
         _check_placement(self.placement, self.regions)
         _check_reserved(self.reserved, self.region)
         _check_vectors(self.core, self.regions[self.placement.vectors[0]])
+        _check_bandwidths(self.core, self.clock, self.region)
         if self.npu is not None:
             _check_npu(self.npu, self.regions)
             for name, simulator in self.simulator.items():
@@ -467,6 +490,28 @@ def _check_vectors(core: Core, region: Region) -> None:
         f"{core.interrupts} interrupts (core.interrupts) cannot have its vector table: it has to be a multiple of "
         f"{alignment:#x}; the next one is origin = {following:#010x}, with {alignment - beyond} bytes less of size"
     )
+
+
+def _check_bandwidths(core: Core, clock: Clock | None, regions: tuple[Region, ...]) -> None:
+    """What is said of bandwidths can be used, and orders the regions as `speed` does; ValueError otherwise."""
+    cached = [region.name for region in regions if region.cached]
+    if cached and not core.data_cache:
+        raise ValueError(
+            f"the region {cached[0]!r} is cached, and core.data_cache does not say how large the cache is"
+        )
+    given = [region.name for region in regions if region.bytes_per_access or region.bytes_per_second]
+    if given and clock is None:
+        raise ValueError(f"the region {given[0]!r} has a bandwidth, which says nothing without [clock]")
+    if clock is None:
+        return
+    known = [(region.bandwidth(clock.core_hz) or 0, region) for region in regions if region.name in given]
+    for slow, region in known:
+        for fast, other in known:
+            if slow < fast and region.speed < other.speed:
+                raise ValueError(
+                    f"{region.name!r} is read slower than {other.name!r}, and its speed (the cost of an access) is "
+                    f"{region.speed:g}, less than {other.speed:g}"
+                )
 
 
 def _check_npu(npu: Npu, regions: dict[str, Region]) -> None:

@@ -17,12 +17,18 @@ COMPILER = "arm-none-eabi-g++"
 
 @dataclass(frozen=True)
 class Features:
-    """What cores of a kind can have; a chip's maker may leave each of them out. `small`: Armv6-M or Armv8-M Baseline."""
+    """What cores of a kind can have; a chip's maker may leave each of them out.
+
+    `issue`: the most instructions that it begins in a cycle (Arm's technical reference manuals; where only some pairs
+    of instructions go together, two all the same). An IT that is folded into its neighbour is not in it. `small`:
+    Armv6-M or Armv8-M Baseline.
+    """
 
     fpu: bool = False
     dsp: bool = False
     helium: bool = False
     small: bool = False
+    issue: int = 1
 
 
 CORES = {
@@ -32,16 +38,19 @@ CORES = {
     "cortex-m23": Features(small=True),
     "cortex-m3": Features(),
     "cortex-m4": Features(fpu=True, dsp=True),
-    "cortex-m7": Features(fpu=True, dsp=True),
-    "cortex-m33": Features(fpu=True, dsp=True),
-    "cortex-m35p": Features(fpu=True, dsp=True),
-    "cortex-m52": Features(fpu=True, dsp=True, helium=True),
-    "cortex-m55": Features(fpu=True, dsp=True, helium=True),
-    "cortex-m85": Features(fpu=True, dsp=True, helium=True),
+    "cortex-m7": Features(fpu=True, dsp=True, issue=2),
+    "cortex-m33": Features(fpu=True, dsp=True, issue=2),
+    "cortex-m35p": Features(fpu=True, dsp=True, issue=2),
+    "cortex-m52": Features(fpu=True, dsp=True, helium=True, issue=2),
+    "cortex-m55": Features(fpu=True, dsp=True, helium=True, issue=2),
+    "cortex-m85": Features(fpu=True, dsp=True, helium=True, issue=3),
 }
 """Arm's processors for microcontrollers, by the compilers' names (Arm, "Cortex-M Comparison Table")."""
 
 _MAINLINE = ", ".join(name for name, features in CORES.items() if not features.small)
+MOST_ISSUE = max(features.issue for features in CORES.values())
+"""Of a core that the table does not have."""
+
 _NAMES = {"fpu": "an FPU", "dsp": "DSP instructions", "helium": "Helium"}
 
 

@@ -50,6 +50,7 @@ def regenerate_command(
 def show(generated: Generated, as_json: bool) -> None:
     """The result on stdout."""
     from mcu_sdk.console import log
+    from mcu_sdk.planning.bound import bound_from_json
     from mcu_sdk.project.accuracy import accuracy_of
     from mcu_sdk.project.render import title
 
@@ -78,6 +79,9 @@ def show(generated: Generated, as_json: bool) -> None:
         place = f"  in {region}: {reason}" if region else ""
         print(f"  {part:15} {summary[key]:>12,} bytes{place}")
     for label, text in accuracy.rows() if accuracy is not None else ():
+        print(f"  {label:18} {text}")
+    bound = bound_from_json(summary.get("bound"))
+    for label, text in bound.rows() if bound is not None else ():
         print(f"  {label:18} {text}")
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")

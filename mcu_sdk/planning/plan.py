@@ -51,13 +51,14 @@ class PlannedCall:
     """One line of plan.cpp. `call` has its scratch placed (no `Scratch` is left among its arguments).
 
     `comment` is printable ASCII without backslashes: the operator with its types and shapes, and what the
-    emitter adds; it can stand behind `//`.
+    emitter adds; it can stand behind `//`. `writes`: the tensors that the instruction writes.
     """
 
     call: KernelCall
     instruction: Instruction
     comment: str
     named: NamedCall
+    writes: tuple[Tensor, ...] = ()
 
     @property
     def name(self) -> str:
@@ -169,8 +170,9 @@ def compile_plan(pte: Pte) -> Plan:
         _check_tensor(tensor, "An input or output of the model", sizes)
     lasting, named = name_buffers(placed, pte.writes, pte.inputs)
     planned = [
-        PlannedCall(call, instruction, _comment(call, instruction, pte.writes[instruction.index]), names)
+        PlannedCall(call, instruction, _comment(call, instruction, written), names, tuple(written))
         for (call, instruction), names in zip(placed, named, strict=True)
+        for written in [pte.writes[instruction.index]]
     ]
     return Plan(
         calls=tuple(planned),

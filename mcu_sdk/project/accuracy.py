@@ -65,10 +65,10 @@ def accuracy_of(facts: Mapping[str, Any]) -> Accuracy | None:
     return Accuracy(**known, steps=steps, checkpoint=facts.get("checkpoint"))
 
 
-def read_accuracy(folder: Path) -> Accuracy | None:
-    """From a project's model folder; None where the model was compared with nothing."""
+def read_facts(folder: Path) -> Mapping[str, Any]:
+    """What `generate` wrote into report.json of a project's model folder; nothing where there is none of it."""
     try:
         facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return None
-    return accuracy_of(facts) if isinstance(facts, dict) else None
+        return {}
+    return facts if isinstance(facts, dict) else {}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.errors import BoardError, UsageError
-from mcu_sdk.project.accuracy import Accuracy, read_accuracy
+from mcu_sdk.planning.bound import Bound, bound_from_json
+from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_facts
 from mcu_sdk.project.manifest import Input, Manifest, read_manifest, read_places
 from mcu_sdk.project.npu_details import NpuDetails, read_details
 from mcu_sdk.targets.protocol import Request
@@ -41,7 +42,11 @@ class Project:
 
     def accuracy(self) -> Accuracy | None:
         """What quantization cost when the project was generated."""
-        return read_accuracy(self.folder / "model")
+        return accuracy_of(read_facts(self.folder / "model"))
+
+    def bound(self) -> Bound | None:
+        """How many steps a second the board allows at most, as it was generated; None without a clock."""
+        return bound_from_json(read_facts(self.folder / "model").get("bound"))
 
     def npu_on(self, target: str) -> str | None:
         """What stands for the NPU on `target` (a simulator, a port, or this computer), for a report; None without one."""

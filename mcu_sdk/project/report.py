@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.board.board import Board
+from mcu_sdk.planning.bound import Bound
 from mcu_sdk.project.accuracy import Accuracy
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.map import LibraryPart
@@ -56,6 +57,7 @@ class Report:
     npu: str | None = None
     npu_details: NpuDetails | None = None
     accuracy: Accuracy | None = None
+    bound: Bound | None = None
     run: Transcript | None = None
     agreement: str | None = None
 
@@ -90,6 +92,8 @@ class Report:
             )
         if self.accuracy is not None:
             rows += self.accuracy.rows()
+        if self.bound is not None:
+            rows += self.bound.rows()
         return rows + self._run_rows()
 
     def _run_rows(self) -> list[tuple[str, str]]:
@@ -129,6 +133,7 @@ class Report:
             "npu": self.npu,
             "npu_details": self.npu_details.to_json() if self.npu_details is not None else None,
             "accuracy": asdict(self.accuracy) if self.accuracy is not None else None,
+            "bound": self.bound.to_json() if self.bound is not None else None,
             "flash_bytes": self.flash,
             "weights_bytes": self.weights,
             "code_bytes": self.code,
@@ -224,13 +229,17 @@ def make_report(
     npu: str | None = None,
     npu_details: NpuDetails | None = None,
     accuracy: Accuracy | None = None,
+    bound: Bound | None = None,
     agreement: str | None = None,
 ) -> Report:
     """Put together what a build and a run said. A host build has no sizes: its memory is the system's business.
 
     `npu`: what stands for the NPU, if the model has one; `npu_details`: what is known of its part. `accuracy`: what
-    quantization cost.
+    quantization cost. `bound`: how fast the board can be at most; the run's own count of instructions replaces the one
+    that `generate` took.
     """
+    if bound is not None and run is not None:
+        bound = bound.measured(run.number("instructions_last"))
     sizes = built.sizes if built is not None else None
     if sizes is None:
         return Report(
@@ -240,6 +249,7 @@ def make_report(
             npu=npu,
             npu_details=npu_details,
             accuracy=accuracy,
+            bound=bound,
             run=run,
             agreement=agreement,
         )
@@ -263,6 +273,7 @@ def make_report(
         npu=npu,
         npu_details=npu_details,
         accuracy=accuracy,
+        bound=bound,
         run=run,
         agreement=agreement,
     )

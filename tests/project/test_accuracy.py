@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_accuracy
+from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_facts
 from mcu_sdk.project.verify import SLACK, TIMES, compare_with_checkpoint
 
 FACTS = {
@@ -25,7 +25,7 @@ FACTS = {
 
 def test_a_projects_accuracy_is_read_and_told(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(FACTS))
-    accuracy = read_accuracy(tmp_path)
+    accuracy = accuracy_of(read_facts(tmp_path))
     assert accuracy is not None
     assert accuracy.checkpoint == "abc"
     assert accuracy.warning is None
@@ -39,9 +39,9 @@ def test_a_projects_accuracy_is_read_and_told(tmp_path: Path) -> None:
     "text", ["", "[]", "{}", '{"accuracy": 3}', '{"accuracy": {"relative_rms_error": "x"}}']
 )
 def test_a_project_without_it_goes_without(text: str, tmp_path: Path) -> None:
-    assert read_accuracy(tmp_path) is None
+    assert accuracy_of(read_facts(tmp_path)) is None
     (tmp_path / "report.json").write_text(text)
-    assert read_accuracy(tmp_path) is None
+    assert accuracy_of(read_facts(tmp_path)) is None
 
 
 def test_the_warning_names_the_layers() -> None:
