@@ -31,7 +31,8 @@ from mcu_sdk.planning.language_model import LanguageModel, describe_language_mod
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
-from mcu_sdk.project.destination import KEPT, check_kept_app, check_output
+from mcu_sdk.project.destination import check_kept_app, check_output
+from mcu_sdk.project.edited import KEPT, check_edited
 from mcu_sdk.project.fitting import Choices, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
 from mcu_sdk.project.manifest import TOKENIZER
@@ -121,6 +122,7 @@ def generate(request: GenerateRequest) -> Generated:
         check_checkpoint(board)
     if request.output is not None:
         check_output(request.output)
+        check_edited(request.output, force=request.force)
         if request.pte is None and npu is None:  # only language models go this way
             check_kept_app(request.output, language_model=True)
     if request.tokenizer is not None:
@@ -137,6 +139,7 @@ def generate(request: GenerateRequest) -> Generated:
     assert source is not None
     destination = request.output or Path(f"{slug(source.name)}-{board.name}")
     check_output(destination)
+    edited = check_edited(destination, force=request.force)
     with step("Compiling the plan"):
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
@@ -185,7 +188,8 @@ def generate(request: GenerateRequest) -> Generated:
         files |= _report_file(facts)
     with step(f"Writing the project to {destination}"):
         inputs = replace(inputs, layout=fitted.layout, shared_layout=fitted.shared_layout, files=files)
-        project = render_project(inputs, destination)
+        project = render_project(inputs, destination, force=request.force)
+    facts = {**facts, "notes": [*facts["notes"], *edited]}
     return Generated(project, source.name, plan, fitted.layout, facts, fitted.sizes)
 
 

@@ -212,6 +212,7 @@ class GenerateRequest:
         ActivationBits, Flag("--activation-bits", "Width of the activations on an NPU.", ON_NPU)
     ] = 8
     use_cache: bool = True
+    force: bool = False
     profile: bool = False
     optimize: Annotated[
         Optimize, Flag("--optimize", "Compile the kernels for speed (-O3) or for size (-Os).")

@@ -11,7 +11,7 @@ from mcu_sdk.errors import UsageError
 from mcu_sdk.generation import Generated, generate
 from mcu_sdk.options import GenerateRequest
 from mcu_sdk.planning.plan import Plan
-from mcu_sdk.project.destination import KEPT
+from mcu_sdk.project.edited import KEPT
 from mcu_sdk.project.manifest import TOKENIZER, Input, Manifest, digest, read_manifest, read_places
 from mcu_sdk.project.opened import Project
 from mcu_sdk.project.render import MODEL_FILE
@@ -21,13 +21,17 @@ FOLDER = "build/profiled"
 
 
 def regenerate(
-    project: Path, *, places: Mapping[str, str] | None = None, use_cache: bool = True
+    project: Path,
+    *,
+    places: Mapping[str, str] | None = None,
+    use_cache: bool = True,
+    force: bool = False,
 ) -> Generated:
     """Generate again into `project`, from what its manifest says.
 
     `places`: where inputs lie now, by option ("model", "board", "calibration_text", "tokenizer"), if not where they lay.
-    Raises UsageError for a folder that is no project of ours, for an input that is gone or is another than it was, and
-    what `generate` raises.
+    With `force` generated files that were changed are replaced. Raises UsageError for a folder that is no project of
+    ours, for an input that is gone or is another than it was, and what `generate` raises.
     """
     manifest = read_manifest(project)
     named = dict(places or {})
@@ -40,7 +44,8 @@ def regenerate(
     request = GenerateRequest.from_manifest(
         manifest.options, {role: place for role, place in found.items() if place is not None}
     )
-    return generate(replace(request, output=project, use_cache=use_cache, expected=manifest.inputs))
+    request = replace(request, output=project, use_cache=use_cache, force=force)
+    return generate(replace(request, expected=manifest.inputs))
 
 
 def _place(project: Path, manifest: Manifest, role: str, named: Mapping[str, str]) -> str | Path | None:
@@ -98,7 +103,7 @@ def make_profiled(project: Project) -> tuple[Path, Plan]:
     kept = {key: value for key, value in manifest.options.items() if key in ("optimize", "name")}
     places = {"board": board.name if packaged else str(board.folder), "pte": model, "tokenizer": tokenizer}
     request = GenerateRequest.from_manifest(kept, {role: place for role, place in places.items() if place})
-    generated = generate(replace(request, output=twin, profile=True))
+    generated = generate(replace(request, output=twin, profile=True, force=True))
     if (project.folder / KEPT).is_dir():
         shutil.copytree(project.folder / KEPT, twin / KEPT, dirs_exist_ok=True)
     return twin, generated.plan

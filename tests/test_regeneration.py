@@ -57,15 +57,20 @@ def generate(place: Path | str, output: Path, *more: str) -> int:
 
 
 def test_again_from_another_folder(
-    moved_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moved_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.chdir(moved_inputs)
     project = tmp_path / "p"
     assert generate(".", project) == 0
     first = files_of(project)
-    (project / "model" / "plan.cpp").write_text("")
+    (project / "model" / "plan.cpp").write_text("// mine\n")
     monkeypatch.chdir("/")
-    assert cli.run(["regenerate", str(project)]) == 0
+    assert cli.run(["regenerate", str(project)]) == 2
+    assert "model/plan.cpp" in capsys.readouterr().err
+    assert (project / "model" / "plan.cpp").read_text() == "// mine\n"
+    assert cli.run(["regenerate", str(project), "--force"]) == 0
+    assert "model/plan.cpp was changed; it lies in .mcu-sdk/edited/ now" in capsys.readouterr().out
+    assert (project / ".mcu-sdk/edited/model/plan.cpp").read_text() == "// mine\n"
     assert files_of(project) == first
     here = str(tmp_path).encode()
     assert not [name for name, data in first.items() if here in data]
@@ -143,6 +148,8 @@ def test_a_pte_is_its_own_source(name: str, tmp_path: Path, capsys: Capture) -> 
     with (project / "model" / "model.pte").open("ab") as file:
         file.write(b"\0")
     assert cli.run(["regenerate", str(project)]) == 2
+    assert "model/model.pte in" in capsys.readouterr().err
+    assert cli.run(["regenerate", str(project), "--force"]) == 2  # it is what the project is made from
     assert "SHA-256" in capsys.readouterr().err
 
 

@@ -30,7 +30,8 @@ def build_command(
     found = build(project, preset, board=board)
     built, report = found.result, found.report
     if as_json:
-        print(json.dumps({"preset": preset, "program": str(built.program), **report.to_json()}, indent=2))
+        facts = {"preset": preset, "program": str(built.program), "edited": list(built.edited)}
+        print(json.dumps({**facts, **report.to_json()}, indent=2))
         return
     if built.sizes is not None:
         print_report(report)

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from mcu_sdk.generation import Generated
 
 NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Overwrite generated files that were changed; these are set aside.")
+]
 
 
 @with_options(GenerateRequest, CompileOptions)
-def generate_command(given: Given, no_cache: NoCacheOption = False, as_json: JsonOption = False) -> None:
+def generate_command(
+    given: Given, force: ForceOption = False, no_cache: NoCacheOption = False, as_json: JsonOption = False
+) -> None:
     """Turn a checkpoint (or a .pte) into a firmware project for a board."""
     from mcu_sdk.generation import generate
 
-    show(generate(given.request(use_cache=not no_cache)), as_json)
+    show(generate(given.request(use_cache=not no_cache, force=force)), as_json)
 
 
 @with_options(
@@ -38,13 +43,14 @@ def generate_command(given: Given, no_cache: NoCacheOption = False, as_json: Jso
 def regenerate_command(
     given: Given,
     project: Annotated[Path, typer.Argument(help="A generated project.")],
+    force: ForceOption = False,
     no_cache: NoCacheOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a project's model/ and sdk/ again, with the options and inputs of the first time; app/ stays."""
     from mcu_sdk.regeneration import regenerate
 
-    show(regenerate(project, places=given.places(), use_cache=not no_cache), as_json)
+    show(regenerate(project, places=given.places(), use_cache=not no_cache, force=force), as_json)
 
 
 def show(generated: Generated, as_json: bool) -> None:

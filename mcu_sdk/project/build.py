@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from mcu_sdk.console import step
+from mcu_sdk.console import log, step
 from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
 from mcu_sdk.project.destination import check_path
+from mcu_sdk.project.edited import edited_sources, said
 from mcu_sdk.project.elf import ElfSizes, forbidden_symbols, read_sizes, uses_helium
 from mcu_sdk.project.map import LibraryPart, library_parts
 from mcu_sdk.project.stack import StackBound, stack_bound
@@ -43,7 +44,7 @@ class BuildResult:
     """What a build made. `library` (libmodel.so) is there for host builds, `map` and `sizes` for boards.
 
     `program` is firmware.elf for a board, an executable for a host. `stack` is how deep a board's stack can get,
-    `libraries` what of libc and libgcc is in it.
+    `libraries` what of libc and libgcc is in it. `edited`: generated files that were changed and went into it.
     """
 
     preset: str
@@ -54,6 +55,7 @@ class BuildResult:
     sizes: ElfSizes | None = None
     stack: StackBound | None = None
     libraries: tuple[LibraryPart, ...] = ()
+    edited: tuple[str, ...] = ()
 
 
 def build(project: Path, preset: str = "release") -> BuildResult:
@@ -74,17 +76,22 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     ninja = find_tool("ninja")
     find_tool("c++" if native else "arm-none-eabi-g++")
 
+    changed = tuple(edited_sources(project))
+    if changed:
+        log(f"changed since they were generated, and built as they are: {said(changed)}")
     folder = project / "build" / preset
     _forget_if_moved(folder, project)
     folder.mkdir(parents=True, exist_ok=True)
     log_file = folder / "build.log"
     jobs = str(os.cpu_count() or 1)
-    with log_file.open("w", encoding="utf-8") as log, step(f"Building {project.name} ({preset})"):
+    with log_file.open("w", encoding="utf-8") as output, step(f"Building {project.name} ({preset})"):
         # A relative path in the log and in messages, so that neither depends on where the project lies.
-        _run([cmake, "--preset", preset, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project, log, log_file)
-        _run([cmake, "--build", "--preset", preset, "--parallel", jobs], project, log, log_file)
+        _run([cmake, "--preset", preset, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project, output, log_file)
+        _run([cmake, "--build", "--preset", preset, "--parallel", jobs], project, output, log_file)
     if native:
-        return BuildResult(preset, folder / "firmware", log_file, library=folder / "libmodel.so")
+        return BuildResult(
+            preset, folder / "firmware", log_file, library=folder / "libmodel.so", edited=changed
+        )
     program = folder / "firmware.elf"
     _check_instructions(program, project)
     _check_symbols(program)
@@ -92,7 +99,14 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     _check_stack(stack, sizes.stack)
     map_file = folder / "firmware.map"
     return BuildResult(
-        preset, program, log_file, map=map_file, sizes=sizes, stack=stack, libraries=library_parts(map_file)
+        preset,
+        program,
+        log_file,
+        map=map_file,
+        sizes=sizes,
+        stack=stack,
+        libraries=library_parts(map_file),
+        edited=changed,
     )
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project import manifest
-
-KEPT = "app"
-"""The folder that is written once and then belongs to the user."""
+from mcu_sdk.project.edited import KEPT
 
 UNBUILDABLE = re.compile(r'["\\;|$\[\]\x00-\x1f\x7f]')
 """What CMake, Ninja or GCC trip over in the path of a folder to build in; `;` even sends CMake to other folders."""

@@ -61,7 +61,8 @@ class Manifest:
     """The content of mcu-sdk.json.
 
     `name`: of the model, fit for printing. `inputs`: by the option that names them ("model", "board", "pte",
-    "calibration_text", "tokenizer"); `options`: the other options of `generate`, by flag ("max_cache_len").
+    "calibration_text", "tokenizer"); `options`: the other options of `generate`, by flag ("max_cache_len"). `files`: the
+    SHA-256 of every generated file, by its path (mcu_sdk/project/edited.py).
     """
 
     name: str
@@ -70,6 +71,7 @@ class Manifest:
     inputs: dict[str, Input]
     options: dict[str, Option]
     versions: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def digest(data: bytes) -> str:
@@ -131,8 +133,8 @@ def _manifest(content: dict[str, Any]) -> Manifest:
     manifest = Manifest(model=model, inputs=inputs, **content)
     if not isinstance(manifest.name, str) or not isinstance(manifest.board, str):
         raise ValueError("the name or the board is no text")
-    if not all(isinstance(part, dict) for part in (manifest.options, manifest.versions)):
-        raise ValueError("options or versions are no objects")
+    if not all(isinstance(part, dict) for part in (manifest.options, manifest.versions, manifest.files)):
+        raise ValueError("options, versions or files are no objects")
     return manifest
 
 

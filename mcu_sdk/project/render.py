@@ -5,6 +5,7 @@ The project is written beside its destination and renamed when complete, so that
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -28,7 +29,9 @@ from mcu_sdk.planning.kernel_files import closure, includes
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project import flags, manifest
 from mcu_sdk.project.compile_flags import definitions
-from mcu_sdk.project.destination import KEPT, check_destination
+from mcu_sdk.project.debugging import debug_servers
+from mcu_sdk.project.destination import check_destination
+from mcu_sdk.project.edited import KEPT, check_edited, hashes, merge
 from mcu_sdk.project.presets import Optimize, presets
 from mcu_sdk.targets.runner import runner
 
@@ -88,15 +91,16 @@ class ProjectInputs:
     optimize: Optimize = "speed"
 
 
-def render_project(inputs: ProjectInputs, destination: Path) -> Path:
+def render_project(inputs: ProjectInputs, destination: Path, *, force: bool = False) -> Path:
     """Write the project to `destination` and return it.
 
     An existing project is regenerated: app/ and files of the user stay, generated files whose content is the same
     keep their times (a build then does nothing). Raises UsageError if `destination` is anything else than a project,
-    an empty folder or nothing.
+    an empty folder or nothing, and for generated files that were changed, unless `force` (edited.py).
     """
     destination = Path(os.path.abspath(destination))
     exists = check_destination(destination)
+    check_edited(destination, force=force)
     with (
         _made(destination.parent),
         tempfile.TemporaryDirectory(prefix=f".{destination.name[:64]}.", dir=destination.parent) as folder,
@@ -178,6 +182,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         },
         "sources": source_lists(inputs),
         "presets": presets(board, inputs.optimize, simulated_npu=inputs.shared_layout is not None),
+        "debug_servers": debug_servers(board, inputs.npu.accelerator if inputs.npu else None),
         "profile": inputs.profile,
         "flags": flags,
         "tokenizer": inputs.tokenizer
@@ -240,6 +245,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "c_string": c_string,
+        "json": json.dumps,
         "c_bool": lambda value: "true" if value else "false",
         "type_name": lambda text: f"k{text.capitalize()}",
         "address": format_address,
@@ -382,12 +388,12 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
     _write(folder / MODEL_FILE, inputs.pte)
     for name, data in inputs.files.items():
         _write(folder / "model" / name, data)
-    _write(folder / manifest.FILE, _manifest(inputs).encode())
+    _write(folder / manifest.FILE, _manifest(inputs, hashes(folder)).encode())
     if inputs.places:
         _write(folder / manifest.PLACES, manifest.places_json(inputs.places).encode())
 
 
-def _manifest(inputs: ProjectInputs) -> str:
+def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
     language_model, tokenizer = inputs.language_model, inputs.files.get(manifest.TOKENIZER)
     facts = manifest.ModelFacts(
         sha256=manifest.digest(inputs.pte),
@@ -406,6 +412,7 @@ def _manifest(inputs: ProjectInputs) -> str:
             dict(inputs.inputs),
             dict(inputs.options),
             manifest.versions(),
+            files,
         )
     )
 
@@ -420,6 +427,7 @@ def _replace_generated(staging: Path, project: Path, old: Path) -> None:
     old.mkdir()
     if (project / KEPT).exists():
         _keep_app(staging / KEPT, project / KEPT)
+    merge(staging, project)
     _keep_times(staging, project)
     entries = sorted(staging.iterdir(), key=lambda entry: (entry.name == manifest.FILE, entry.name))
     try:

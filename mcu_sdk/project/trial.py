@@ -25,7 +25,7 @@ from mcu_sdk.board.board import Board, Region
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.project import flags
 from mcu_sdk.project.compile_flags import definitions
-from mcu_sdk.project.destination import KEPT
+from mcu_sdk.project.edited import KEPT
 from mcu_sdk.project.elf import read_sizes
 from mcu_sdk.project.presets import Optimize
 from mcu_sdk.project.render import (
@@ -225,7 +225,8 @@ class Trial:
         libraries = [f"-l{library}" for library in flags.LIBRARIES]
         (self.project / "model_in_trial.S").write_text(_MODEL)
         inputs = list(map(str, objects))
-        inputs.insert(2, "model_in_trial.S")  # where CMake has it: order decides what lies beside what
+        # where CMake has it, behind the plan: order decides what lies beside what
+        inputs.insert(self.names.index("model/plan.cpp") + 1, "model_in_trial.S")
         self.run([*options, "-T", "cmake/board.ld", *inputs, *libraries, "-o", "firmware.elf"])
         found = read_sizes(self.project / "firmware.elf")
         ends = [section.address + section.size for section in found.sections if section.name in _CODE]
