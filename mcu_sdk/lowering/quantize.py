@@ -184,11 +184,15 @@ def drop_weights(model: torch.nn.Module, quantized: ExportedProgram) -> None:
     """Free the float weights of `model` that its quantized program does not read. The model is of no use afterwards.
 
     PyTorch's tracing keeps references to the model in places of its own; a large checkpoint would stay in memory while
-    it is lowered.
+    it is lowered. Weights that were read from a file lie in one mapping of it, which the last of them holds: what the
+    program goes on reading (norms, biases) gets memory of its own.
     """
-    read = {
-        value.untyped_storage().data_ptr() for value in (*quantized.state_dict.values(), *_tensors(quantized))
-    }
+    stored = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    values = (*quantized.state_dict.values(), *_tensors(quantized))
+    for value in values:
+        if value.untyped_storage().data_ptr() in stored:
+            value.data = value.detach().clone()
+    read = {value.untyped_storage().data_ptr() for value in values}
     for parameter in model.parameters():
         if parameter.untyped_storage().data_ptr() not in read:
             parameter.data = parameter.new_empty(0)
