@@ -25,7 +25,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo clang test test-all matrix npu-matrix fuzz bench bench-baseline guard real check setup system
+.PHONY: demo test-tools test test-all matrix npu-matrix fuzz bench bench-baseline guard real check setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -34,10 +34,10 @@ demo: setup
 	$(BIN)/mcu-sdk verify $(DEMO)
 
 # The checks come first, so that pytest's summary is the last line.
-test: check clang
+test: check test-tools
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
 
-test-all: check clang
+test-all: check test-tools
 	$(BIN)/pytest -n $(JOBS)
 
 matrix: setup
@@ -104,8 +104,12 @@ system:
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need python3-venv; \
 	$(INSTALL)
 
-# Only the tests want a second compiler.
-clang: system
+# Only the tests want a second compiler, and the tools that flash boards.
+test-tools: system
 	@missing=""; \
-	command -v clang-19 >/dev/null || missing=" clang-19"; \
+	need() { command -v $$1 >/dev/null || missing="$$missing $$2"; }; \
+	need clang-19 clang-19; \
+	need gdb-multiarch gdb-multiarch; \
+	need openocd openocd; \
+	need teensy_loader_cli teensy-loader-cli; \
 	$(INSTALL)

@@ -37,6 +37,7 @@ VERBS = {
         "generate", "regenerate_command", "Write a project's generated parts again; app/ stays."
     ),
     "build": Verb("build", "build_command", "Build a project and report flash and RAM."),
+    "flash": Verb("flash", "flash_command", "Write a project's firmware to its board, and start it."),
     "run": Verb("run", "run_command", "Run a project's firmware and stream what it says."),
     "verify": Verb("verify", "verify_command", "Prove that device, host and PyTorch compute the same."),
     "test": Verb("test", "test_command", "Hold a firmware against known answers and a baseline."),

@@ -64,6 +64,10 @@ class ToolMissingError(McuSdkError):
     exit_code = 4
 
 
+class DeviceMissingError(ToolMissingError):
+    """A serial port, probe or drive that is not there, is in use, or may not be opened."""
+
+
 class DoesNotFitError(McuSdkError):
     """A model that is too large for the board."""
 

@@ -45,7 +45,7 @@ class Pyocd(Table):
 
 
 class Openocd(Table):
-    """`config`: OpenOCD's own scripts, in order (`-f`); `before`: commands between them and the first access."""
+    """`config`: scripts, in order (`-f`), from the board's folder or OpenOCD's own; `before`: commands between them and the first access."""
 
     config: Annotated[tuple[_Script, ...], Field(min_length=1)]
     before: tuple[_Line, ...] = ()

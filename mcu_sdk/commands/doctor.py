@@ -86,6 +86,14 @@ TOOLS = (
         "Corstone FVP", "running firmware on Arm's model", "developer.arm.com: Corstone-300 Ecosystem FVP",
         ("FVP_Corstone_SSE-300_Ethos-U55",), required=False,
     ),
+    Tool(
+        "pyocd", "flashing boards", "pip install 'mcu-sdk[flash]'", ("pyocd",), required=False, distribution="pyocd",
+    ),
+    Tool("openocd", "flashing boards", "apt-get install openocd", ("openocd",), required=False),
+    Tool(
+        "gdb", "flashing boards, debugging", "apt-get install gdb-multiarch",
+        ("arm-none-eabi-gdb", "gdb-multiarch"), required=False,
+    ),
 )  # fmt: skip
 
 

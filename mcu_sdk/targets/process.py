@@ -164,7 +164,7 @@ def _start(
             stderr=errors,
             bufsize=0,
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  one system call, which takes no lock
+            preexec_fn=end_with_parent,  # noqa: PLW1509  one system call, which takes no lock
             **more,
         )
     except FileNotFoundError as error:
@@ -177,7 +177,7 @@ def _start(
         ) from error
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Runs in the child: what started it may be killed without a chance to clean up (Linux; nothing elsewhere)."""
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
