@@ -27,7 +27,7 @@ from mcu_sdk.errors import BoardError
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.kernel_files import closure, includes
 from mcu_sdk.planning.language_model import LanguageModel
-from mcu_sdk.project import flags, manifest
+from mcu_sdk.project import ci, flags, manifest
 from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.debugging import debug_servers
 from mcu_sdk.project.destination import check_destination
@@ -185,6 +185,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "debug_servers": debug_servers(board, inputs.npu.accelerator if inputs.npu else None),
         "profile": inputs.profile,
         "flags": flags,
+        **ci.context(board, inputs.inputs),
         "tokenizer": inputs.tokenizer
         or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
     }
@@ -362,6 +363,8 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
             continue
         if name in _BOARD_TEMPLATES and inputs.board.is_host:
             continue
+        if name in ci.TEMPLATES and (inputs.profile or (name == ci.FVP_TEMPLATE and not context["has_fvp"])):
+            continue
         text = environment.get_template(name).render(context)
         _write(folder / name.removesuffix(".j2"), text.encode("utf-8"))
     if inputs.shared_layout is not None and not inputs.board.is_host:
@@ -423,8 +426,12 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _replace_generated(staging: Path, project: Path, old: Path) -> None:
-    """Swap the generated entries of an existing project, the manifest last; app/ stays if it is there."""
+    """Swap the generated entries of an existing project, the manifest last; app/ stays if it is there, and what is for
+    CI, as its owner left it: changed, or removed."""
     old.mkdir()
+    for name in ci.TEMPLATES:
+        top = staging / name.removesuffix(".j2").split("/")[0]
+        shutil.rmtree(top) if top.is_dir() else top.unlink(missing_ok=True)
     if (project / KEPT).exists():
         _keep_app(staging / KEPT, project / KEPT)
     merge(staging, project)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from mcu_sdk.board.board import load_board
-from mcu_sdk.errors import UsageError
+from mcu_sdk.errors import BoardError, McuSdkError, RunError, ToolMissingError, UsageError
 from mcu_sdk.targets import fvp
+from mcu_sdk.targets.protocol import Request
+from mcu_sdk.targets.runner import Job, runner
 
 NPUS = {
     "corstone-300": ["ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512"],
@@ -72,3 +75,76 @@ def test_the_program_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_board_without_fvp_is_told() -> None:
     with pytest.raises(UsageError, match=r"no \[simulator.fvp\]"):
         fvp.command_line(load_board("host"), Path("firmware.elf"))
+
+
+# ---- its own list of parameters, as --list-params prints it
+
+
+HEAD = """# Parameters:
+# instance.parameter=value       #(type, mode) default = 'def value' : description : [min..max]
+#----------------------------------------------------------------------------------------------
+"""
+
+
+def fake(folder: Path, names: list[str], more: str = "") -> str:
+    """A program that lists these parameters, and says whatever it is started with else."""
+    lines = [f"{name}=1   # (bool  , init-time) default = '1' : x=y" for name in names]
+    path = folder / "FVP_Fake"
+    listing = folder / "parameters.txt"
+    listing.write_text(HEAD + "\n".join(lines) + "\n" if names else "")
+    path.write_text(f'#!/bin/sh\n{more}\n[ "$1" = --list-params ] && exec cat "{listing}"\necho "ran: $*"\n')
+    path.chmod(0o755)
+    fvp.parameters_of.cache_clear()
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["corstone-300", "corstone-320"])
+def test_an_fvp_that_has_all_parameters_is_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = parameters(fvp.command_line(load_board(name), tmp_path / "firmware.elf"))
+    monkeypatch.setenv("MCU_SDK_FVP", fake(tmp_path, [*wanted, "cpu0.FPU"]))
+    fvp.check_parameters(fvp.command_line(load_board(name), tmp_path / "firmware.elf"), name)
+    assert fvp.parameters_of(str(tmp_path / "FVP_Fake")) == {*wanted, "cpu0.FPU"}
+    with pytest.raises(
+        RunError, match="before the verdict line"
+    ) as caught:  # it was started: it said something else
+        runner("fvp").run(Job(load_board(name), tmp_path / "firmware.elf", timeout=60), Request(ids=(1,)))
+    assert "(0 bytes" not in caught.value.message
+
+
+@pytest.mark.parametrize("missing", ["ethosu.num_macs", "mps3_board.uart0.shutdown_on_eot"])
+def test_a_parameter_that_it_lacks_is_named_before_it_is_run(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = load_board("corstone-300")
+    wanted = parameters(fvp.command_line(board, tmp_path / "firmware.elf"))
+    names = [f"x{name}" if name == missing else name for name in wanted]
+    monkeypatch.setenv("MCU_SDK_FVP", fake(tmp_path, names))
+    for run in (
+        lambda: runner("fvp").run(Job(board, tmp_path / "firmware.elf"), Request(ids=(1,))),
+        lambda: fvp.run(board, tmp_path / "firmware.elf", Request(ids=(1,))),
+    ):
+        with pytest.raises(
+            BoardError, match=rf"no parameter {re.escape(missing)}, which .*corstone-300"
+        ) as caught:
+            run()
+        assert f"It has x{missing}." in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "words"),
+    [
+        ("echo 'no licence' >&2; exit 3", RunError, "ended with code 3 and said: no licence"),
+        ("exit 0", RunError, "ended with code 0."),
+        (None, ToolMissingError, "cannot be started as .*: No such file"),
+    ],
+)
+def test_an_fvp_that_lists_nothing(
+    more: str | None, error: type[McuSdkError], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = str(tmp_path / "missing") if more is None else fake(tmp_path, [], more)
+    monkeypatch.setenv("MCU_SDK_FVP", program)
+    with pytest.raises(error, match=words) as caught:
+        fvp.run(load_board("corstone-300"), tmp_path / "firmware.elf", Request(ids=(1,)))
+    assert caught.value.hint

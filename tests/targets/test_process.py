@@ -239,10 +239,12 @@ def test_the_fvps_command_line_reads_the_input_from_a_file(
     assert "mps3_board.uart0.in_file={input}" in command and "mps3_board.uart0.out_file=-" in command
     assert board.simulator["fvp"].untested
 
+    parameters = "".join(f"{part}  # (int, init-time)\n" for part in command if "=" in part)
     # A stand-in that answers with what it finds in that file, as the FVP's UART would get it.
     fake = tmp_path / "fvp"
     fake.write_text(
         f"#!{sys.executable}\n{PREAMBLE}"
+        f"if '--list-params' in sys.argv:\n    sys.exit(say({parameters!r}))\n"
         "name = [a for a in sys.argv if 'in_file=' in a][0].split('=', 1)[1]\n"
         "line, end = open(name).read().split('\\n')\nfirmware.start(line)\n"
         "say(line[:4] + repr(end) + sys.stdin.read())\n" + OK
