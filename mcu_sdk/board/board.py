@@ -19,6 +19,7 @@ from mcu_sdk import resources
 from mcu_sdk.board.flash import Flash
 from mcu_sdk.board.table import ADDRESS_LIMIT, Address, Size
 from mcu_sdk.board.table import Table as _Table
+from mcu_sdk.board.toolchain import TOOLCHAINS, Toolchain, ToolchainName
 from mcu_sdk.errors import BoardError
 from mcu_sdk.npu.accelerator import ACCELERATORS
 
@@ -315,6 +316,7 @@ class Board(_Table):
     description: Annotated[str, Field(min_length=1, max_length=200)]
     console: Literal["uart", "stdio"] = "uart"
     target: str = ""
+    toolchain: ToolchainName = "gcc"
     stack_bytes: Size
     core: Core
     clock: Clock | None = None
@@ -333,6 +335,11 @@ class Board(_Table):
     def is_host(self) -> bool:
         """Whether the firmware runs as a process on the machine that builds it."""
         return self.core.is_native
+
+    @property
+    def tools(self) -> Toolchain:
+        """What compiles and links its firmware."""
+        return TOOLCHAINS[self.toolchain]
 
     @property
     def regions(self) -> dict[str, Region]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mcu_sdk.board.board import Board
 from mcu_sdk.errors import BoardError
-
-COMPILER = "arm-none-eabi-g++"
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def check_core(board: Board) -> None:
         raise BoardError(
             f"core.flags of the board {board.name!r} name -mcpu={name}, which is no core that is known here: "
             f"{', '.join(CORES)}.",
-            hint=f"Correct the name; or install {COMPILER}, which then says whether it knows it.",
+            hint=f"Correct the name; or install {board.tools.compilers[0]}, which then says whether it knows it.",
         )
     hard = _value(core.flags, "-mfloat-abi=") in ("hard", "softfp")
     used = hard and CORES[name].fpu and "nofp" not in extensions
@@ -112,11 +110,16 @@ def _macros(board: Board) -> dict[str, str] | None:
 
     Raises BoardError if it does not take the flags.
     """
-    command = [*board.core.flags, "-x", "c++", "-E", "-dM", "-"]
-    code, output, errors = _run(command)
+    tools = board.tools
+    compiler = tools.compiler
+    if compiler is None:
+        return None
+    command = [*tools.target, *board.core.flags, "-x", "c++", "-E", "-dM", "-"]
+    code, output, errors = _run(compiler, command)
     if code == 0:
         return dict(re.findall(r"^#define (\w+) (.*)$", output, re.MULTILINE)) or None
-    version = re.search(r"\d+\.\d+\.\d+", _run(["-dumpfullversion"])[1])
+    ask = "-dumpversion" if tools.is_clang else "-dumpfullversion"
+    version = re.search(r"\d+\.\d+\.\d+", _run(compiler, [ask])[1])
     if version is None:
         return None  # not installed, or something else of that name
     said = re.findall(r"error: (.*)", errors) or [f"exit code {code}"]
@@ -125,16 +128,14 @@ def _macros(board: Board) -> dict[str, str] | None:
     advice = re.search(r"did you mean '([^']+)'", errors)
     hint = f"Did you mean {advice[1]}? " if advice else ""
     raise BoardError(
-        f"{COMPILER} {version[0]} does not take core.flags of the board {board.name!r}: {said[0]}.",
-        hint=f"{hint}Code for an older core of the same architecture runs on a newer one; corstone-320 does so.",
+        f"{Path(compiler).name} {version[0]} does not take core.flags of the board {board.name!r}: {said[0]}.",
+        hint=f"{hint}Code for an older core of the same architecture runs on a newer one; corstone-320 does so."
+        + ("" if tools.is_clang else ' Or take toolchain = "clang", which knows newer cores.'),
     )
 
 
-def _run(arguments: Sequence[str]) -> tuple[int, str, str]:
+def _run(compiler: str, arguments: Sequence[str]) -> tuple[int, str, str]:
     """Exit code, output and errors of the compiler; -1 where it cannot be run."""
-    compiler = shutil.which(COMPILER)
-    if compiler is None:
-        return -1, "", ""
     try:
         command = [compiler, *arguments]
         finished = subprocess.run(
@@ -153,7 +154,7 @@ def _run(arguments: Sequence[str]) -> tuple[int, str, str]:
 
 def _check_macros(board: Board, macros: dict[str, str]) -> None:
     """The instructions that the compiler will use are those that the board file says the core has."""
-    if macros.get("__ARM_ARCH_PROFILE") != "77":  # 'M'
+    if macros.get("__ARM_ARCH_PROFILE") not in ("77", "'M'"):  # as GCC and as clang write it
         raise BoardError(
             f"core.flags of the board {board.name!r} are for no Cortex-M.", hint="Name one with -mcpu=."
         )

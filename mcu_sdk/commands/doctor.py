@@ -16,13 +16,12 @@ from typing import Annotated
 
 import typer
 
+from mcu_sdk.board.toolchain import GCC_PACKAGES, TOOLCHAINS
 from mcu_sdk.errors import ToolMissingError
 from mcu_sdk.text import hanging
 
 _SECONDS = 10.0
 """A tool that does not tell its version in this time counts as broken."""
-
-_ARM = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib"
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,12 @@ TOOLS = (
         distribution="cmake",
     ),
     Tool("ninja", "building", "apt-get install ninja-build, or pip install ninja", ("ninja",), distribution="ninja"),
-    Tool("arm-none-eabi-g++", "compiling firmware", _ARM, ("arm-none-eabi-g++",), minimum=(12,)),
-    Tool("newlib", "compiling firmware", _ARM, ("arm-none-eabi-gcc",), ("-print-file-name=nano.specs",)),
+    Tool("arm-none-eabi-g++", "compiling firmware", GCC_PACKAGES, ("arm-none-eabi-g++",), minimum=(12,)),
+    Tool(
+        "clang", 'compiling for boards with toolchain = "clang"', "apt-get install clang-19",
+        TOOLCHAINS["clang"].compilers, minimum=(19,), required=False,
+    ),
+    Tool("newlib", "compiling firmware", GCC_PACKAGES, ("arm-none-eabi-gcc",), ("-print-file-name=nano.specs",)),
     Tool("g++", "host builds, for verify", "apt-get install g++", ("c++", "g++"), minimum=(9,)),
     Tool("qemu-system-arm", "running firmware", "apt-get install qemu-system-arm", ("qemu-system-arm",), minimum=(7,)),
     Tool(

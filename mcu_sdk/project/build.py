@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from mcu_sdk.board.toolchain import GCC_PACKAGES, LINKER, TOOLCHAINS
 from mcu_sdk.console import log, step
 from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
 from mcu_sdk.project.destination import check_path
@@ -21,11 +22,13 @@ from mcu_sdk.project.map import LibraryPart, library_parts
 from mcu_sdk.project.stack import StackBound, stack_bound
 
 HOST_PRESETS = ("host", "host-debug")
+_CROSS = Path("cmake") / "arm-none-eabi.cmake"
+"""What CMake is told of the board's compiler; a project for this computer alone has no such file."""
 
 _INSTALL = {
     "cmake": "apt-get install cmake, or pip install cmake",
     "ninja": "apt-get install ninja-build, or pip install ninja",
-    "arm-none-eabi-g++": "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib",
+    LINKER: GCC_PACKAGES,
     "c++": "apt-get install g++",
 }
 
@@ -71,10 +74,13 @@ def build(project: Path, preset: str = "release") -> BuildResult:
             hint="Name the folder that `mcu-sdk generate` wrote.",
         )
     check_path(str(project.resolve()), "Move the project to another folder.")
-    native = preset in HOST_PRESETS or not (project / "cmake" / "arm-none-eabi.cmake").is_file()
+    native = preset in HOST_PRESETS or not (project / _CROSS).is_file()
     cmake = find_tool("cmake")
     ninja = find_tool("ninja")
-    find_tool("c++" if native else "arm-none-eabi-g++")
+    if native:
+        find_tool("c++")
+    else:
+        find_compilers(project)
 
     changed = tuple(edited_sources(project))
     if changed:
@@ -110,6 +116,19 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     )
 
 
+def find_compilers(project: Path) -> None:
+    """Raise ToolMissingError, with the line that installs it, if what a project is compiled or linked with is missing."""
+    text = (project / _CROSS).read_text(encoding="utf-8", errors="replace")
+    found = re.search(r"^set\(TOOLCHAIN (\w+)\)$", text, re.MULTILINE)
+    tools = next((tools for name, tools in TOOLCHAINS.items() if found and name == found[1]), None)
+    if tools is not None and tools.is_clang and tools.compiler is None:
+        raise ToolMissingError(
+            f"The board says toolchain = {tools.name!r}; {' or '.join(tools.compilers)} is not installed.",
+            hint=f"Install it: {tools.install}.",
+        )
+    find_tool(LINKER)
+
+
 def _check_stack(stack: StackBound, reserved: int) -> None:
     """Raise DoesNotFitError if the stack can get deeper than what is reserved for it."""
     if stack.bytes is not None and stack.bytes > reserved:
@@ -122,7 +141,7 @@ def _check_stack(stack: StackBound, reserved: int) -> None:
 
 def _check_instructions(program: Path, project: Path) -> None:
     """Raise BuildError if Helium code is in the firmware of a core that the board file gives none."""
-    toolchain = (project / "cmake" / "arm-none-eabi.cmake").read_text(encoding="utf-8")
+    toolchain = (project / _CROSS).read_text(encoding="utf-8")
     if "set(CORE_HAS_HELIUM OFF)" in toolchain and uses_helium(program):
         raise BuildError(
             f"The board's core has no Helium (core.helium = false), and {program.name} has code for it.",

@@ -15,7 +15,7 @@ def cxx_flags(board: Board | None = None, optimize: str = FAST, *more: str) -> l
 
     Warnings are errors, as they are in a project by default.
     """
-    core = board.core.flags if board is not None else ()
+    core = board.tools.compile_flags(board.core.flags) if board is not None else ()
     return [*core, optimize, f"-std=c++{STANDARD}", *CXX, *WARNINGS, "-Werror", *SECTIONS, *more]
 
 

@@ -19,6 +19,12 @@ SECTIONS = ("-ffunction-sections", "-fdata-sections")
 RELEASE = {"speed": ("-O3",), "size": ("-Os", "-flto")}
 """What a release's kernels are compiled with."""
 
+
+def release(optimize: str, *, whole_program: bool) -> tuple[str, ...]:
+    """RELEASE, without -flto for a toolchain that cannot."""
+    return tuple(flag for flag in RELEASE[optimize] if whole_program or flag != "-flto")
+
+
 RUNTIME = ("-Os",)
 """And what is outside of the model's steps, after these."""
 

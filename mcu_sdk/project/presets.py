@@ -17,7 +17,7 @@ def presets(board: Board, optimize: Optimize, *, simulated_npu: bool) -> list[di
     from mcu_sdk.board.board import SIMULATED_NPU_PRESET
 
     fast, checked = " ".join([*flags.RELEASE["speed"], "-g"]), "-O1 -g"
-    first, *more = flags.RELEASE[optimize]
+    first, *more = flags.release(optimize, whole_program=board.tools.whole_program)
     kinds = [
         ("release", "Optimised", not board.is_host, " ".join([first, "-g", *more])),
         ("debug", "For a debugger", not board.is_host, checked if board.is_host else "-Og -g"),

@@ -224,6 +224,8 @@ def _board_context(board: Board, target: str | None) -> dict[str, Any]:
         "description": title(board.description),
         "is_host": board.is_host,
         "core": board.core,
+        "tools": board.tools,
+        "link_flags": board.tools.link_flags(board.core.flags),
         "stack_bytes": board.stack_bytes,
         "definitions": definitions(board),
         "commands": commands,

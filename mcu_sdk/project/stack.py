@@ -32,12 +32,16 @@ _UNNAMED = {"ip", "lr", "pc", "fp", "sl", "sb"}
 
 @dataclass
 class Function:
-    """`frame` in bytes; the functions that it calls by name; whether it calls through a pointer."""
+    """`frame` in bytes; the functions that it calls by name; whether it calls through a pointer.
+
+    While it is read: for a register what it was made of, the stack or the frame pointer, and how far below at most.
+    """
 
     frame: int = 0
     calls: set[str] = field(default_factory=set)
     calls_pointer: bool = False
     unbounded: bool = False
+    _origin: dict[str, tuple[str, int]] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,45 @@ def _count(function: Function, name: str, mnemonic: str, operands: str) -> None:
         function.frame += registers_bytes(operands.partition(",")[2])
     elif re.search(r"\[sp, #-(\d+)\]!", operands):
         function.frame += int(re.findall(r"\[sp, #-(\d+)\]!", operands)[0])
+    elif base in ("mov", "movs") and re.match(r"sp\b", operands):
+        _move_stack(function, operands.partition(",")[2].strip())
     elif base in ("sub", "subw", "add", "addw") and re.match(r"sp\b", operands):
         amount = re.search(r"#(-?\d+)", operands)
         if amount is None:
             function.unbounded = True
         else:
             function.frame += max(0, int(amount[1]) if base.startswith("sub") else -int(amount[1]))
+    else:
+        _note_origin(function, base, operands.partition("@")[0])
+
+
+_FROM = re.compile(r"^(r\d+|ip|sl|fp|lr|sb)(?:, (sp|r7|fp|r11))?(?:, #(\d+))?\s*$")
+_ALIGNED = re.compile(r"^(r\d+|ip|sl|fp|lr|sb)(?:, \1)?, #(\d+)(?:, #(\d+))?\s*$")
+
+
+def _note_origin(function: Function, base: str, operands: str) -> None:
+    """Follow a pointer into the stack that is aligned before it becomes the stack pointer, as clang does it."""
+    register = operands.partition(",")[0].strip()
+    made, aligned = _FROM.match(operands), _ALIGNED.match(operands)
+    if base in ("bfc", "bic") and aligned and register in function._origin:
+        source, below = function._origin[register]
+        lowest, width = int(aligned[2]), int(aligned[3] or 0)
+        skipped = (1 << width) - 4 if base == "bfc" and lowest == 0 else lowest  # the stack lies at words
+        function._origin[register] = source, below + skipped
+    elif base in ("mov", "sub", "subw", "add", "addw") and made and made[2]:
+        below = int(made[3] or 0) if base.startswith("sub") else 0
+        function._origin[register] = made[2], below
+    else:
+        function._origin.pop(register, None)
+
+
+def _move_stack(function: Function, register: str) -> None:
+    """`mov sp, register`: down by what `register` is below the stack; or back up, from a frame pointer."""
+    source, below = function._origin.get(register, ("", 0))
+    if source == "sp":
+        function.frame += below
+    elif not source and register not in ("r7", "fp", "r11"):
+        function.unbounded = True
 
 
 def registers_bytes(text: str) -> int:

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from mcu_sdk import cache
 from mcu_sdk.board.board import Board, Region
+from mcu_sdk.board.toolchain import LINKER
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.project import flags
 from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.edited import KEPT
 from mcu_sdk.project.elf import read_sizes
-from mcu_sdk.project.presets import Optimize
 from mcu_sdk.project.render import (
     DRIVER_FILES,
     LISTS,
@@ -35,8 +35,6 @@ from mcu_sdk.project.render import (
     source_lists,
     write_files,
 )
-
-COMPILER = "arm-none-eabi-g++"
 
 _CODE = (".text", ".ARM.exidx", ".note.gnu.build-id", ".init_array")
 _OBJECTS = "objects"
@@ -65,8 +63,8 @@ def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True
     `app`: the folder of a project that is there already, whose app/ stays. With `keep` objects and result come from
     the cache where they are there. What does not compile is left for `mcu-sdk build` to explain.
     """
-    compiler = shutil.which(COMPILER)
-    if compiler is None or inputs.board.is_host:
+    compiler = inputs.board.tools.compiler
+    if compiler is None or shutil.which(LINKER) is None or inputs.board.is_host:
         return None
     with tempfile.TemporaryDirectory() as folder, _cache(keep) as kept:
         project = Path(folder) / "project"
@@ -127,10 +125,14 @@ def _roomy(board: Board) -> tuple[Board, Layout]:
 def _measure(trial: Trial, kept: Path) -> CodeSizes:
     """Compile what is not in the folder `kept` yet, and link."""
     commands = [trial.command(name) for name in trial.names]
-    keys = [_key(command, trial.closure(name)) for name, command in zip(trial.names, commands, strict=True)]
+    versions = [_version(trial.compiler), _version(LINKER)]
+    keys = [
+        _key([*versions, *command], trial.closure(name))
+        for name, command in zip(trial.names, commands, strict=True)
+    ]
     script = (trial.project / "cmake" / "board.ld").read_text()
     options = trial.link_options()
-    result = kept / f"{_key([*options, script], keys)}.json"
+    result = kept / f"{_key([*versions, *options, script], keys)}.json"
     if result.is_file():
         return CodeSizes(**json.loads(result.read_text()))
     objects = [kept / f"{key}.o" for key in keys]
@@ -153,7 +155,8 @@ class Trial:
     project: Path
     compiler: str
     core: tuple[str, ...]
-    optimize: Optimize
+    link_core: tuple[str, ...]
+    release: tuple[str, ...]
     names: tuple[str, ...]
     small: frozenset[str]
     definitions: tuple[str, ...]
@@ -170,9 +173,16 @@ class Trial:
         defined = [f"MCU_HAS_TOKENIZER={int(inputs.language_model is not None)}", *definitions(inputs.board)]
         if inputs.profile:
             defined.append("MCU_PROFILE")
-        core = inputs.board.core.flags
+        tools, core = inputs.board.tools, inputs.board.core.flags
         return cls(
-            project, compiler, core, inputs.optimize, tuple(names), frozenset([*small, *app]), tuple(defined)
+            project,
+            compiler,
+            tuple(tools.compile_flags(core)),
+            tuple(tools.link_flags(core)),
+            flags.release(inputs.optimize, whole_program=tools.whole_program),
+            tuple(names),
+            frozenset([*small, *app]),
+            tuple(defined),
         )
 
     def command(self, name: str) -> list[str]:
@@ -181,7 +191,7 @@ class Trial:
             options = [*self.core, *flags.SECTIONS]
         else:
             language = [f"-std=c++{flags.STANDARD}", *flags.CXX] if not name.endswith(".c") else ["-xc"]
-            options = [*self.core, *flags.RELEASE[self.optimize], *language, *flags.SECTIONS]
+            options = [*self.core, *self.release, *language, *flags.SECTIONS]
             if name in self.small:
                 options += flags.RUNTIME
             if name.rpartition("/")[2] in flags.NO_LTO_SOURCES:
@@ -216,9 +226,8 @@ class Trial:
 
     def link_options(self) -> list[str]:
         """The linker's arguments but for files."""
-        release = flags.RELEASE[self.optimize]
         linker = [f"-Wl,{option}" for option in flags.LINKER]
-        return [*self.core, *release, *flags.LINK, *linker]
+        return [*self.link_core, *self.release, *flags.LINK, *linker]
 
     def link(self, objects: Sequence[Path], options: Sequence[str]) -> CodeSizes:
         """Link `objects` and read the sizes."""
@@ -227,17 +236,17 @@ class Trial:
         inputs = list(map(str, objects))
         # where CMake has it, behind the plan: order decides what lies beside what
         inputs.insert(self.names.index("model/plan.cpp") + 1, "model_in_trial.S")
-        self.run([*options, "-T", "cmake/board.ld", *inputs, *libraries, "-o", "firmware.elf"])
+        self.run([*options, "-T", "cmake/board.ld", *inputs, *libraries, "-o", "firmware.elf"], LINKER)
         found = read_sizes(self.project / "firmware.elf")
         ends = [section.address + section.size for section in found.sections if section.name in _CODE]
         begin = min(section.address for section in found.sections if section.name in _CODE)
         return CodeSizes(max(ends) - begin, found.size(".tokenizer"), found.data, found.bss)
 
-    def run(self, arguments: Sequence[str]) -> None:
-        """The compiler in the project's folder."""
+    def run(self, arguments: Sequence[str], program: str = "") -> None:
+        """The compiler, or another program, in the project's folder."""
         environment = {**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
         finished = subprocess.run(
-            [self.compiler, *arguments],
+            [program or self.compiler, *arguments],
             cwd=self.project,
             env=environment,
             capture_output=True,
@@ -249,19 +258,16 @@ class Trial:
 
 
 def _key(arguments: Sequence[str], contents: Sequence[str]) -> str:
-    """What decides an object: the compiler's version, its arguments, and what it reads."""
-    digest = hashlib.sha256(_version().encode())
+    """What decides an object: the compiler's version and arguments, and what it reads."""
+    digest = hashlib.sha256()
     for part in (*arguments, "\0", *contents):
         digest.update(hashlib.sha256(part.encode("utf-8", "replace")).digest())
     return digest.hexdigest()
 
 
-def _version() -> str:
-    """Of the compiler: its file's path, size and time, which need no process."""
-    path = shutil.which(COMPILER)
-    if path is None:
-        return ""
-    real = Path(path).resolve()
+def _version(program: str) -> str:
+    """Of a compiler: its file's path, size and time, which need no process."""
+    real = Path(shutil.which(program) or program).resolve()
     return f"{real} {real.stat().st_size} {real.stat().st_mtime_ns}"
 
 

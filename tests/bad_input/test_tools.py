@@ -65,6 +65,16 @@ def test_a_build_tool_that_is_missing(
     refused([verb, str(device_project)], MISSING, missing, line)
 
 
+def test_clang_is_missing(refused: Refused, device_project: Path, only: Callable[..., None]) -> None:
+    """For a project whose board wants it; its libraries and linker are GCC's."""
+    toolchain = device_project / "cmake" / "arm-none-eabi.cmake"
+    toolchain.write_text(toolchain.read_text().replace("set(TOOLCHAIN gcc)", "set(TOOLCHAIN clang)"))
+    only("cmake", "ninja", "arm-none-eabi-g++")
+    refused(
+        ["build", str(device_project)], MISSING, "clang++-19", "apt-get install clang-19", "gcc-arm-none-eabi"
+    )
+
+
 def test_the_computers_own_compiler_is_missing(
     refused: Refused, project: Path, only: Callable[..., None]
 ) -> None:

@@ -8,18 +8,21 @@ from typing import Any
 import pytest
 
 from mcu_sdk.board.board import Board, list_boards
-from mcu_sdk.board.core import COMPILER, CORES, check_core
+from mcu_sdk.board.core import CORES, check_core
+from mcu_sdk.board.toolchain import LINKER as COMPILER
+from mcu_sdk.board.toolchain import TOOLCHAINS
 from mcu_sdk.errors import BoardError
 
 HARD = "-mfloat-abi=hard"
 
 
-def board(cpu: str, *flags: str, **core: Any) -> Board:
+def board(cpu: str, *flags: str, toolchain: str = "gcc", **core: Any) -> Board:
     return Board.model_validate(
         {
             "name": "small",
             "description": "flash and ram",
             "stack_bytes": 2048,
+            "toolchain": toolchain,
             "core": {"cpu": cpu, "fpu": True, "dsp": True, "flags": flags, **core},
             "region": (
                 {"name": "flash", "origin": 0, "size": 1 << 18, "kind": "rom"},
@@ -127,7 +130,19 @@ def test_a_core_that_this_compiler_is_too_old_for_is_told_with_what_it_would_tak
         check_core(board("cortex-m85", "-mcpu=cortex-m85", HARD, helium=True))
     assert "12.2.1 does not take core.flags" in caught.value.message
     assert "unrecognized -mcpu target: cortex-m85" in caught.value.message
-    assert "Did you mean cortex-m55?" in caught.value.hint
+    assert "Did you mean cortex-m55?" in caught.value.hint and 'toolchain = "clang"' in caught.value.hint
+
+
+def test_clang_knows_the_cortex_m85(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert TOOLCHAINS["clang"].compiler, TOOLCHAINS["clang"].install
+    flags = ("-mcpu=cortex-m85", "-mthumb", HARD)
+    check_core(board("cortex-m85", *flags, toolchain="clang", helium=True))
+    with pytest.raises(BoardError, match=r"core\.helium = false"):
+        check_core(board("cortex-m85", *flags, toolchain="clang"))
+    with pytest.raises(
+        BoardError, match=r"clang\+\+\S* \d+\.\d+\.\d+ does not take core.flags .*cortex-m999"
+    ):
+        check_core(board("cortex-m999", "-mcpu=cortex-m999", HARD, toolchain="clang"))
 
 
 def test_the_table_has_every_packaged_core() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mcu_sdk.board.board import Board
+from mcu_sdk.board.toolchain import LINKER as COMPILER
 from mcu_sdk.project import flags
 from mcu_sdk.project.render import ProjectInputs, write_files
-from mcu_sdk.project.trial import COMPILER, Trial, _key
+from mcu_sdk.project.trial import Trial, _key
 from tests.project.conftest import make_inputs
 
 Patches = Mapping[str, tuple[str, str]]

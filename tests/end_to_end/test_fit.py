@@ -100,7 +100,7 @@ def test_without_a_compiler_the_bound_is_never_under(
         )
     ]
     with monkeypatch.context() as without:
-        without.setattr("mcu_sdk.project.trial.COMPILER", "no-such-compiler")
+        without.setattr("mcu_sdk.project.trial.LINKER", "no-such-compiler")
         made = [generate(request) for request in requests]
     for one in made:
         assert one.sizes is not None and one.sizes.code_is_bound

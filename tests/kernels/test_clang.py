@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mcu_sdk.board.toolchain import TOOLCHAINS
 from mcu_sdk.project.compile_flags import cxx_flags, define_flags
 from tests.kernels.conftest import FIRMWARE
 from tests.kernels.cores import BOARDS
-from tests.kernels.device.simulated import CLANG, newlib_includes
+from tests.kernels.device.simulated import CLANG
 
-COMPILER = "clang-19"
+COMPILER = TOOLCHAINS["clang"].compilers[0]
 SOURCES = ("kernels/*/*.cpp", "kernels/*/*.S", "drivers/*/*.cpp", "platform/cortex_m/*.cpp", "runtime/*.cpp")
 GENERATED = (
     "console.cpp",
@@ -26,15 +27,15 @@ GENERATED = (
 
 def test_every_source_compiles_without_a_warning(tmp_path: Path) -> None:
     defined = define_flags(BOARDS["cortex-m55"])
+    tools = TOOLCHAINS["clang"]
+    assert tools.compiler, tools.install
     for core, board in BOARDS.items():
-        patterns = SOURCES if core == "cortex-m55" else SOURCES[:1]
+        board = board.model_copy(update={"toolchain": "clang"})
+        patterns = SOURCES if core == "cortex-m55" else (*SOURCES[:1], "platform/cortex_m/startup.cpp")
         found = sorted(path for pattern in patterns for path in FIRMWARE.glob(pattern))
         sources = [str(path) for path in found if path.name not in GENERATED]
-        command = [COMPILER, "--target=arm-none-eabi", *cxx_flags(board)]
-        more = ["-Wno-unused-command-line-argument", *newlib_includes(), f"-I{FIRMWARE}", *defined]
-        done = subprocess.run(
-            [*command, *more, "-c", *sources], cwd=tmp_path, capture_output=True, text=True, timeout=300
-        )
+        command = [tools.compiler, *cxx_flags(board), f"-I{FIRMWARE}", *defined, "-c", *sources]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mcu_sdk.board.board import list_boards, load_board
+from mcu_sdk.board.board import Board, list_boards, load_board
 from mcu_sdk.errors import BuildError
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import uses_helium
@@ -27,6 +27,49 @@ def programs(tmp_path_factory: pytest.TempPathFactory, tiny_inputs: Callable[...
     folder = tmp_path_factory.mktemp("cores")
     projects = {board.name: render_project(tiny_inputs(board), folder / board.name) for board in BOARDS}
     return {name: build(project).program for name, project in projects.items()}
+
+
+def with_clang(name: str, cpu: str) -> Board:
+    """A packaged board, compiled by clang, for a core that runs on the same simulator."""
+    board = load_board(name)
+    flags = tuple(flag.replace(board.core.cpu, cpu) for flag in board.core.flags)
+    core = board.core.model_copy(update={"cpu": cpu, "flags": flags})
+    return board.model_copy(update={"toolchain": "clang", "core": core})
+
+
+@pytest.mark.parametrize(
+    ("board", "cpu"),
+    [("corstone-300", "cortex-m55"), ("corstone-300", "cortex-m85"), ("mps2-an386", "cortex-m4"), ("mps2-an505", "cortex-m33")],
+)  # fmt: skip
+def test_clang_gives_the_same_bits(
+    board: str,
+    cpu: str,
+    tmp_path: Path,
+    tiny_inputs: Callable[..., ProjectInputs],
+    tiny_project: Path,
+    on_host: Callable,
+    on_qemu: Callable,
+) -> None:
+    """Also for a Cortex-M85, which GCC 12 does not know, on the simulated Cortex-M55; with a proven stack."""
+    project = render_project(tiny_inputs(with_clang(board, cpu)), tmp_path / "project")
+    built = build(project)
+    assert built.stack is not None and built.stack.bytes is not None and built.libraries
+    assert uses_helium(built.program) is load_board(board).core.helium
+    code, device = on_qemu(built.program, REQUESTS, board)
+    host = on_host(tiny_project / "build/host/firmware", REQUESTS)
+    assert code == 0 and device.count(b"@mcu verdict=ok\n") == 2
+    digests = [line for line in facts(host) if line.startswith(("digest", "ids", "tokens"))]
+    assert digests == [line for line in facts(device) if line.startswith(("digest", "ids", "tokens"))]
+    used = [int(value) for value in re.findall(rb"stack_used=(\d+)", device)]
+    assert used and max(used) <= built.stack.bytes
+    assert b"clang" in comment_of(built.program)
+
+
+def comment_of(program: Path) -> bytes:
+    """Which compiler made it, as its debugging information says."""
+    command = ["arm-none-eabi-objdump", "--dwarf=info", str(program)]
+    listing = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    return b"\n".join(line for line in listing.splitlines() if b"DW_AT_producer" in line)
 
 
 def facts(output: bytes) -> list[str]:

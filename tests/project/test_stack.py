@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mcu_sdk import resources
 from mcu_sdk.board.board import load_board
+from mcu_sdk.board.toolchain import TOOLCHAINS
 from mcu_sdk.errors import BuildError, DoesNotFitError
 from mcu_sdk.project.build import build
 from mcu_sdk.project.compile_flags import cxx_flags
@@ -28,15 +29,20 @@ __attribute__((noinline)) int middle(int n) { volatile double kept[10]; kept[n] 
 int top(int n) { volatile int kept[3]; kept[0] = middle(n); return kept[0] + leaf(n + 1); }
 int tail(int n) { return middle(n); }
 __attribute__((noinline)) int endless(int n) { return n > 0 ? leaf(endless(n - 1)) + n : 1; }
+__attribute__((noinline)) int aligned(int n) { alignas(32) volatile char kept[64]; kept[n] = 1; return kept[n + 1]; }
 int sized(int n) { char buffer[n]; return observe(buffer); }
 int observe(void* p) { return *static_cast<volatile char*>(p); }
 }
 """
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
-    """An ELF file, and GCC's own count of each function's frame (-fstack-usage)."""
+@pytest.fixture(scope="module", params=TOOLCHAINS)
+def compiled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, int]]:
+    """An ELF file, and the compiler's own count of each function's frame (-fstack-usage)."""
+    tools = TOOLCHAINS[request.param]
+    assert tools.compiler, tools.install
     folder = tmp_path_factory.mktemp("stack")
     (folder / "a.cpp").write_text(SOURCE)
     flags = [
@@ -48,12 +54,15 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         "-nostdlib",
     ]
     subprocess.run(
-        ["arm-none-eabi-g++", *flags, "-c", "a.cpp", "-o", "a.o"], cwd=folder, check=True, timeout=60
+        [tools.compiler, *tools.target, *flags, "-c", "a.cpp", "-o", "a.o"],
+        cwd=folder,
+        check=True,
+        timeout=60,
     )
     subprocess.run(
         ["arm-none-eabi-g++", *flags, "a.o", "-Wl,-etop", "-o", "a.elf"], cwd=folder, check=True, timeout=60
     )
-    usage = re.findall(r"\b(\w+)\(.*\)\t(\d+)\t", (folder / "a.su").read_text())
+    usage = re.findall(r"\b(\w+)(?:\(.*\))?\t(\d+)\t", (folder / "a.su").read_text())
     return folder / "a.elf", {name: int(size) for name, size in usage}
 
 
@@ -65,6 +74,8 @@ def test_frames_are_the_compilers_own(compiled: tuple[Path, dict[str, int]]) -> 
     assert top.bytes == usage["top"] + usage["middle"] + usage["leaf"]
     assert top.chain == ("top", "middle", "leaf")
     assert stack_bound(elf, "tail").chain == ("tail", "middle", "leaf")
+    aligned = stack_bound(elf, "aligned").bytes
+    assert aligned is not None and usage["aligned"] <= aligned <= usage["aligned"] + 32
 
 
 def test_what_has_no_bound_says_why(compiled: tuple[Path, dict[str, int]]) -> None:
@@ -98,6 +109,24 @@ def test_what_has_no_bound_says_why(compiled: tuple[Path, dict[str, int]]) -> No
 def test_every_way_to_lower_the_stack_pointer(line: str, size: int) -> None:
     found = read_functions(f"00000000 <f>:\n   0:\t{line}\n")["f"]
     assert (found.frame, found.unbounded, found.calls) == (size, False, set())
+
+
+@pytest.mark.parametrize(
+    ("lines", "frame", "unbounded"),
+    [
+        (("sub sp, #80", "mov r4, sp", "bfc r4, #0, #5", "mov sp, r4", "sub.w r4, r7, #8", "mov sp, r4"), 80 + 28, False),
+        (("sub.w r4, sp, #40", "bfc r4, #0, #4", "mov sp, r4"), 40 + 12, False),
+        (("sub.w r4, sp, #40", "bic.w r4, r4, #15", "mov sp, r4"), 40 + 15, False),
+        (("push {r4, r7, lr}", "mov sp, r7"), 12, False),
+        (("sub.w r0, sp, r0", "mov sp, r0"), 0, True),
+        (("mov r4, sp", "ldr r4, [r0]", "mov sp, r4"), 0, True),
+        (("mov sp, r0",), 0, True),
+    ],
+)  # fmt: skip
+def test_a_stack_pointer_that_is_aligned(lines: tuple[str, ...], frame: int, unbounded: bool) -> None:
+    listing = "".join(f"   0:\t{line.replace(' ', chr(9), 1)}\n" for line in lines)
+    found = read_functions(f"00000000 <f>:\n{listing}")["f"]
+    assert (found.frame, found.unbounded) == (frame, unbounded)
 
 
 def test_calls_jumps_and_pointers() -> None:

@@ -43,6 +43,15 @@ def test_also_on_other_cores_and_for_size(
     assert measure(inputs) == linked(build(render_project(inputs, tmp_path / "p")).program)
 
 
+@pytest.mark.parametrize("optimize", ["speed", "size"])
+def test_also_with_clang(tmp_path: Path, tiny_inputs: Inputs, optimize: Optimize) -> None:
+    board = load_board("mps2-an386").model_copy(update={"toolchain": "clang"})
+    inputs = replace(tiny_inputs(board), optimize=optimize)
+    measured = measure(inputs)
+    assert measured is not None and measured != measure(replace(inputs, board=load_board("mps2-an386")))
+    assert measured == linked(build(render_project(inputs, tmp_path / "p")).program)
+
+
 def test_a_large_tokenizer_lies_where_there_is_room(tmp_path: Path, tiny_inputs: Inputs) -> None:
     """49,152 tokens: 0.9 MB, which the 512 KB beside the code do not hold."""
     tokens = tuple(f"{i:08x}".encode() for i in range(49_152))

@@ -25,17 +25,17 @@ void Reset_Handler();
 
 namespace {
 
-constexpr uint32_t kVtor = 0xE000ED08;   // where the vector table is
-constexpr uint32_t kCcr = 0xE000ED14;    // configuration and control
-constexpr uint32_t kShcsr = 0xE000ED24;  // which faults have handlers of their own
-constexpr uint32_t kCfsr = 0xE000ED28;   // why a fault happened
+constexpr uint32_t kVtor = 0xE000ED08;                  // where the vector table is
+[[maybe_unused]] constexpr uint32_t kCcr = 0xE000ED14;  // configuration and control
+constexpr uint32_t kShcsr = 0xE000ED24;                 // which faults have handlers of their own
+constexpr uint32_t kCfsr = 0xE000ED28;                  // why a fault happened
 constexpr uint32_t kHfsr = 0xE000ED2C;
 constexpr uint32_t kMmfar = 0xE000ED34;
 constexpr uint32_t kBfar = 0xE000ED38;
-constexpr uint32_t kCpacr = 0xE000ED88;   // access to coprocessors; 10 and 11 are the FPU and Helium
-constexpr uint32_t kFpdscr = 0xE000EF3C;  // what FPSCR becomes when a new context starts
+[[maybe_unused]] constexpr uint32_t kCpacr = 0xE000ED88;   // access to coprocessors; 10 and 11 are the FPU and Helium
+[[maybe_unused]] constexpr uint32_t kFpdscr = 0xE000EF3C;  // what FPSCR becomes when a new context starts
 
-constexpr uint32_t kFlushToZero = 1u << 24;
+[[maybe_unused]] constexpr uint32_t kFlushToZero = 1u << 24;
 void enable_floating_point() {
 #if defined(__ARM_FP)
     device_register(kCpacr) |= 0xFu << 20;

@@ -133,20 +133,11 @@ class _Image:
                     argument.check()
 
 
-def newlib_includes() -> list[str]:
-    """Where GCC for bare metal finds newlib and libstdc++, without GCC's own headers, as clang's options."""
-    command = ["arm-none-eabi-g++", *BOARD.core.flags, "-xc++", "-E", "-v", "-"]
-    said = subprocess.run(command, input="", capture_output=True, text=True, check=True).stderr
-    folders = said.split("search starts here:")[-1].split("End of search")[0].split()
-    own = re.compile(r"/lib/gcc/[^/]+/[\d.]+/include(-fixed)?$")
-    return [part for folder in folders if not own.search(folder) for part in ("-isystem", folder)]
-
-
 def compile_with_clang(clang: str, source: Path, folder: Path) -> Path:
     """One kernel's object file by another compiler, with the same options."""
     made = folder / f"{source.name}.o"
-    target = ["--target=arm-none-eabi", *cxx_flags(BOARD), "-Wno-unused-command-line-argument"]
-    command = [clang, *target, *newlib_includes(), f"-I{FIRMWARE}", "-c", str(source), "-o", str(made)]
+    board = BOARD.model_copy(update={"toolchain": "clang"})
+    command = [clang, *cxx_flags(board), f"-I{FIRMWARE}", "-c", str(source), "-o", str(made)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return made
