@@ -258,6 +258,7 @@ class Simulator(_Table):
     """A simulator's command line; "{elf}" stands for the firmware, "{input}" for a file with console input, "{npu}" for
     the family ("U55") and "{macs}" for the size of the NPU that the simulator is to have.
 
+    `after_ready`: whether it loses input that comes before the firmware has turned its UART on.
     `npu_command`: the same beside a simulated NPU; "{shared}" stands for a file with `shared_bytes` bytes, the memory
     from the region `npu.shared` on.
     """
@@ -265,6 +266,7 @@ class Simulator(_Table):
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     npu_command: tuple[str, ...] = ()
     shared_bytes: Size = 0
+    after_ready: bool = False
     untested: bool = False
 
 

@@ -44,10 +44,18 @@ def run_process(
     on_text: OnText | None = None,
     check: bool = True,
     npu: CoSimulation | None = None,
+    after_ready: bool = False,
 ) -> Transcript:
     """`converse` with one message. With `check` the verdict must be ok; raises what `check_verdict` raises, too."""
     answers = converse(
-        command, [request], name=name, install=install, timeout=timeout, on_text=on_text, npu=npu
+        command,
+        [request],
+        name=name,
+        install=install,
+        timeout=timeout,
+        on_text=on_text,
+        npu=npu,
+        after_ready=after_ready,
     )
     with contextlib.closing(answers):
         transcript = next(answers)
@@ -63,6 +71,7 @@ def converse(
     timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
     npu: CoSimulation | None = None,
+    after_ready: bool = False,
 ) -> Generator[Transcript, None, None]:
     """Start `command`, send it the messages and EOT, and give the answer to each, whatever its verdict.
 
@@ -70,7 +79,8 @@ def converse(
     that it can depend on the answer. A part "{input}" in the command stands for a file with what is sent; without it
     that goes to standard input. With a file and no sequence, each message has a process of its own.
     `name` is what error messages call the target, `install` how it is installed. `timeout`: seconds for each answer.
-    `npu`: a simulated NPU that has been opened for this run; what it stops at is raised.
+    `npu`: a simulated NPU that has been opened for this run; what it stops at is raised. `after_ready`: nothing is sent
+    before the target says that it is ready, for one that loses what comes earlier.
 
     Raises ToolMissingError if the program does not exist, TargetTimeoutError after `timeout` seconds, RunError if
     the process ends, floods, starts again or fails without a verdict. Whatever happens, also on Ctrl-C, the process
@@ -103,7 +113,7 @@ def converse(
         stack.callback(_end, process)
         if npu is not None:
             npu.started(process.pid)
-        line = _Line(process, npu, data)
+        line = _Line(process, npu, data, after_ready=after_ready)
         stack.callback(line.close)
         for message, number in asked:
             if not isinstance(messages, Sequence):
@@ -186,7 +196,9 @@ def end_with_parent() -> None:
 class _Line:
     """Both streams of a process: `data` and what `send` adds are written while `listen` reads."""
 
-    def __init__(self, process: subprocess.Popen[bytes], npu: CoSimulation | None, data: bytes) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], npu: CoSimulation | None, data: bytes, *, after_ready: bool
+    ) -> None:
         assert process.stdout is not None
         self._process = process
         self._output = process.stdout.fileno()
@@ -194,6 +206,7 @@ class _Line:
         self._unsent = memoryview(b"")
         self._unheard = b""  # what came behind the last answer
         self._started = False
+        self._held: bytes | None = b"" if after_ready else None  # what is sent once the target is ready
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
         if npu is not None:
@@ -208,6 +221,9 @@ class _Line:
     def send(self, data: bytes) -> None:
         """Have it written as soon as there is room."""
         if not data or self._input is None:
+            return
+        if self._held is not None:
+            self._held += data
             return
         if not self._unsent:
             self._selector.register(self._input, selectors.EVENT_WRITE)
@@ -245,6 +261,9 @@ class _Line:
                 return "damaged"
             if news is News.READY and self._started:
                 return "started again"
+            if news is News.READY and self._held is not None:
+                held, self._held = self._held, None
+                self.send(held)
             if news is News.OTHER and listener.complaint is not None:
                 return "failed"
             self._started = self._started or news is News.STARTED

@@ -55,7 +55,14 @@ def run(
     """Run `elf` and return its answer, whose verdict is "ok"; errors as `run_process` raises them."""
     command = command_line(board, elf, with_npu=npu is not None)
     return run_process(
-        command, request, name="QEMU", install=INSTALL, timeout=timeout, on_text=on_text, npu=npu
+        command,
+        request,
+        name="QEMU",
+        install=INSTALL,
+        timeout=timeout,
+        on_text=on_text,
+        npu=npu,
+        after_ready=board.simulator["qemu"].after_ready,
     )
 
 
@@ -93,6 +100,7 @@ class _Qemu(Runner):
             timeout=job.timeout,
             on_text=job.on_text,
             npu=npu,
+            after_ready=job.board.simulator["qemu"].after_ready,
         )
 
 

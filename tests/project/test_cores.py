@@ -15,9 +15,14 @@ from mcu_sdk.errors import BuildError
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import uses_helium
 from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.targets import host, qemu
+from mcu_sdk.targets.protocol import Request
 
-BOARDS = [board for board in list_boards() if "qemu" in board.simulator and board.core.fpu]
+SIMULATED = [board for board in list_boards() if "qemu" in board.simulator and board.core.fpu]
 """The tiny model is float; tests/recipes has one of integers for the others."""
+BOARDS = [board for board in SIMULATED if board.semihosting.exit]
+SILICON = [board for board in SIMULATED if not board.semihosting.exit]
+"""Their firmware is what silicon runs: no semihosting, which ends a run of the others, and no counter that QEMU has."""
 REQUESTS = b"@run tokens=8 temperature=0 ids=1,2,3\n@run tokens=5 temperature=1.5 seed=9 ids=3\n\x04"
 HELIUM = re.compile(r"\b(vctp|vmlad|vmlal|vpst|wlstp|dlstp|letp|lctp|vld[24]\d|vldr[bhw]\.\w+\s+q)")
 
@@ -92,6 +97,17 @@ def test_a_core_computes_what_the_host_computes(
     assert digests and digests == [
         line for line in facts(host) if line.startswith(("digest", "ids", "tokens"))
     ]
+
+
+@pytest.mark.parametrize("board", SILICON, ids=lambda board: board.name)
+def test_what_silicon_runs_computes_the_same_in_qemu(
+    board: Board, tmp_path: Path, tiny_inputs: Callable[..., ProjectInputs], tiny_project: Path
+) -> None:
+    program = build(render_project(tiny_inputs(board), tmp_path / "project")).program
+    request = Request(ids=(1, 2, 3), tokens=8)
+    device = qemu.run(board, program, request, timeout=60)
+    computed = host.run(tiny_project / "build/host/firmware", request)
+    assert device.ids and (device.ids, device.digest) == (computed.ids, computed.digest)
 
 
 @pytest.mark.parametrize("board", [board.name for board in BOARDS])

@@ -53,6 +53,19 @@ def wait_until_gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("after_ready", [True, False])
+def test_a_target_that_loses_early_input_is_sent_none(after_ready: bool) -> None:
+    script = f"""
+        import select
+        assert bool(select.select([sys.stdin], [], [], 0.2 if {after_ready} else 20)[0]) is not {after_ready}
+        """
+    command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(script) + TAKE + OK]
+    transcript = run_process(
+        command, REQUEST, name="the fake", install="nothing", timeout=20, after_ready=after_ready
+    )
+    assert transcript.digest == "01"
+
+
 def test_an_answer_is_returned_and_the_request_was_sent_with_an_end() -> None:
     script = TAKE + 'say(line.split(" ", 2)[2].rsplit(" ", 1)[0])\nsay("|%d" % ord(sys.stdin.read(1)))\n' + OK
     transcript = simulate(script)
