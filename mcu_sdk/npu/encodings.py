@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mcu_sdk.npu.opcodes import Accumulator, Elementwise, Op, Pooling, Rounding, Set, SetWide
+from mcu_sdk.npu.opcodes import COMPUTING, Accumulator, Elementwise, Op, Pooling, Rounding, Set, SetWide
 
 _COMMON = """
 word OP_STOP mask:16
@@ -234,6 +234,10 @@ _VALUES_U85: dict[str, dict[int, str]] = {
 }
 
 
+_COMPUTING_U85 = {"OP_RESIZE"}
+"""Besides those of opcodes.py, whose numbers they do not share."""
+
+
 @dataclass(frozen=True)
 class Field:
     """Bits `low` to `low + width - 1` of the parameter, or of parameter | payload << 16. No name: reserved."""
@@ -251,6 +255,11 @@ class Definition:
     wide: bool
     name: str
     fields: tuple[Field, ...]
+
+    @property
+    def computes(self) -> bool:
+        """Whether it reads feature maps and writes one."""
+        return not self.wide and (self.opcode in COMPUTING or self.name in _COMPUTING_U85)
 
     def reserved(self, parameter: int, payload: int) -> int:
         """What a command has in its reserved bits, of parameter | payload << 16."""

@@ -7,10 +7,9 @@ interval between its first and its last byte counts as written, gaps included.
 from __future__ import annotations
 
 from mcu_sdk.errors import PteError
-from mcu_sdk.npu.opcodes import SCALES, Op, Set, SetWide
+from mcu_sdk.npu.opcodes import COMPUTING, SCALES, Op, Set, SetWide
 from mcu_sdk.npu.stream import Command, CommandStream
 
-_OPERATIONS = {Op.CONV, Op.DEPTHWISE, Op.POOL, Op.ELEMENTWISE}
 _INTERNAL = 0x100  # in a DMA's region: the memory inside the NPU
 
 Interval = tuple[int, int]
@@ -30,7 +29,7 @@ def written_intervals(stream: CommandStream, region: int) -> tuple[Interval, ...
             wide[command.opcode] = command.payload | _high_bits(command) << 32
         elif command.opcode >= 0x100:
             small[command.opcode] = command.parameter
-        elif command.opcode in _OPERATIONS or command.opcode == Op.DMA_START:
+        elif command.opcode in COMPUTING or command.opcode == Op.DMA_START:
             try:
                 if command.opcode == Op.DMA_START:
                     found += _dma(small, wide, region)

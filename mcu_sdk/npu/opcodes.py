@@ -20,6 +20,10 @@ class Op(IntEnum):
     PMU_MASK = 0x013
 
 
+COMPUTING = frozenset({Op.CONV, Op.DEPTHWISE, Op.POOL, Op.ELEMENTWISE})
+"""Commands that read feature maps and write one, the OFM."""
+
+
 class Set(IntEnum):
     """Commands that set a 16-bit register; one word."""
 

@@ -16,7 +16,6 @@ from mcu_sdk.npu.stream import CommandStream, read_stream
 
 _FAST_SCRATCH_REGION = 2
 _FEATURE_MAP = re.compile("SET_(IFM|IFM2|OFM)_(REGION|PRECISION)")
-_COMPUTES = ("OP_CONV", "OP_DEPTHWISE", "OP_POOL", "OP_ELEMENTWISE", "OP_RESIZE")
 _CHAINED = (2, 3)
 """Of the U85's field activation_storage: CHAINED and NONE (ethos_u85_interface.hpp); 0 and 1 are tiles in memory."""
 
@@ -39,7 +38,7 @@ def used_regions(stream: CommandStream) -> dict[int, str]:
         fields = {f.name: command.parameter >> f.low & ((1 << f.width) - 1) for f in definition.fields}
         name = definition.name
         feature_map = _FEATURE_MAP.fullmatch(name)
-        if name in _COMPUTES:
+        if definition.computes:
             _use(held, inside, found)
         elif feature_map and feature_map[2] == "PRECISION":
             inside.discard(feature_map[1])

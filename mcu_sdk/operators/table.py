@@ -34,6 +34,7 @@ class Operator:
     has to lie; `packed`: the overload that takes it in the other layout.
     `caches`: arguments that live from step to step, and the axis of their positions. `one_of`: arguments of which a
     step reads or writes only what one index of an axis selects, and that axis; as many as `index` has elements.
+    `border`: it only makes integers of floats, or floats of integers, as around a delegate.
     `work` and `arithmetic` (vector instructions for 16 bytes of results) make the bound of its cost; `input` is what
     the weight multiplies.
     """
@@ -53,6 +54,7 @@ class Operator:
     work: Work = Work.STREAM
     arithmetic: int = 1
     input: str = ""
+    border: bool = False
 
     @property
     def argument_names(self) -> tuple[str, ...]:
@@ -249,6 +251,8 @@ _ROWS = (
         one_of={"weight": 0},
         index="indices",
     ),
+    Operator("quantized_decomposed::quantize_per_tensor", "Tensor input", border=True),
+    Operator("quantized_decomposed::dequantize_per_tensor", "Tensor input", border=True),
 )
 
 OPERATORS: dict[str, Operator] = {row.name: row for row in _ROWS}

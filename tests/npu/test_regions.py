@@ -43,6 +43,15 @@ def test_every_register_of_a_region_is_known() -> None:
     assert len(NAMED) == 8 and {"SET_IFM_REGION", "SET_DMA0_IDX_REGION", "SET_SCALE_REGION"} <= set(NAMED)
 
 
+@pytest.mark.parametrize("family", ["u55", "u65", "u85"])
+def test_every_operation_computes_or_is_known_not_to(family: str) -> None:
+    operations = {d.name: d for d in definitions(family).values() if d.name.startswith("OP_")}
+    others = {name for name, definition in operations.items() if not definition.computes}
+    moves = {"OP_STOP", "OP_IRQ", "OP_DMA_START", "OP_DMA_WAIT", "OP_KERNEL_WAIT", "OP_PMU_MASK"}
+    assert others == moves | ({"OP_BRANCH"} if family == "u85" else set())
+    assert not any(d.computes for d in definitions(family).values() if d.name not in operations)
+
+
 @pytest.mark.parametrize("name", NAMED)
 @pytest.mark.parametrize("region", range(8))
 def test_regions_that_have_no_memory_are_refused_by_name(name: str, region: int) -> None:

@@ -88,6 +88,16 @@ def test_an_operator_is_found_in_all_its_forms() -> None:
     assert find("aten::relu", "out") is find("mcu::linear_s80") is None
 
 
+def test_the_border_of_a_delegate_is_found_by_row() -> None:
+    for name in ("quantize_per_tensor", "dequantize_per_tensor"):
+        for overload in ("default", "out", "tensor", "tensor_out"):
+            row = find(f"quantized_decomposed::{name}", overload)
+            assert row is not None and row.border, (name, overload)
+    for other in ("quantize_per_channel", "dequantize_per_channel", "choose_qparams"):
+        assert find(f"quantized_decomposed::{other}", "default") is None
+    assert sum(row.border for row in OPERATORS.values()) == 2
+
+
 def test_pytorchs_rules_for_names() -> None:
     assert is_in_place("aten::add_") and not is_in_place("aten::add") and not is_in_place("aten::__and__")
     assert is_out_variant("out") and is_out_variant("Tensor_out") and not is_out_variant("Tensor")

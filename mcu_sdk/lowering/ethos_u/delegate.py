@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from executorch.backends.arm.ethosu import EthosUCompileSpec, EthosUPartitioner
-from executorch.backends.arm.ethosu.backend import EthosUBackend
 from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge_transform_and_lower
 from executorch.exir.lowered_backend_module import LoweredBackendModule
 from torch.export import ExportedProgram
@@ -26,9 +25,7 @@ from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.vela import read_summary
-
-BORDER = ("quantized_decomposed.quantize_per_tensor", "quantized_decomposed.dequantize_per_tensor")
-"""Calls between the processor's floats and the delegate's integers."""
+from mcu_sdk.operators.table import find
 
 ARTIFACT_FOLDER = "debug_artifact_path"
 """ExecuTorch's name for the compile spec that says where intermediate files go."""
@@ -151,15 +148,26 @@ def operators_left(program: ExportedProgram) -> list[dict[str, str]]:
         {"operator": operator_name(node), "name": node.name}
         for node in calls
         if node.target not in (operator.getitem, torch.ops.higher_order.executorch_call_delegate)
-        and not operator_name(node).startswith(BORDER)
+        and not _is_border(node)
     ]
+
+
+def _is_border(node: Node) -> bool:
+    """Whether a node stands between the processor's floats and a delegate's integers."""
+    operator, _, overload = _full_name(node).partition(".")
+    row = find(operator, overload)
+    return row is not None and row.border
 
 
 def operator_name(node: Node) -> str:
     """aten.bmm.default for an edge or aten overload."""
+    return _full_name(node).replace("::", ".")
+
+
+def _full_name(node: Node) -> str:
+    """aten::bmm.default for an edge or aten overload; the name of any other callable."""
     name = getattr(node.target, "name", None)
-    text = str(name() if callable(name) else name or node.target)
-    return text.replace("::", ".")
+    return str(name() if callable(name) else name or node.target)
 
 
 def _border(program: ExportedProgram, call: Node, artifact: DelegateArtifact) -> Delegate:
@@ -209,19 +217,23 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _vela_shown() -> Iterator[None]:
-    """Show Vela's part, which ExecuTorch calls from the midst of lowering, as a step of its own."""
-    compile: Any = EthosUBackend._compile_tosa_flatbuffer
+    """Show Vela's part, which ExecuTorch calls from the midst of lowering, as a step of its own.
 
-    def shown(*arguments: Any) -> bytes:
+    ExecuTorch tells nobody when it begins; what it calls then is Vela's public entry point.
+    """
+    from ethosu.vela import vela
+
+    compile: Any = vela.main
+
+    def shown(*arguments: Any) -> Any:
         with step("Compiling the delegate with Vela"):
-            result: bytes = compile(*arguments)
-            return result
+            return compile(*arguments)
 
-    EthosUBackend._compile_tosa_flatbuffer = staticmethod(shown)
+    vela.main = shown
     try:
         yield
     finally:
-        EthosUBackend._compile_tosa_flatbuffer = staticmethod(compile)
+        vela.main = compile
 
 
 @contextlib.contextmanager
