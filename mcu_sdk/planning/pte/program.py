@@ -190,7 +190,7 @@ def read_program(data: bytes) -> Program:
     root = buffer.table_at(buffer.unpack("<I", 0))
     segments = root.tables(4, lambda t: Span(segment_base + t.scalar(0, "<Q"), t.scalar(1, "<Q")))
     for index, span in enumerate(segments):
-        if not segment_base or span.offset + span.size > segment_base + segment_bytes:
+        if (span.size and not segment_base) or span.offset + span.size > segment_base + segment_bytes:
             raise corrupt(f"segment {index} ends at byte {span.offset + span.size}, after the segments' end")
     return Program(
         version=root.scalar(0, "<I"),
