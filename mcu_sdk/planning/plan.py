@@ -31,6 +31,7 @@ from mcu_sdk.planning.instruction import (
 from mcu_sdk.planning.liveness import live_bytes
 from mcu_sdk.planning.pte.read import Metadata, Pte
 from mcu_sdk.planning.pte.values import ALIGNMENT, LARGEST
+from mcu_sdk.planning.quantized_bounds import check_quantized_bounds
 
 _ACCESSORS = {Space.ARENA: "arena", Space.KV_CACHE: "kv_cache", Space.MODEL: "weights"}
 _SIZES = {dtype.c_type: dtype.size for dtype in DType} | {"uint32_t": 4, "uint64_t": 8}
@@ -145,6 +146,7 @@ def compile_plan(pte: Pte) -> Plan:
     Raises UnsupportedOperatorError for operators, types and shapes without a kernel, and PteError for arguments
     that no operator of that name can have or that would reach outside their memory.
     """
+    check_quantized_bounds(pte)
     pte = place_in_scratch(pte)
     emitted = [(instruction, _emit(instruction)) for instruction in pte.instructions]
     scratch_offset = -(-pte.arena_bytes // ALIGNMENT) * ALIGNMENT

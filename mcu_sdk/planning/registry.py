@@ -76,14 +76,17 @@ _ITEMS_SHOWN = 8
 _CHARACTERS_SHOWN = 400
 
 
-def unsupported(instruction: Instruction, why: str) -> NoReturn:
+COVERED = "docs/operators.md lists what is covered; change the model or lower it differently."
+
+
+def unsupported(instruction: Instruction, why: str, hint: str = COVERED) -> NoReturn:
     """Raise UnsupportedOperatorError naming the operator, its place and where it was traced from."""
     shapes = _cut(", ".join(_describe(argument) for argument in instruction.arguments))
     source = f" (traced from {_cut(instruction.source)})" if instruction.source else ""
     raise UnsupportedOperatorError(
         f"Instruction {instruction.index} of the model, {instruction.full_name}({shapes}) in "
         f"{_cut(instruction.name)}{source}, cannot be compiled: {why}.",
-        hint="docs/operators.md lists what is covered; change the model or lower it differently.",
+        hint=hint,
     )
 
 
