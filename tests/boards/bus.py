@@ -74,7 +74,8 @@ class Chip:
     ("RCC.AHB1ENR.GPIOAEN"), "" for one that always has a clock. `core_hz`, `uart_hz` and `baud` compute from the
     registers' values, by the clock tree of the reference manual, what the chip does. `check` says what is wrong with a
     write at this moment ("" for nothing); `boot` takes the image's bytes at an address and returns where the vector
-    table is, as the chip's boot ROM finds it.
+    table is, as the chip's boot ROM finds it. `memory_gates`: regions that are off after reset, and the field that turns
+    each on.
     """
 
     registers: RegisterMap
@@ -88,7 +89,7 @@ class Chip:
     write: Callable[[Bus, Register, int], None] = lambda bus, register, value: None
     check: Callable[[Bus, Register, int], str] = lambda bus, register, value: ""
     boot: Callable[[Board, Callable[[int, int], bytes]], int] | None = None
-    described_by: str = "SVD"
+    memory_gates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -105,6 +106,7 @@ class Bus:
     waiting: bytearray = field(default_factory=bytearray)
     used: dict[str, Register] = field(default_factory=dict)
     written: dict[str, Register] = field(default_factory=dict)
+    last_writes: list[tuple[str, int]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     idle: int = 0
     mutate: Mutation = lambda register, address, value: (address, value)
@@ -168,7 +170,7 @@ class Bus:
         if address >= 0xE0000000:
             self._write_core(address, value)
             return
-        address, value = self.mutate(self.chip.registers.at(address), address, value)
+        address, value = self.mutate(self._register_at(address), address, value)
         register = self._checked(address, size, "written")
         if register is None:
             return
@@ -176,6 +178,7 @@ class Bus:
             self.complain(f"{register.full_name} is written, and can only be read")
             return
         self.written.setdefault(register.full_name, register)
+        self.last_writes = [*self.last_writes[-7:], (register.full_name, value)]
         before = self.value_of(register)
         for bits, what in ((register.reserved, "reserved"), (register.read_only, "read-only")):
             changed = (value ^ before) & bits & register.reset_mask
@@ -202,7 +205,7 @@ class Bus:
 
     def _checked(self, address: int, size: int, how: str) -> Register | None:
         """The register at an address, if there is one that may be touched so."""
-        register = self.chip.registers.at(address)
+        register = self._register_at(address)
         if register is None:
             self.complain(f"{address:#010x} is {how}, where there is no register")
             return None
@@ -219,6 +222,12 @@ class Bus:
                 f"{register.full_name} is {how} before the clock of {register.peripheral} is on ({gate})"
             )
         return register
+
+    def _register_at(self, address: int) -> Register | None:
+        """The register there; of several peripherals the one that the board uses."""
+        found = self.chip.registers.at(address)
+        used = [register for register in found if register.peripheral in self.chip.gates]
+        return next(iter(used or found), None)
 
     def _read_core(self, address: int) -> int:
         if address not in self.core:

@@ -61,7 +61,8 @@ class Workshop:
         return project / "firmware.elf"
 
     def _object(self, trial: Trial, name: str) -> Path:
-        command = trial.command(name)
+        warnings = [] if name.endswith(".S") else [*flags.WARNINGS, "-Werror"]
+        command = [*warnings, *trial.command(name)]
         result = self._objects / f"{_key(command, trial.closure(name))}.o"
         if not result.is_file():
             trial.compile(command, result)

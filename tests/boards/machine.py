@@ -7,7 +7,7 @@ noise, so that what start-up forgets to write shows.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +72,9 @@ class Machine:
         self.cpu.ctl_set_cpu_model(_MODELS[board.core.cpu])
         self._requests: bytes = b""
         self._failure = ""
-        for start, end, kind in _memories(board):
-            self.cpu.mem_map(
-                start, end - start, UC_PROT_ALL if kind == "ram" else UC_PROT_READ | UC_PROT_EXEC
-            )
-            filling = (
-                random.Random(start).randbytes(end - start) if kind == "ram" else b"\xff" * (end - start)
-            )
-            self.cpu.mem_write(start, filling)
+        self._off = dict(chip.memory_gates)
+        for memory in _memories(board, self._off):
+            self._map(*memory)
         for start, size in _PERIPHERALS:
             self.cpu.mmio_map(start, size, self._read, start, self._write, start)
         for address, data in stored(elf):
@@ -104,12 +99,19 @@ class Machine:
             ) from error
         if self._failure:
             raise MachineError(self._failure)
+        for name, gate in self._off.items():
+            self.bus.complain(f"the memory {name} stays off ({gate})")
         if not until_ready:
             at = self.cpu.reg_read(UC_ARM_REG_PC)
             asleep = any(self._halfword(at - back) == _WFI for back in (0, 2))
             if not asleep:
                 raise MachineError(f"the firmware stopped at {at:#010x}, and does not sleep there")
         return Run(bytes(self.bus.sent), self.bus)
+
+    def _map(self, start: int, end: int, kind: str) -> None:
+        self.cpu.mem_map(start, end - start, UC_PROT_ALL if kind == "ram" else UC_PROT_READ | UC_PROT_EXEC)
+        filling = random.Random(start).randbytes(end - start) if kind == "ram" else b"\xff" * (end - start)
+        self.cpu.mem_write(start, filling)
 
     def _vectors(self) -> int:
         chip, placement = self.bus.chip, self.board.placement
@@ -128,6 +130,10 @@ class Machine:
 
     def _write(self, cpu: Uc, offset: int, size: int, value: int, base: int) -> None:
         self.bus.write(base + offset, size, value)
+        for name in [name for name, gate in self._off.items() if self.bus.get(gate)]:
+            del self._off[name]
+            region = self.board.regions[name]
+            self._map(region.origin, region.end, region.kind)
         if self.bus.sent.endswith(_READY):
             if self._until_ready:
                 self._stop("")
@@ -147,14 +153,17 @@ def stored(elf: Path) -> Iterator[tuple[int, bytes]]:
                 yield segment["p_paddr"], segment.data()
 
 
-def _memories(board: Board) -> list[tuple[int, int, str]]:
-    """Begin, end and kind of the memories; regions that touch are one, since pages may belong to two."""
+def _memories(board: Board, off: Collection[str]) -> list[tuple[int, int, str]]:
+    """Begin, end and kind of the memories; those that touch are one, since pages may belong to two. Without the regions
+    that are `off`."""
+    parts = [(region.origin, region.end, region.kind) for region in board.region if region.name not in off]
+    parts += [(words.origin, words.end, "rom") for words in board.reserved if words.contents]
     merged: list[tuple[int, int, str]] = []
-    for region in sorted(board.region, key=lambda region: region.origin):
-        if merged and merged[-1][1] == region.origin and merged[-1][2] == region.kind:
-            merged[-1] = (merged[-1][0], region.end, region.kind)
+    for start, end, kind in sorted(parts):
+        if merged and merged[-1][1:] == (start, kind):
+            merged[-1] = (merged[-1][0], end, kind)
         else:
-            merged.append((region.origin, region.end, region.kind))
+            merged.append((start, end, kind))
     for start, end, _ in merged:
         assert start % _PAGE == 0 and end % _PAGE == 0, (
             f"{board.name}: {start:#x} to {end:#x} is no whole page"

@@ -95,7 +95,7 @@ class RegisterMap:
 
     def __init__(self, registers: dict[str, list[Register]] | None = None) -> None:
         self._registers = registers or {}
-        self._at: dict[int, Register | None] = {}
+        self._at: dict[int, tuple[Register, ...]] = {}
         self._named: dict[str, Register] = {}
 
     def peripherals(self) -> list[str]:
@@ -105,20 +105,18 @@ class RegisterMap:
         """Its registers; none where there is no such peripheral."""
         return self._registers.get(peripheral, [])
 
-    def at(self, address: int) -> Register | None:
-        """The register with the byte at `address` in it; the largest where registers of several widths share it."""
+    def at(self, address: int) -> tuple[Register, ...]:
+        """The registers with the byte at `address` in them, the largest first: several where a register has parts, or
+        where one of several peripherals can be chosen for a place."""
         if address not in self._at:
-            self._at[address] = self._search(address)
+            found = [
+                register
+                for name in self._near(address)
+                for register in self.of(name)
+                if register.address <= address < register.address + register.size
+            ]
+            self._at[address] = tuple(sorted(found, key=lambda register: -register.size))
         return self._at[address]
-
-    def _search(self, address: int) -> Register | None:
-        found = [
-            register
-            for name in self._near(address)
-            for register in self.of(name)
-            if register.address <= address < register.address + register.size
-        ]
-        return max(found, key=lambda register: register.size, default=None)
 
     def named(self, name: str) -> Register:
         """By "PERIPHERAL.REGISTER". Raises KeyError if there is none."""

@@ -79,8 +79,10 @@ def mutants(bus: Bus, board: Board) -> Iterator[tuple[str, Mutation]]:
         if register.reserved & register.reset_mask:
             yield f"a reserved bit of {name}", change(name, reserved(register.reserved & register.reset_mask))
         yield f"{name} elsewhere", change(name, lambda address, value: (address ^ 0x00F0_0000, value))
-    for peripheral in dict.fromkeys(register.peripheral for register in bus.used.values()):
-        gate = bus.chip.gates[peripheral]
+    gates = [
+        bus.chip.gates[peripheral] for peripheral in dict.fromkeys(r.peripheral for r in bus.used.values())
+    ]
+    for gate in dict.fromkeys([*gates, *bus.chip.memory_gates.values()]):
         if gate and bus.get(gate):
             register, mask = _gate(bus, gate)
             yield f"{gate} stays off", change(register.full_name, lambda a, v, mask=mask: (a, v & ~mask))  # type: ignore[misc]

@@ -12,6 +12,12 @@ inline void set_field(uint32_t address, uint32_t mask, uint32_t value) {
     device_register(address) = (device_register(address) & ~mask) | value;
 }
 
+// Turns on a peripheral's clock. The read waits for the write: the clock is there when the peripheral is next touched.
+inline void enable_clock(uint32_t address, uint32_t bit) {
+    device_register(address) = device_register(address) | bit;
+    [[maybe_unused]] const uint32_t value = device_register(address);
+}
+
 // Waits until the bits of `mask` are `value`.
 inline void wait_for(uint32_t address, uint32_t mask, uint32_t value) {
     while ((device_register(address) & mask) != value) {

@@ -155,4 +155,8 @@ struct VectorTable {
 #define FAULT4 fault, fault, fault, fault
 #define FAULT16 FAULT4, FAULT4, FAULT4, FAULT4
 extern "C" __attribute__((section(".vectors"), used)) const VectorTable vector_table = {
-    __stack_top, Reset_Handler, {FAULT4, FAULT4, FAULT4, fault, fault}, {FAULT16, FAULT16, FAULT16}};
+    __stack_top,
+    Reset_Handler,
+    // Zero where the architecture has no exception: boot ROMs look there for words of their own (LPC55: UM11126 10.3).
+    {FAULT4, fault, fault, nullptr, nullptr, nullptr, fault, fault, nullptr, fault, fault},
+    {FAULT16, FAULT16, FAULT16}};

@@ -6,7 +6,12 @@ from importlib import import_module
 
 from tests.boards.bus import Chip
 
-BOARDS = {"nrf52840-dk": "nrf52840"}
+BOARDS = {
+    "frdm-k64f": "mk64f",
+    "lpcxpresso55s69": "lpc55s69",
+    "nrf52840-dk": "nrf52840",
+    "stm32f429i-disc1": "stm32f429",
+}
 """The boards that are run in unicorn, and their chip's module."""
 
 
