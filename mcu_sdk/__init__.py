@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcu_sdk.api import build, compile_checkpoint, run, verify
+    from mcu_sdk.api import build, compile_checkpoint, run, run_prompts, verify, verify_prompts
     from mcu_sdk.generation import generate
     from mcu_sdk.options import CompileOptions, GenerateRequest
     from mcu_sdk.project.host_library import HostModel
@@ -23,7 +23,9 @@ __all__ = [
     "compile_module",
     "generate",
     "run",
+    "run_prompts",
     "verify",
+    "verify_prompts",
 ]
 
 _PLACES = {
@@ -35,7 +37,9 @@ _PLACES = {
     "compile_module": "recipes.module",
     "generate": "generation",
     "run": "api",
+    "run_prompts": "api",
     "verify": "api",
+    "verify_prompts": "api",
 }
 
 

@@ -5,11 +5,11 @@ Every function raises what its parts raise, all of it `mcu_sdk.errors.McuSdkErro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from mcu_sdk.board.board import load_board
 from mcu_sdk.board.npu_target import ActivationBits, default_target
@@ -24,8 +24,11 @@ from mcu_sdk.project import verify as verifying
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.manifest import read_places
 from mcu_sdk.project.opened import Project, open_project
+from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
 from mcu_sdk.project.runners import choose_simulator, device_runner
+from mcu_sdk.project.tensors import Borders, Inputs, borders_of, choose, prepare, run_series, stack
+from mcu_sdk.project.verify_tensors import verify_series
 from mcu_sdk.recipes.compiled import CompiledModel, write_compiled
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
@@ -35,7 +38,18 @@ if TYPE_CHECKING:
 
     from mcu_sdk.project.verify import Verdict
 
-__all__ = ["Built", "Ran", "Verified", "build", "compile_checkpoint", "run", "verify"]
+__all__ = [
+    "Answered",
+    "Built",
+    "Ran",
+    "Verified",
+    "build",
+    "compile_checkpoint",
+    "run",
+    "run_prompts",
+    "verify",
+    "verify_prompts",
+]
 
 
 @dataclass(frozen=True)
@@ -48,9 +62,19 @@ class Built:
 
 @dataclass(frozen=True)
 class Ran:
-    """What the firmware said (`transcript.text`, `.ids`, `.digest`), and the report on it."""
+    """What the firmware said (`transcript.text`, `.ids`, `.digest`), and the report on it. `outputs`: by name, of a model
+    that was given inputs."""
 
     transcript: Transcript
+    report: Report
+    outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to each prompt (`.prompt`, `.transcript`, `.error` where it was refused), and the report on the last."""
+
+    answers: tuple[Answer, ...]
     report: Report
 
 
@@ -60,6 +84,10 @@ class Verified:
 
     verdict: Verdict
     report: Report
+
+
+Arrays = Union["NDArray[Any]", Sequence["NDArray[Any]"], Mapping[str, "NDArray[Any]"]]
+"""A model's inputs: the only one, all of them in the model's order, or by name."""
 
 
 def compile_checkpoint(
@@ -128,6 +156,7 @@ def run(
     prompt: str | None = None,
     ids: Sequence[int] | None = None,
     steps: int | None = None,
+    inputs: Arrays | None = None,
     tokens: int = 100,
     temperature: float = 0.0,
     top_k: int = 0,
@@ -140,10 +169,16 @@ def run(
 ) -> Ran:
     """Build a project's firmware and run it: in the board's simulator, in `simulator`, or on a board at `port`.
 
-    `prompt` or `ids` for a language model, `steps` for one of tensors. `on_text` is called with each piece of text as
-    it comes.
+    `prompt` or `ids` for a language model; for one of tensors `inputs`, whose outputs come back, or `steps` on made-up
+    ones. `on_text` is called with each piece of text as it comes.
     """
     opened = _opened(project, board)
+    if inputs is not None:
+        _check_alone(prompt, ids, steps)
+        borders = borders_of(opened)
+        return run_inputs(
+            opened, borders, _prepared(borders, inputs), simulator=simulator, port=port, timeout=timeout
+        )
     request = _request(opened, prompt, ids, steps, tokens, temperature, top_k, seed)
     return run_request(opened, request, simulator=simulator, port=port, timeout=timeout, on_text=on_text)
 
@@ -173,12 +208,80 @@ def run_request(
     return Ran(transcript, _report(project, built, transcript, target))
 
 
+def run_inputs(
+    project: Project,
+    borders: Borders,
+    inputs: Inputs,
+    *,
+    simulator: str | None = None,
+    port: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Ran:
+    """`run` for inputs that are checked already."""
+    target = port or choose_simulator(project, simulator)
+    built = building.build(project.folder, project.preset_for(target))
+    device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
+    with step(f"Running on {target}"):
+        found = run_series(device, borders, inputs)
+    outputs = stack(found, borders.outputs, stacked=inputs.stacked)
+    return Ran(found.transcript, _report(project, built, found.transcript, target), outputs)
+
+
+def run_prompts(
+    project: str | Path | Project,
+    prompts: Iterable[str],
+    *,
+    tokens: int = 100,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    seed: int = 0,
+    simulator: str | None = None,
+    port: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    board: str | None = None,
+    on_text: OnText | None = None,
+    on_start: Callable[[], None] | None = None,
+    on_prompt: Callable[[str], None] | None = None,
+    on_answer: Callable[[Answer], None] | None = None,
+) -> Answered:
+    """Build a project's firmware and give it one prompt after the other; the model forgets in between.
+
+    A list is sent to one run of the firmware; of anything else a prompt is taken when the one before is answered. A
+    prompt that the firmware refuses is told by its answer. `on_start` is called when the build is done, `on_prompt`
+    with each prompt before its answer comes, `on_answer` with each answer when it is complete.
+    """
+    opened = _opened(project, board)
+    check_takes_text(opened)
+
+    def request_for(prompt: str) -> Request:
+        return opened.request(prompt=prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
+
+    if isinstance(prompts, Sequence):
+        for prompt in prompts:
+            request_for(prompt)
+    target = port or choose_simulator(opened, simulator)
+    built = building.build(opened.folder, opened.preset_for(target))
+    device = device_runner(
+        opened, built.program, simulator=simulator, port=port, timeout=timeout, on_text=on_text
+    )
+    if on_start is not None:
+        on_start()
+    answers = []
+    for answer in ask(device, prompts, request_for, on_prompt):
+        answers.append(answer)
+        if on_answer is not None:
+            on_answer(answer)
+    last = next((answer.transcript for answer in reversed(answers) if answer.error is None), None)
+    return Answered(tuple(answers), _report(opened, built, last, target))
+
+
 def verify(
     project: str | Path | Project,
     *,
     prompt: str | None = None,
     ids: Sequence[int] | None = None,
     steps: int | None = None,
+    inputs: Arrays | None = None,
     tokens: int = 100,
     temperature: float = 0.0,
     top_k: int = 0,
@@ -194,6 +297,19 @@ def verify(
     A difference is not raised but told: `verdict.ok`; `verdict.require()` raises it.
     """
     opened = _opened(project, board)
+    if inputs is not None:
+        _check_alone(prompt, ids, steps)
+        borders = borders_of(opened)
+        verdict, _ = verify_series(
+            opened,
+            borders,
+            _prepared(borders, inputs),
+            simulator=simulator,
+            port=port,
+            timeout=timeout,
+            with_python=with_python,
+        )
+        return _verified(opened, verdict, port or choose_simulator(opened, simulator))
     request = _request(opened, prompt, ids, steps, tokens, temperature, top_k, seed)
     verdict = verifying.verify(
         opened,
@@ -204,9 +320,66 @@ def verify(
         with_python=with_python,
         checkpoint=_checkpoint(opened),
     )
+    return _verified(opened, verdict, port or choose_simulator(opened, simulator))
+
+
+def verify_prompts(
+    project: str | Path | Project,
+    prompts: Sequence[str],
+    *,
+    tokens: int = 100,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    seed: int = 0,
+    simulator: str | None = None,
+    port: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    board: str | None = None,
+    with_python: bool = True,
+) -> list[Verified]:
+    """`verify` for each of several prompts."""
+    opened = _opened(project, board)
+    check_takes_text(opened)
+    requests = [
+        opened.request(prompt=prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
+        for prompt in prompts
+    ]
+    verdicts = verifying.verify_each(
+        opened,
+        requests,
+        simulator=simulator,
+        port=port,
+        timeout=timeout,
+        with_python=with_python,
+        checkpoint=_checkpoint(opened),
+    )
     target = port or choose_simulator(opened, simulator)
+    return [_verified(opened, verdict, target) for verdict in verdicts]
+
+
+def _verified(project: Project, verdict: Verdict, target: str) -> Verified:
     agreement = "ok" if verdict.ok else "DIFFERS"
-    return Verified(verdict, _report(opened, verdict.built, verdict.device, target, agreement))
+    return Verified(verdict, _report(project, verdict.built, verdict.device, target, agreement))
+
+
+def _check_alone(prompt: str | None, ids: Sequence[int] | None, steps: int | None) -> None:
+    """Raises UsageError for anything that is given beside inputs."""
+    if any(given is not None for given in (prompt, ids, steps)):
+        raise UsageError(
+            "Inputs exclude a prompt, token ids and a number of made-up steps.", hint="Give one of them."
+        )
+
+
+def _prepared(borders: Borders, inputs: Arrays) -> Inputs:
+    """The inputs as the model takes them."""
+    given: dict[str | None, Any] = {}
+    if isinstance(inputs, Mapping):
+        given.update(inputs.items())
+    elif isinstance(inputs, Sequence):
+        given = {str(number): array for number, array in enumerate(inputs)}
+    else:
+        given = {None: inputs}
+    return prepare(borders.inputs, choose(borders.inputs, given, "an input"))
 
 
 def _checkpoint(project: Project) -> Callable[[Sequence[int]], NDArray[Any] | None] | None:
@@ -251,7 +424,11 @@ def _request(
 
 
 def _report(
-    project: Project, built: BuildResult | None, run: Transcript, target: str, agreement: str | None = None
+    project: Project,
+    built: BuildResult | None,
+    run: Transcript | None,
+    target: str,
+    agreement: str | None = None,
 ) -> Report:
     more = {} if agreement is None else {"agreement": agreement}
     return make_report(

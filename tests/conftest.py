@@ -40,3 +40,19 @@ def _own_cache(shared_folder: Path) -> None:
 def checkpoint(shared_folder: Path) -> Callable[[str], Path]:
     """`checkpoint("gpt2")` is the folder of the random-weight model that tests/models/gpt2.json describes."""
     return lambda name: make_checkpoint(name, shared_folder / "checkpoints")
+
+
+@pytest.fixture(scope="session")
+def tensor_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two inputs, float32[1, 8] and int64[1], and four outputs as a project for corstone-300, built in
+    release, host and host-debug."""
+    from mcu_sdk.generation import generate
+    from mcu_sdk.options import GenerateRequest
+    from mcu_sdk.project.build import build
+
+    pte = Path(__file__).parent / "fixtures" / "executorch-1.4.1" / "float-portable.pte"
+    request = GenerateRequest(pte=pte, output=tmp_path_factory.mktemp("tensors") / "project")
+    project = generate(request).project
+    for preset in ("release", "host", "host-debug"):
+        build(project, preset)
+    return project

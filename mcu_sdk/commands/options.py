@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -24,6 +25,20 @@ PromptOption = Annotated[str | None, typer.Option("--prompt", help="The text to 
 IdsOption = Annotated[str | None, typer.Option("--ids", help='The prompt as token ids: "12,7,99".')]
 StepsOption = Annotated[
     int | None, typer.Option("--steps", help="For models that take tensors: how many made-up inputs.")
+]
+InputOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        help="For models that take tensors: FILE.npy, or NAME=FILE.npy for each input.",
+        show_default=False,
+    ),
+]
+PromptsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts", help="A text file with one prompt a line; - for standard input.", allow_dash=True
+    ),
 ]
 TokensOption = Annotated[int, typer.Option("--tokens", help="How many tokens to generate at most.")]
 TemperatureOption = Annotated[
@@ -53,6 +68,28 @@ def parse_ids(text: str | None) -> tuple[int, ...] | None:
         raise UsageError(
             f"--ids takes numbers between commas, not {text!r}.", hint="For example: --ids 12,7,99"
         ) from error
+
+
+def parse_files(values: Sequence[str] | None, option: str) -> dict[str | None, Path]:
+    """FILE or NAME=FILE, several times; a file without a name is None's. Raises UsageError for what is named twice."""
+    found: dict[str | None, Path] = {}
+    for value in values or ():
+        match = re.fullmatch(r"(\w+)=(.+)", value, re.DOTALL)
+        name, path = (match[1], match[2]) if match else (None, value)
+        if name in found or not path or "\0" in path:
+            raise UsageError(
+                f"{option} takes FILE, or NAME=FILE once for each name, not {value!r}.",
+                hint=f"For example: {option} x=x.npy {option} mask=mask.npy",
+            )
+        found[name] = Path(path)
+    return found
+
+
+def exclude(*given: tuple[str, object]) -> None:
+    """Raises UsageError where more than one of these options was given."""
+    named = [name for name, value in given if value]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} exclude each other.", hint="Give one of them.")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +10,12 @@ import typer
 from mcu_sdk.commands.options import (
     BoardOption,
     IdsOption,
+    InputOption,
     JsonOption,
     PortOption,
     ProjectArgument,
     PromptOption,
+    PromptsOption,
     SeedOption,
     SimulatorOption,
     StepsOption,
@@ -22,8 +23,11 @@ from mcu_sdk.commands.options import (
     TimeoutOption,
     TokensOption,
     TopKOption,
+    exclude,
+    parse_files,
     parse_ids,
 )
+from mcu_sdk.commands.real_data import Where, can_converse, run_prompts, run_tensors, say
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
 
@@ -36,7 +40,17 @@ def run_command(
     project: ProjectArgument,
     prompt: PromptOption = None,
     ids: IdsOption = None,
+    prompts: PromptsOption = None,
     steps: StepsOption = None,
+    inputs: InputOption = None,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            help="Where to write what --input gives: FILE.npy, or NAME=FILE.npy for each output.",
+            show_default=False,
+        ),
+    ] = None,
     tokens: TokensOption = 100,
     temperature: TemperatureOption = 0.0,
     top_k: TopKOption = 0,
@@ -57,9 +71,24 @@ def run_command(
     from mcu_sdk.project.opened import open_project
     from mcu_sdk.project.report import print_report
 
-    if as_json and markdown:
-        raise UsageError("--json and --markdown exclude each other.", hint="Leave one of them out.")
+    exclude(("--json", as_json), ("--markdown", markdown))
+    given = (("--prompt", prompt is not None), ("--ids", ids), ("--prompts", prompts), ("--steps", steps))
+    exclude(*given, ("--input", inputs))
+    if outputs and not inputs:
+        raise UsageError("--output writes what --input gives.", hint="Name an input, too.")
+    exclude(("--profile", profile), ("--prompts", prompts), ("--input", inputs))
+    exclude(("--markdown", markdown), ("--prompts", prompts))
     opened = open_project(project, board)
+    where = Where(simulator, port, timeout)
+    if inputs:
+        files = parse_files(inputs, "--input"), parse_files(outputs, "--output")
+        run_tensors(opened, *files, where, as_json=as_json, markdown=markdown)
+        return
+    is_plain = not (any(value for _, value in given) or profile or as_json or markdown)
+    if prompts is not None or (is_plain and can_converse(opened)):
+        sampling = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+        run_prompts(opened, prompts, sampling, where, as_json=as_json)
+        return
     request = opened.request(
         prompt=prompt,
         ids=parse_ids(ids),
@@ -85,7 +114,7 @@ def run_command(
         nonlocal started
         started = True
         if prompt:
-            _say(prompt)
+            say(prompt)
 
     try:
         ran = run_request(
@@ -94,12 +123,12 @@ def run_command(
             simulator=simulator,
             port=port,
             timeout=timeout,
-            on_text=_say if shows_text else None,
+            on_text=say if shows_text else None,
             on_start=start if shows_text else None,
         )
     finally:
         if started:
-            _say("\n")
+            say("\n")
     report = ran.report
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
@@ -134,9 +163,3 @@ def _profile(opened: Project, request: Request, simulator: str | None, timeout: 
     title = f"{opened.manifest.name}, instructions at position {position}"
     console = Console(highlight=False)
     console.print(profile.to_table(rows, title, console.width))
-
-
-def _say(text: str) -> None:
-    """Pass on the model's text at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,10 +12,12 @@ import typer
 from mcu_sdk.commands.options import (
     BoardOption,
     IdsOption,
+    InputOption,
     JsonOption,
     PortOption,
     ProjectArgument,
     PromptOption,
+    PromptsOption,
     SeedOption,
     SimulatorOption,
     StepsOption,
@@ -22,10 +25,18 @@ from mcu_sdk.commands.options import (
     TimeoutOption,
     TokensOption,
     TopKOption,
+    exclude,
+    parse_files,
     parse_ids,
 )
+from mcu_sdk.commands.real_data import read_inputs, read_lines
+from mcu_sdk.errors import McuSdkError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcu_sdk.api import Verified
+    from mcu_sdk.project.junit import Case
     from mcu_sdk.project.report import Report
     from mcu_sdk.project.verify import Verdict
 
@@ -34,7 +45,9 @@ def verify_command(
     project: ProjectArgument,
     prompt: PromptOption = None,
     ids: IdsOption = None,
+    prompts: PromptsOption = None,
     steps: StepsOption = None,
+    inputs: InputOption = None,
     tokens: TokensOption = 100,
     temperature: TemperatureOption = 0.0,
     top_k: TopKOption = 0,
@@ -44,34 +57,98 @@ def verify_command(
     timeout: TimeoutOption = 600.0,
     board: BoardOption = None,
     python: Annotated[bool, typer.Option(help="Also compare with the .pte executed in PyTorch.")] = True,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Also write the checks to this file, as JUnit's XML.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the same request on device and host, and the .pte in PyTorch; exit 7 if they differ."""
-    from mcu_sdk.api import verify
+    from mcu_sdk import api
+    from mcu_sdk.project.junit import Case, check_writable, write
+    from mcu_sdk.project.opened import open_project
+
+    exclude(
+        ("--prompt", prompt is not None),
+        ("--ids", ids),
+        ("--prompts", prompts),
+        ("--steps", steps),
+        ("--input", inputs),
+    )
+    check_writable(junit)
+    opened = open_project(project, board)
+    sampling: dict[str, Any] = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+    where: dict[str, Any] = {"simulator": simulator, "port": port, "timeout": timeout, "with_python": python}
+    lines = read_lines(prompts) if prompts is not None else []
+    arrays = None
+    if inputs:
+        from mcu_sdk.project.tensors import borders_of
+
+        arrays = read_inputs(borders_of(opened), parse_files(inputs, "--input"))
+    suite = f"mcu-sdk verify {opened.manifest.name} on {opened.board.name}"
+    try:
+        if lines:
+            found = api.verify_prompts(opened, lines, **sampling, **where)
+        elif arrays is not None:
+            found = [api.verify(opened, inputs=arrays, **where)]
+        else:
+            request: dict[str, Any] = {"prompt": prompt, "ids": parse_ids(ids), "steps": steps, **sampling}
+            found = [api.verify(opened, **request, **where)]
+    except McuSdkError as error:
+        if junit is not None:
+            write(junit, suite, [Case("build and run", "error", str(error))])
+        raise
+    if junit is not None:
+        write(junit, suite, _cases(lines, found))
+    if lines:
+        _show_prompts(lines, found, as_json)
+    else:
+        _show(found[0], as_json)
+    for one in found:
+        one.verdict.require()
+
+
+def _cases(prompts: Sequence[str], found: Sequence[Verified]) -> list[Case]:
+    """Each check as a test; of several prompts with the prompt's number and text in its name."""
+    from mcu_sdk.project.junit import Case
+
+    return [
+        Case(
+            f"{number} {prompts[number - 1]!r}: {check.name}" if prompts else check.name,
+            "passed" if check.ok else "failed",
+            check.detail,
+        )
+        for number, one in enumerate(found, start=1)
+        for check in one.verdict.checks
+    ]
+
+
+def _show(found: Verified, as_json: bool) -> None:
+    """The report and the checks."""
     from mcu_sdk.project.report import print_report
 
-    found = verify(
-        project,
-        prompt=prompt,
-        ids=parse_ids(ids),
-        steps=steps,
-        tokens=tokens,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
-        simulator=simulator,
-        port=port,
-        timeout=timeout,
-        board=board,
-        with_python=python,
-    )
-    verdict, report = found.verdict, found.report
     if as_json:
-        print(json.dumps(_json(verdict, report), indent=2))
+        print(json.dumps(_json(found.verdict, found.report), indent=2))
     else:
-        print_report(report)
-        _print_checks(verdict)
-    verdict.require()
+        print_report(found.report)
+        _print_checks(found.verdict)
+
+
+def _show_prompts(prompts: Sequence[str], found: Sequence[Verified], as_json: bool) -> None:
+    """The checks of each prompt, then the report on the last."""
+    from mcu_sdk.project.report import print_report
+
+    if as_json:
+        told = [
+            {"prompt": prompt, **_json(one.verdict, one.report)}
+            for prompt, one in zip(prompts, found, strict=True)
+        ]
+        print(json.dumps({"ok": all(one.verdict.ok for one in found), "answers": told}, indent=2))
+    else:
+        for prompt, one in zip(prompts, found, strict=True):
+            print(prompt)
+            _print_checks(one.verdict)
+            print()
+        print_report(found[-1].report)
 
 
 def _json(verdict: Verdict, report: Report) -> dict[str, Any]:

@@ -29,10 +29,11 @@ Run = Callable[[Request], Transcript]
 @dataclass(frozen=True)
 class Device:
     """What runs a project's requests. `each` gives the answer to each message of one run, whatever its verdict; `name`:
-    what messages call it."""
+    what messages call it; `stays`: whether it goes on between runs, as a board does."""
 
     name: str
     each: Callable[[Iterable[Message]], Generator[Transcript, None, None]]
+    stays: bool = False
 
     def __call__(self, request: Message) -> Transcript:
         """The answer to one request, whose verdict is "ok"."""
@@ -61,7 +62,7 @@ def device_runner(
         baud = project.board.uart.baud if project.board.uart is not None else 115200
         image = image_of(project, program)
         each = partial(serial.each, port, baud=baud, timeout=timeout, on_text=on_text, image=image)
-        return Device(serial.called(port), each)
+        return Device(serial.called(port), each, stays=True)
     return simulator_device(
         choose_simulator(project, simulator), project, program, timeout=timeout, on_text=on_text
     )

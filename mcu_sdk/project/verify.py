@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.console import step
-from mcu_sdk.errors import OutputDiffersError, UsageError
+from mcu_sdk.errors import OutputDiffersError, TextError, UsageError
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.opened import Project
 from mcu_sdk.project.runners import choose_simulator, device_runner, run_on
@@ -91,37 +91,72 @@ def verify(
     with_python: bool = True,
     checkpoint: Reference | None = None,
 ) -> Verdict:
-    """Build the project for device and host, run the request on both, and compare; then compare with PyTorch.
+    """`verify_each` of one request."""
+    (verdict,) = verify_each(
+        project,
+        [request],
+        simulator=simulator,
+        port=port,
+        timeout=timeout,
+        with_python=with_python,
+        checkpoint=checkpoint,
+    )
+    return verdict
+
+
+def verify_each(
+    project: Project,
+    requests: Sequence[Request],
+    *,
+    simulator: str | None = None,
+    port: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    with_python: bool = True,
+    checkpoint: Reference | None = None,
+) -> list[Verdict]:
+    """Build the project for device and host, run each request on both, and compare; then compare with PyTorch.
 
     `checkpoint(tokens)`: the checkpoint's float logits of each step, or None where it is not at hand.
 
-    Raises what building and running raise; differences are not raised but told by the verdict.
+    Raises what building and running raise, with the request's number where there are several; differences are not
+    raised but told by the verdicts.
     """
     if simulator == "host" and not project.board.is_host:
         raise UsageError("The host is what a device is compared with.", hint="Take another --simulator.")
     target = port or choose_simulator(project, simulator)
     built = build(project.folder, project.preset_for(target))
     reference = build(project.folder, project.host_preset)
+    library = (built.library or reference.library) if with_python else None
     run_device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
 
     def run_host(wanted: Request) -> Transcript:
         return run_on("host", project, reference.program, wanted, timeout=timeout)
 
-    with step("Running on the host"):
-        on_host = run_host(request)
-    with step(f"Running on {target}"):
-        on_device = run_device(request)
-    checks = [compare_transcripts(on_device, on_host)]
-    if not checks[0].ok:
-        with step("Looking for the first step that differs"):
-            first = first_difference(request, on_host, run_device, run_host)
-        checks[0] = replace(checks[0], detail=f"{checks[0].detail}; {first}")
-    if with_python:
-        library = built.library or reference.library
-        assert library is not None, "a native build makes libmodel.so"
-        with step("Running the .pte in PyTorch"):
-            checks += compare_with_python(project, request, on_host, library, checkpoint)
-    return Verdict(tuple(checks), on_device, on_host, built)
+    verdicts = []
+    for number, request in enumerate(requests, start=1):
+        which = f" ({number} of {len(requests)})" if len(requests) > 1 else ""
+        try:
+            with step(f"Running on the host{which}"):
+                on_host = run_host(request)
+            with step(f"Running on {target}{which}"):
+                on_device = run_device(request)
+        except (UsageError, TextError) as error:
+            if not which:
+                raise
+            raise type(error)(
+                f"Request {number} of {len(requests)}: {error.message}", hint=error.hint
+            ) from error
+        checks = [compare_transcripts(on_device, on_host)]
+        if not checks[0].ok:
+            with step("Looking for the first step that differs"):
+                first = first_difference(request, on_host, run_device, run_host)
+            checks[0] = replace(checks[0], detail=f"{checks[0].detail}; {first}")
+        if with_python:
+            assert library is not None, "a native build makes libmodel.so"
+            with step(f"Running the .pte in PyTorch{which}"):
+                checks += compare_with_python(project, request, on_host, library, checkpoint)
+        verdicts.append(Verdict(tuple(checks), on_device, on_host, built))
+    return verdicts
 
 
 # ---- device and host
@@ -212,7 +247,7 @@ def compare_with_python(
 
     model = HostModel(library, project.accelerator)
     pte = read_pte((project.folder / "model" / "model.pte").read_bytes())
-    interpreter = Interpreter(pte, _tosa_delegates(project.folder, len(pte.delegates)))
+    interpreter = Interpreter(pte, tosa_delegates(project.folder, len(pte.delegates)))
     if request.steps is not None:
         inputs = _made_up_inputs(model, request)
         ours = [array for values in inputs for array in _host_step(model, values)]
@@ -255,7 +290,7 @@ def compare_with_checkpoint(theirs: Values, reference: NDArray[Any], stated: flo
     return Check("PyTorch = the checkpoint, within", error <= allowed, found)
 
 
-def _tosa_delegates(folder: Path, count: int) -> list[TosaDelegate]:
+def tosa_delegates(folder: Path, count: int) -> list[TosaDelegate]:
     """The delegates' TOSA graphs, where `generate` kept them: what they compute is then told without the simulator."""
     from mcu_sdk.npu.reference import TosaDelegate
 

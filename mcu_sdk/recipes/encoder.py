@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
@@ -20,4 +22,5 @@ def compile_encoder(
         calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
     from mcu_sdk.recipes.module import compile_for_npu
 
-    return compile_for_npu(encoder, calls, target)
+    compiled = compile_for_npu(encoder, calls, target)
+    return replace(compiled, facts={**compiled.facts, "input_names": [encoder.input_name]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -158,6 +159,7 @@ def compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget
     facts = {
         "activations": "static",
         "parameters": sum(p.numel() for p in module.parameters()),
+        "input_names": _input_names(module, len(calls[0])),
         **compiled.facts,
     }
     return CompiledModel(compiled.pte, compiled.names, facts, compiled.delegates)
@@ -216,6 +218,7 @@ def _compile(
         "activations": activations,
         "border": border,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "input_names": _input_names(module, len(example)),
         "fused": asdict(counts),
         "guard": guard,
         "accuracy": accuracy,
@@ -225,6 +228,17 @@ def _compile(
         **scales,
     }
     return CompiledModel(lowered.pte, lowered.names, facts)
+
+
+def _input_names(module: torch.nn.Module, count: int) -> list[str]:
+    """What forward() calls its first arguments; none where it does not name them one by one."""
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    names = [parameter.name for parameter in parameters if parameter.kind in by_position]
+    return names[:count] if len(names) >= count else []
 
 
 def _plain(scale: Scale | None) -> dict[str, Any] | None:

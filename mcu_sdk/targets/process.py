@@ -125,9 +125,8 @@ def converse(
             if problem == "answered":
                 yield listener.transcript()
             elif listener.complaint is not None:
-                # nobody else speaks here: the firmware failed before it had the request
+                # nobody else speaks here: the firmware could not read the request, or failed before it had it
                 yield listener.complaint
-                return
             else:
                 raise _failure(problem or _obituary(process), name, listener, timeout, errors)
         if not isinstance(messages, Sequence):
@@ -252,21 +251,25 @@ class _Line:
                         return ""
 
     def _hear(self, listener: Listener, piece: bytes) -> str | None:
-        """What a piece of output means to whoever waits; None: nothing yet."""
-        for news in listener.feed(piece):
-            if news is News.ANSWERED:
-                self._unheard = listener.rest
-                return "answered"
-            if news is News.DAMAGED:
-                return "damaged"
-            if news is News.READY and self._started:
-                return "started again"
-            if news is News.READY and self._held is not None:
-                held, self._held = self._held, None
-                self.send(held)
-            if news is News.OTHER and listener.complaint is not None:
-                return "failed"
-            self._started = self._started or news is News.STARTED
+        """What a piece of output means to whoever waits; None: nothing yet. What comes behind an end is kept."""
+        while piece:
+            end = piece.find(b"\n") + 1 or len(piece)
+            line, piece = piece[:end], piece[end:]
+            for news in listener.feed(line):
+                self._unheard = piece
+                if news is News.ANSWERED:
+                    return "answered"
+                if news is News.DAMAGED:
+                    return "damaged"
+                if news is News.READY and self._started:
+                    return "started again"
+                if news is News.READY and self._held is not None:
+                    held, self._held = self._held, None
+                    self.send(held)
+                if news is News.OTHER and listener.complaint is not None:
+                    return "failed"
+                self._started = self._started or news is News.STARTED
+        self._unheard = b""
         return "flooded its output" if listener.received > LARGEST_OUTPUT else None
 
     def _write(self) -> None:

@@ -175,6 +175,7 @@ class Parser:
                 self._give_up(text)
                 _flush(text, events)
                 events.append(End())
+                self._at_line_start = True  # of whatever comes next
             elif self._line is not None:
                 self._take_fact_byte(byte, text, events)
             else:
@@ -318,15 +319,13 @@ class Listener:
     """Collects, out of all that a target says, the answer to the request `number`; `received` counts bytes.
 
     It begins at `@mcu request=NUMBER` and ends with a verdict of the same number and the CRC-32 of all between. What
-    comes before, between and behind is no part of it: boot messages, stray EOTs, answers to earlier requests. `rest` is
-    what came behind it.
+    comes before, between and behind is no part of it: boot messages, stray EOTs, answers to earlier requests.
     `complaint` is the last `verdict=error` that had no number; `ready` are the facts of the last `ready=1`, which say
     more than that only in an answer to a ping, where a CRC holds for them.
     """
 
     def __init__(self, number: int, on_text: OnText | None = None) -> None:
         self.received = 0
-        self.rest = b""
         self.complaint: Transcript | None = None
         self.ready: dict[str, str] = {}
         self._number = str(number)
@@ -337,17 +336,15 @@ class Listener:
         self._begin()
 
     def feed(self, data: bytes) -> list[News]:
-        """Take what a target said, up to the end of our answer."""
+        """Take what a target said. What follows the end of our answer is ignored."""
         self.received += len(data)
         news: list[News] = []
-        for found in _PIECE_OF_LINE.finditer(data):
-            piece = found[0]
+        for piece in _PIECE_OF_LINE.findall(data):
             self._line += piece
             if self._started:
                 self._answer += piece
             self._take(self._parser.feed(piece), news)
             if News.ANSWERED in news:
-                self.rest = data[found.end() :]
                 break
             if piece.endswith(b"\n"):
                 self._line.clear()

@@ -119,11 +119,14 @@ def each(
                 conversation = Conversation(
                     connection, line, listener, name, pace, baud, image=image, is_ready=received > 0
                 )
+                refusal = None
                 try:
                     conversation.hold(timeout)
+                except _RefusedError as error:
+                    refusal = error.answer
                 finally:
                     received += listener.received
-                yield listener.transcript()
+                yield refusal or listener.transcript()
     except serial.SerialTimeoutException as error:
         raise TargetTimeoutError(
             f"{name} takes no bytes.", hint="Is its flow control on, and nobody listening?"
@@ -135,6 +138,14 @@ def each(
             f"The serial port {port!r} cannot be used: {error}.",
             hint="Check its name (`python -m serial.tools.list_ports`) and that you may open it (group dialout).",
         ) from error
+
+
+class _RefusedError(Exception):
+    """The firmware said again and again that it cannot read the request. `answer`: the last of it, without a number."""
+
+    def __init__(self, answer: Transcript) -> None:
+        super().__init__(answer.facts)
+        self.answer = answer
 
 
 class Conversation:
@@ -168,7 +179,7 @@ class Conversation:
         self._refusal: Transcript | None = None  # the answer, without a number, that followed the request
 
     def hold(self, timeout: float) -> None:
-        """Ask until the answer is complete; errors as `run` raises them."""
+        """Ask until the answer is complete; errors as `each` raises them, and _RefusedError."""
         deadline = self._clock() + timeout
         if self._is_ready:
             self._send()
@@ -287,13 +298,10 @@ class Conversation:
             hint=hint + " Reset the board and try again.",
         )
 
-    def _hopeless(self) -> McuSdkError:
+    def _hopeless(self) -> Exception:
         """It was asked often enough."""
         if self._refusal is not None:
-            try:
-                check_verdict(self._refusal, self._name)
-            except McuSdkError as error:
-                return error
+            return _RefusedError(self._refusal)
         whys = [f"{why} ({self._troubles.count(why)} times)" for why in dict.fromkeys(self._troubles)]
         return RunError(
             f"{self._name} was asked {self._sent} times and gave no whole answer: {', '.join(whys)}.",

@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 
 from mcu_sdk.board.board import Board, load_board
-from mcu_sdk.generation import generate
-from mcu_sdk.options import GenerateRequest
 from mcu_sdk.planning.fit import Sizes, check_fit
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
@@ -109,17 +107,6 @@ def tiny_plan() -> type[TinyPlan]:
 def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as a project for corstone-300, built in release, host and host-debug."""
     project = render_project(make_inputs(), tmp_path_factory.mktemp("tiny") / "project")
-    for preset in ("release", "host", "host-debug"):
-        build(project, preset)
-    return project
-
-
-@pytest.fixture(scope="session")
-def tensor_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two inputs and four outputs as a project for corstone-300, built in release, host and host-debug."""
-    pte = Path(__file__).parents[1] / "fixtures" / "executorch-1.4.1" / "float-portable.pte"
-    request = GenerateRequest(pte=pte, output=tmp_path_factory.mktemp("tensors") / "project")
-    project = generate(request).project
     for preset in ("release", "host", "host-debug"):
         build(project, preset)
     return project

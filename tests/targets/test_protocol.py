@@ -234,6 +234,13 @@ def test_a_verdict_without_a_number_is_a_complaint() -> None:
     )
 
 
+def test_a_complaint_right_behind_an_answer_is_heard() -> None:
+    complaint = b"@mcu verdict=error reason=line_too_long\n\x04"
+    assert events_of(b"\x04" + complaint)[1:3] == [Fact("verdict", "error"), Fact("reason", "line_too_long")]
+    listener = Listener(NUMBER)
+    assert listener.feed(b"\x04" + complaint) == [News.OTHER] and listener.complaint is not None
+
+
 def test_every_lost_and_every_changed_byte_is_noticed() -> None:
     """None of them may give another answer; what is not noticed at once must not be an end."""
     right = listen(WHOLE)[0]

@@ -18,6 +18,7 @@ __attribute__((constructor)) void set_float_mode() {
 }  // namespace
 
 void platform_write(const char* bytes, int32_t count) {
+    if (count == 0) return;  // a token without text is nullptr, which fwrite does not take
     fwrite(bytes, 1, static_cast<size_t>(count), stdout);
     fflush(stdout);
 }

@@ -1,0 +1,205 @@
+"""What `run` and `verify` do with a user's own data: tensors from files, prompts from a file or as they are typed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.console import log
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mcu_sdk.project.opened import Project
+    from mcu_sdk.project.prompts import Answer
+    from mcu_sdk.project.tensors import Border, Borders
+
+_SHOWN = 16
+"""Elements of an output that are printed."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a firmware runs on, and how many seconds an answer may take."""
+
+    simulator: str | None
+    port: str | None
+    timeout: float
+
+
+def say(text: str) -> None:
+    """Pass on the model's text at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+# ---- tensors
+
+
+def read_inputs(borders: Borders, files: Mapping[str | None, Path]) -> dict[str, NDArray[Any]]:
+    """The arrays by the model's names; errors as `choose` and `read_npy` raise them."""
+    from mcu_sdk.project.tensors import choose, read_npy
+
+    return {name: read_npy(path, name) for name, path in choose(borders.inputs, files, "--input").items()}
+
+
+def run_tensors(
+    opened: Project,
+    inputs: Mapping[str | None, Path],
+    outputs: Mapping[str | None, Path],
+    where: Where,
+    *,
+    as_json: bool,
+    markdown: bool,
+) -> None:
+    """Run a model on arrays from files, write its outputs to files, and report."""
+    from mcu_sdk.api import run_inputs
+    from mcu_sdk.project import tensors
+    from mcu_sdk.project.report import print_report
+
+    borders = tensors.borders_of(opened)
+    prepared = tensors.prepare(borders.inputs, read_inputs(borders, inputs))
+    files = tensors.choose(borders.outputs, outputs, "--output")
+    tensors.check_writable(files, list(inputs.values()))
+    ran = run_inputs(opened, borders, prepared, **asdict(where))
+    for name, path in files.items():
+        tensors.write_npy(path, ran.outputs[name])
+    if as_json:
+        told = [
+            _plain(border, ran.outputs[border.name], files.get(border.name)) for border in borders.outputs
+        ]
+        print(json.dumps({**ran.report.to_json(), "outputs": told}, indent=2))
+    elif markdown:
+        print("\n" + ran.report.to_markdown(), end="")
+    else:
+        for border in borders.outputs:
+            print(_line(ran.outputs[border.name], border, files.get(border.name)))
+        print()
+        print_report(ran.report)
+
+
+def _line(array: NDArray[Any], border: Border, file: Path | None) -> str:
+    """An output on the terminal: where it was written, else its values, or the beginning of them."""
+    head = f"{border.name}  {array.dtype}{list(array.shape)}"
+    if file is not None:
+        return f"{head}  {file}"
+    values = ", ".join(
+        f"{value:.6g}" if array.dtype.kind == "f" else str(value) for value in array.ravel()[:_SHOWN]
+    )
+    more = f", ... ({array.size:,} in all; --output writes them)" if array.size > _SHOWN else ""
+    return f"{head}  {values}{more}"
+
+
+def _plain(border: Border, array: NDArray[Any], file: Path | None) -> dict[str, Any]:
+    """An output as JSON; its values, null for what is not finite, where no file has them."""
+    import numpy as np
+
+    told = {"name": border.name, "dtype": str(array.dtype), "shape": list(array.shape)}
+    if file is not None:
+        return {**told, "file": str(file)}
+    values = array.astype(object)
+    values[~np.isfinite(array)] = None
+    return {**told, "values": values.tolist()}
+
+
+# ---- prompts
+
+
+def read_lines(file: Path) -> list[str]:
+    """The prompts in a file, or, with "-", of standard input; errors as `read_prompts` raises them."""
+    from mcu_sdk.project.prompts import prompts_in, read_prompts
+
+    return prompts_in(_standard_input(), "standard input") if str(file) == "-" else read_prompts(file)
+
+
+def can_converse(opened: Project) -> bool:
+    """Whether somebody sits there who could type, and the model takes text."""
+    is_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    return is_terminal and opened.is_language_model and bool(opened.manifest.model.tokenizer)
+
+
+def run_prompts(
+    opened: Project, file: Path | None, sampling: Mapping[str, Any], where: Where, *, as_json: bool
+) -> None:
+    """Give a firmware the lines of `file` ("-": of standard input), or, without one, what is typed until Ctrl-D.
+
+    Each answer is printed as it comes; the report follows. Raises the first refusal when all have been asked.
+    """
+    from mcu_sdk import api
+    from mcu_sdk.project.prompts import require
+    from mcu_sdk.project.report import print_report, transcript_json
+
+    is_typed = file is None or (str(file) == "-" and can_converse(opened) and not as_json)
+    prompts = None if is_typed or file is None else read_lines(file)
+    shows = not as_json
+
+    def on_start() -> None:
+        if shows and is_typed:
+            say("Ctrl-D ends.\n")
+
+    def on_prompt(prompt: str) -> None:
+        if shows and not is_typed:
+            say(prompt)
+
+    def on_answer(answer: Answer) -> None:
+        if shows:
+            say("\n")
+        if shows and answer.error is not None:
+            log(f"refused: {answer.error}")
+
+    found = api.run_prompts(
+        opened,
+        prompts if prompts is not None else _typed(),
+        **sampling,
+        **asdict(where),
+        on_text=say if shows else None,
+        on_start=on_start,
+        on_prompt=on_prompt,
+        on_answer=on_answer,
+    )
+    if as_json:
+        told = [
+            {"prompt": answer.prompt}
+            | ({"error": str(answer.error)} if answer.error else transcript_json(answer.transcript))
+            for answer in found.answers
+        ]
+        report = {key: value for key, value in found.report.to_json().items() if key != "run"}
+        print(json.dumps({"answers": told, **report}, indent=2))
+    else:
+        print()
+        print_report(found.report)
+    if not is_typed:
+        require(found.answers)
+
+
+def _typed() -> Iterator[str]:
+    """Lines of a terminal that are not blank, until Ctrl-D."""
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  lets input() edit the line
+    while True:
+        try:
+            line = input("> ")
+        except EOFError:
+            return
+        if line.strip():
+            yield line.encode("utf-8", "replace").decode()
+
+
+def _standard_input() -> Iterator[str]:
+    """Its lines. Raises TextError for what is no UTF-8."""
+    from mcu_sdk.errors import TextError
+
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise TextError(
+                f"Line {number} of standard input was expected to be text in UTF-8; byte {error.start} is not.",
+                hint="Save it as UTF-8.",
+            ) from error

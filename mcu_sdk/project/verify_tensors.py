@@ -1,0 +1,87 @@
+"""Proving that a firmware computes on a host's own inputs what this computer computes: device, host, PyTorch.
+
+Beside the digest over all outputs the outputs themselves are compared, so that the first step that differs is known at
+once (docs/verification.md).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.console import step
+from mcu_sdk.errors import UsageError
+from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.build import build
+from mcu_sdk.project.runners import choose_simulator, device_runner, simulator_device
+from mcu_sdk.project.tensors import Borders, Inputs, TensorRun, run_series
+from mcu_sdk.project.verify import Check, Verdict, compare_outputs, compare_transcripts, tosa_delegates
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mcu_sdk.project.opened import Project
+
+
+def verify_series(
+    project: Project,
+    borders: Borders,
+    inputs: Inputs,
+    *,
+    simulator: str | None = None,
+    port: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    with_python: bool = True,
+) -> tuple[Verdict, TensorRun]:
+    """Build the project for device and host, run both on the inputs, and compare; then compare with PyTorch.
+
+    The device's outputs come with the verdict. Raises what building and running raise; differences are told by the
+    verdict.
+    """
+    if simulator == "host" and not project.board.is_host:
+        raise UsageError("The host is what a device is compared with.", hint="Take another --simulator.")
+    target = port or choose_simulator(project, simulator)
+    built = build(project.folder, project.preset_for(target))
+    reference = build(project.folder, project.host_preset)
+    device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
+    with step("Running on the host"):
+        on_host = run_series(
+            simulator_device("host", project, reference.program, timeout=timeout), borders, inputs
+        )
+    with step(f"Running on {target}"):
+        on_device = run_series(device, borders, inputs)
+    checks = [_compare(on_device, on_host)]
+    if with_python:
+        with step("Running the .pte in PyTorch"):
+            theirs = _in_python(project.folder, inputs)
+        ours = [output.ravel() for outputs in on_host.outputs for output in outputs]
+        checks.append(compare_outputs(ours, theirs, len(borders.outputs)))
+    return Verdict(tuple(checks), on_device.transcript, on_host.transcript, built), on_device
+
+
+def _compare(device: TensorRun, host: TensorRun) -> Check:
+    """Model and digest, and the bytes of every output."""
+    check = compare_transcripts(device.transcript, host.transcript)
+    for number, (left, right) in enumerate(zip(device.outputs, host.outputs, strict=True), start=1):
+        wrong = [i for i, (a, b) in enumerate(zip(left, right, strict=True)) if a.tobytes() != b.tobytes()]
+        if wrong:
+            found = f"the first step that differs is step {number} of {len(host.outputs)} (output {wrong[0]})"
+            detail = found if check.ok else f"{check.detail}; {found}"
+            return Check(check.name, False, detail)
+    return check
+
+
+def _in_python(folder: Path, inputs: Inputs) -> list[NDArray[Any]]:
+    """Flat copies of each step's outputs, by the operators' Python references."""
+    import torch
+
+    from mcu_sdk.project.interpret import Interpreter
+
+    pte = read_pte((folder / "model" / "model.pte").read_bytes())
+    interpreter = Interpreter(pte, tosa_delegates(folder, len(pte.delegates)))
+    outputs = []
+    for arrays in inputs.steps:
+        tensors = [torch.from_numpy(array.copy()) for array in arrays]
+        outputs += [output.contiguous().flatten().numpy() for output in interpreter.run(*tensors)]
+    return outputs
