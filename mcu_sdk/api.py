@@ -388,7 +388,7 @@ def _checkpoint(project: Project) -> Callable[[Sequence[int]], NDArray[Any] | No
     if entry is None:
         return None
     place = read_places(project.folder).get("model")
-    model = {"packaged": None, "hub": entry.name}.get(entry.kind, str(place))
+    model = entry.name if entry.kind in ("packaged", "hub") else str(place)
 
     def reference(tokens: Sequence[int]) -> NDArray[Any] | None:
         from mcu_sdk.recipes.reference import checkpoint_reference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 
@@ -69,9 +69,16 @@ class DeviceMissingError(ToolMissingError):
 
 
 class DoesNotFitError(McuSdkError):
-    """A model that is too large for the board."""
+    """A model that is too large for the board.
+
+    `changes`: what makes it fit, each a set of options with values by the names of their fields, the mildest first.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, hint: str = "", changes: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.changes = tuple(changes)
 
 
 class BuildError(McuSdkError):

@@ -14,6 +14,7 @@ from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.board.core import check_core
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
+from mcu_sdk.choice import first_that_fits, is_open
 from mcu_sdk.console import step
 from mcu_sdk.inputs import identify
 from mcu_sdk.model.folder import check_fetched, read_config
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Generated:
-    """The project's folder, what is in it, and in which region each part will lie."""
+    """The project's folder, what is in it, and in which region each part will lie.
+
+    `chosen`: what was chosen to fit the board, where nothing was asked for; empty if nothing had to be.
+    """
 
     project: Path
     name: str
@@ -54,6 +58,7 @@ class Generated:
     layout: Layout
     facts: dict[str, Any] = field(default_factory=dict)
     sizes: Sizes | None = None
+    chosen: str = ""
 
     def summary(self) -> dict[str, Any]:
         """Plain data for `--json` and the terminal; sizes in bytes."""
@@ -70,6 +75,7 @@ class Generated:
             "used_bytes": dict(self.layout.used),
             "placement": dict(self.layout.reasons),
             "peak_memory_bytes": peak_memory(),
+            "chosen": self.chosen,
             **self.facts,
         }
 
@@ -110,8 +116,17 @@ class _Source:
 def generate(request: GenerateRequest) -> Generated:
     """Write the project and return what it is. Nothing is left behind when anything is refused.
 
+    Where nothing but a board is asked for, the bundled model, its cache and its weights are chosen to fit it.
+
     Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
     """
+    if not is_open(request):
+        return _generate(request)
+    return first_that_fits(request, lambda choice: replace(_generate(choice.request), chosen=choice.says))
+
+
+def _generate(request: GenerateRequest) -> Generated:
+    """One request, as it is."""
     board = load_board(request.board)
     check_core(board)
     npu = choose_target(

@@ -97,6 +97,8 @@ def _checkpoint(model: str | None, checkpoint: Checkpoint) -> Input:
         return Input("packaged", BUNDLED)
     if os.path.isdir(model):
         return Input("folder", Path(model).resolve().name, checkpoint.fingerprint())
+    if not os.path.exists(model) and model in resources.bundled_models():
+        return Input("packaged", model)
     if os.path.isfile(model):
         with Path(model).open("rb") as file:
             return Input("file", Path(model).name, hashlib.file_digest(file, "sha256").hexdigest())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcu_sdk.errors import UsageError
 from mcu_sdk.generation import Generated, generate
+from mcu_sdk.inputs import BUNDLED
 from mcu_sdk.options import GenerateRequest
 from mcu_sdk.planning.plan import Plan
 from mcu_sdk.project.edited import KEPT
@@ -49,7 +50,8 @@ def regenerate(
 
 
 def _place(project: Path, manifest: Manifest, role: str, named: Mapping[str, str]) -> str | Path | None:
-    """Where an input is to be read: where the user says, in the project itself, where it lay; None for the bundled model.
+    """Where an input is to be read: where the user says, in the project itself, where it lay; None for the bundled model
+    that nothing names.
 
     Raises UsageError if it is not there.
     """
@@ -58,7 +60,7 @@ def _place(project: Path, manifest: Manifest, role: str, named: Mapping[str, str
     if role in named:
         return kind(named[role])
     if entry.kind == "packaged":
-        return None if role == "model" else entry.name
+        return None if role == "model" and entry.name == BUNDLED else entry.name
     own = {"pte": MODEL_FILE, "tokenizer": f"model/{TOKENIZER}"}.get(role)
     if own is not None and (project / own).is_file():
         return project / own

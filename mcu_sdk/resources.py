@@ -32,4 +32,9 @@ def boards() -> Path:
 
 def bundled_model() -> Path:
     """The checkpoint that is used when the user names none."""
-    return PACKAGE / "model" / "bundled"
+    return bundled_models()["bundled"]
+
+
+def bundled_models() -> dict[str, Path]:
+    """The checkpoints of the package by the names that `--model` knows them by, the largest first."""
+    return {"bundled": PACKAGE / "model" / "bundled", "bundled-small": PACKAGE / "model" / "bundled_small"}

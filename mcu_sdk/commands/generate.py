@@ -91,6 +91,8 @@ def show(generated: Generated, as_json: bool) -> None:
         print(f"  {label:18} {text}")
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")
+    if summary["chosen"]:
+        print(f"  {'chosen to fit':15} {summary['chosen']}; name these options to choose otherwise")
     for note in summary.get("notes", ()):
         print(f"  note: {note}")
     print(f"  {'made with':15} {summary['peak_memory_bytes'] / 2**20:,.0f} MiB of this computer's memory")

@@ -23,6 +23,9 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LONGEST_HUB_ID = 96
 """Characters, by the hub's own rule."""
 
+BUNDLED_NAMES = {"bundled": "mcu-sdk-shakespeare", "bundled-small": "mcu-sdk-shakespeare-small"}
+"""What the package's own checkpoints are called in projects and reports."""
+
 WANTED_FROM_HUB = ["*.safetensors", "*.json", "*.txt", "*.model"]
 
 
@@ -48,12 +51,13 @@ class Checkpoint:
 
 
 def find_checkpoint(model: str | None, *, use_cache: bool = True) -> Checkpoint:
-    """The checkpoint that `--model` means: nothing is the bundled one, then a folder, a GGUF file, a hub id.
+    """The checkpoint that `--model` means: nothing is the bundled one, then a folder, a GGUF file, a bundled one's name,
+    a hub id.
 
     Raises ModelError for a folder without a configuration, pickled weights, remote code, or an unknown id.
     """
     if model is None:
-        checkpoint = Checkpoint(resources.bundled_model(), "mcu-sdk-shakespeare")
+        checkpoint = Checkpoint(resources.bundled_model(), BUNDLED_NAMES["bundled"])
     elif os.path.isdir(model):  # os.path: False, not OSError, for what is too long to be a path
         checkpoint = Checkpoint(Path(model), Path(model).resolve().name)
     elif os.path.exists(model):
@@ -65,6 +69,8 @@ def find_checkpoint(model: str | None, *, use_cache: bool = True) -> Checkpoint:
             f"--model takes a checkpoint's folder, a GGUF file or a hub id; {model} is another file.",
             hint="For an exported program use --pte.",
         )
+    elif model in (bundled := resources.bundled_models()):
+        checkpoint = Checkpoint(bundled[model], BUNDLED_NAMES[model])
     else:
         checkpoint = _from_hub(model)
     return replace(checkpoint, notes=tuple(check_folder(checkpoint.folder, checkpoint.name)))

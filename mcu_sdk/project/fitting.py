@@ -10,6 +10,7 @@ from typing import Any
 
 from mcu_sdk.board.board import Board, list_boards
 from mcu_sdk.board.core import lacks_fpu
+from mcu_sdk.errors import DoesNotFitError
 from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
 from mcu_sdk.planning.fit import Layout, Sizes, bytes_over, check_fit, fits, place
 from mcu_sdk.planning.fpu import needs_fpu
@@ -65,9 +66,13 @@ def fit_project(
     traffic = step_traffic(plan) | {"tokenizer": TOKEN_BYTES}
     layout = place(board, sizes, traffic)
     hint = ""
+    changes: tuple[dict[str, object], ...] = ()
     if bytes_over(board, layout):
-        hint = _advice(inputs, plan, sizes, choices, lambda other: measure(other, app, keep=keep))
-    layout = check_fit(board, sizes, traffic, advice=hint)
+        hint, changes = _advice(inputs, plan, sizes, choices, lambda other: measure(other, app, keep=keep))
+    try:
+        layout = check_fit(board, sizes, traffic, advice=hint)
+    except DoesNotFitError as error:
+        raise DoesNotFitError(error.message, hint=hint, changes=changes) from None
     shared = None
     if _is_shared(inputs):
         hint = "Take a smaller model: QEMU shares one region only with a simulated NPU."
@@ -116,9 +121,11 @@ _ELEMENTS = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 4, "int32_t": 4, "mcu_spli
 
 @dataclass(frozen=True)
 class _Way:
-    """One thing to change: what it is called with a number, the sizes after it, and the numbers to try, best first."""
+    """One thing to change: what it is called with a number, the sizes after it, and the numbers to try, best first.
+    `change`: the option by the name of its field, and its value."""
 
     text: Callable[[int], str]
+    change: Callable[[int], dict[str, object]]
     sizes: Callable[[Sizes, int], Sizes]
     numbers: range = range(1)
 
@@ -129,21 +136,27 @@ def _advice(
     sizes: Sizes,
     choices: Choices,
     measured: Callable[[ProjectInputs], CodeSizes | None],
-) -> str:
-    """What makes it fit: each option that does so alone, else the fewest that do together, else other boards."""
+) -> tuple[str, tuple[dict[str, object], ...]]:
+    """What makes it fit: each option that does so alone, else the fewest that do together, else other boards.
+
+    In words, and as changes of options.
+    """
     ways = list(_ways(inputs, plan, choices, measured))
     for count in range(1, len(ways) + 1):
-        found = [text for some in combinations(ways, count) if (text := _try(inputs.board, sizes, some))]
+        found = [way for some in combinations(ways, count) if (way := _try(inputs.board, sizes, some))]
         if found:
             start = "It fits with" if len(found) == 1 else "It fits with any of these:"
-            return f"{start} {'; '.join(found)}."
+            return f"{start} {'; '.join(text for text, _ in found)}.", tuple(change for _, change in found)
     stack = _smaller_stack(inputs.board, sizes)
     if stack:
-        return f"It fits with stack_bytes = {stack} in the board.toml; `mcu-sdk build` says whether that suffices."
+        return (
+            f"It fits with stack_bytes = {stack} in the board.toml; `mcu-sdk build` says whether that suffices.",
+            (),
+        )
     others = list(_other_boards(inputs, plan, sizes, measured)) if inputs.npu is None else []
     tried = "No option makes it fit: take" if ways else "Take"
     there = f"; it fits --board {', '.join(others)}" if others else ""
-    return f"{tried} a smaller model, or a board with more memory{there}."
+    return f"{tried} a smaller model, or a board with more memory{there}.", ()
 
 
 def _ways(
@@ -155,25 +168,32 @@ def _ways(
     if inputs.optimize == "speed":
         small = measured(replace(inputs, optimize="size"))
         if small is not None:
-            yield _Way(lambda _: "--optimize size", lambda sizes, _: _with_code(sizes, small))
+            yield _Way(
+                lambda _: "--optimize size",
+                lambda _: {"optimize": "size"},
+                lambda sizes, _: _with_code(sizes, small),
+            )
     if choices.int4:
         saved = _saved_by_int4(plan)
         if saved > 0:
             yield _Way(
-                lambda _: "--weights int4", lambda sizes, _: replace(sizes, weights=sizes.weights - saved)
+                lambda _: "--weights int4",
+                lambda _: {"weights": "int4"},
+                lambda sizes, _: replace(sizes, weights=sizes.weights - saved),
             )
     length = choices.length
     if length is not None and length > 1 and plan.kv_cache_bytes:
         later = "" if choices.checkpoint else " when the .pte is made"
         yield _Way(
             lambda number: f"--max-cache-len {number} (now {length}){later}",
+            lambda number: {"cache_length": number},
             lambda sizes, number: replace(sizes, kv_cache=cache_bytes(plan, length, number)),
             range(length - 1, 0, -1),
         )
 
 
-def _try(board: Board, sizes: Sizes, ways: Iterable[_Way]) -> str:
-    """How these ways together make it fit, with the best number of the last; "" if they do not."""
+def _try(board: Board, sizes: Sizes, ways: Iterable[_Way]) -> tuple[str, dict[str, object]] | None:
+    """How these ways together make it fit, with the best number of the last; None if they do not."""
     *fixed, last = ways
     for way in fixed:
         sizes = way.sizes(sizes, 0)
@@ -185,8 +205,10 @@ def _try(board: Board, sizes: Sizes, ways: Iterable[_Way]) -> str:
         else:
             low = middle + 1
     if low == len(last.numbers):
-        return ""
-    return " and ".join([*(way.text(0) for way in fixed), last.text(last.numbers[low])])
+        return None
+    number = last.numbers[low]
+    change = {key: value for way in fixed for key, value in way.change(0).items()} | last.change(number)
+    return " and ".join([*(way.text(0) for way in fixed), last.text(number)]), change
 
 
 def cache_bytes(plan: Plan, length: int, shorter: int) -> int:

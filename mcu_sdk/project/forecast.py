@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -139,14 +139,30 @@ def check_forecast(board: Board, forecast: Forecast) -> None:
     raise DoesNotFitError(
         f"The model cannot fit {board.name}, by the sizes of its checkpoint alone: {'; '.join(told)}.",
         hint=_advice(board, forecast),
+        changes=_worth_trying(board, forecast),
     )
+
+
+def _worth_trying(board: Board, forecast: Forecast) -> list[dict[str, object]]:
+    """The mildest change of options with which the least would fit: not sure, but found out by trying."""
+    now = forecast.positions or LONGEST_DEFAULT
+    for int4 in sorted({forecast.int4, True}):
+        changed = replace(forecast, int4=int4)
+        longest = _longest(now, lambda length: fits(board, replace(changed, length=length).least()))  # noqa: B023
+        if longest:
+            change: dict[str, object] = {"weights": "int4"} if int4 != forecast.int4 else {}
+            return [change | ({"cache_length": longest} if longest != now else {})]
+    return []
 
 
 def _advice(board: Board, forecast: Forecast) -> str:
     """What is sure to fit."""
     now = forecast.positions
     for int4 in (forecast.int4, True):
-        longest = _longest(board, forecast, now or LONGEST_DEFAULT, int4=int4)
+        longest = _longest(
+            now or LONGEST_DEFAULT,
+            lambda length: fits(board, forecast.most(length, int4=int4)),  # noqa: B023
+        )
         if not longest:
             continue
         options = ["--weights int4"] if int4 and not forecast.int4 else []
@@ -157,12 +173,12 @@ def _advice(board: Board, forecast: Forecast) -> str:
     return "Take a smaller model, or a board with more memory."
 
 
-def _longest(board: Board, forecast: Forecast, length: int, *, int4: bool) -> int:
-    """The longest cache up to `length` that fits for sure; 0 if none does."""
+def _longest(length: int, fits: Callable[[int], bool]) -> int:
+    """The longest cache up to `length` that fits; 0 if none does."""
     low, high = 0, length
     while low < high:
         middle = (low + high + 1) // 2
-        if fits(board, forecast.most(middle, int4=int4)):
+        if fits(middle):
             low = middle
         else:
             high = middle - 1
