@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from mcu_sdk.board.board import Board
-from mcu_sdk.board.toolchain import LINKER as COMPILER
+from mcu_sdk.board.toolchain import LINKER
 from mcu_sdk.project import flags
 from mcu_sdk.project.render import ProjectInputs, write_files
 from mcu_sdk.project.trial import Trial, _key
@@ -27,9 +26,6 @@ class Workshop:
         self._made = 0
         self.objects: dict[str, Path] = {}
         """Of the last firmware: each source's."""
-        found = shutil.which(COMPILER)
-        assert found is not None, f"{COMPILER} is not installed"
-        self._compiler = found
 
     def tiny(self, board: Board, patches: Patches | None = None) -> Path:
         """The ELF of the tiny model for a board; under one name for all of them, so that only the platform differs."""
@@ -44,7 +40,9 @@ class Workshop:
             text = (project / name).read_text()
             assert text.count(before) == 1, f"{before!r} is {text.count(before)} times in {name}"
             (project / name).write_text(text.replace(before, after))
-        trial = Trial.of(project, self._compiler, inputs)
+        tools = inputs.board.tools
+        assert tools.compiler is not None, f"to install: {tools.install}"
+        trial = Trial.of(project, tools.compiler, inputs)
         self.objects = {name: self._object(trial, name) for name in trial.names}
         trial.run([*trial.core, "-I.", "-c", "model/model_data.S", "-o", "model_data.o"])
         libraries = [f"-l{library}" for library in flags.LIBRARIES]
@@ -57,7 +55,7 @@ class Workshop:
             "-o",
             "firmware.elf",
         ]
-        trial.run([*trial.link_options(), *linked])
+        trial.run([*trial.link_options(), *linked], LINKER)
         return project / "firmware.elf"
 
     def _object(self, trial: Trial, name: str) -> Path:
