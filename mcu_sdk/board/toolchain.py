@@ -22,8 +22,8 @@ LINKER = "arm-none-eabi-g++"
 
 GCC_PACKAGES = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib"
 
-LINKED_AS = {"cortex-m52": "cortex-m55", "cortex-m85": "cortex-m55"}
-"""Cores that GCC 12 does not know, and those whose libraries they take: of the same architecture and FPU."""
+OLDER = {"cortex-m52": "cortex-m55", "cortex-m85": "cortex-m55"}
+"""Cores that GCC 12 does not know, and known ones of the same architecture and FPU, whose libraries they take."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Toolchain:
         """The same for LINKER: it chooses libraries by them."""
         if not self.is_clang:
             return list(core)
-        return [*map(_linked_as, core), *_PLAIN_STACK]
+        return [*older_core(core), *_PLAIN_STACK]
 
 
 TOOLCHAINS: dict[ToolchainName, Toolchain] = {
@@ -81,10 +81,14 @@ _PLAIN_STACK = ("-Wl,-z,noexecstack",)
 """Clang's objects say that their stack is no code; without this the linker warns of GCC's, which do not say."""
 
 
-def _linked_as(flag: str) -> str:
-    """-mcpu=cortex-m85+nopacbti -> -mcpu=cortex-m55."""
+def older_core(core: Sequence[str]) -> list[str]:
+    """Flags of a core, with one in its place that older compilers know: -mcpu=cortex-m85+nopacbti -> -mcpu=cortex-m55."""
+    return [_older(flag) for flag in core]
+
+
+def _older(flag: str) -> str:
     match = re.fullmatch(r"-mcpu=([a-z0-9-]+)(\+.*)?", flag)
-    return f"-mcpu={LINKED_AS[match[1]]}" if match and match[1] in LINKED_AS else flag
+    return f"-mcpu={OLDER[match[1]]}" if match and match[1] in OLDER else flag
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ RUNTIME_BOUND, KERNEL_BOUND, CALL_BOUND = 20 * 1024, 8 * 1024, 192
 
 LEAST_STACK = 2048
 """Bytes that no advice goes below."""
+
+BOARDS_NAMED = 3
+"""How many other boards advice names: each has to be compiled for."""
 
 OTHER_LAYOUT = 1.25
 """How much larger a .pte may get on a board whose core wants its weights in another order."""
@@ -153,9 +156,11 @@ def _advice(
             f"It fits with stack_bytes = {stack} in the board.toml; `mcu-sdk build` says whether that suffices.",
             (),
         )
-    others = list(_other_boards(inputs, plan, sizes, measured)) if inputs.npu is None else []
+    fitting = _other_boards(inputs, plan, sizes, measured) if inputs.npu is None else iter(())
+    others = list(islice(fitting, BOARDS_NAMED + 1))
     tried = "No option makes it fit: take" if ways else "Take"
-    there = f"; it fits --board {', '.join(others)}" if others else ""
+    more = ", among others" if len(others) > BOARDS_NAMED else ""
+    there = f"; it fits --board {', '.join(others[:BOARDS_NAMED])}{more}" if others else ""
     return f"{tried} a smaller model, or a board with more memory{there}.", ()
 
 
@@ -268,9 +273,10 @@ def _other_boards(
     sizes: Sizes,
     measured: Callable[[ProjectInputs], CodeSizes | None],
 ) -> Iterator[str]:
-    """The packaged boards with enough memory, and an FPU where the plan needs one."""
-    float_calls = needs_fpu(plan.calls)
-    for board in list_boards():
+    """The packaged boards with enough memory, and an FPU where the plan needs one; those with the same core first,
+    for which little more is compiled."""
+    float_calls, core = needs_fpu(plan.calls), inputs.board.core
+    for board in sorted(list_boards(), key=lambda board: board.core.flags != core.flags):
         if board.is_host or board.folder == inputs.board.folder or (float_calls and lacks_fpu(board)):
             continue
         code = measured(replace(inputs, board=board))

@@ -176,7 +176,7 @@ SMALL = {
         ('arena = ["dtcm", "isram", "ddr"]', 'arena = ["qram"]'),
         "qram",
         "arena",
-        "it fits --board corstone-300",
+        "it fits --board alif-ensemble-e8-he, alif-ensemble-e8-hp, corstone-300, among others",
     ),
     "weights": (
         ('weights = ["sram", "isram", "ddr"]', 'weights = ["qram"]'),
