@@ -74,7 +74,9 @@ class Chip:
     ("RCC.AHB1ENR.GPIOAEN"), "" for one that always has a clock. `core_hz`, `uart_hz` and `baud` compute from the
     registers' values, by the clock tree of the reference manual, what the chip does. `check` says what is wrong with a
     write at this moment ("" for nothing); `boot` takes the image's bytes at an address and returns where the vector
-    table is, as the chip's boot ROM finds it. `memory_gates`: regions that are off after reset, and the field that turns
+    table is, as the chip's boot ROM finds it. `final` says what is wrong when the firmware is ready; `initial`:
+    registers that the chip sets itself. `exempt`: bits that the manual lets one write, though the description calls them
+    reserved or read-only. `memory_gates`: regions that are off after reset, and the field that turns
     each on.
     """
 
@@ -89,6 +91,9 @@ class Chip:
     write: Callable[[Bus, Register, int], None] = lambda bus, register, value: None
     check: Callable[[Bus, Register, int], str] = lambda bus, register, value: ""
     boot: Callable[[Board, Callable[[int, int], bytes]], int] | None = None
+    final: Callable[[Bus], str] = lambda bus: ""
+    exempt: Mapping[str, int] = field(default_factory=dict)
+    initial: Mapping[str, int] = field(default_factory=dict)
     memory_gates: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -114,6 +119,8 @@ class Bus:
     def __post_init__(self) -> None:
         self.uart = self.chip.model(self.chip.uart)
         self._reads = 0
+        for name, value in self.chip.initial.items():
+            self.set(name, value)
 
     # ---- for models
 
@@ -181,7 +188,9 @@ class Bus:
         self.last_writes = [*self.last_writes[-7:], (register.full_name, value)]
         before = self.value_of(register)
         for bits, what in ((register.reserved, "reserved"), (register.read_only, "read-only")):
-            changed = (value ^ before) & bits & register.reset_mask
+            changed = (
+                (value ^ before) & bits & register.reset_mask & ~self.chip.exempt.get(register.full_name, 0)
+            )
             if changed:
                 self.complain(f"{register.full_name}: {what} bits {changed:#x} are changed by {value:#x}")
         complaint = self.chip.check(self, register, value)

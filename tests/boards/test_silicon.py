@@ -34,6 +34,8 @@ def complaints(board: Board, bus: Bus) -> list[str]:
     ):
         if abs(hz / meant - 1) > 0.001:
             found.append(f"{what} runs at {hz:,.0f} Hz; the board.toml says {meant:,}")
+    if chip.final(bus):
+        found.append(chip.final(bus))
     baud = chip.baud(bus)
     if abs(baud / uart.baud - 1) > BAUD_TOLERANCE:
         found.append(f"the baud rate is {baud:,.0f}; {uart.baud:,} is meant")

@@ -9,8 +9,10 @@ from tests.boards.bus import Chip
 BOARDS = {
     "frdm-k64f": "mk64f",
     "lpcxpresso55s69": "lpc55s69",
+    "mimxrt1060-evk": "mimxrt1060_evk",
     "nrf52840-dk": "nrf52840",
     "stm32f429i-disc1": "stm32f429",
+    "teensy41": "teensy41",
 }
 """The boards that are run in unicorn, and their chip's module."""
 
