@@ -23,7 +23,7 @@ from mcu_sdk.model.special_tokens import vocabulary_of
 from mcu_sdk.model.stored import read_stored
 from mcu_sdk.model.tokenizer import check_given, check_tokenizer, device_tables, tokenizer_file
 from mcu_sdk.operators.layouts import layout_for
-from mcu_sdk.options import CompileOptions, GenerateRequest, Kind
+from mcu_sdk.options import CompileOptions, GenerateRequest, Kind, no_npu_library
 from mcu_sdk.planning.bound import step_bound
 from mcu_sdk.planning.delegates import check_delegates
 from mcu_sdk.planning.fit import Layout, Sizes
@@ -32,10 +32,11 @@ from mcu_sdk.planning.language_model import LanguageModel, describe_language_mod
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
-from mcu_sdk.project.destination import check_kept_app, check_output
+from mcu_sdk.project.destination import check_format, check_kept_app, check_output
 from mcu_sdk.project.edited import KEPT, check_edited
 from mcu_sdk.project.fitting import Choices, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
+from mcu_sdk.project.library import Library, check_name
 from mcu_sdk.project.manifest import TOKENIZER
 from mcu_sdk.project.npu_details import describe_npu, details_files
 from mcu_sdk.project.render import ProjectInputs, render_project, slug
@@ -137,11 +138,14 @@ def _generate(request: GenerateRequest) -> Generated:
         check_checkpoint(board)
     if request.output is not None:
         check_output(request.output)
+        check_format(request.output, request.format)
         check_edited(request.output, force=request.force)
         if request.pte is None and npu is None:  # only language models go this way
             check_kept_app(request.output, language_model=True)
     if request.tokenizer is not None:
         check_given(request.tokenizer)
+    if request.name is not None:
+        _check_library(request, request.name)
     checkpoint, source = None, None
     with step("Reading the inputs"):
         if request.pte is not None:
@@ -152,8 +156,11 @@ def _generate(request: GenerateRequest) -> Generated:
     if checkpoint is not None:
         source = _from_checkpoint(request, checkpoint, board, npu)
     assert source is not None
-    destination = request.output or Path(f"{slug(source.name)}-{board.name}")
+    library = "-library" if request.format == "library" else ""
+    destination = request.output or Path(f"{slug(source.name)}-{board.name}{library}")
     check_output(destination)
+    check_format(destination, request.format)
+    _check_library(request, source.name)
     edited = check_edited(destination, force=request.force)
     with step("Compiling the plan"):
         pte = read_pte(source.pte, source.names)
@@ -161,6 +168,8 @@ def _generate(request: GenerateRequest) -> Generated:
         check_integers_only(plan.calls, board)
         npu = check_delegates(pte, board, npu, chosen=request.target)
         language_model = describe_language_model(plan)
+    if request.format == "library" and npu is not None:
+        raise no_npu_library(npu)
     kind = _kind(request, language_model, npu)
     request.check_kind(kind)
     check_kept_app(destination, language_model=language_model is not None)
@@ -189,6 +198,7 @@ def _generate(request: GenerateRequest) -> Generated:
         places=sources.places,
         profile=request.profile,
         optimize=request.optimize,
+        format=request.format,
     )
     with step("Fitting it into the board's memories"):
         choices = Choices(
@@ -203,9 +213,16 @@ def _generate(request: GenerateRequest) -> Generated:
         files |= _report_file(facts)
     with step(f"Writing the project to {destination}"):
         inputs = replace(inputs, layout=fitted.layout, shared_layout=fitted.shared_layout, files=files)
+        inputs = replace(inputs, library_stack=fitted.stack)
         project = render_project(inputs, destination, force=request.force)
     facts = {**facts, "notes": [*facts["notes"], *edited]}
     return Generated(project, source.name, plan, fitted.layout, facts, fitted.sizes)
+
+
+def _check_library(request: GenerateRequest, name: str) -> None:
+    """Raises UsageError for a library whose names are taken already."""
+    if request.format == "library":
+        check_name(Library.of(slug(name), request.optimize, is_language_model=True, has_tokenizer=True))
 
 
 def _kind(request: GenerateRequest, language_model: LanguageModel | None, npu: NpuTarget | None) -> Kind:

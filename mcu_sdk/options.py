@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
 from mcu_sdk.errors import UsageError
 from mcu_sdk.operators.layouts import WeightLayout
+from mcu_sdk.project.library import Format
 from mcu_sdk.project.manifest import Input
 from mcu_sdk.project.presets import Optimize
 
@@ -199,7 +200,9 @@ class GenerateRequest:
     output: Annotated[
         Path | None, Flag("--output --out -o", "The project's folder. Default: MODEL-BOARD.")
     ] = None
-    name: Annotated[str | None, Flag("--name", "What to call the model in comments.")] = None
+    name: Annotated[
+        str | None, Flag("--name", "What to call the model: in comments, and a library's names.")
+    ] = None
     target: Annotated[
         str | None,
         Flag("--target", "The board's processor or an NPU, such as ethos-u55-128. Default: the board's."),
@@ -217,6 +220,10 @@ class GenerateRequest:
     optimize: Annotated[
         Optimize, Flag("--optimize", "Compile the kernels for speed (-O3) or for size (-Os).")
     ] = "speed"
+    format: Annotated[
+        Format,
+        Flag("--format", "A firmware that runs, or a library for a firmware that is there already."),
+    ] = "firmware"
 
     expected: Mapping[str, Input] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
@@ -226,6 +233,8 @@ class GenerateRequest:
         if self.model is not None and self.pte is not None:
             raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
         replace(self.compile_options, npu=None if self.pte else npu).check()
+        if self.format == "library" and npu is not None and self.pte is None:
+            raise no_npu_library(npu)
         self.check_kind(PTE if self.pte is not None else Kind.DECODER if npu is None else ON_NPU)
 
     def check_kind(self, kind: Kind) -> None:
@@ -274,6 +283,14 @@ class GenerateRequest:
         }
         options = CompileOptions(**values[CompileOptions])
         return GenerateRequest(compile_options=options, **values[GenerateRequest])
+
+
+def no_npu_library(npu: NpuTarget) -> UsageError:
+    """A library for an NPU: its driver tells errors on the console and ends the run, which is not a library's to do."""
+    return UsageError(
+        f"--format library is for models on the processor; {npu.accelerator} is the target.",
+        hint="Take --target with the board's processor, or leave --format out.",
+    )
 
 
 def _read(option: Option, kept: Mapping[str, object]) -> Any:

@@ -96,6 +96,8 @@ def write_model_header(folder: Path) -> None:
             "eos_ids": [2],
         },
         profile=True,
+        library=None,
+        namespace="model",
     )
     (folder / "model").mkdir()
     (folder / "model" / "model.h").write_text(text, encoding="utf-8")

@@ -30,9 +30,15 @@ def build_command(
     found = build(project, preset, board=board)
     built, report = found.result, found.report
     if as_json:
-        facts = {"preset": preset, "program": str(built.program), "edited": list(built.edited)}
+        facts: dict[str, object] = {
+            "preset": preset,
+            "program": str(built.program),
+            "edited": list(built.edited),
+        }
+        if built.archive is not None:
+            facts["archive"] = str(built.archive)
         print(json.dumps({**facts, **report.to_json()}, indent=2))
         return
     if built.sizes is not None:
         print_report(report)
-    print(f"{built.program}")
+    print(f"{built.archive or built.program}")

@@ -7,8 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -18,8 +18,9 @@ from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageE
 from mcu_sdk.project.destination import check_path
 from mcu_sdk.project.edited import edited_sources, said
 from mcu_sdk.project.elf import ElfSizes, forbidden_symbols, read_sizes, uses_helium
+from mcu_sdk.project.library import archive_sizes, library_prefix, stated_stack
 from mcu_sdk.project.map import LibraryPart, library_parts
-from mcu_sdk.project.stack import StackBound, stack_bound
+from mcu_sdk.project.stack import StackBound, interface_bound, stack_bound
 
 HOST_PRESETS = ("host", "host-debug")
 _CROSS = Path("cmake") / "arm-none-eabi.cmake"
@@ -48,6 +49,7 @@ class BuildResult:
 
     `program` is firmware.elf for a board, an executable for a host. `stack` is how deep a board's stack can get,
     `libraries` what of libc and libgcc is in it. `edited`: generated files that were changed and went into it.
+    `archive`: what a library was made for, and `archive_parts` its bytes in an image that uses all of its interface.
     """
 
     preset: str
@@ -59,6 +61,8 @@ class BuildResult:
     stack: StackBound | None = None
     libraries: tuple[LibraryPart, ...] = ()
     edited: tuple[str, ...] = ()
+    archive: Path | None = None
+    archive_parts: Mapping[str, int] = field(default_factory=dict)
 
 
 def build(project: Path, preset: str = "release") -> BuildResult:
@@ -94,9 +98,16 @@ def build(project: Path, preset: str = "release") -> BuildResult:
         # A relative path in the log and in messages, so that neither depends on where the project lies.
         _run([cmake, "--preset", preset, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project, output, log_file)
         _run([cmake, "--build", "--preset", preset, "--parallel", jobs], project, output, log_file)
+    prefix = library_prefix(project)
+    archive = folder / f"lib{prefix}.a" if prefix is not None else None
     if native:
         return BuildResult(
-            preset, folder / "firmware", log_file, library=folder / "libmodel.so", edited=changed
+            preset,
+            folder / "firmware",
+            log_file,
+            library=folder / "libmodel.so",
+            edited=changed,
+            archive=archive,
         )
     program = folder / "firmware.elf"
     _check_instructions(program, project)
@@ -104,6 +115,11 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     sizes, stack = read_sizes(program), stack_bound(program)
     _check_stack(stack, sizes.stack)
     map_file = folder / "firmware.map"
+    parts: dict[str, int] = {}
+    if prefix is not None:
+        parts = archive_sizes(map_file.read_text(encoding="utf-8", errors="replace"), prefix)
+        stack = interface_bound(program, prefix)
+        _compare_stack(stack, stated_stack(project, prefix))
     return BuildResult(
         preset,
         program,
@@ -113,6 +129,8 @@ def build(project: Path, preset: str = "release") -> BuildResult:
         stack=stack,
         libraries=library_parts(map_file),
         edited=changed,
+        archive=archive,
+        archive_parts=parts,
     )
 
 
@@ -127,6 +145,15 @@ def find_compilers(project: Path) -> None:
             hint=f"Install it: {tools.install}.",
         )
     find_tool(LINKER)
+
+
+def _compare_stack(found: StackBound, stated: int | None) -> None:
+    """Say it where this compiler's code needs more stack than a library's header states."""
+    if stated is not None and (found.bytes is None or found.bytes > stated):
+        need = f"{found.bytes:,} bytes" if found.bytes is not None else f"an unknown depth ({found.reason})"
+        log(
+            f"a call takes {need} of stack as it was compiled here; the header, from another compiler, says {stated:,}"
+        )
 
 
 def _check_stack(stack: StackBound, reserved: int) -> None:

@@ -64,6 +64,19 @@ def check_kept_app(destination: Path, *, language_model: bool) -> None:
         )
 
 
+def check_format(destination: Path, wanted: str) -> None:
+    """Raises UsageError for a project of the other format: "firmware" or "library"."""
+    try:
+        was = manifest.read_manifest(destination).options.get("format", "firmware")
+    except UsageError:  # none is there, or one of another version of mcu-sdk
+        return
+    if was != wanted:
+        raise UsageError(
+            f"{str(destination)!r} is a project of the format {was}; the new one would be a {wanted}.",
+            hint="Name another --output, or remove the folder.",
+        )
+
+
 def check_destination(destination: Path) -> bool:
     """Whether `destination` is a project already. Raises UsageError if it is something that must not be touched."""
     if (destination / manifest.FILE).is_file():

@@ -56,7 +56,7 @@ def edited(project: Path, files: Mapping[str, str] | None = None) -> list[str]:
     return [
         name
         for name, expected in files.items()
-        if (project / name).is_file() and _digest(project / name) != expected
+        if _is_there(project / name) and _digest(project / name) != expected
     ]
 
 
@@ -105,14 +105,14 @@ def merge(staging: Path, project: Path) -> None:
     if not files:
         return  # nobody knows what was generated
     if (project / ASIDE).is_dir():
-        shutil.copytree(project / ASIDE, staging / ASIDE)
+        shutil.copytree(project / ASIDE, staging / ASIDE, symlinks=True)
     for name in edited(project, files):
         if is_built(name):
             _copy(project / name, staging / ASIDE / name)
         elif (staging / name).is_file():
             _copy(project / name, staging / name)
     for name in files:
-        if not is_built(name) and not (project / name).exists():
+        if not is_built(name) and not _is_there(project / name):
             (staging / name).unlink(missing_ok=True)
     folders = [
         entry.name for entry in staging.iterdir() if entry.is_dir() and entry.name not in (KEPT, LOCAL)
@@ -132,6 +132,11 @@ def _is_inside(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is a file, or a link to whatever it may be."""
+    return path.is_file() or path.is_symlink()
+
+
 def _is_free(folder: Path, name: str) -> bool:
     """Whether a file of this path can be put into the folder without replacing anything."""
     path = folder / name
@@ -144,7 +149,8 @@ def _files(folder: Path, entries: Sequence[str]) -> Iterator[str]:
     for entry in entries:
         path = folder / entry
         found = path.rglob("*") if path.is_dir() else [path]
-        yield from (file.relative_to(folder).as_posix() for file in found if file.is_file())
+        files = (file for file in found if file.is_file() or file.is_symlink())
+        yield from (file.relative_to(folder).as_posix() for file in files)
 
 
 def _digest(path: Path) -> str:
@@ -156,4 +162,4 @@ def _digest(path: Path) -> str:
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source, target)
+    shutil.copy2(source, target, follow_symlinks=False)

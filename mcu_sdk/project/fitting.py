@@ -48,11 +48,15 @@ class Choices:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The layout, that for a run in QEMU beside a simulated NPU, and the sizes that both hold."""
+    """The layout, that for a run in QEMU beside a simulated NPU, and the sizes that both hold.
+
+    `stack`: what a call of a library needs at most, where that is known.
+    """
 
     layout: Layout
     shared_layout: Layout | None
     sizes: Sizes
+    stack: int | None = None
 
 
 def fit_project(
@@ -65,7 +69,8 @@ def fit_project(
     board = inputs.board
     if board.is_host:
         return Fitted(Layout(), Layout() if _is_shared(inputs) else None, Sizes())
-    sizes = _sizes(inputs, plan, measure(inputs, app, keep=keep))
+    measured = measure(inputs, app, keep=keep)
+    sizes = _sizes(inputs, plan, measured)
     traffic = step_traffic(plan) | {"tokenizer": TOKEN_BYTES}
     layout = place(board, sizes, traffic)
     hint = ""
@@ -80,7 +85,7 @@ def fit_project(
     if _is_shared(inputs):
         hint = "Take a smaller model: QEMU shares one region only with a simulated NPU."
         shared = check_fit(board.with_npu_memory(shared=True), sizes, traffic, advice=hint)
-    return Fitted(layout, shared, sizes)
+    return Fitted(layout, shared, sizes, measured.stack if measured is not None else None)
 
 
 def _is_shared(inputs: ProjectInputs) -> bool:

@@ -25,7 +25,10 @@ class LibraryPart:
 
 
 def library_parts(map_file: Path) -> tuple[LibraryPart, ...]:
-    """The members of archives in the image, the largest first; ("libc_nano.a", "lib_a-memset.o", 168, ...)."""
+    """The members of the compiler's archives in the image, the largest first: ("libc_nano.a", "lib_a-memset.o", 168, ...).
+
+    Those that the build itself makes are named by a relative path, and are no libc's.
+    """
     text = map_file.read_text(encoding="utf-8", errors="replace")
     head, _, linked = text.partition("\nLinker script and memory map")
     head = head.partition("\nDiscarded input sections")[0]
@@ -45,7 +48,7 @@ def library_parts(map_file: Path) -> tuple[LibraryPart, ...]:
             else Path(found["user"]).name,
         )
         for found in map(_REFERENCE.match, _joined(head))
-        if found
+        if found and Path(found["library"]).is_absolute()
     ]
     return tuple(sorted(parts, key=lambda part: (-part.bytes, part.member)))
 

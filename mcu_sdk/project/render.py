@@ -32,6 +32,7 @@ from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.debugging import debug_servers
 from mcu_sdk.project.destination import check_destination
 from mcu_sdk.project.edited import KEPT, check_edited, hashes, merge
+from mcu_sdk.project.library import MAIN, SECTIONS, SYMBOLS, Format, Library
 from mcu_sdk.project.presets import Optimize, presets
 from mcu_sdk.targets.runner import runner
 
@@ -50,6 +51,10 @@ DRIVER_FILES = {
 
 _LANGUAGE_MODEL_TEMPLATE = "model/tokenizer.cpp.j2"
 _BOARD_TEMPLATES = ("cmake/board.cmake.j2", "cmake/board.ld.j2", "cmake/arm-none-eabi.cmake.j2")
+
+
+_FLOAT_MODE = "platform/float_mode.h"
+"""Included by a library's api.cpp."""
 
 
 class RenderablePlan(Protocol):
@@ -71,7 +76,8 @@ class ProjectInputs:
     `options` and `inputs` go into the manifest; `places`, where the inputs lie, beside it. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
     QEMU, which shares one region with the simulated NPU. `optimize` is what the release build's kernels are
     compiled for; the rest is outside of the steps and always compiled for size.
-    With `profile` the firmware counts the instructions of each call of the plan.
+    With `profile` the firmware counts the instructions of each call of the plan. `format`: what the model becomes, and
+    `library_stack` the bytes of stack that a call of a library needs.
     """
 
     name: str
@@ -89,6 +95,21 @@ class ProjectInputs:
     places: Mapping[str, Path] = field(default_factory=dict)
     profile: bool = False
     optimize: Optimize = "speed"
+    format: Format = "firmware"
+    library_stack: int | None = None
+
+    @property
+    def library(self) -> Library | None:
+        """What the model is called as a library; None for a firmware."""
+        if self.format == "firmware":
+            return None
+        tokens, tables = self.language_model is not None, self.tokenizer or {"present": False}
+        return Library.of(
+            slug(self.name),
+            self.optimize,
+            is_language_model=tokens,
+            has_tokenizer=tokens and tables["present"],
+        )
 
 
 def render_project(inputs: ProjectInputs, destination: Path, *, force: bool = False) -> Path:
@@ -145,8 +166,13 @@ def title(name: str) -> str:
 def _context(inputs: ProjectInputs) -> dict[str, Any]:
     board = inputs.board
     plan = inputs.plan.to_template()
-    language_model = inputs.language_model
+    language_model, library = inputs.language_model, inputs.library
     return {
+        "library": library.to_template([*inputs.plan.sources, *inputs.plan.headers], inputs.library_stack)
+        if library
+        else None,
+        "namespace": f"{library.prefix}::plan" if library else "model",
+        "sections": library.sections if library else SECTIONS,
         "project": {
             "slug": slug(inputs.name),
             "title": title(inputs.name),
@@ -317,6 +343,9 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         runtime += ["tensor_model", "tensor_series", "tensor_transfer"]
     if inputs.profile:
         runtime += ["profile"]
+    if inputs.library is not None and inputs.language_model is not None:
+        runtime.remove("sampler")
+        model.append("sdk/runtime/sampler.cpp")
     return {
         "model": model,
         "runtime": [f"sdk/runtime/{name}.cpp" for name in sorted(runtime)],
@@ -361,14 +390,11 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
     context = _context(inputs)
     environment = _environment()
     for name in sorted(environment.list_templates(filter_func=lambda name: name.endswith(".j2"))):
-        if name == _LANGUAGE_MODEL_TEMPLATE and inputs.language_model is None:
-            continue
-        if name in _BOARD_TEMPLATES and inputs.board.is_host:
-            continue
         if name in ci.TEMPLATES and (inputs.profile or (name == ci.FVP_TEMPLATE and not context["has_fvp"])):
             continue
-        text = environment.get_template(name).render(context)
-        _write(folder / name.removesuffix(".j2"), text.encode("utf-8"))
+        place = _path_of(name, inputs)
+        if place is not None:
+            _write(folder / place, environment.get_template(name).render(context).encode("utf-8"))
     if inputs.shared_layout is not None and not inputs.board.is_host:
         shared = {**context, "placement": inputs.shared_layout.regions}
         text = environment.get_template("cmake/board.ld.j2").render(shared)
@@ -383,6 +409,8 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
         sources = context["npu"]["sources"]
         wanted += [path.removeprefix("sdk/") for key, path in sources.items() if key not in unused]
     firmware = resources.firmware()
+    if inputs.library is not None:
+        wanted.append(_FLOAT_MODE)
     own = {f"platform/{name}": path for name, path in inputs.board.sources.items()}
     included = [name for path in own.values() for name in includes(path) if (firmware / name).is_file()]
     for name in needed_files([*(n for n in wanted if n not in own), *included, *inputs.plan.headers]):
@@ -396,6 +424,28 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
     _write(folder / manifest.FILE, _manifest(inputs, hashes(folder)).encode())
     if inputs.places:
         _write(folder / manifest.PLACES, manifest.places_json(inputs.places).encode())
+
+
+def _path_of(template: str, inputs: ProjectInputs) -> str | None:
+    """Where in the project a template goes; None if this project has none of it."""
+    name, library = template.removesuffix(".j2"), inputs.library
+    if template == _LANGUAGE_MODEL_TEMPLATE and inputs.language_model is None:
+        return None
+    if template in _BOARD_TEMPLATES and inputs.board.is_host:
+        return None
+    if library is None:
+        return None if name.startswith("library/") else name
+    places = {
+        "library/CMakeLists.txt": "CMakeLists.txt",
+        "library/README.md": "README.md",
+        "library/api.cpp": "model/api.cpp",
+        "library/harness.cmake": "cmake/harness.cmake",
+        "library/header.h": f"include/{library.prefix}.h",
+        "library/symbols.h": SYMBOLS,
+        "app/main.cpp": MAIN,
+    }
+    replaced = ("CMakeLists.txt", "README.md", f"{KEPT}/")
+    return places.get(name) or (None if name.startswith(replaced) else name)
 
 
 def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
@@ -434,7 +484,7 @@ def _replace_generated(staging: Path, project: Path, old: Path) -> None:
     for name in ci.TEMPLATES:
         top = staging / name.removesuffix(".j2").split("/")[0]
         shutil.rmtree(top) if top.is_dir() else top.unlink(missing_ok=True)
-    if (project / KEPT).exists():
+    if (project / KEPT).exists() and (staging / KEPT).exists():
         _keep_app(staging / KEPT, project / KEPT)
     merge(staging, project)
     _keep_times(staging, project)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.board.board import Board
@@ -60,6 +60,7 @@ class Report:
     bound: Bound | None = None
     run: Transcript | None = None
     agreement: str | None = None
+    is_library: bool = False
 
     @property
     def image_in(self) -> str:
@@ -87,9 +88,8 @@ class Report:
             rows.append(("of libc, libgcc", f"{sum(p.bytes for p in self.libraries):,} bytes: {names}"))
         if self.stack_bound is not None:
             deepest, why = self.stack_bound.bytes, self.stack_bound.reason
-            rows.append(
-                ("stack (at most)", f"{deepest:,} bytes" if deepest is not None else f"unknown: {why}")
-            )
+            label = "stack of a call (at most)" if self.is_library else "stack (at most)"
+            rows.append((label, f"{deepest:,} bytes" if deepest is not None else f"unknown: {why}"))
         if self.accuracy is not None:
             rows += self.accuracy.rows()
         if self.bound is not None:
@@ -253,6 +253,14 @@ def make_report(
             run=run,
             agreement=agreement,
         )
+    if built is not None and built.archive is not None:
+        return replace(
+            library_report(name, board, built),
+            target=target,
+            accuracy=accuracy,
+            run=run,
+            agreement=agreement,
+        )
     used = sizes.by_region(board)
     return Report(
         name=name,
@@ -276,6 +284,29 @@ def make_report(
         bound=bound,
         run=run,
         agreement=agreement,
+    )
+
+
+def library_report(name: str, board: Board, built: BuildResult) -> Report:
+    """Of a library: what it takes in an image that uses all of its interface.
+
+    Where it lies, and so how fast it can be, is that image's to say.
+    """
+    parts = built.archive_parts
+    code = parts["code"] + parts["tokenizer"]
+    return Report(
+        name=name,
+        board=board.name,
+        flash=code + parts["weights"],
+        weights=parts["weights"],
+        code=code,
+        ram=parts["arena"] + parts["kv_cache"] + parts["variables"],
+        arena=parts["arena"],
+        kv_cache=parts["kv_cache"],
+        stack_bound=built.stack,
+        libraries=built.libraries,
+        other=parts["variables"],
+        is_library=True,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,8 +55,13 @@ class StackBound:
 
 def stack_bound(elf: Path, entry: str = ENTRY) -> StackBound:
     """The bound for what `entry` does. Raises BuildError if the ELF cannot be disassembled or has no `entry`."""
+    return calls_bound(elf, [entry])
+
+
+def disassembly(elf: Path) -> str:
+    """What objdump says of an ELF's code. Raises BuildError if it cannot be read."""
     try:
-        listing = subprocess.run(
+        return subprocess.run(
             [OBJDUMP, "-d", "--no-show-raw-insn", str(elf)], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
@@ -64,10 +69,26 @@ def stack_bound(elf: Path, entry: str = ENTRY) -> StackBound:
             f"{OBJDUMP} could not read {elf}: {error}.",
             hint="It belongs to the compiler: see `mcu-sdk doctor`.",
         ) from error
-    functions = read_functions(listing)
-    if entry not in functions:
-        raise BuildError(f"{elf} has no function {entry}.", hint="Build the project again.")
-    return _demangled(deepest(functions, entry))
+
+
+def interface_bound(elf: Path, prefix: str) -> StackBound:
+    """The bound for a call of any function of a library, whose names begin with `prefix` and a "_"."""
+    functions = read_functions(disassembly(elf))
+    return _largest(elf, functions, [name for name in functions if name.startswith(f"{prefix}_")])
+
+
+def calls_bound(elf: Path, entries: Sequence[str]) -> StackBound:
+    """The bound for a call of any of `entries`, as `stack_bound` has it for one."""
+    return _largest(elf, read_functions(disassembly(elf)), entries)
+
+
+def _largest(elf: Path, functions: Mapping[str, Function], entries: Sequence[str]) -> StackBound:
+    found = [deepest(functions, entry) for entry in entries]
+    missing = [entry for entry in entries if entry not in functions]
+    if missing:
+        raise BuildError(f"{elf} has no function {missing[0]}.", hint="Build the project again.")
+    unbounded = [bound for bound in found if bound.bytes is None]
+    return _demangled(unbounded[0] if unbounded else max(found, key=lambda bound: bound.bytes or 0))
 
 
 def _demangled(bound: StackBound) -> StackBound:

@@ -28,6 +28,7 @@ from mcu_sdk.project import flags
 from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.edited import KEPT
 from mcu_sdk.project.elf import read_sizes
+from mcu_sdk.project.library import MAIN, SECTIONS, SYMBOLS, Library
 from mcu_sdk.project.render import (
     DRIVER_FILES,
     LISTS,
@@ -35,10 +36,11 @@ from mcu_sdk.project.render import (
     source_lists,
     write_files,
 )
+from mcu_sdk.project.stack import calls_bound
 
 _CODE = (".text", ".ARM.exidx", ".note.gnu.build-id", ".init_array")
 _OBJECTS = "objects"
-_MODEL = """.section .weights, "a", %progbits
+_MODEL = """.section {section}, "a", %progbits
     .balign 64
     .global mcu_model_pte
 mcu_model_pte:
@@ -49,12 +51,16 @@ mcu_model_pte:
 
 @dataclass(frozen=True)
 class CodeSizes:
-    """Bytes of code with its constants, of a tokenizer's tables, and of variables that do not or do begin as zero."""
+    """Bytes of code with its constants, of a tokenizer's tables, and of variables that do not or do begin as zero.
+
+    `stack`: what a call of a library needs at most; None for a firmware, and where there is no bound.
+    """
 
     code: int
     tokenizer: int
     data: int
     bss: int
+    stack: int | None = None
 
 
 def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True) -> CodeSizes | None:
@@ -72,7 +78,7 @@ def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True
         roomy = replace(inputs, board=board, layout=layout, shared_layout=None, pte=b"", files={})
         try:
             write_files(roomy, project)
-            if app is not None and app.is_dir():
+            if app is not None and app.is_dir() and inputs.library is None:
                 return _measure_with(app, project, compiler, inputs, kept)
             return _measure(Trial.of(project, compiler, inputs), kept)
         except (NotCompiled, OSError, UnicodeError):
@@ -160,12 +166,14 @@ class Trial:
     names: tuple[str, ...]
     small: frozenset[str]
     definitions: tuple[str, ...]
+    library: Library | None = None
 
     @classmethod
     def of(cls, project: Path, compiler: str, inputs: ProjectInputs) -> Trial:
         """As templates/CMakeLists.txt.j2 and templates/cmake/board.cmake.j2 put it together."""
         lists = source_lists(inputs)
-        app = app_sources(project)
+        library = inputs.library
+        app = app_sources(project) if library is None else [MAIN]
         small = [*lists["runtime"], *lists["platform"]]
         if inputs.npu is not None:
             small += [f"sdk/drivers/ethos_u/{DRIVER_FILES[name]}.cpp" for name in ("failed", "mmio")]
@@ -173,6 +181,8 @@ class Trial:
         defined = [f"MCU_HAS_TOKENIZER={int(inputs.language_model is not None)}", *definitions(inputs.board)]
         if inputs.profile:
             defined.append("MCU_PROFILE")
+        if library is not None:
+            names.insert(0, "model/api.cpp")
         tools, core = inputs.board.tools, inputs.board.core.flags
         return cls(
             project,
@@ -183,6 +193,7 @@ class Trial:
             tuple(names),
             frozenset([*small, *app]),
             tuple(defined),
+            library,
         )
 
     def command(self, name: str) -> list[str]:
@@ -194,16 +205,22 @@ class Trial:
             options = [*self.core, *self.release, *language, *flags.SECTIONS]
             if name in self.small:
                 options += flags.RUNTIME
+            elif self.library is not None:
+                options += [*self.library.options, *flags.CXX]
             if name.rpartition("/")[2] in flags.NO_LTO_SOURCES:
                 options += flags.NO_LTO
         text = "".join(self.closure(name))
         defined = [f"-D{one}" for one in self.definitions if one.partition("=")[0] in text]
-        return [*options, *defined, "-I.", "-Isdk", "-c", name]
+        return [*options, *defined, *self.included(), "-I.", "-Isdk", "-c", name]
+
+    def included(self) -> list[str]:
+        """What a library's sources are compiled with besides."""
+        return ["-Iinclude", "-include", SYMBOLS] if self.library is not None else []
 
     def closure(self, name: str) -> list[str]:
         """The text of a source and of everything of the project that it includes."""
         found: dict[str, str] = {}
-        waiting = [name]
+        waiting = [name] if self.library is None else [name, SYMBOLS]
         while waiting:
             path = waiting.pop()
             if path in found:
@@ -212,7 +229,7 @@ class Trial:
             for included in re.findall(r'^\s*#\s*include\s+["<]([^">]+)[">]', found[path], re.MULTILINE):
                 beside = (
                     os.path.normpath(os.path.join(start, included))
-                    for start in (os.path.dirname(path), ".", "sdk")
+                    for start in (os.path.dirname(path), ".", "sdk", "include")
                 )
                 waiting += [file for file in beside if (self.project / file).is_file()][:1]
         return [f"{path}\n{text}" for path, text in sorted(found.items())]
@@ -227,20 +244,35 @@ class Trial:
     def link_options(self) -> list[str]:
         """The linker's arguments but for files."""
         linker = [f"-Wl,{option}" for option in flags.LINKER]
+        linker += [f"-Wl,-u,{name}" for name in self.library.functions] if self.library else []
         return [*self.link_core, *self.release, *flags.LINK, *linker]
 
     def link(self, objects: Sequence[Path], options: Sequence[str]) -> CodeSizes:
         """Link `objects` and read the sizes."""
         libraries = [f"-l{library}" for library in flags.LIBRARIES]
-        (self.project / "model_in_trial.S").write_text(_MODEL)
+        sections = SECTIONS if self.library is None else self.library.sections
+        (self.project / "model_in_trial.S").write_text(_MODEL.format(section=sections["weights"]))
         inputs = list(map(str, objects))
         # where CMake has it, behind the plan: order decides what lies beside what
         inputs.insert(self.names.index("model/plan.cpp") + 1, "model_in_trial.S")
-        self.run([*options, "-T", "cmake/board.ld", *inputs, *libraries, "-o", "firmware.elf"], LINKER)
+        command = [
+            *options,
+            *self.included(),
+            "-T",
+            "cmake/board.ld",
+            *inputs,
+            *libraries,
+            "-o",
+            "firmware.elf",
+        ]
+        self.run(command, LINKER)
         found = read_sizes(self.project / "firmware.elf")
         ends = [section.address + section.size for section in found.sections if section.name in _CODE]
         begin = min(section.address for section in found.sections if section.name in _CODE)
-        return CodeSizes(max(ends) - begin, found.size(".tokenizer"), found.data, found.bss)
+        stack = None
+        if self.library is not None:
+            stack = calls_bound(self.project / "firmware.elf", self.library.functions).bytes
+        return CodeSizes(max(ends) - begin, found.size(".tokenizer"), found.data, found.bss, stack)
 
     def run(self, arguments: Sequence[str], program: str = "") -> None:
         """The compiler, or another program, in the project's folder."""

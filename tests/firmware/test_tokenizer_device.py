@@ -23,6 +23,7 @@ from mcu_sdk import resources
 from mcu_sdk.model.tokenizer import DeviceTokenizer, compile_tokenizer
 from mcu_sdk.model.tokenizer_json import KNOWN_PATTERNS
 from mcu_sdk.project.compile_flags import SANITIZERS, cxx_flags
+from mcu_sdk.project.library import SECTIONS
 
 FLAGS = cxx_flags(None, "-O1", "-g", "-Wshadow", *SANITIZERS)
 PATTERNS = list(KNOWN_PATTERNS)
@@ -241,7 +242,9 @@ def render(tokenizer: DeviceTokenizer) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("model/tokenizer.cpp.j2").render(tokenizer=tokenizer.to_template())
+    return environment.get_template("model/tokenizer.cpp.j2").render(
+        tokenizer=tokenizer.to_template(), sections=SECTIONS
+    )
 
 
 class Device:

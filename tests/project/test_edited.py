@@ -70,10 +70,12 @@ def test_what_no_build_reads_stays_as_its_owner_made_it(project: Path, tiny_inpu
 def test_files_beside_the_generated_ones_stay(project: Path, tiny_inputs: Inputs) -> None:
     (project / "sdk/kernels/mine").mkdir(parents=True)
     (project / "sdk/kernels/mine/kernel.cpp").write_text("// mine\n")
+    (project / "sdk/linked").symlink_to("../app")
     (project / "model/new.json").write_text("mine\n")
     (project / "model/names.json").unlink()  # a file that is missing is no change
     render_project(tiny_inputs(files={"names.json": b"[]", "new.json": b"{}"}), project)
     assert (project / "sdk/kernels/mine/kernel.cpp").read_text() == "// mine\n"
+    assert (project / "sdk/linked/main.cpp").is_file() and (project / "sdk/linked").is_symlink()
     assert (project / "model/names.json").read_bytes() == b"[]"
     assert (project / "model/new.json").read_bytes() == b"{}"
     assert (project / ASIDE / "model/new.json").read_text() == "mine\n"
@@ -137,3 +139,13 @@ def test_the_build_says_so(
     assert build(project, "host").edited == ("model/model.h",)
     assert "built as they are: model/model.h" in " ".join(capsys.readouterr().err.split())
     assert build(tiny_project, "host").edited == ()
+
+
+def test_a_generated_file_that_became_a_link_was_changed(project: Path, tiny_inputs: Inputs) -> None:
+    plan = project / "model/plan.cpp"
+    plan.unlink()
+    plan.symlink_to("nowhere")
+    with pytest.raises(UsageError, match=r"model/plan\.cpp"):
+        render_project(tiny_inputs(), project)
+    render_project(tiny_inputs(), project, force=True)
+    assert not plan.is_symlink() and (project / ASIDE / "model/plan.cpp").is_symlink()
