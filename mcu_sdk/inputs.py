@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mcu_sdk import resources
-from mcu_sdk.board.board import Board
+from mcu_sdk.board.board import BOARD_SOURCE, Board
 from mcu_sdk.errors import UsageError
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.model.tokenizer import read_text, tokenizer_file
@@ -86,9 +86,10 @@ def _board(board: Board) -> Input:
     if folder is None or folder.resolve().parent == resources.boards().resolve():
         return Input("packaged", board.name)
     content = sha256()
-    for name in ("board.toml", "board.cpp"):
-        if (folder / name).is_file():
-            content.update(sha256((folder / name).read_bytes()).digest())
+    own = {name: path for name, path in board.sources.items() if name != BOARD_SOURCE}
+    for path in (folder / "board.toml", folder / BOARD_SOURCE, *(own[name] for name in sorted(own))):
+        if path.is_file():
+            content.update(sha256(path.read_bytes()).digest())
     return Input("folder", folder.resolve().name, content.hexdigest())
 
 

@@ -38,7 +38,7 @@ CYCLE_COUNTER = "dwt"
 BOARD_SOURCE = "board.cpp"
 """What the silicon needs, beside a board.toml: it defines board_start()."""
 
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,47}$"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,47}$"
 _IDENTIFIER = r"^[a-z][a-z0-9_]{0,31}$"
 _FLAG = r"^-[A-Za-z0-9=+,._-]+$"
 
@@ -153,7 +153,11 @@ def _list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-Preference = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)]
+Preference = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_list, json_schema_input_type=str | Annotated[list[str], Field(min_length=1)]),
+    Field(min_length=1),
+]
 
 
 class Placement(_Table):
@@ -314,7 +318,7 @@ def family_of(accelerator: str) -> Family:
 class Board(_Table):
     """A checked board. `folder` is where its files are; `target` what a model is compiled for unless told."""
 
-    name: Annotated[str, Field(pattern=_NAME)]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     description: Annotated[str, Field(min_length=1, max_length=200)]
     console: Literal["uart", "stdio"] = "uart"
     target: str = ""
@@ -576,7 +580,7 @@ def load_board(name_or_path: str | Path) -> Board:
 def _find(name_or_path: str | Path) -> Path:
     """The board.toml that is meant."""
     text = str(name_or_path)
-    if isinstance(name_or_path, str) and re.fullmatch(_NAME, text):
+    if isinstance(name_or_path, str) and re.fullmatch(NAME_PATTERN, text):
         packaged = resources.boards() / text / "board.toml"
         if packaged.is_file():
             return packaged

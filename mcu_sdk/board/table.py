@@ -21,7 +21,12 @@ def _bytes(value: Any) -> Any:
     return int(match[1]) * _UNITS[match[2]]
 
 
-Size = Annotated[int, BeforeValidator(_bytes), Field(ge=0, le=ADDRESS_LIMIT, strict=True)]
+_Written = Annotated[int, Field(ge=0, le=ADDRESS_LIMIT)] | Annotated[str, Field(pattern=r"^\d+\s*[KMG]?$")]
+"""A size as it stands in a file, for the schema."""
+
+Size = Annotated[
+    int, BeforeValidator(_bytes, json_schema_input_type=_Written), Field(ge=0, le=ADDRESS_LIMIT, strict=True)
+]
 Address = Annotated[int, Field(ge=0, lt=ADDRESS_LIMIT, strict=True)]
 Word = Annotated[int, Field(ge=0, lt=1 << 32, strict=True)]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mcu_sdk.errors import UsageError
 from mcu_sdk.text import hanging
 
 if TYPE_CHECKING:
@@ -15,13 +18,38 @@ if TYPE_CHECKING:
 
 def boards_command(
     name: Annotated[
-        str | None, typer.Argument(help="Show this board in full: a name, or a folder's path.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME | new NAME | schema]",
+            help="Show this board in full: a name, or a folder's path. `new` makes a folder for a board of your own, "
+            "`schema` prints the JSON schema of board.toml.",
+        ),
+    ] = None,
+    new_name: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="For `new`: the board to copy, a name or a folder.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="For `new`: the folder. Default: its name.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """List the boards, or show one with its memory regions and simulators."""
+    """List the boards, show one with its memory regions and simulators, or make a folder for another."""
     from mcu_sdk.board.board import list_boards, load_board
 
+    if name == "new":
+        _new(new_name, source, out, as_json)
+        return
+    if new_name is not None or source is not None or out is not None:
+        raise UsageError(
+            "--from, --out and a second name are for `boards new`.",
+            hint="For example: mcu-sdk boards new my-board --from nrf52840-dk",
+        )
+    if name == "schema":
+        from mcu_sdk.board.schema import schema_text
+
+        print(schema_text(), end="")
+        return
     if name is not None:
         board = load_board(name)
         print(json.dumps(summary(board), indent=2) if as_json else "\n".join(_page(board)))
@@ -33,6 +61,27 @@ def boards_command(
     width = max(len(board.name) for board in boards)
     for board in boards:
         print(hanging(f"{board.name:{width}}  ", board.description))
+
+
+def _new(name: str | None, source: str | None, out: Path | None, as_json: bool) -> None:
+    """Make the folder, and say what comes next."""
+    from mcu_sdk.board.new import new_board
+
+    if name is None or source is None:
+        raise UsageError(
+            "A new board needs a name, and another one to begin from.",
+            hint="For example: mcu-sdk boards new my-board --from nrf52840-dk",
+        )
+    folder = new_board(name, source, out or Path(name))
+    if as_json:
+        files = sorted(file.name for file in folder.iterdir())
+        print(json.dumps({"name": name, "folder": str(folder), "files": files}, indent=2))
+        return
+    shown = os.path.relpath(folder)
+    shown = shown if shown.startswith("..") else f"./{shown}"
+    for file in sorted(folder.iterdir()):
+        print(f"{shown}/{file.name}")
+    print(f"next: edit them (docs/adding-a-board.md), then mcu-sdk boards {shown}")
 
 
 def summary(board: Board) -> dict[str, Any]:
