@@ -10,6 +10,7 @@ BOARDS = {
     "frdm-k64f": "mk64f",
     "lpcxpresso55s69": "lpc55s69",
     "mimxrt1060-evk": "mimxrt1060_evk",
+    "netduino-plus-2": "stm32f405",
     "nrf52840-dk": "nrf52840",
     "stm32f429i-disc1": "stm32f429",
     "teensy41": "teensy41",
