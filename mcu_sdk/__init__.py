@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcu_sdk.api import build, compile_checkpoint, run, run_prompts, verify, verify_prompts
+    from mcu_sdk.api import build, compare, compile_checkpoint, run, run_prompts, verify, verify_prompts
     from mcu_sdk.generation import generate
     from mcu_sdk.options import CompileOptions, GenerateRequest
     from mcu_sdk.project.host_library import HostModel
@@ -19,6 +19,7 @@ __all__ = [
     "HostModel",
     "__version__",
     "build",
+    "compare",
     "compile_checkpoint",
     "compile_module",
     "generate",
@@ -33,6 +34,7 @@ _PLACES = {
     "GenerateRequest": "options",
     "HostModel": "project.host_library",
     "build": "api",
+    "compare": "api",
     "compile_checkpoint": "api",
     "compile_module": "recipes.module",
     "generate": "generation",

@@ -15,13 +15,14 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.board.npu_target import ActivationBits, default_target
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.console import step
-from mcu_sdk.errors import UsageError
+from mcu_sdk.errors import ToolMissingError, UsageError
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.project import build as building
 from mcu_sdk.project import verify as verifying
 from mcu_sdk.project.build import BuildResult
+from mcu_sdk.project.compare import Compared
 from mcu_sdk.project.manifest import read_places
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
@@ -44,6 +45,7 @@ __all__ = [
     "Ran",
     "Verified",
     "build",
+    "compare",
     "compile_checkpoint",
     "run",
     "run_prompts",
@@ -273,6 +275,48 @@ def run_prompts(
             on_answer(answer)
     last = next((answer.transcript for answer in reversed(answers) if answer.error is None), None)
     return Answered(tuple(answers), _report(opened, built, last, target))
+
+
+def compare(
+    projects: Sequence[str | Path | Project],
+    *,
+    titles: Sequence[str] = (),
+    tokens: int = 8,
+    simulator: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> list[Compared]:
+    """Build each project, run it where there is a simulator for it, and put what is known of them side by side.
+
+    A language model makes `tokens` tokens from its start token, so that the instructions of the last step are those of
+    the same position; a model of tensors one step on made-up inputs. `titles`: what each is called; its folder's name.
+    """
+    found = []
+    for number, project in enumerate(projects):
+        opened = _opened(project, None)
+        longest = opened.manifest.model.max_sequence_length
+        request = (
+            opened.request(tokens=min(tokens, longest))
+            if opened.is_language_model
+            else opened.request(steps=1)
+        )
+        try:
+            target = choose_simulator(opened, simulator)
+        except UsageError:
+            if simulator is not None:
+                raise
+            target = ""
+        built = building.build(opened.folder, opened.preset_for(target))
+        transcript, note = None, "" if target else "no simulator"
+        if target:
+            device = device_runner(opened, built.program, simulator=target, timeout=timeout)
+            try:
+                with step(f"Running on {target}"):
+                    transcript = device(replace(request, past_end=True))
+            except ToolMissingError as error:
+                note = error.message
+        title = titles[number] if titles else opened.folder.resolve().name
+        found.append(Compared(title, _report(opened, built, transcript, target), note))
+    return found
 
 
 def verify(

@@ -41,6 +41,7 @@ VERBS = {
     "run": Verb("run", "run_command", "Run a project's firmware and stream what it says."),
     "verify": Verb("verify", "verify_command", "Prove that device, host and PyTorch compute the same."),
     "test": Verb("test", "test_command", "Hold a firmware against known answers and a baseline."),
+    "compare": Verb("compare", "compare_command", "Compare memory, speed and accuracy of several projects."),
     "evaluate": Verb("evaluate", "evaluate_command", "Measure what quantization costs on a text."),
     "inspect": Verb("inspect", "inspect_command", "Show what is in a .pte."),
     "npu": Verb("npu", "npu_command", "Disassemble what was compiled for an Ethos-U."),

@@ -48,7 +48,8 @@ ROOMS: dict[str, set[str]] = {
     "regeneration": {"generation", "inputs", *BELOW_GENERATE},
     "api": {"options", *BELOW_GENERATE},
     "evaluate": {"generation", *BELOW_GENERATE},
-    "commands": {"api", "generation", "regeneration", "evaluate", *BELOW_GENERATE},
+    "variants": {"generation", *BELOW_GENERATE},
+    "commands": {"api", "generation", "regeneration", "evaluate", "variants", *BELOW_GENERATE},
     "cli": {"commands"},
 }
 """What each room may import besides itself and the tools."""
