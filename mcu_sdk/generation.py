@@ -29,6 +29,7 @@ from mcu_sdk.planning.delegates import check_delegates
 from mcu_sdk.planning.fit import Layout, Sizes
 from mcu_sdk.planning.fpu import check_checkpoint, check_integers_only
 from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
+from mcu_sdk.planning.pieces import by_region
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
@@ -75,6 +76,7 @@ class Generated:
             "regions": dict(self.layout.regions),
             "used_bytes": dict(self.layout.used),
             "placement": dict(self.layout.reasons),
+            **({"constants": by_region(self.layout.pieces)} if self.layout.pieces else {}),
             "peak_memory_bytes": peak_memory(),
             "chosen": self.chosen,
             **self.facts,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -352,6 +353,15 @@ class Board(_Table):
         return {region.name: region for region in self.region}
 
     @property
+    def copies_at_start(self) -> bool:
+        """Whether constants may lie in RAM that is not loaded with the image, and has to be filled at the start."""
+        placement, regions = self.placement, self.regions
+        if placement is None:
+            return False
+        names = (*placement.weights, *placement.tokenizer)
+        return any(name in regions and stored_in(regions, placement.code[0], name) != name for name in names)
+
+    @property
     def counts_instructions(self) -> bool:
         return self.counter is not None and self.counter.is_clock
 
@@ -434,6 +444,17 @@ class Board(_Table):
         return self
 
 
+def stored_in(regions: Mapping[str, Region], code: str, name: str) -> str:
+    """Where the image keeps what lies in the region `name`, if the code lies in `code`.
+
+    An image whose code runs from read-only memory is stored there: RAM is empty after a reset, and start-up copies into
+    it. Elsewhere (a simulator, a debugger) each section is loaded to where it lies.
+    """
+    if code in regions and regions[code].kind == "rom" and regions[name].kind == "ram":
+        return code
+    return name
+
+
 def _check_regions(regions: tuple[Region, ...]) -> None:
     """Regions have names of their own, end below 4 GB and do not overlap; ValueError otherwise."""
     seen: set[str] = set()
@@ -465,6 +486,13 @@ def _check_placement(placement: Placement, regions: dict[str, Region]) -> None:
     for section in ("vectors", "code", "data", "stack"):
         if len(placement.of(section)) != 1:
             raise ValueError(f"placement.{section} takes exactly one region")
+    for section in ("tokenizer", "weights"):
+        for name in placement.of(section):
+            if regions[name].origin == 0 and name not in (*placement.vectors, *placement.code):
+                raise ValueError(
+                    f"placement.{section} names {name!r}, which begins at address 0, where a kernel takes a tensor for "
+                    "none; let the region begin behind it (origin = 0x40)"
+                )
 
     header = placement.boot_header
     if header and header not in regions:

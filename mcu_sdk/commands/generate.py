@@ -84,6 +84,11 @@ def show(generated: Generated, as_json: bool) -> None:
             )
         place = f"  in {region}: {reason}" if region else ""
         print(f"  {part:15} {summary[key]:>12,} bytes{place}")
+        for name, piece in summary.get("constants", {}).items() if section == "weights" else ():
+            print(
+                f"    {name:13} {piece['bytes']:>12,} bytes  {piece['constants']} constants, of which a step reads "
+                f"{piece['traffic']:,} bytes"
+            )
     for label, text in accuracy.rows() if accuracy is not None else ():
         print(f"  {label:18} {text}")
     bound = bound_from_json(summary.get("bound"))

@@ -25,6 +25,7 @@ from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.ideal import Rates, ideal_instructions, rates_of
 from mcu_sdk.planning.instruction import Instruction, Space, Tensor
 from mcu_sdk.planning.operands import touched
+from mcu_sdk.planning.pieces import Places
 from mcu_sdk.planning.plan import Plan
 
 Counted = Literal["ideal", "measured"]
@@ -184,13 +185,19 @@ def _reads_of(plan: Plan, layout: Layout, region: str) -> list[tuple[Tensor, int
             amount = amount if instruction.row is not None else min(amount, results)
             if tensor.space is Space.MODEL:
                 used = any(c.offset <= tensor.offset < c.end for c in constants)
-                here = used and layout.regions["weights"] == region
+                here = used and _region_of(tensor, layout) == region
             else:
                 here = tensor not in written[instruction.index]
                 here = here and layout.regions[tensor.space.value] == region
             if here and amount:
                 found.append((tensor, amount))
     return found
+
+
+def _region_of(constant: Tensor, layout: Layout) -> str:
+    """The region of a constant that a kernel reads."""
+    found = Places(layout.pieces).find(constant.offset)
+    return layout.regions["weights"] if found is None else found[0].region
 
 
 def _bytes_read(region: Region, reads: Sequence[tuple[Tensor, int]], cache: int) -> int:

@@ -290,5 +290,7 @@ def _identifier(text: str) -> str:
     word = re.sub(r"_+", "_", re.sub(r"[^a-z0-9]+", "_", text.lower())).strip("_")
     word = f"{word[:LONGEST].strip('_')}" or "value"
     return (
-        f"x_{word}" if word in _TAKEN or word[0].isdigit() or word.startswith(("mcu_", "k_table")) else word
+        f"x_{word}"
+        if word in _TAKEN or word[0].isdigit() or word.startswith(("mcu_", "k_table", "weights_in_"))
+        else word
     )

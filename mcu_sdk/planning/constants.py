@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from mcu_sdk.planning.instruction import Instruction, KernelCall, Pointer, Space, Tensor
 from mcu_sdk.planning.operands import touched
+from mcu_sdk.planning.pieces import Constant
 from mcu_sdk.planning.plan import Plan
-
-
-@dataclass(frozen=True)
-class Constant:
-    """`size` bytes from `offset` of the .pte on, of which a step reads `traffic`; `name`: of the first that takes it."""
-
-    name: str
-    offset: int
-    size: int
-    traffic: int
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.size
 
 
 def constants_of(plan: Plan) -> tuple[Constant, ...]:

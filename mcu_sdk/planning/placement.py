@@ -13,20 +13,31 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Item:
     """A part to place: `size` bytes, `traffic` bytes that a step reads and writes of it, and the regions that it may
-    lie in, most wanted first."""
+    lie in, most wanted first. `in_image`: whether its bytes are in the image."""
 
     name: str
     size: int
     traffic: int
     regions: tuple[str, ...]
+    in_image: bool = False
+
+    def takes(self, region: str, rooms: Mapping[str, Room]) -> tuple[str, ...]:
+        """The regions that it takes room of if it lies in `region`."""
+        stored = rooms[region].stored
+        return (region, stored) if self.in_image and stored else (region,)
 
 
 @dataclass(frozen=True)
 class Room:
-    """What is left of a region, in bytes, and the cost of an access to it."""
+    """What is left of a region, in bytes, and the cost of an access to it.
+
+    `stored`: the region where the image keeps what start-up copies to here, and which it takes room of, too; "" where
+    the image is loaded to here.
+    """
 
     free: int
     speed: float
+    stored: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,13 +75,16 @@ def assign(items: Sequence[Item], rooms: Mapping[str, Room]) -> Assignment | Non
             return
         item = items[index]
         for name in item.regions:
-            if free[name] < item.size:
+            taken = item.takes(name, rooms)
+            if any(free[region] < item.size for region in taken):
                 continue
-            free[name] -= item.size
+            for region in taken:
+                free[region] -= item.size
             chosen.append(name)
             search(index + 1, cost + item.traffic * rooms[name].speed)
             chosen.pop()
-            free[name] += item.size
+            for region in taken:
+                free[region] += item.size
 
     search(0, 0.0)
     return best

@@ -29,6 +29,7 @@ from mcu_sdk.planning.instruction import (
     Value,
 )
 from mcu_sdk.planning.liveness import live_bytes
+from mcu_sdk.planning.pieces import WHOLE, Piece, Places
 from mcu_sdk.planning.pte.read import Metadata, Pte
 from mcu_sdk.planning.pte.values import ALIGNMENT, LARGEST
 from mcu_sdk.planning.quantized_bounds import check_quantized_bounds
@@ -97,8 +98,8 @@ class Plan:
         """The least that any memory plan for these instructions needs, without scratch."""
         return max(self.live_bytes, default=0)
 
-    def to_template(self) -> dict[str, Any]:
-        """The plan as strings, numbers and lists for the template.
+    def to_template(self, pieces: Sequence[Piece] = ()) -> dict[str, Any]:
+        """The plan as strings, numbers and lists for the template. `pieces`: of the weights, if they are divided.
 
         Keys: model_hash, model_bytes, arena_bytes, kv_cache_bytes, scratch_offset, scratch_bytes, headers,
         sources, tables (name, c_type, values: list of literals, fields: their names if it is a struct), inputs and outputs (pointer, space, offset,
@@ -107,6 +108,7 @@ class Plan:
         buffers: what it gives a name, name, comment, index, operator).
         """
         names = {_table_key(table): name for name, table in self.tables.items()}
+        places = Places(pieces)
         return {
             "model_hash": self.model_hash,
             "model_bytes": self.model_bytes,
@@ -120,14 +122,16 @@ class Plan:
                 {"name": name, "c_type": table.c_type, "values": list(_table_key(table)[1]), **_fields(table)}
                 for name, table in self.tables.items()
             ],
-            "inputs": [_tensor_to_template(tensor) for tensor in self.inputs],
-            "outputs": [_tensor_to_template(tensor) for tensor in self.outputs],
+            "inputs": [_tensor_to_template(tensor, places) for tensor in self.inputs],
+            "outputs": [_tensor_to_template(tensor, places) for tensor in self.outputs],
             "buffers": _used(self.lasting, self.calls),
             "calls": [
                 {
                     "function": planned.call.function,
-                    "arguments": [render_argument(argument, names) for argument in planned.call.arguments],
-                    "named": _named_arguments(planned, names),
+                    "arguments": [
+                        render_argument(argument, names, places) for argument in planned.call.arguments
+                    ],
+                    "named": _named_arguments(planned, names, places),
                     "buffers": [_declaration(buffer) for buffer in planned.named.writes],
                     "name": planned.name,
                     "comment": planned.comment,
@@ -274,20 +278,20 @@ def _check_tensor(tensor: Tensor, owner: str, sizes: Mapping[Space, int]) -> Non
 
 
 def render_argument(
-    argument: Argument, tables: Mapping[tuple[str, tuple[str, ...]], str] | None = None
+    argument: Argument,
+    tables: Mapping[tuple[str, tuple[str, ...]], str] | None = None,
+    places: Places = WHOLE,
 ) -> str:
     """An argument as C++: `arena<int8_t>(1024)`, `weights<float>(64)`, `0x1.8p+1f`, `INT32_MIN`, `kTable3`.
 
-    `tables` names the constant arrays by type and literals. Raises ValueError for a number outside int64, a
+    `tables` names the constant arrays by type and literals; `places` knows where the .pte's bytes lie. Raises ValueError for a number outside int64, a
     float outside float32's range, a table without a name, and scratch that has no place yet.
     """
     if isinstance(argument, Tensor):
-        return f"{_ACCESSORS[argument.space]}<{argument.dtype.c_type}>({argument.offset})"
+        return _pointer(argument, 0, argument.dtype.c_type, places)
     if isinstance(argument, Pointer):
         c_type = argument.c_type or argument.tensor.dtype.c_type
-        return (
-            f"{_ACCESSORS[argument.tensor.space]}<{c_type}>({argument.tensor.offset + argument.byte_offset})"
-        )
+        return _pointer(argument.tensor, argument.byte_offset, c_type, places)
     if isinstance(argument, (ConstantArray, Parameters)):
         key = _table_key(argument)
         if tables is None or key not in tables:
@@ -302,6 +306,14 @@ def render_argument(
     if isinstance(argument, int):
         return render_integer(argument)
     return render_float(float(argument))  # numpy's float32 among them
+
+
+def _pointer(tensor: Tensor, inside: int, c_type: str, places: Places) -> str:
+    """A pointer to byte `inside` of a tensor."""
+    found = places.find(tensor.offset, inside) if tensor.space is Space.MODEL else None
+    if found is not None:
+        return f"{found[0].array}<{c_type}>({found[1]})"
+    return f"{_ACCESSORS[tensor.space]}<{c_type}>({tensor.offset + inside})"
 
 
 def render_integer(value: int) -> str:
@@ -363,11 +375,12 @@ def _table_key(table: ConstantArray | Parameters) -> tuple[str, tuple[str, ...]]
     return table.c_type, tuple(texts)
 
 
-def _tensor_to_template(tensor: Tensor) -> dict[str, Any]:
+def _tensor_to_template(tensor: Tensor, places: Places) -> dict[str, Any]:
+    found = places.find(tensor.offset) if tensor.space is Space.MODEL else None
     return {
-        "pointer": render_argument(tensor),
-        "space": tensor.space.value,
-        "offset": tensor.offset,
+        "pointer": render_argument(tensor, None, places),
+        "space": tensor.space.value if found is None else found[0].array,
+        "offset": tensor.offset if found is None else found[1],
         "type": repr(tensor.dtype),
         "c_type": tensor.dtype.c_type,
         "shape": list(tensor.shape),
@@ -389,11 +402,13 @@ def _used(buffers: Iterable[Buffer], calls: Iterable[PlannedCall]) -> list[dict[
     return [_declaration(buffer) for buffer in buffers if buffer.name in named]
 
 
-def _named_arguments(planned: PlannedCall, tables: Mapping[tuple[str, tuple[str, ...]], str]) -> list[str]:
+def _named_arguments(
+    planned: PlannedCall, tables: Mapping[tuple[str, tuple[str, ...]], str], places: Places
+) -> list[str]:
     """The arguments with the names of their tensors, and the parameters' in comments where the header has them."""
     call = planned.call
     texts = [
-        name or render_argument(argument, tables)
+        name or render_argument(argument, tables, places)
         for argument, name in zip(call.arguments, planned.named.names, strict=True)
     ]
     parameters = parameters_of(call)

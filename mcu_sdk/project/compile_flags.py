@@ -25,6 +25,8 @@ def definitions(board: Board) -> list[str]:
         "MCU_SEMIHOSTING_EXIT": int(board.semihosting.exit),
         "MCU_BOARD_START": int(BOARD_SOURCE in board.sources),
     }
+    if board.copies_at_start:
+        values["MCU_COPIES"] = 1
     if board.clock is not None:
         values["MCU_CORE_HZ"] = f"{board.clock.core_hz}u"
     if board.uart is not None:

@@ -51,7 +51,8 @@ class ElfSizes:
 
     @property
     def weights(self) -> int:
-        return self.size(".weights")
+        """The .pte, or what kernels read of it where its constants lie in several regions (.weights_<region>)."""
+        return sum(s.size for s in self.sections if s.name == ".weights" or s.name.startswith(".weights_"))
 
     @property
     def code(self) -> int:

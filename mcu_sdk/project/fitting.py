@@ -12,7 +12,8 @@ from mcu_sdk.board.board import Board, list_boards
 from mcu_sdk.board.core import lacks_fpu
 from mcu_sdk.errors import DoesNotFitError
 from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
-from mcu_sdk.planning.fit import Layout, Sizes, bytes_over, check_fit, fits, place
+from mcu_sdk.planning.constants import constants_of
+from mcu_sdk.planning.fit import Layout, Sizes, bytes_over, check_fit, fits, place, require_fit, with_sizes
 from mcu_sdk.planning.fpu import needs_fpu
 from mcu_sdk.planning.instruction import DType, Space, Tensor
 from mcu_sdk.planning.plan import Plan
@@ -25,6 +26,9 @@ TOKEN_BYTES = 64
 
 RUNTIME_BOUND, KERNEL_BOUND, CALL_BOUND = 20 * 1024, 8 * 1024, 192
 """Bytes of code without a compiler: of runtime and platform, of each kernel's file, of each call of the plan, at most."""
+
+TRIALS = 4
+"""How often weights are divided anew because the code for a division takes the room that it was to have."""
 
 LEAST_STACK = 2048
 """Bytes that no advice goes below."""
@@ -78,14 +82,41 @@ def fit_project(
     if bytes_over(board, layout):
         hint, changes = _advice(inputs, plan, sizes, choices, lambda other: measure(other, app, keep=keep))
     try:
-        layout = check_fit(board, sizes, traffic, advice=hint)
+        require_fit(board, sizes, layout, hint)
     except DoesNotFitError as error:
         raise DoesNotFitError(error.message, hint=hint, changes=changes) from None
+    if layout.pieces:
+        layout, sizes = _with_code_for_pieces(
+            inputs, sizes, traffic, layout, lambda other: measure(other, app, keep=keep)
+        )
     shared = None
     if _is_shared(inputs):
         hint = "Take a smaller model: QEMU shares one region only with a simulated NPU."
         shared = check_fit(board.with_npu_memory(shared=True), sizes, traffic, advice=hint)
     return Fitted(layout, shared, sizes, measured.stack if measured is not None else None)
+
+
+def _with_code_for_pieces(
+    inputs: ProjectInputs,
+    sizes: Sizes,
+    traffic: Mapping[str, int],
+    layout: Layout,
+    measured: Callable[[ProjectInputs], CodeSizes | None],
+) -> tuple[Layout, Sizes]:
+    """The layout with the code's size for divided weights, whose addresses the compiler puts together otherwise."""
+    for _ in range(TRIALS):
+        code = measured(replace(inputs, layout=layout))
+        if code is None:
+            return layout, sizes  # at most this, as it was taken before
+        sizes = _with_code(sizes, code)
+        layout = with_sizes(inputs.board, sizes, layout)
+        if not bytes_over(inputs.board, layout):
+            break
+        layout = place(inputs.board, sizes, traffic)
+        if not layout.pieces:
+            break
+    require_fit(inputs.board, sizes, layout)
+    return layout, sizes
 
 
 def _is_shared(inputs: ProjectInputs) -> bool:
@@ -95,6 +126,10 @@ def _is_shared(inputs: ProjectInputs) -> bool:
 def _sizes(inputs: ProjectInputs, plan: Plan, measured: CodeSizes | None) -> Sizes:
     """All sizes; the code's as it was measured, or at most what `_code_bound` says."""
     sizes = Sizes(weights=plan.model_bytes, arena=plan.arena_bytes, kv_cache=plan.kv_cache_bytes)
+    if (
+        inputs.npu is None and inputs.library is None
+    ):  # an NPU takes one file, and a library's user has one section
+        sizes = replace(sizes, constants=constants_of(plan))
     if measured is None:
         tables = _table_bytes(inputs.tokenizer) if inputs.tokenizer else 0
         return replace(sizes, code=_code_bound(plan), tokenizer=tables, code_is_bound=True)
@@ -189,7 +224,7 @@ def _ways(
             yield _Way(
                 lambda _: "--weights int4",
                 lambda _: {"weights": "int4"},
-                lambda sizes, _: replace(sizes, weights=sizes.weights - saved),
+                lambda sizes, _: replace(sizes, weights=sizes.weights - saved, constants=()),
             )
     length = choices.length
     if length is not None and length > 1 and plan.kv_cache_bytes:
@@ -287,6 +322,6 @@ def _other_boards(
         code = measured(replace(inputs, board=board))
         if code is None:
             continue
-        larger = replace(_with_code(sizes, code), weights=int(sizes.weights * OTHER_LAYOUT))
+        larger = replace(_with_code(sizes, code), weights=int(sizes.weights * OTHER_LAYOUT), constants=())
         if fits(board, larger):
             yield board.name

@@ -10,7 +10,7 @@ from typing import Any
 
 from mcu_sdk.board.board import Board
 from mcu_sdk.errors import DoesNotFitError
-from mcu_sdk.planning.fit import Sizes, bytes_over, contents, fits, place
+from mcu_sdk.planning.fit import Sizes, bytes_over, contents, could_hold, fits, place
 
 Shape = tuple[int, ...]
 
@@ -129,7 +129,7 @@ def check_forecast(board: Board, forecast: Forecast) -> None:
     least = forecast.least()
     layout = place(board, least)
     over = bytes_over(board, layout)
-    if not over:
+    if not over or could_hold(board, least):
         return
     told = [
         f"region '{name}' of {board.regions[name].size:,} bytes is over by at least {count:,} bytes "

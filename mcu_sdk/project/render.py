@@ -21,12 +21,13 @@ from typing import Any, Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mcu_sdk import resources
-from mcu_sdk.board.board import Board
+from mcu_sdk.board.board import Board, stored_in
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import BoardError
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.kernel_files import closure, includes
 from mcu_sdk.planning.language_model import LanguageModel
+from mcu_sdk.planning.pieces import Piece
 from mcu_sdk.project import ci, flags, manifest
 from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.debugging import debug_servers
@@ -64,7 +65,7 @@ class RenderablePlan(Protocol):
     def sources(self) -> tuple[str, ...]: ...
     @property
     def headers(self) -> tuple[str, ...]: ...
-    def to_template(self) -> dict[str, Any]: ...
+    def to_template(self, pieces: Sequence[Piece] = ...) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ def title(name: str) -> str:
 
 def _context(inputs: ProjectInputs) -> dict[str, Any]:
     board = inputs.board
-    plan = inputs.plan.to_template()
+    pieces = inputs.layout.pieces
+    plan = inputs.plan.to_template(pieces) if pieces else inputs.plan.to_template()
     language_model, library = inputs.language_model, inputs.library
     return {
         "library": library.to_template([*inputs.plan.sources, *inputs.plan.headers], inputs.library_stack)
@@ -180,7 +182,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         },
         "board": _board_context(board, inputs.npu.accelerator if inputs.npu else None),
         "regions": list(board.region),
-        "placement": inputs.layout.regions,
+        **_placement(board, inputs.layout),
         "reserved": [words for words in board.reserved if words.contents],
         "boot_header": _boot_header(board),
         "npu": _npu_context(inputs),
@@ -214,6 +216,24 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         **ci.context(board, inputs.inputs),
         "tokenizer": inputs.tokenizer
         or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
+    }
+
+
+def _placement(board: Board, layout: Layout) -> dict[str, Any]:
+    """The region of each section; the pieces of the weights, if they are divided; where the image keeps what may be
+    copied; and the sections that start-up copies (None: this board's start-up looks for none)."""
+    regions, pieces = layout.regions, layout.pieces
+    if not regions:
+        return {"placement": regions, "pieces": [], "stored": {}, "copies": None}
+    lots = {"tokenizer": regions["tokenizer"]}
+    lots |= {f"weights_{piece.region}": piece.region for piece in pieces} or {"weights": regions["weights"]}
+    stored = {name: stored_in(board.regions, regions["code"], region) for name, region in lots.items()}
+    copies = [f".{name}" for name, region in lots.items() if stored[name] != region]
+    return {
+        "placement": regions,
+        "pieces": [piece.to_template() for piece in pieces],
+        "stored": stored,
+        "copies": copies if board.copies_at_start else None,
     }
 
 
@@ -275,6 +295,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "c_string": c_string,
         "json": json.dumps,
+        "comment": lambda text: text.replace("*/", "* /"),
         "c_bool": lambda value: "true" if value else "false",
         "type_name": lambda text: f"k{text.capitalize()}",
         "address": format_address,
@@ -308,6 +329,8 @@ def format_address(tensor: Mapping[str, Any], memories: Sequence[Mapping[str, An
     """A tensor's address as a constant expression: nothing may have to run before main()."""
     if tensor["space"] == "model":
         return f"const_cast<uint8_t*>(mcu_model_pte) + {tensor['offset']}"
+    if tensor["space"].startswith("weights_in_"):
+        return f"const_cast<uint8_t*>(mcu_{tensor['space']}) + {tensor['offset']}"
     empty = any(memory["name"] == tensor["space"] and not memory["bytes"] for memory in memories)
     return "nullptr" if empty else f"{tensor['space']}_memory + {tensor['offset']}"
 
@@ -396,7 +419,7 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
         if place is not None:
             _write(folder / place, environment.get_template(name).render(context).encode("utf-8"))
     if inputs.shared_layout is not None and not inputs.board.is_host:
-        shared = {**context, "placement": inputs.shared_layout.regions}
+        shared = {**context, **_placement(inputs.board, inputs.shared_layout)}
         text = environment.get_template("cmake/board.ld.j2").render(shared)
         _write(folder / "cmake" / "board-qemu.ld", text.encode("utf-8"))
 

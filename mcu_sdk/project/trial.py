@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +24,7 @@ from mcu_sdk import cache
 from mcu_sdk.board.board import Board, Region
 from mcu_sdk.board.toolchain import LINKER
 from mcu_sdk.planning.fit import Layout
+from mcu_sdk.planning.pieces import Piece
 from mcu_sdk.project import flags
 from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.edited import KEPT
@@ -40,13 +41,14 @@ from mcu_sdk.project.stack import calls_bound
 
 _CODE = (".text", ".ARM.exidx", ".note.gnu.build-id", ".init_array")
 _OBJECTS = "objects"
-_MODEL = """.section {section}, "a", %progbits
-    .balign 64
-    .global mcu_model_pte
-mcu_model_pte:
-    .space 64
-"""
-"""Stands for the model file, whose size is known."""
+
+
+def _model(arrays: Mapping[str, str]) -> str:
+    """Assembly that stands for the model file, or for its pieces, whose sizes are known: an array by its section."""
+    lines = []
+    for section, array in arrays.items():
+        lines += [f'.section {section}, "a", %progbits', f".global mcu_{array}", f"mcu_{array}:", ".space 64"]
+    return "\n".join([*lines, ""])
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True
         return None
     with tempfile.TemporaryDirectory() as folder, _cache(keep) as kept:
         project = Path(folder) / "project"
-        board, layout = _roomy(inputs.board)
+        board, layout = _roomy(inputs.board, inputs.layout.pieces)
         roomy = replace(inputs, board=board, layout=layout, shared_layout=None, pte=b"", files={})
         try:
             write_files(roomy, project)
@@ -117,14 +119,18 @@ def app_sources(project: Path) -> list[str]:
     return [f"{KEPT}/{word}" for word in sources if (project / KEPT / word).is_file()]
 
 
-def _roomy(board: Board) -> tuple[Board, Layout]:
-    """The board with two regions in which everything has room, and the layout in these."""
-    regions = (
-        Region(name="code", origin=0, size=1 << 29, kind="rom"),
-        Region(name="ram", origin=1 << 29, size=3 << 30, kind="ram"),
+def _roomy(board: Board, pieces: Sequence[Piece]) -> tuple[Board, Layout]:
+    """The board with regions in which everything has room, and the layout in these: one for what is stored, one for
+    what is written, and one for each piece of divided weights, which has its name."""
+    code, ram = "code_of_trial", "ram_of_trial"
+    names = {code: "rom", **{piece.region: "rom" for piece in pieces}, ram: "ram"}
+    size = (1 << 32) // len(names) // 4096 * 4096
+    regions = tuple(
+        Region(name=name, origin=number * size, size=size, kind=kind)  # type: ignore[arg-type]
+        for number, (name, kind) in enumerate(names.items())
     )
-    names = dict.fromkeys(("vectors", "code", "tokenizer", "weights"), "code")
-    layout = Layout(names | dict.fromkeys(("data", "arena", "kv_cache", "stack"), "ram"))
+    places = dict.fromkeys(("vectors", "code", "tokenizer", "weights"), code)
+    layout = Layout(places | dict.fromkeys(("data", "arena", "kv_cache", "stack"), ram), pieces=tuple(pieces))
     return board.model_copy(update={"region": regions, "reserved": ()}), layout
 
 
@@ -166,6 +172,7 @@ class Trial:
     names: tuple[str, ...]
     small: frozenset[str]
     definitions: tuple[str, ...]
+    arrays: Mapping[str, str]
     library: Library | None = None
 
     @classmethod
@@ -184,6 +191,8 @@ class Trial:
         if library is not None:
             names.insert(0, "model/api.cpp")
         tools, core = inputs.board.tools, inputs.board.core.flags
+        sections = SECTIONS if library is None else library.sections
+        arrays = {f".weights.{piece.region}": piece.array for piece in inputs.layout.pieces}
         return cls(
             project,
             compiler,
@@ -193,6 +202,7 @@ class Trial:
             tuple(names),
             frozenset([*small, *app]),
             tuple(defined),
+            arrays or {sections["weights"]: "model_pte"},
             library,
         )
 
@@ -245,13 +255,14 @@ class Trial:
         """The linker's arguments but for files."""
         linker = [f"-Wl,{option}" for option in flags.LINKER]
         linker += [f"-Wl,-u,{name}" for name in self.library.functions] if self.library else []
+        if any(name.startswith("MCU_COPIES") for name in self.definitions):  # a list that is still to be made
+            linker += [f"-Wl,--defsym=__copies_{end}=0" for end in ("start", "end")]
         return [*self.link_core, *self.release, *flags.LINK, *linker]
 
     def link(self, objects: Sequence[Path], options: Sequence[str]) -> CodeSizes:
         """Link `objects` and read the sizes."""
         libraries = [f"-l{library}" for library in flags.LIBRARIES]
-        sections = SECTIONS if self.library is None else self.library.sections
-        (self.project / "model_in_trial.S").write_text(_MODEL.format(section=sections["weights"]))
+        (self.project / "model_in_trial.S").write_text(_model(self.arrays))
         inputs = list(map(str, objects))
         # where CMake has it, behind the plan: order decides what lies beside what
         inputs.insert(self.names.index("model/plan.cpp") + 1, "model_in_trial.S")

@@ -14,10 +14,18 @@
 
 int main();
 
+// A section that lies in RAM and is stored elsewhere in the image; from the linker script.
+struct Copy {
+    const uint8_t* from;
+    uint8_t* to;
+    uint32_t bytes;
+};
+
 extern "C" {
 extern uint32_t __vectors[];
 extern uint32_t __data_load[], __data_start[], __data_end[];
 extern uint32_t __bss_start[], __bss_end[];
+extern const Copy __copies_start[], __copies_end[];
 void Reset_Handler();
 [[noreturn]] void start_after_reset();
 [[noreturn]] void report_fault(const uint32_t* frame);
@@ -87,6 +95,9 @@ void start_after_reset() {
     paint_stack();
     memcpy(__data_start, __data_load, static_cast<size_t>(__data_end - __data_start) * 4);
     memset(__bss_start, 0, static_cast<size_t>(__bss_end - __bss_start) * 4);
+#if MCU_COPIES
+    for (const Copy* copy = __copies_start; copy != __copies_end; ++copy) memcpy(copy->to, copy->from, copy->bytes);
+#endif
     uart_start();
     platform_exit(main());
 }
