@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcu_sdk.board.board import Board, family_of
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
-from mcu_sdk.errors import BoardError
+from mcu_sdk.errors import BoardError, UsageError
 
 
 def choose_target(
@@ -12,7 +12,8 @@ def choose_target(
 ) -> NpuTarget | None:
     """The NPU that `name` means on this board (None: the board's default); None for the processor.
 
-    Raises BoardError for a target that the board does not have, or a memory mode that the target does not know.
+    Raises BoardError for a target that the board does not have, or a memory mode that the target does not know,
+    UsageError for a memory mode without an NPU.
     """
     wanted = name or board.default_target
     if wanted not in board.targets:
@@ -22,7 +23,7 @@ def choose_target(
         )
     if board.npu is None or wanted == board.core.cpu:
         if memory_mode is not None:
-            raise BoardError(
+            raise UsageError(
                 f"A memory mode goes with an Ethos-U, and {wanted!r} is a processor.",
                 hint="Leave --memory-mode out.",
             )

@@ -7,7 +7,7 @@ import pytest
 from mcu_sdk.board.board import load_board
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
-from mcu_sdk.errors import BoardError
+from mcu_sdk.errors import BoardError, UsageError
 
 U55 = NpuTarget("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram")
 
@@ -34,10 +34,16 @@ def test_an_npu_takes_what_the_board_says_of_its_memories() -> None:
         ("ethos-u85-256", None, "has no target 'ethos-u85-256'"),
         ("cortex-m7", None, "its targets are cortex-m55, ethos-u55-32"),
         ("ethos-u55-128", "Dedicated_Sram", "It knows Shared_Sram, Sram_Only"),
-        ("cortex-m55", "Shared_Sram", "is a processor"),
     ],
 )
 def test_what_the_board_does_not_have_is_refused(target: str, mode: str | None, said: str) -> None:
     with pytest.raises(BoardError) as caught:
         choose_target(load_board("corstone-300"), target, memory_mode=mode)
     assert said in str(caught.value) and caught.value.exit_code == 3
+
+
+def test_a_memory_mode_without_an_npu_is_a_wrong_option() -> None:
+    """As --activation-bits is (options.py)."""
+    with pytest.raises(UsageError, match="is a processor") as caught:
+        choose_target(load_board("corstone-300"), "cortex-m55", memory_mode="Shared_Sram")
+    assert caught.value.exit_code == 2 and "--memory-mode" in caught.value.hint
