@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import ModelError, UsageError
 
@@ -24,11 +26,14 @@ def position_limit(model: PreTrainedModel) -> int | None:
 def choose_cache_length(model: PreTrainedModel, wanted: int | None) -> int:
     """The static cache's length in positions: `wanted`, checked against the model, or the model's limit (at most 2,048).
 
-    Raises UsageError for a length of 0 or less, or beyond the model's positions.
+    Raises UsageError for a length of 0 or less, or beyond the model's positions, or beyond those up to which its rotary
+    embedding stays as it is.
     """
     limit = position_limit(model)
+    changing = _changing_frequencies(model)
+    fixed = min(changing.values(), default=None)
     if wanted is None:
-        return min(limit or 2048, 2048)
+        return min(limit or 2048, fixed or 2048, 2048)
     if wanted < 1:
         raise UsageError(
             f"--max-cache-len takes a number of positions from 1 up; {wanted} was given.",
@@ -38,6 +43,13 @@ def choose_cache_length(model: PreTrainedModel, wanted: int | None) -> int:
         raise UsageError(
             f"--max-cache-len {wanted} is beyond the model's {limit} positions.",
             hint=f"Give at most {limit}.",
+        )
+    if fixed is not None and wanted > fixed:
+        raise UsageError(
+            f"The rotary embedding of {type(model).__name__} ({', '.join(sorted(changing))}) changes for texts of more than "
+            f"{fixed} positions, what is cached already included, which a step cannot do; --max-cache-len {wanted} was "
+            "given.",
+            hint=f"Give --max-cache-len {fixed} at most.",
         )
     return wanted
 
@@ -60,16 +72,96 @@ def export_decoder(model: PreTrainedModel, cache_length: int) -> ExportedProgram
         max_length=cache_length,
         cache_config={"batch_size": 1, "max_cache_len": cache_length},
     )
+    _state_cached_heads(model)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _fixed_frequencies(model, cache_length):
             program: ExportedProgram = convert_and_export_with_cache(model)
             decomposed: ExportedProgram = program.run_decompositions({})
-            return decomposed
     except Exception as error:  # torch.export and the wrapper raise all kinds
         first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
         raise ModelError(
             f"A decoder that exports with a static cache was expected; {type(model).__name__} does not: "
             f"{type(error).__name__}: {first_line}",
-            hint="Use a decoder-only language model with a standard key/value cache (docs/models.md lists families "
-            "that were tried), or lower the model yourself and pass the result with --pte.",
+            hint=hint_for(model),
         ) from error
+    _refuse_experts(decomposed, model)
+    return decomposed
+
+
+ELSEWHERE = (
+    "Use a decoder-only language model with a standard key/value cache (docs/models.md lists families that were tried), "
+    "or lower the model yourself and pass the result with --pte."
+)
+
+
+def hint_for(model: PreTrainedModel) -> str:
+    """What probably keeps a model from becoming a step with a static cache, and what to try."""
+    config = model.config.get_text_config()
+    name = type(model).__name__
+    if getattr(config, "alibi", False) or getattr(getattr(config, "attn_config", None), "alibi", False):
+        return (
+            f"transformers' {name} makes its position biases (ALiBi) from the length of the text so far, which a step with "
+            f"a static cache has no number for. {ELSEWHERE}"
+        )
+    if config.model_type == "opt":
+        return (
+            f"transformers' {name} counts its positions from the text so far, which a step with a static cache has no "
+            f"number for. {ELSEWHERE}"
+        )
+    return ELSEWHERE
+
+
+def _state_cached_heads(model: PreTrainedModel) -> None:
+    """Say by the name that the wrapper asks for how many heads of keys a model with multi-query attention caches."""
+    config = model.config.get_text_config()
+    if not getattr(config, "multi_query", False) or hasattr(config, "num_key_value_heads"):
+        return
+    shared = not getattr(config, "new_decoder_architecture", False)  # Falcon's two ways
+    config.num_key_value_heads = 1 if shared else config.num_kv_heads
+
+
+@contextmanager
+def _fixed_frequencies(model: PreTrainedModel, cache_length: int) -> Iterator[None]:
+    """Let rotary embeddings that change with the length of the text (longrope, dynamic) be those of short texts.
+
+    Within the length that they were made for they do not change, and a cache that is no longer never leaves it. Whether
+    that is so is measured: the exported step is compared with the model as it is (guard.py).
+    """
+    changed: list[tuple[Any, str]] = []
+    changing = _changing_frequencies(model)
+    for module in model.modules():
+        kind = getattr(module, "rope_type", None)
+        if isinstance(kind, str) and cache_length <= changing.get(kind, 0):
+            changed.append((module, kind))
+    for module, _ in changed:
+        module.rope_type = "default"
+    try:
+        yield
+    finally:
+        for module, kind in changed:
+            module.rope_type = kind
+
+
+def _refuse_experts(program: ExportedProgram, model: PreTrainedModel) -> None:
+    """Raises ModelError for a step that chooses among weights: topk has no kernel, nor have the products behind it."""
+    import torch
+
+    if any(node.target == torch.ops.aten.topk.default for node in program.graph.nodes):
+        raise ModelError(
+            f"A decoder whose weights are the same for every token was expected; {type(model).__name__} is a mixture of "
+            "experts, of which each token chooses some, and there is no kernel for that.",
+            hint="Take a model of the family without experts (docs/models.md lists families that were tried).",
+        )
+
+
+def _changing_frequencies(model: PreTrainedModel) -> dict[str, int]:
+    """The model's kinds of rotary embedding that change with the length of the text, and up to how many positions each
+    stays as it is: {"longrope": 4096}."""
+    found: dict[str, int] = {}
+    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    for settings in (rope, *(value for value in rope.values() if isinstance(value, dict))):
+        kind = settings.get("rope_type")
+        original = settings.get("original_max_position_embeddings") or position_limit(model)
+        if kind in ("longrope", "dynamic") and isinstance(original, int):
+            found[kind] = min(original, found.get(kind, original))
+    return found

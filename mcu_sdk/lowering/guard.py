@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.accuracy import layer_errors, measure
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
-from mcu_sdk.lowering.export import export_decoder
+from mcu_sdk.lowering.export import export_decoder, hint_for
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.run_step import StepRunner
 
@@ -132,7 +132,14 @@ class _Trial:
 
     def compare(self, program: ExportedProgram, stage: Stage, cache_length: int) -> float:
         """The greatest difference of the program's logits. Raises ModelError for one that rounding does not explain."""
-        found = StepRunner(program, float_cache=stage == "fused").run(self.tokens)
+        try:
+            found = StepRunner(program, float_cache=stage == "fused").run(self.tokens)
+        except RuntimeError as error:  # torch.export keeps what it took for granted as assertions
+            raise ModelError(
+                f"The {stage} step was expected to run for every position; it refuses: "
+                f"{(str(error).strip().splitlines() or [type(error).__name__])[0][:300]}",
+                hint=_likely(self.model, stage, cache_length),
+            ) from error
         apart = difference(found, self.logits, self.tolerance)
         if apart.first is not None:
             raise ModelError(
@@ -286,7 +293,6 @@ def _short(value: float) -> float:
 
 def _likely(model: PreTrainedModel, stage: Stage, cache_length: int) -> str:
     """What is probably wrong, and what to try."""
-    config = model.config.get_text_config()
     name = type(model).__name__
     window = longest_window(model)
     if window is not None and window < cache_length:
@@ -294,17 +300,6 @@ def _likely(model: PreTrainedModel, stage: Stage, cache_length: int) -> str:
             f"Layers of {name} look back {window} positions, a window shorter than the cache, which probably does not "
             f"go together with a static cache in transformers: give --max-cache-len {window} at most."
         )
-    rope = getattr(config, "rope_parameters", None) or {}
-    original = rope.get("original_max_position_embeddings")
-    if (
-        rope.get("rope_type") in ("longrope", "dynamic")
-        and isinstance(original, int)
-        and original < cache_length
-    ):
-        return (
-            f"Its rotary embedding ({rope['rope_type']}) changes with the length of the text beyond {original} "
-            f"positions, which a step cannot do: give --max-cache-len {original} at most."
-        )
     if stage == "exported":
-        return f"transformers' {name} probably does not support a static cache; take another architecture."
+        return f"transformers' {name} probably does not support a static cache. {hint_for(model)}"
     return DEFECT

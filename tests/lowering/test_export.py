@@ -1,0 +1,109 @@
+"""Models whose way to a static cache needs a word from us, and those that have none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.lowering import guard as guarding
+from mcu_sdk.lowering.export import choose_cache_length, export_decoder, hint_for
+from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.lowering.guard import DecoderGuard
+
+CACHE = 8
+SIZES = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 32,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": None,
+}
+GATED = {"intermediate_size": 48, "num_key_value_heads": 2}
+LONGROPE = {
+    **GATED,
+    "model_type": "phi3",
+    "original_max_position_embeddings": 16,
+    "rope_scaling": {
+        "type": "longrope",
+        "short_factor": [1.0, 1.1, 1.2, 1.3],
+        "long_factor": [2.0, 3.0, 4.0, 5.0],
+    },
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "longrope": LONGROPE,
+    "dynamic": {**GATED, "model_type": "llama", "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
+    "multi-query": {"model_type": "falcon", "multi_query": True, "parallel_attn": True, "bias": False},
+}
+
+
+def tiny(settings: dict[str, Any]) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(**{**SIZES, **settings})
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_step_is_the_checkpoint_and_the_model_is_left_as_it_was(name: str) -> None:
+    model = tiny(MODELS[name])
+    kinds = [getattr(module, "rope_type", None) for module in model.modules()]
+    program = export_decoder(model, CACHE)
+    assert [getattr(module, "rope_type", None) for module in model.modules()] == kinds
+    guard = DecoderGuard(model, torch.arange(CACHE)[None] + 3, CACHE)
+    guard.check_exported(program)
+    fuse(program, CACHE, None)
+    guard.check_fused(program, None)
+    assert guard.facts["positions"] == CACHE
+
+
+def test_a_cache_ends_where_the_rotary_embedding_changes() -> None:
+    model = tiny(LONGROPE)
+    assert choose_cache_length(model, None) == choose_cache_length(model, 16) == 16
+    with pytest.raises(UsageError, match=r"longrope.*more than 16 positions.*--max-cache-len 17") as caught:
+        choose_cache_length(model, 17)
+    assert "16 at most" in str(caught.value)
+    assert choose_cache_length(tiny(MODELS["dynamic"]), None) == 32
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model_type": "falcon", "alibi": True}, "ALiBi"),
+        ({"model_type": "mpt", "d_model": 32, "n_heads": 4, "n_layers": 1}, "ALiBi"),
+        ({"model_type": "opt", "ffn_dim": 48, "word_embed_proj_dim": 32}, "counts its positions"),
+    ],
+)
+def test_a_hint_says_what_is_in_the_way_and_what_to_try(settings: dict[str, Any], words: str) -> None:
+    hint = hint_for(tiny(settings))
+    assert words in hint and "docs/models.md" in hint and "--pte" in hint
+
+
+def test_a_mixture_of_experts_is_refused_before_it_is_quantized() -> None:
+    experts = {"model_type": "mixtral", "num_local_experts": 3, "num_experts_per_tok": 2}
+    with pytest.raises(ModelError, match="MixtralForCausalLM is a mixture of experts") as caught:
+        export_decoder(tiny({**GATED, **experts}), CACHE)
+    assert "without experts" in caught.value.hint
+
+
+def test_what_export_took_for_granted_is_told_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny({"model_type": "falcon", "alibi": True})
+    guard = DecoderGuard(model, torch.arange(CACHE)[None] + 3, CACHE)
+
+    class Refusing:
+        def __init__(self, *arguments: object, **options: object) -> None:
+            pass
+
+        def run(self, windows: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("Runtime assertion failed for expression u3 >= 24\nand more")
+
+    monkeypatch.setattr(guarding, "StepRunner", Refusing)
+    with pytest.raises(ModelError, match=r"every position; it refuses: Runtime assertion.*ALiBi") as caught:
+        guard.check_exported(None)  # type: ignore[arg-type]
+    assert "and more" not in str(caught.value)
