@@ -14,8 +14,12 @@ Moments = dict[str, "torch.Tensor"]
 
 
 def weight_digest(weight: torch.Tensor) -> str:
-    """What a weight is found by in an exported graph, which has names of its own: SHA-256 of its float32[N, K]."""
-    return sha256(weight.detach().float().contiguous().numpy().tobytes()).hexdigest()
+    """What a weight is found by in an exported graph, which has names of its own: SHA-256 of its float32[N, K].
+
+    N and K are in it: weights that are zero throughout may have as many bytes in another shape.
+    """
+    shape = ",".join(map(str, weight.shape)).encode()
+    return sha256(shape + weight.detach().float().contiguous().numpy().tobytes()).hexdigest()
 
 
 def head_digest(model: PreTrainedModel) -> str | None:

@@ -49,3 +49,16 @@ def test_a_digest_is_of_the_content() -> None:
     weight = torch.arange(6, dtype=torch.float32).reshape(2, 3)
     assert weight_digest(weight) == weight_digest(weight.T.contiguous().T)
     assert weight_digest(weight) != weight_digest(weight + 1)
+    assert weight_digest(torch.zeros(2, 3)) != weight_digest(torch.zeros(3, 2))
+
+
+def test_weights_that_are_zero_throughout(checkpoint: Callable[[str], Path]) -> None:
+    """Layers that a pruning has emptied: of as many bytes, they are still two weights."""
+    model = load_model(find_checkpoint(str(checkpoint("llama-gqa-untied"))))
+    with torch.no_grad():
+        for layer in model.model.layers:
+            for module in layer.modules():
+                if isinstance(module, torch.nn.Linear):
+                    module.weight.zero_()
+    sides = {moment.shape[0] for moment in linear_moments(model, TOKENS).values()}
+    assert sides == {model.config.hidden_size, model.config.intermediate_size}
