@@ -92,6 +92,14 @@ def exclude(*given: tuple[str, object]) -> None:
         raise UsageError(f"{' and '.join(named)} exclude each other.", hint="Give one of them.")
 
 
+def named_options(context: typer.Context) -> frozenset[str]:
+    """The parameters of a command that stand on its command line, whatever their values."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(
+        name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"
+    )
+
+
 @dataclass(frozen=True)
 class Given:
     """What a command line says: the values of each dataclass's options, and the names of those that stand on it."""
@@ -138,13 +146,7 @@ def with_options(
             values: dict[type, dict[str, Any]] = {holder: {} for holder in holders}
             for name, (holder, _, _) in flags.items():
                 values[holder][name] = given.pop(name)
-            sources = {name: context.get_parameter_source(name) for name in flags}
-            named = {
-                name
-                for name, source in sources.items()
-                if source is not None and source.name == "COMMANDLINE"
-            }
-            command(Given(values, frozenset(named)), **given)
+            command(Given(values, named_options(context) & set(flags)), **given)
 
         own = list(inspect.signature(command).parameters.values())[1:]
         hints = get_type_hints(command, include_extras=True)

@@ -24,6 +24,7 @@ from mcu_sdk.commands.options import (
     TokensOption,
     TopKOption,
     exclude,
+    named_options,
     parse_files,
     parse_ids,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 
 def run_command(
+    context: typer.Context,
     project: ProjectArgument,
     prompt: PromptOption = None,
     ids: IdsOption = None,
@@ -79,6 +81,7 @@ def run_command(
     exclude(("--profile", profile), ("--prompts", prompts), ("--input", inputs))
     exclude(("--markdown", markdown), ("--prompts", prompts))
     opened = open_project(project, board)
+    opened.check_effect(named_options(context), temperature, given_inputs=bool(inputs))
     where = Where(simulator, port, timeout)
     if inputs:
         files = parse_files(inputs, "--input"), parse_files(outputs, "--output")

@@ -22,6 +22,7 @@ from mcu_sdk.commands.options import (
     TimeoutOption,
     TokensOption,
     TopKOption,
+    named_options,
     parse_ids,
 )
 from mcu_sdk.errors import McuSdkError, UsageError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 def test_command(
+    context: typer.Context,
     project: ProjectArgument,
     update: Annotated[
         bool,
@@ -60,6 +62,7 @@ def test_command(
     """Run a project's known questions on its target and compare answers, memory and instructions with what is
     committed in its tests/; exit 7 where something differs. With --update a prompt, ids or steps are a new question."""
     from mcu_sdk.project import testing
+    from mcu_sdk.project.effect import SAMPLING
     from mcu_sdk.project.junit import Case, check_writable, write
     from mcu_sdk.project.opened import open_project
 
@@ -70,6 +73,12 @@ def test_command(
         raise UsageError(
             "--prompt, --ids and --steps make a new known answer.", hint="Add --update, or leave them out."
         )
+    named = named_options(context)
+    if not asked and named & set(SAMPLING):
+        raise UsageError(
+            "--tokens, --temperature, --top-k and --seed belong to a new known answer.",
+            hint="Add --update with --prompt, --ids or --steps, or leave them out.",
+        )
     if update and (junit is not None or before is not None or markdown):
         raise UsageError("--update tests nothing.", hint="Leave --junit, --before and --markdown out.")
     check_writable(junit)
@@ -78,7 +87,10 @@ def test_command(
     if update:
         more = []
         if asked:
+            opened.check_effect(named, temperature)
             sampling = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+            if not opened.is_language_model:
+                sampling = {"seed": seed}
             more = [opened.request(prompt=prompt, ids=parse_ids(ids), steps=steps, **sampling)]  # type: ignore[arg-type]
         written = testing.update(opened, more, timeout=timeout, **target)
         paths = [str(path) for path in written]

@@ -26,6 +26,7 @@ from mcu_sdk.commands.options import (
     TokensOption,
     TopKOption,
     exclude,
+    named_options,
     parse_files,
     parse_ids,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 
 def verify_command(
+    context: typer.Context,
     project: ProjectArgument,
     prompt: PromptOption = None,
     ids: IdsOption = None,
@@ -76,6 +78,7 @@ def verify_command(
     )
     check_writable(junit)
     opened = open_project(project, board)
+    opened.check_effect(named_options(context), temperature, given_inputs=bool(inputs))
     sampling: dict[str, Any] = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
     where: dict[str, Any] = {"simulator": simulator, "port": port, "timeout": timeout, "with_python": python}
     lines = read_lines(prompts) if prompts is not None else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.planning.bound import Bound, bound_from_json
 from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_facts
+from mcu_sdk.project.effect import SAMPLING, check_effect
 from mcu_sdk.project.manifest import Input, Manifest, read_manifest, read_places
 from mcu_sdk.project.npu_details import NpuDetails, read_details
 from mcu_sdk.targets.protocol import Request
@@ -90,6 +92,9 @@ class Project:
             raise UsageError(
                 "--prompt, --ids and --steps exclude each other.", hint="Give one of them, or none."
             )
+        values = (tokens, 100), (temperature, 0), (top_k, 0), (seed, 0)
+        changed = [name for name, (value, default) in zip(SAMPLING, values, strict=True) if value != default]
+        self.check_effect(changed, temperature)
         if not self.is_language_model:
             if prompt is not None or ids is not None:
                 raise UsageError(
@@ -109,6 +114,16 @@ class Project:
         )
         request.encode()
         return request
+
+    def check_effect(self, named: Collection[str], temperature: float, *, given_inputs: bool = False) -> None:
+        """Raises UsageError for one of SAMPLING that was named and makes no difference to this model."""
+        check_effect(
+            self.manifest.name,
+            named,
+            is_language_model=self.is_language_model,
+            temperature=temperature,
+            given_inputs=given_inputs,
+        )
 
     def _check_ids(self, ids: tuple[int, ...]) -> None:
         for token in ids:

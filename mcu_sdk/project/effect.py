@@ -1,0 +1,39 @@
+"""Options of a run that would change nothing: they are refused by name, as an option of `generate` is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from mcu_sdk.errors import UsageError
+
+SAMPLING = ("tokens", "temperature", "top_k", "seed")
+"""The fields of a request that say how a language model's text goes on; `seed` also makes up tensors."""
+
+
+def check_effect(
+    model: str,
+    named: Collection[str],
+    *,
+    is_language_model: bool,
+    temperature: float,
+    given_inputs: bool = False,
+) -> None:
+    """Raises UsageError for one of SAMPLING that was named and makes no difference.
+
+    `model`: its name, for the message; `given_inputs`: whether a model of tensors is given arrays of the user's.
+    """
+    for name in SAMPLING:
+        if name not in named:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if not is_language_model and name != "seed":
+            raise UsageError(
+                f"{option} is for language models; {model} takes tensors.", hint=f"Leave {option} out."
+            )
+        if name == "seed" and given_inputs:
+            raise UsageError("--seed is for made-up inputs; --input gives others.", hint="Leave --seed out.")
+        if is_language_model and name in ("top_k", "seed") and temperature == 0:
+            raise UsageError(
+                f"{option} is for tokens that are drawn; at temperature 0, the default, the likeliest is taken.",
+                hint=f"Give --temperature, or leave {option} out.",
+            )
