@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
 from mcu_sdk.lowering.lower import module_path
-from mcu_sdk.lowering.run_step import StepRunner
+from mcu_sdk.lowering.run_step import Observe, Observed, StepRunner
+
+
+class _Run(Protocol):
+    def __call__(self, observe: Observe, steps: int | None = None, /) -> None: ...
+
 
 LARGEST_ERROR = 0.1
 """Relative RMS error above which the layers that contribute most are looked for."""
@@ -69,24 +75,59 @@ def layer_errors(
     step's value, so that what is measured there is that module's quantization and no other's.
     """
     tokens = window[None, :LAYER_POSITIONS]
+
+    def run_float(observe: Observe) -> None:
+        StepRunner(fused, float_cache=True, observe=observe).run(tokens)
+
+    def run_quantized(observe: Observe, steps: int | None = None) -> None:
+        StepRunner(quantized, observe=observe).run(tokens[:, :steps])
+
+    def begins(node: Node) -> bool:
+        return node.op == "placeholder" and node.name == "cache_position"
+
+    return _errors(run_float, run_quantized, begins)
+
+
+def module_layer_errors(
+    fused: GraphModule, quantized: GraphModule, calls: Sequence[Sequence[torch.Tensor]]
+) -> dict[str, float]:
+    """The same of a module's float and quantized form, over calls instead of tokens."""
+    firsts = [next(n for n in module.graph.nodes if n.op == "placeholder") for module in (fused, quantized)]
+
+    def run_float(observe: Observe) -> None:
+        for call in calls:
+            Observed(fused, observe).run(*call)
+
+    def run_quantized(observe: Observe, steps: int | None = None) -> None:
+        for call in calls[:steps]:
+            Observed(quantized, observe).run(*call)
+
+    with torch.no_grad():
+        return _errors(run_float, run_quantized, lambda node: node in firsts)
+
+
+def _errors(
+    run_float: Callable[[Observe], None], run_quantized: _Run, begins: Callable[[Node], bool]
+) -> dict[str, float]:
+    """`run_quantized(observe, steps)` runs the first steps, or all; `begins(node)`: whether a step begins there."""
     wanted: list[dict[str, torch.Tensor]] = []
 
     def observe_float(node: Node, value: Any) -> Any:
-        if _begins_a_step(node):
+        if begins(node):
             wanted.append({})
         path = module_path(node)
-        if path and _is_float(value):
+        if path and wanted and _is_float(value):
             wanted[-1][path] = value
         return value
 
-    StepRunner(fused, float_cache=True, observe=observe_float).run(tokens)
-    places = _last_places(quantized, wanted[0], tokens[:, :1])
+    run_float(observe_float)
+    places = _last_places(run_quantized, wanted[0])
     squares: dict[str, list[float]] = {path: [0.0, 0.0] for path in places.values()}
     position = -1
 
     def observe_quantized(node: Node, value: Any) -> Any:
         nonlocal position
-        position += _begins_a_step(node)
+        position += begins(node)
         path = places.get(node)
         if path is None:
             return value
@@ -95,23 +136,17 @@ def layer_errors(
         squares[path][1] += float(right.double().square().sum())
         return right
 
-    StepRunner(quantized, observe=observe_quantized).run(tokens)
+    run_quantized(observe_quantized)
     errors = {path: (wrong / max(whole, 1e-60)) ** 0.5 for path, (wrong, whole) in squares.items()}
     ranked = sorted(errors, key=lambda path: -errors[path])[:LAYERS]
     return {path: float(f"{errors[path]:.3g}") for path in ranked}
-
-
-def _begins_a_step(node: Node) -> bool:
-    return node.op == "placeholder" and node.name == "cache_position"
 
 
 def _is_float(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype == torch.float32
 
 
-def _last_places(
-    program: ExportedProgram, wanted: dict[str, torch.Tensor], tokens: torch.Tensor
-) -> dict[Node, str]:
+def _last_places(run_quantized: _Run, wanted: dict[str, torch.Tensor]) -> dict[Node, str]:
     """The last node of each module whose value is as large as the float step's: {node: path}."""
     found: dict[str, Node] = {}
 
@@ -121,5 +156,5 @@ def _last_places(
             found[path] = node
         return value
 
-    StepRunner(program, observe=observe).run(tokens)
+    run_quantized(observe, 1)
     return {node: path for path, node in found.items()}

@@ -18,7 +18,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from mcu_sdk.errors import ModelError
-from mcu_sdk.lowering.accuracy import layer_errors, measure
+from mcu_sdk.lowering.accuracy import layer_errors, measure, module_layer_errors
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
 from mcu_sdk.lowering.export import export_decoder, hint_for
 from mcu_sdk.lowering.fuse import fuse
@@ -26,6 +26,7 @@ from mcu_sdk.lowering.run_step import StepRunner
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+    from torch.fx import GraphModule
     from transformers import PreTrainedModel
 
     from mcu_sdk.lowering.ethos_u.compile import QuantizedStep
@@ -196,10 +197,12 @@ def module_accuracy(
     calls: Sequence[Sequence[torch.Tensor]],
     *,
     logits: bool,
+    graphs: tuple[GraphModule, GraphModule] | None = None,
 ) -> dict[str, Any]:
     """What a quantized module's float outputs are worth against the module's, on the first calls.
 
-    `logits`: the first output is some, of which the most likely class is compared too.
+    `logits`: the first output is some, of which the most likely class is compared too. `graphs`: the float and the
+    quantized graph; where the numbers are poor, `layers` then names the modules whose quantization changes most.
     """
     pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
     for call in calls[:CALLS]:
@@ -211,7 +214,10 @@ def module_accuracy(
         ours, theirs = (torch.cat([pair[i].flatten(0, -2) for pair in floats]) for i in (0, 1))
     else:
         ours, theirs = (torch.cat([pair[i].flatten() for pair in floats]) for i in (0, 1))
-    return measure(ours, theirs, logits=logits).facts()
+    accuracy = measure(ours, theirs, logits=logits)
+    if not accuracy.poor or graphs is None:
+        return accuracy.facts()
+    return {**accuracy.facts(), "layers": module_layer_errors(*graphs, calls[:CALLS])}
 
 
 class DecoderGuard:

@@ -34,7 +34,7 @@ class StepRunner:
         `observe(node, value)` sees every value of every step; what it returns takes the value's place.
         """
         module = with_float_cache(program) if float_cache else program.graph_module
-        self._module = module if observe is None else _Observed(module, observe).run
+        self._module = module if observe is None else Observed(module, observe).run
         signature = program.graph_signature
         self._written = [s.target for s in signature.output_specs if s.kind == OutputKind.BUFFER_MUTATION]
         self._names = [None if s.kind == InputKind.USER_INPUT else s.target for s in signature.input_specs]
@@ -70,7 +70,7 @@ class StepRunner:
         return results
 
 
-class _Observed(Interpreter):
+class Observed(Interpreter):
     """Runs a graph node by node."""
 
     def __init__(self, module: GraphModule, observe: Observe) -> None:

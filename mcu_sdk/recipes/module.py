@@ -200,7 +200,8 @@ def _compile(
         )
         check_finite(quantized)
     with stage("Comparing the quantized module with the module"), reproducible():
-        accuracy = module_accuracy(module, quantized.module(check_guards=False), calls, logits=False)
+        graphs = program.module(check_guards=False), quantized.module(check_guards=False)
+        accuracy = module_accuracy(module, graphs[1], calls, logits=False, graphs=graphs)
     scales: dict[str, Any] = {}
     if border == "int8":
         from mcu_sdk.lowering.border import int8_border

@@ -11,6 +11,7 @@ from torch import nn
 from mcu_sdk import compile_module
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.guard import check_module, module_accuracy
+from mcu_sdk.project.accuracy import accuracy_of
 
 
 class Frozen(nn.Module):
@@ -54,3 +55,35 @@ def test_a_wrong_output_is_named_by_its_place() -> None:
     with pytest.raises(ModelError, match=r"fused module .* output 1 differs"):
         check_module(right, wrong, calls, "fused")
     assert module_accuracy(one, other, calls, logits=True)["mean_kl_divergence"] > 0
+
+
+class Narrow(nn.Module):
+    """Two linears; one weight of each row of the second is far greater than the others, which int8 loses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(16, 16), nn.Linear(16, 8, bias=False)
+        with torch.no_grad():
+            self.first.weight[3] = 0
+            self.first.bias[3] = 0
+            self.second.weight[:, 3] = 3000
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+@pytest.mark.parametrize("target", [None, "ethos-u55-128"])
+def test_the_layers_that_a_modules_quantization_hurts_are_named(target: str | None) -> None:
+    torch.manual_seed(0)
+    compiled = compile_module(Narrow(), torch.randn(4, 16), target=target)
+    accuracy = accuracy_of(compiled.facts)
+    assert accuracy is not None and accuracy.poor
+    assert next(iter(accuracy.layers)) == "second" and set(accuracy.layers) <= {"first", "second"}
+    assert accuracy.layers["second"] > 0.1
+    assert accuracy.warning is not None and "most of it in second (" in accuracy.warning
+
+
+def test_a_good_module_names_none() -> None:
+    torch.manual_seed(0)
+    compiled = compile_module(nn.Sequential(nn.Linear(16, 8), nn.ReLU()), torch.randn(2, 16))
+    assert "layers" not in compiled.facts["accuracy"]

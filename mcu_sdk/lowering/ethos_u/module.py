@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import tempfile
 from collections.abc import Iterable
@@ -98,6 +99,7 @@ def _quantized(
         fold_constants(graph)
         separate_tables(graph, target.activation_bits)
         guard["fused"] = check_module(module, graph, calibration, "fused")
+        fused = GraphModule(graph, copy.deepcopy(graph.graph))  # preparing changes the graph itself
         prepared = prepare_pt2e(graph, quantizer)
         for inputs in calibration:
             prepared(*inputs)
@@ -106,7 +108,9 @@ def _quantized(
         program: ExportedProgram = torch.export.export(converted, example_inputs, strict=False)
         quantized = program.module(check_guards=False)
         logits = getattr(module, "gives_logits", False) is True
-        accuracy = module_accuracy(module, quantized, calibration, logits=logits)
+        # The program is traced anew and knows no modules any more; what it was traced from does.
+        graphs = fused, converted
+        accuracy = module_accuracy(module, quantized, calibration, logits=logits, graphs=graphs)
         return program, {"guard": guard, "accuracy": accuracy}
 
 
