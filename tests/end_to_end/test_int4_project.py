@@ -6,20 +6,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.regeneration import regenerate
 
 
-def test_report_manifest_and_regenerate(
-    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_manifest_and_regenerate(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     model = checkpoint("llama-gqa-untied")
-    monkeypatch.chdir(model.parent)  # a manifest keeps relative paths only
     options = CompileOptions(16, weights="int4")
-    first = generate(GenerateRequest("host", options, model=model.name, output=tmp_path / "p"))
+    first = generate(GenerateRequest("host", options, model=str(model), output=tmp_path / "p"))
     report = json.loads((first.project / "model" / "report.json").read_text())
     assert (report["weights"], report["int4_linears"], report["int8_linears"]) == ("int4", 14, 1)
     assert report["kept_int8"] == report["notes"] == []
