@@ -180,7 +180,8 @@ def _generate(request: GenerateRequest) -> Generated:
     facts = _facts(request, board, pte, source)
     tables = None
     if language_model is not None:
-        tables, facts["tokenizer"], notes = device_tables(source.tokenizer, language_model.vocab_size)
+        with step("Packing the tokenizer"):
+            tables, facts["tokenizer"], notes = device_tables(source.tokenizer, language_model.vocab_size)
         facts["notes"] += notes
     files = _model_files(source, facts, pte, plan, npu)
     if source.tokenizer is not None and (tables is not None or request.tokenizer is not None):

@@ -98,28 +98,28 @@ def build(project: Path, preset: str = "release") -> BuildResult:
         # A relative path in the log and in messages, so that neither depends on where the project lies.
         _run([cmake, "--preset", preset, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project, output, log_file)
         _run([cmake, "--build", "--preset", preset, "--parallel", jobs], project, output, log_file)
-    prefix = library_prefix(project)
-    archive = folder / f"lib{prefix}.a" if prefix is not None else None
-    if native:
-        return BuildResult(
-            preset,
-            folder / "firmware",
-            log_file,
-            library=folder / "libmodel.so",
-            edited=changed,
-            archive=archive,
-        )
-    program = folder / "firmware.elf"
-    _check_instructions(program, project)
-    _check_symbols(program)
-    sizes, stack = read_sizes(program), stack_bound(program)
-    _check_stack(stack, sizes.stack)
-    map_file = folder / "firmware.map"
-    parts: dict[str, int] = {}
-    if prefix is not None:
-        parts = archive_sizes(map_file.read_text(encoding="utf-8", errors="replace"), prefix)
-        stack = interface_bound(program, prefix)
-        _compare_stack(stack, stated_stack(project, prefix))
+        prefix = library_prefix(project)
+        archive = folder / f"lib{prefix}.a" if prefix is not None else None
+        if native:
+            return BuildResult(
+                preset,
+                folder / "firmware",
+                log_file,
+                library=folder / "libmodel.so",
+                edited=changed,
+                archive=archive,
+            )
+        program = folder / "firmware.elf"
+        _check_instructions(program, project)
+        _check_symbols(program)
+        sizes, stack = read_sizes(program), stack_bound(program)
+        _check_stack(stack, sizes.stack)
+        map_file = folder / "firmware.map"
+        parts: dict[str, int] = {}
+        if prefix is not None:
+            parts = archive_sizes(map_file.read_text(encoding="utf-8", errors="replace"), prefix)
+            stack = interface_bound(program, prefix)
+            _compare_stack(stack, stated_stack(project, prefix))
     return BuildResult(
         preset,
         program,

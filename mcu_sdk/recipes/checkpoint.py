@@ -20,7 +20,9 @@ def compile_checkpoint(
     Raises UsageError for options that do not go together, and ModelError.
     """
     options.check()
-    check_calibration_text(checkpoint, options)
+    if options.calibration_text is not None:
+        with step("Reading the text to calibrate on"):
+            check_calibration_text(checkpoint, options)
 
     def compile() -> CompiledModel:
         return_freed_tensors()
