@@ -52,7 +52,8 @@ SimulatorOption = Annotated[
     str | None, typer.Option("--simulator", help="qemu, fvp or host. Default: the board's.")
 ]
 PortOption = Annotated[
-    str | None, typer.Option("--port", help="The serial port of a board, such as /dev/ttyACM0.")
+    str | None,
+    typer.Option("--port", help="The serial port of a board: /dev/ttyACM0, a USB serial number, or auto."),
 ]
 TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds that a run may take.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

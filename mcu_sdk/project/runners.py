@@ -15,6 +15,7 @@ from mcu_sdk.project.elf import build_id
 from mcu_sdk.project.opened import Project
 from mcu_sdk.targets import serial
 from mcu_sdk.targets.image import Image
+from mcu_sdk.targets.ports import called, find_port
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import Message, OnText, Request, Transcript
 from mcu_sdk.targets.runner import HOST, RUNNERS, Job, runner
@@ -60,9 +61,9 @@ def device_runner(
         if simulator is not None:
             raise UsageError("--port and --simulator exclude each other.", hint="Leave one of them out.")
         baud = project.board.uart.baud if project.board.uart is not None else 115200
-        image = image_of(project, program)
+        image, port = image_of(project, program), find_port(project.board, port)
         each = partial(serial.each, port, baud=baud, timeout=timeout, on_text=on_text, image=image)
-        return Device(serial.called(port), each, stays=True)
+        return Device(called(port), each, stays=True)
     return simulator_device(
         choose_simulator(project, simulator), project, program, timeout=timeout, on_text=on_text
     )

@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mcu_sdk.console import log
-from mcu_sdk.errors import McuSdkError, RunError, TargetTimeoutError, ToolMissingError
+from mcu_sdk.errors import McuSdkError, RunError, TargetTimeoutError
 from mcu_sdk.targets.image import Image
+from mcu_sdk.targets.ports import Port, called, open_port, port_errors
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT, LARGEST_OUTPUT
 from mcu_sdk.targets.protocol import (
     FORGET_LINE,
@@ -36,27 +37,23 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Pace:
     """Seconds. `poll`: of one look at the port. `reply`: within which a firmware that waits says something.
-    `patience`: how long it may fail to. `quiet`: of silence within an answer, after which it is asked whether it still
-    works; twice as many the next time. `attempts`: how often a request is sent."""
+    `patience`: how long it may fail to, over all attempts at a request. `quiet`: of silence within an answer, after which
+    it is asked whether it still works; again after as many, then after twice as many each time. `attempts`: how often a
+    request is sent.
+
+    A fault is found, and mended or named, within patience and twice quiet; only a firmware that computes in silence can
+    take longer, which is not told from one that hangs.
+    """
 
     poll: float = 0.1
-    reply: float = 1.0
-    patience: float = 8.0
-    quiet: float = 5.0
+    reply: float = 0.5
+    patience: float = 2.5
+    quiet: float = 1.0
     attempts: int = 5
 
 
 _BOOTS = 5
 """How often a board that is asked which image it is may say only that it is ready: it says so when it was reset."""
-
-
-class Port(Protocol):
-    """What is used of a serial.Serial."""
-
-    @property
-    def in_waiting(self) -> int: ...
-    def read(self, size: int = 1, /) -> bytes: ...
-    def write(self, data: bytes, /) -> int | None: ...
 
 
 def run(
@@ -79,11 +76,6 @@ def run(
         return check_verdict(next(answers), called(port))
 
 
-def called(port: str) -> str:
-    """What messages call the board there."""
-    return f"the board at {port}"
-
-
 def each(
     port: str,
     messages: Iterable[Message],
@@ -99,48 +91,34 @@ def each(
     The firmware is not restarted, and not sent EOT, so it stays ready for the next request. `timeout`: seconds for each.
     `image`: which one it has to be, by its own word, before it is sent anything.
 
-    Raises ToolMissingError if the port cannot be opened, RunError if it goes away or floods, or if the board resets
+    Raises DeviceMissingError if the port cannot be opened, RunError if it goes away or floods, or if the board resets
     or the line loses bytes again and again, TargetTimeoutError if it does not say that it is ready, or gives no
     answer in `timeout` seconds, OtherImageError if it is another image.
     """
-    import serial
-
     pace = pace or Pace()
-    name = called(port)
     received = 0
-    try:
-        with serial.Serial(port, baud, timeout=pace.poll, write_timeout=pace.patience) as connection:
-            connection.reset_input_buffer()
-            for message in messages:
-                number = new_number()
-                line = message.encode(number)
-                connection.write_timeout = pace.patience + 20 * len(line) / baud
-                listener = Listener(number, on_text)
-                conversation = Conversation(
-                    connection, line, listener, name, pace, baud, image=image, is_ready=received > 0
-                )
-                refusal = None
-                try:
+    connection = open_port(port, baud, poll=pace.poll, write_timeout=pace.patience)
+    with connection:
+        for message in messages:
+            number = new_number()
+            line = message.encode(number)
+            connection.write_timeout = pace.patience + 20 * len(line) / baud
+            listener = Listener(number, on_text)
+            conversation = Conversation(
+                connection, line, listener, called(port), pace, baud, image=image, is_ready=received > 0
+            )
+            refusal = None
+            try:
+                with port_errors(port):
                     conversation.hold(timeout)
-                except _RefusedError as error:
-                    refusal = error.answer
-                finally:
-                    received += listener.received
-                yield refusal or listener.transcript()
-    except serial.SerialTimeoutException as error:
-        raise TargetTimeoutError(
-            f"{name} takes no bytes.", hint="Is its flow control on, and nobody listening?"
-        ) from error
-    except serial.SerialException as error:
-        if received:
-            raise RunError(f"{name} went away: {error}.", hint="Check the cable.") from error
-        raise ToolMissingError(
-            f"The serial port {port!r} cannot be used: {error}.",
-            hint="Check its name (`python -m serial.tools.list_ports`) and that you may open it (group dialout).",
-        ) from error
+            except RefusedError as error:
+                refusal = error.answer
+            finally:
+                received += listener.received
+            yield refusal or listener.transcript()
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """The firmware said again and again that it cannot read the request. `answer`: the last of it, without a number."""
 
     def __init__(self, answer: Transcript) -> None:
@@ -170,54 +148,73 @@ class Conversation:
         self._name = name
         self._pace = pace
         self._seconds_to_send = 10 * len(line) / baud
+        self._left = pace.patience  # seconds that may still be waited for a sign
+        self._looked_at = self._heard_at = clock()  # when time was last taken off, and when bytes last came
         self._clock = clock
         self._image = image
         self._told_nothing = 0  # how often it said that it is ready, and not which image it is
         self._is_ready = is_ready
         self._sent = 0  # how often the request was
         self._troubles: list[str] = []  # why it was sent again
+        self._was_busy = False
         self._refusal: Transcript | None = None  # the answer, without a number, that followed the request
 
     def hold(self, timeout: float) -> None:
-        """Ask until the answer is complete; errors as `each` raises them, and _RefusedError."""
-        deadline = self._clock() + timeout
+        """Ask until the answer is complete; errors as `each` raises them, and RefusedError."""
+        self.begin(timeout)
+        while not self.advance():
+            pass
+
+    def begin(self, timeout: float) -> None:
+        """Send the first bytes; `timeout`: seconds for all of it."""
+        self._timeout = timeout
+        self._looked_at = self._heard_at = self._clock()
+        self._deadline = self._looked_at + timeout
         if self._is_ready:
             self._send()
         else:
             self._ask_whether_ready()
-        while True:
-            now = self._clock()
-            if now > deadline:
-                raise TargetTimeoutError(
-                    f"{self._name} gave no complete answer within {timeout:g} seconds "
-                    f"({self._listener.received:,} bytes came).",
-                    hint="Ask for fewer tokens, or allow more with --timeout.",
-                )
-            if now > self._give_up_at:
-                raise self._silent()
-            if now > self._ask_again_at:
-                self._ask_again(now)
-            data = self._connection.read(max(1, self._connection.in_waiting))
-            for news in self._listener.feed(data):
-                if news is News.ANSWERED:
-                    return
-                self._take(news)
-            if self._listener.received > LARGEST_OUTPUT:
-                raise RunError(
-                    f"{self._name} flooded its output.", hint="Is this the board with the firmware?"
-                )
-            if data and self._state == "answering":
+
+    def advance(self) -> bool:
+        """One look at the port, and what follows from it; whether the answer is complete. Errors as `hold`."""
+        now = self._clock()
+        if now > self._deadline:
+            raise TargetTimeoutError(
+                f"{self._name} gave no complete answer within {self._timeout:g} seconds "
+                f"({self._listener.received:,} bytes came).",
+                hint="Ask for fewer tokens, or allow more with --timeout.",
+            )
+        if self._state != "answering":
+            self._left -= max(0.0, now - max(self._looked_at, self._sent_whole_at))
+        self._looked_at = now
+        if self._left < 0:
+            raise self._hopeless() if self._troubles else self._silent()
+        if now > self._ask_again_at:
+            self._ask_again(now)
+        data = self._connection.read(max(1, self._connection.in_waiting))
+        for news in self._listener.feed(data):
+            if news is News.ANSWERED:
+                return True
+            self._take(news)
+        if self._listener.received > LARGEST_OUTPUT:
+            raise RunError(f"{self._name} flooded its output.", hint="Is this the board with the firmware?")
+        if data:
+            self._heard_at = self._clock()
+            if self._state == "answering":
                 self._expect_more()
+        return False
 
     # ---- states: "pinging" until it is ready, "sent" until it has begun, "answering"
 
     def _ask_whether_ready(self) -> None:
         self._state = "pinging"
-        self._give_up_at = self._clock() + self._pace.patience
+        self._sent_whole_at = 0.0
         self._ping()
 
     def _ping(self) -> None:
-        self._connection.write(FORGET_LINE + PING)
+        # On a line that is known to lose bytes, or where it is long until the next one: twice.
+        times = 2 if self._troubles or self._state == "answering" else 1
+        self._connection.write((FORGET_LINE + PING) * times)
         self._ask_again_at = self._clock() + self._pace.reply
 
     def _send(self) -> None:
@@ -226,14 +223,13 @@ class Conversation:
         self._sent += 1
         self._connection.write(FORGET_LINE + self._line)
         self._state = "sent"
-        self._ask_again_at = self._clock() + self._pace.reply + self._seconds_to_send
-        self._give_up_at = self._ask_again_at + self._pace.patience
+        self._sent_whole_at = self._clock() + self._seconds_to_send
+        self._ask_again_at = self._sent_whole_at + self._pace.reply
 
     def _expect_more(self) -> None:
         self._state = "answering"
         self._quiet = self._pace.quiet
         self._ask_again_at = self._clock() + self._quiet
-        self._give_up_at = float("inf")
 
     def _take(self, news: News) -> None:
         """Go on by what was heard."""
@@ -245,6 +241,7 @@ class Conversation:
             self._ask_whether_ready()
         elif news is News.READY and self._state == "answering":
             self._trouble("it was reset, or its answer got lost")
+            self._left -= self._clock() - self._heard_at
             self._send()
         elif news is News.READY and self._state == "pinging":
             if self._is_right_image():
@@ -253,8 +250,13 @@ class Conversation:
             self._refusal = self._listener.complaint
             self._trouble("it did not understand the request")
             self._ask_whether_ready()
-        elif news is News.OTHER and self._state == "pinging":
-            self._ask_whether_ready()  # it was at work on something else until now
+        elif news is News.OTHER and self._state == "pinging" and not self._was_busy:
+            self._was_busy = (
+                True  # on something else until now; once only: whatever answers each ping so is no firmware
+            )
+            if not self._sent:
+                self._left = self._pace.patience
+            self._ping()
 
     def _is_right_image(self) -> bool:
         """Whether it said so; at boot it says only that it is ready, and is asked again. OtherImageError if it is not."""
@@ -276,8 +278,8 @@ class Conversation:
             return
         self._ping()
         if self._state == "answering":
-            self._quiet *= 2
             self._ask_again_at = now + self._quiet
+            self._quiet *= 2
 
     def _trouble(self, what: str) -> None:
         self._troubles.append(what)
@@ -301,7 +303,7 @@ class Conversation:
     def _hopeless(self) -> Exception:
         """It was asked often enough."""
         if self._refusal is not None:
-            return _RefusedError(self._refusal)
+            return RefusedError(self._refusal)
         whys = [f"{why} ({self._troubles.count(why)} times)" for why in dict.fromkeys(self._troubles)]
         return RunError(
             f"{self._name} was asked {self._sent} times and gave no whole answer: {', '.join(whys)}.",

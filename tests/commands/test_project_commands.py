@@ -118,7 +118,7 @@ def test_verify_with_a_difference_is_code_7(project: Path, tmp_path: Path, capsy
         (["--prompt", "hello"], 3, "no tokenizer"),
         (["--board", "nix"], 3, "no board"),
         (["--board", "host"], 2, "generated for the board"),
-        (["--port", "/dev/no-such-port"], 4, "cannot be used"),
+        (["--port", "/dev/no-such-port"], 4, "There is no serial port"),
         (["--timeout", "0.001"], 124, "within 0.001 seconds"),
     ],
 )
