@@ -38,6 +38,7 @@ VERBS = {
     ),
     "build": Verb("build", "build_command", "Build a project and report flash and RAM."),
     "flash": Verb("flash", "flash_command", "Write a project's firmware to its board, and start it."),
+    "monitor": Verb("monitor", "monitor_command", "Show what a board says, and ask it what is typed."),
     "run": Verb("run", "run_command", "Run a project's firmware and stream what it says."),
     "verify": Verb("verify", "verify_command", "Prove that device, host and PyTorch compute the same."),
     "test": Verb("test", "test_command", "Hold a firmware against known answers and a baseline."),

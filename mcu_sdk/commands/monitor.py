@@ -1,0 +1,130 @@
+"""`mcu-sdk monitor`: a board's console, on which what is typed is the prompt."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mcu_sdk.commands.options import (
+    BoardOption,
+    JsonOption,
+    SeedOption,
+    TemperatureOption,
+    TimeoutOption,
+    TokensOption,
+    TopKOption,
+    parse_ids,
+)
+from mcu_sdk.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from mcu_sdk.project.opened import Project
+    from mcu_sdk.targets.monitor import Monitor
+    from mcu_sdk.targets.protocol import Message, Transcript
+
+
+def monitor_command(
+    project: Annotated[
+        Path | None, typer.Argument(help="The project that the board runs: its port, and what it takes.")
+    ] = None,
+    port: Annotated[
+        str,
+        typer.Option("--port", help="/dev/ttyACM0, a USB serial number, or auto: by the board's USB ids."),
+    ] = "auto",
+    baud: Annotated[int | None, typer.Option("--baud", help="Default: the board's, else 115200.")] = None,
+    log: Annotated[Path | None, typer.Option("--log", help="Append all that is shown to this file.")] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="Begin each line with the time.")] = False,
+    tokens: TokensOption = 100,
+    temperature: TemperatureOption = 0.0,
+    top_k: TopKOption = 0,
+    seed: SeedOption = 0,
+    timeout: TimeoutOption = 600.0,
+    board: BoardOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a board says, and ask it what is typed; Ctrl-] ends. --json: one object for each answer."""
+    from mcu_sdk.board.board import load_board
+    from mcu_sdk.project.opened import open_project
+    from mcu_sdk.targets.monitor import Monitor, Screen, Typed
+    from mcu_sdk.targets.ports import AUTO, find_port, open_port
+    from mcu_sdk.targets.serial import Pace
+
+    sampling = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+    opened = open_project(project, board) if project is not None else None
+    found = opened.board if opened is not None else load_board(board) if board is not None else None
+    if found is None and port == AUTO:
+        raise UsageError("Which board's port is meant?", hint="Name a project, --board NAME, or --port PORT.")
+    device = find_port(found, port) if found is not None else port
+    speed = baud or (found.uart.baud if found is not None and found.uart is not None else 115200)
+    pace = Pace()
+
+    def connect():  # type: ignore[no-untyped-def]
+        return open_port(device, speed, poll=pace.poll, write_timeout=pace.patience)
+
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(_open_log(log)) if log is not None else None
+        keyboard = Typed(sys.stdin.fileno())
+        stack.enter_context(keyboard.keys())
+        monitor = Monitor(
+            device,
+            connect,
+            _messages(opened, sampling),
+            keyboard,
+            Screen(io.StringIO() if as_json else None, file, timestamps=timestamps),
+            baud=speed,
+            timeout=timeout,
+            on_answer=_print_json if as_json else None,
+        )
+        monitor.run()
+    if not sys.stdin.isatty():
+        _require_all(monitor)
+
+
+def _open_log(path: Path) -> io.TextIOWrapper:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"The log {str(path)!r} cannot be written: {error.strerror}.", hint="Name another --log.") from error  # fmt: skip
+
+
+def _messages(project: Project | None, sampling: dict[str, int | float]) -> Callable[[str], Message]:
+    """What makes a request of a typed line: a prompt; for a model without a tokenizer token ids, for one of tensors how many
+    made-up inputs."""
+    from mcu_sdk.targets.protocol import Request
+
+    def message(line: str) -> Message:
+        if project is None:
+            return Request(text=line, **sampling)  # type: ignore[arg-type]
+        if not project.is_language_model:
+            if not line.strip().isdecimal():
+                raise UsageError(
+                    f"{project.manifest.name} takes tensors.", hint="Type how many made-up inputs."
+                )
+            return project.request(steps=int(line), seed=int(sampling["seed"]))
+        if not project.manifest.model.tokenizer:
+            return project.request(ids=parse_ids(line), **sampling)  # type: ignore[arg-type]
+        return project.request(prompt=line, **sampling)  # type: ignore[arg-type]
+
+    return message
+
+
+def _print_json(prompt: str, answer: Transcript) -> None:
+    print(json.dumps({"prompt": prompt, "text": answer.text, "facts": answer.facts}), flush=True)
+
+
+def _require_all(monitor: Monitor) -> None:
+    """Raises RunError if prompts from a file were not answered: nobody may have seen what was shown of it."""
+    counts = monitor.counts
+    if counts.failed:
+        last = counts.failed[-1]
+        raise RunError(
+            f"{len(counts.failed)} of {counts.asked} prompts were not answered; the last time: {last.message}",
+            hint=last.hint,
+        ) from last
