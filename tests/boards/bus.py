@@ -76,7 +76,7 @@ class Chip:
     write at this moment ("" for nothing); `boot` takes the image's bytes at an address and returns where the vector
     table is, as the chip's boot ROM finds it. `final` says what is wrong when the firmware is ready; `initial`:
     registers that the chip sets itself. `exempt`: bits that the manual lets one write, though the description calls them
-    reserved or read-only. `memory_gates`: regions that are off after reset, and the field that turns
+    reserved or read-only. `memory_gates`: regions that are off after reset, and the fields (with spaces between) that turn
     each on.
     """
 

@@ -84,7 +84,9 @@ def mutants(bus: Bus, board: Board) -> Iterator[tuple[str, Mutation]]:
     gates = [
         bus.chip.gates[peripheral] for peripheral in dict.fromkeys(r.peripheral for r in bus.used.values())
     ]
-    for gate in dict.fromkeys([*gates, *bus.chip.memory_gates.values()]):
+    for gate in dict.fromkeys(
+        [*gates, *(gate for gates in bus.chip.memory_gates.values() for gate in gates.split())]
+    ):
         if gate and bus.get(gate):
             register, mask = _gate(bus, gate)
             yield f"{gate} stays off", change(register.full_name, lambda a, v, mask=mask: (a, v & ~mask))  # type: ignore[misc]

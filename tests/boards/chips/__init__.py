@@ -7,11 +7,13 @@ from importlib import import_module
 from tests.boards.bus import Chip
 
 BOARDS = {
+    "b-l475e-iot01a": "stm32l475",
     "frdm-k64f": "mk64f",
     "lpcxpresso55s69": "lpc55s69",
     "mimxrt1060-evk": "mimxrt1060_evk",
     "netduino-plus-2": "stm32f405",
     "nrf52840-dk": "nrf52840",
+    "nucleo-h743zi": "stm32h743",
     "stm32f429i-disc1": "stm32f429",
     "teensy41": "teensy41",
 }

@@ -86,5 +86,5 @@ CHIP = Chip(
     ),
     check=_check,
     boot=_boot,
-    memory_gates={"sram1234": "SYSCON.AHBCLKCTRL0.SRAM_CTRL4"},
+    memory_gates={"sram1234": " ".join(f"SYSCON.AHBCLKCTRL0.SRAM_CTRL{i}" for i in range(1, 5))},
 )

@@ -38,3 +38,32 @@ class StatusDataUsart:
             bus.value(f"{self.name}.CR1") & needed == needed
             and alternate_function(bus, port, pin) == function
         )
+
+
+class TwoDataUsart:
+    """ISR, RDR and TDR, as in RM0351 40.8 and RM0433 48.7. `pins` as above."""
+
+    def __init__(self, name: str, pins: tuple[tuple[str, int, int], tuple[str, int, int]]) -> None:
+        self.name, self.pins = name, pins
+
+    def read(self, bus: Bus, register: Register) -> int | None:
+        if register.name == "ISR":
+            return 0xC0 | (0x20 if bus.waiting and self._on(bus, 1 << 2, 1) else 0)
+        return bus.receive() if register.name == "RDR" else None
+
+    def write(self, bus: Bus, register: Register, value: int) -> None:
+        if register.name in ("BRR", "CR3") and bus.value(f"{self.name}.CR1") & 1:
+            bus.complain(f"{register.full_name} is written while the USART is on")
+        if register.name != "TDR":
+            return
+        if not self._on(bus, 1 << 3, 0):
+            bus.complain("a byte is written to a USART that does not send")
+        bus.send(value)
+
+    def _on(self, bus: Bus, direction: int, which: int) -> bool:
+        port, pin, function = self.pins[which]
+        needed = 1 | direction
+        return (
+            bus.value(f"{self.name}.CR1") & needed == needed
+            and alternate_function(bus, port, pin) == function
+        )
