@@ -71,7 +71,7 @@ class Chip:
     """What is known of a chip beside its registers.
 
     `uart`: the console's peripheral, and its model. `gates`: for each peripheral the field that turns its clock on
-    ("RCC.AHB1ENR.GPIOAEN"), "" for one that always has a clock. `core_hz`, `uart_hz` and `baud` compute from the
+    ("RCC.AHB1ENR.GPIOAEN"; "!RESETS.RESET.UART0" for one that keeps it in reset), "" for one that always has a clock. `core_hz`, `uart_hz` and `baud` compute from the
     registers' values, by the clock tree of the reference manual, what the chip does. `check` says what is wrong with a
     write at this moment ("" for nothing); `boot` takes the image's bytes at an address and returns where the vector
     table is, as the chip's boot ROM finds it. `final` says what is wrong when the firmware is ready; `initial`:
@@ -142,6 +142,10 @@ class Bus:
         register = self.chip.registers.named(register_name)
         mask = register.field(field_name).mask
         return (self.value_of(register) & mask) // (mask & -mask)
+
+    def is_on(self, gate: str) -> bool:
+        """Whether a gate's field is not zero; with "!" before it, whether it is (a reset that is over)."""
+        return not self.get(gate[1:]) if gate.startswith("!") else bool(self.get(gate))
 
     def send(self, value: int) -> None:
         """A byte leaves the chip."""
@@ -226,7 +230,7 @@ class Bus:
         gate = self.chip.gates.get(register.peripheral)
         if gate is None:
             self.complain(f"{register.peripheral} is used, and nothing is known of its clock")
-        elif gate and not self.get(gate):
+        elif gate and not self.is_on(gate):
             self.complain(
                 f"{register.full_name} is {how} before the clock of {register.peripheral} is on ({gate})"
             )

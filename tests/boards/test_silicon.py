@@ -87,9 +87,11 @@ def mutants(bus: Bus, board: Board) -> Iterator[tuple[str, Mutation]]:
     for gate in dict.fromkeys(
         [*gates, *(gate for gates in bus.chip.memory_gates.values() for gate in gates.split())]
     ):
-        if gate and bus.get(gate):
-            register, mask = _gate(bus, gate)
-            yield f"{gate} stays off", change(register.full_name, lambda a, v, mask=mask: (a, v & ~mask))  # type: ignore[misc]
+        if gate and bus.is_on(gate):
+            register, mask = _gate(bus, gate.removeprefix("!"))
+            kept = mask if gate.startswith("!") else 0
+            off = change(register.full_name, lambda a, v, mask=mask, kept=kept: (a, v & ~mask | kept))  # type: ignore[misc]
+            yield f"{gate} stays off", off
 
 
 def _gate(bus: Bus, gate: str) -> tuple[Register, int]:

@@ -14,6 +14,7 @@ BOARDS = {
     "netduino-plus-2": "stm32f405",
     "nrf52840-dk": "nrf52840",
     "nucleo-h743zi": "stm32h743",
+    "pico2": "rp2350",
     "stm32f429i-disc1": "stm32f429",
     "teensy41": "teensy41",
 }
