@@ -486,12 +486,12 @@ def _check_placement(placement: Placement, regions: dict[str, Region]) -> None:
     for section in ("vectors", "code", "data", "stack"):
         if len(placement.of(section)) != 1:
             raise ValueError(f"placement.{section} takes exactly one region")
-    for section in ("tokenizer", "weights"):
+    for section in ("tokenizer", "weights", "arena", "kv_cache"):
         for name in placement.of(section):
             if regions[name].origin == 0 and name not in (*placement.vectors, *placement.code):
                 raise ValueError(
                     f"placement.{section} names {name!r}, which begins at address 0, where a kernel takes a tensor for "
-                    "none; let the region begin behind it (origin = 0x40)"
+                    "none; let the region begin behind it (origin = 0x1000)"
                 )
 
     header = placement.boot_header

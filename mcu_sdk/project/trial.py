@@ -255,8 +255,6 @@ class Trial:
         """The linker's arguments but for files."""
         linker = [f"-Wl,{option}" for option in flags.LINKER]
         linker += [f"-Wl,-u,{name}" for name in self.library.functions] if self.library else []
-        if any(name.startswith("MCU_COPIES") for name in self.definitions):  # a list that is still to be made
-            linker += [f"-Wl,--defsym=__copies_{end}=0" for end in ("start", "end")]
         return [*self.link_core, *self.release, *flags.LINK, *linker]
 
     def link(self, objects: Sequence[Path], options: Sequence[str]) -> CodeSizes:
@@ -264,6 +262,8 @@ class Trial:
         libraries = [f"-l{library}" for library in flags.LIBRARIES]
         (self.project / "model_in_trial.S").write_text(_model(self.arrays))
         inputs = list(map(str, objects))
+        if any(name.startswith("MCU_COPIES") for name in self.definitions):  # a list that is still to be made
+            inputs += [f"-Wl,--defsym=__copies_{end}=0" for end in ("start", "end")]
         # where CMake has it, behind the plan: order decides what lies beside what
         inputs.insert(self.names.index("model/plan.cpp") + 1, "model_in_trial.S")
         command = [
