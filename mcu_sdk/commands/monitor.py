@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mcu_sdk.project.opened import Project
     from mcu_sdk.targets.monitor import Monitor
     from mcu_sdk.targets.protocol import Message, Transcript
+
+_STDIN = 0
 
 
 def monitor_command(
@@ -70,7 +72,7 @@ def monitor_command(
 
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_open_log(log)) if log is not None else None
-        keyboard = Typed(sys.stdin.fileno())
+        keyboard = Typed(_STDIN)
         stack.enter_context(keyboard.keys())
         monitor = Monitor(
             device,
@@ -83,7 +85,7 @@ def monitor_command(
             on_answer=_print_json if as_json else None,
         )
         monitor.run()
-    if not sys.stdin.isatty():
+    if not os.isatty(_STDIN):
         _require_all(monitor)
 
 

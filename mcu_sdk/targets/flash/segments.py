@@ -31,7 +31,6 @@ class Segment:
 
 def read_segments(program: Path) -> tuple[Segment, ...]:
     """The segments of an ELF file that have bytes, by address (ELF's physical one). Raises BuildError if it is none."""
-    from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
     try:
@@ -42,13 +41,16 @@ def read_segments(program: Path) -> tuple[Segment, ...]:
                     f"{program} is for {elf['e_machine']}, not for Arm.", hint="Build the project again."
                 )
             loads = [each for each in elf.iter_segments() if each["p_type"] == "PT_LOAD" and each["p_filesz"]]
-            segments = [Segment(each["p_paddr"], each.data()) for each in loads]
-            sizes = [each["p_filesz"] for each in loads]
-    except (OSError, ELFError) as error:
+            size = program.stat().st_size
+            is_whole = all(each["p_offset"] + each["p_filesz"] <= size for each in loads)
+            segments = [Segment(each["p_paddr"], each.data()) for each in loads] if is_whole else []
+    except BuildError:
+        raise
+    except Exception as error:  # pyelftools raises all kinds for what is damaged
         raise BuildError(
             f"{program} is no ELF file that can be read: {error}.", hint="Build the project again."
         ) from error
-    if not segments or [len(segment.data) for segment in segments] != sizes:
+    if not segments:
         raise BuildError(
             f"{program} has no segments to load, or is cut off.", hint="Build the project again."
         )

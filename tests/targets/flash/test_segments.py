@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,24 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
         read_segments(tmp_path / "nothing.elf")
     with pytest.raises(BuildError, match="no segments"):
         read_segments(make_elf(program, {}))
+
+
+def test_a_damaged_file_is_refused_by_name_or_read(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    program = make_elf(tmp_path / "e.elf", {FLASH: IMAGE, RAM: b"data"})
+    whole = program.read_bytes()
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole[: draw.choice([len(whole), draw.randrange(len(whole))])])
+        for _ in range(draw.randint(0, 3)):
+            if damaged:
+                damaged[draw.randrange(min(len(damaged), 116))] = draw.randrange(256)
+        program.write_bytes(damaged)
+        try:
+            read_segments(program)
+        except BuildError:
+            refused += 1
+    assert 100 < refused < 300
 
 
 def check(segments: dict[int, bytes], **changes: Any) -> None:
