@@ -9,6 +9,7 @@
 # make fuzz      thousands of damaged inputs for every verb; goes on where it was interrupted; to docs/fuzz.md
 # make guard     what the guard finds for every configuration of tests/models; to docs/verification.md
 # make real      checkpoints that other people made, from Python packages: what each can do; to docs/real-models.md
+# make boards    the bundled model on every packaged board, run where something runs it; to docs/boards.md
 # make setup     only what is needed: Debian packages, and a virtual environment in .venv
 #
 # A second run installs nothing. PYTHON names another interpreter, PIP_FLAGS goes to every `pip install`.
@@ -25,7 +26,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test-tools test test-all matrix npu-matrix fuzz bench bench-baseline guard real check setup system
+.PHONY: demo test-tools test test-all matrix npu-matrix fuzz bench bench-baseline guard boards real check setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -58,6 +59,9 @@ fuzz: setup
 
 guard: setup
 	$(BIN)/python tools/guard_families.py
+
+boards: setup
+	$(BIN)/python tools/run_boards.py
 
 real: setup
 	$(BIN)/python tools/run_real.py
