@@ -24,7 +24,7 @@ from mcu_sdk.project.committed import Answer, write_answers, write_baseline
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.testing import default_requests
 from mcu_sdk.targets.protocol import Listener, Request
-from mcu_sdk.targets.serial import Conversation, Pace
+from mcu_sdk.targets.serial import Conversation, Pace, RefusedError
 from mcu_sdk.targets.verdict import check_verdict
 from tests.checkpoints import make_checkpoint
 from tests.targets.firmware import Firmware
@@ -196,6 +196,10 @@ def boards(seeds: Seeds, work: Path, draw: Random) -> Arguments:
     return ["boards", _copy_board(seeds, work, draw), *draw.choice(([], ["--json"]))]
 
 
+def monitor(seeds: Seeds, work: Path, draw: Random) -> Arguments:
+    return ["monitor", "--board", _copy_board(seeds, work, draw), "--port", "./no-port"]
+
+
 def inspect(seeds: Seeds, work: Path, draw: Random) -> Arguments:
     path = _copy_program(seeds, work, draw)
     _spoil(path, damaged, draw)
@@ -320,6 +324,9 @@ def serial_line(seeds: Seeds, work: Path, draw: Random) -> Arguments:
         try:
             talk.hold(600)
             found = check_verdict(listener.transcript(), "the board")
+        except RefusedError:
+            print("error: refused", file=sys.stderr)
+            return 7
         except McuSdkError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
@@ -363,6 +370,9 @@ CASES: tuple[Case, ...] = (
     Case("build", "mcu-sdk.json", 8, of_project("build", "mcu-sdk.json", damaged_json), may_change=True),
     Case("build", "model/model.h", 8, of_project("build", "model/model.h", _words), may_change=True),
     Case("build", "model/npu.json", 8, npu_details),
+    Case("compare", "mcu-sdk.json", 4, of_project("compare", "mcu-sdk.json", damaged_json, "project"), may_change=True, quick=False),
+    Case("flash", "mcu-sdk.json", 8, of_project("flash", "mcu-sdk.json", damaged_json, "--runner", "gdb", "--dry-run", "--no-build"), may_change=True),
+    Case("monitor", "board.toml", 8, monitor),
     Case("run", "mcu-sdk.json", 8, of_project("run", "mcu-sdk.json", damaged_json), may_change=True),
     Case("run", "model/model.h", 8, of_project("run", "model/model.h", _words, "--ids", "1"), may_change=True),
     Case("run", "serial bytes", 40, serial_line),
