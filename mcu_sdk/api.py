@@ -134,13 +134,16 @@ def compile_checkpoint(
     return compiled
 
 
-def build(project: str | Path, preset: str = "release", *, board: str | None = None) -> Built:
-    """Build a preset of a generated project ("release", "debug", "host", "host-debug").
+def build(
+    project: str | Path, preset: str = "release", *, board: str | None = None, self_test: bool = False
+) -> Built:
+    """Build a preset of a generated project ("release", "debug", "host", "host-debug"). With `self_test` the firmware
+    tests its kernels at boot.
 
     `board`: the folder of the project's board, if it is none of the packaged ones and was moved.
     """
     opened = open_project(Path(project), board)
-    result = building.build(opened.folder, preset)
+    result = building.build(opened.folder, preset, self_test=self_test)
     report = make_report(
         opened.manifest.name,
         opened.board,

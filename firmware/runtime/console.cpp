@@ -8,6 +8,9 @@
 #include "platform/platform.h"
 #include "runtime/answer.h"
 #include "runtime/print.h"
+#if MCU_SELF_TEST
+#include "runtime/self_test.h"
+#endif
 
 namespace {
 
@@ -36,6 +39,9 @@ void say_which() {
         print_text(" build=");
         for (int32_t i = 0; i < kBuildIdBytes; ++i) print_hex(id[i], 2);
     }
+#if MCU_SELF_TEST
+    print_text(self_test_broken() == nullptr ? " self_test=ok" : " self_test=failed");
+#endif
     answer_line_end();
 }
 
@@ -43,6 +49,9 @@ void say_which() {
 
 void console_start() {
     counter_start();
+#if MCU_SELF_TEST
+    self_test_run();
+#endif
     print_text("\n@mcu ready=1\n");
 }
 
@@ -99,6 +108,12 @@ bool console_read_request(char* line, int32_t capacity, const Sampling& defaults
         if (length < 0) return false;
         const char* error = request_parse(line, length, defaults, ids, id_capacity, request);
         answer_start(request->number);
+#if MCU_SELF_TEST
+        if (error == nullptr && self_test_broken() != nullptr) {
+            print_fact("kernel", self_test_broken());
+            error = "self_test_failed";
+        }
+#endif
         if (error == nullptr) return true;
         console_fail(error);
     }
@@ -119,6 +134,10 @@ void console_succeed() {
     }
     print_text("\n");
     print_fact("counter", counts_can_be_trusted() ? counter_unit() : "none");
+#if MCU_SELF_TEST
+    print_fact("self_test", "ok");
+    print_fact("self_tested", static_cast<uint64_t>(self_test_count()));
+#endif
 #ifdef MCU_PROFILE
     model::print_profile();
 #endif

@@ -16,6 +16,9 @@ def build_command(
         str, typer.Option("--preset", help="release, debug, host or host-debug (with sanitizers).")
     ] = "release",
     board: BoardOption = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="A firmware that tests each of its kernels at boot.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build a project with CMake and report flash and RAM by region."""
@@ -27,7 +30,7 @@ def build_command(
         raise UsageError(
             f"There is no preset {preset!r}.", hint="The presets are release, debug, host, host-debug."
         )
-    found = build(project, preset, board=board)
+    found = build(project, preset, board=board, self_test=self_test)
     built, report = found.result, found.report
     if as_json:
         facts: dict[str, object] = {

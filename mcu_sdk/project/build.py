@@ -65,8 +65,9 @@ class BuildResult:
     archive_parts: Mapping[str, int] = field(default_factory=dict)
 
 
-def build(project: Path, preset: str = "release") -> BuildResult:
-    """Configure and build `preset` of a generated project; the steps show on stderr.
+def build(project: Path, preset: str = "release", *, self_test: bool = False) -> BuildResult:
+    """Configure and build `preset` of a generated project; the steps show on stderr. With `self_test` a firmware that
+    tests its kernels at boot, in a folder of its own.
 
     Raises UsageError for a folder without presets, ToolMissingError (with the line that installs it), BuildError
     with the first errors of the compiler or where the firmware has instructions that the core lacks, or a heap, printf
@@ -86,18 +87,30 @@ def build(project: Path, preset: str = "release") -> BuildResult:
     else:
         find_compilers(project)
 
+    if self_test:
+        from mcu_sdk.project.self_test import ensure
+
+        if library_prefix(project) is not None:
+            raise UsageError(
+                "The self-test is a firmware's; this project is a library.", hint="Leave --self-test out."
+            )
+
+        with step("Computing what the kernels have to answer"):
+            ensure(project)
     changed = tuple(edited_sources(project))
     if changed:
         log(f"changed since they were generated, and built as they are: {said(changed)}")
-    folder = project / "build" / preset
+    folder = project / "build" / (f"{preset}-self-test" if self_test else preset)
     _forget_if_moved(folder, project)
     folder.mkdir(parents=True, exist_ok=True)
     log_file = folder / "build.log"
     jobs = str(os.cpu_count() or 1)
-    with log_file.open("w", encoding="utf-8") as output, step(f"Building {project.name} ({preset})"):
+    with log_file.open("w", encoding="utf-8") as output, step(f"Building {project.name} ({folder.name})"):
         # A relative path in the log and in messages, so that neither depends on where the project lies.
-        _run([cmake, "--preset", preset, f"-DCMAKE_MAKE_PROGRAM={ninja}"], project, output, log_file)
-        _run([cmake, "--build", "--preset", preset, "--parallel", jobs], project, output, log_file)
+        place = folder.relative_to(project).as_posix()
+        defined = [f"-DCMAKE_MAKE_PROGRAM={ninja}", *(["-DMCU_SELF_TEST=ON"] if self_test else [])]
+        _run([cmake, "--preset", preset, "-B", place, *defined], project, output, log_file)
+        _run([cmake, "--build", place, "--parallel", jobs], project, output, log_file)
         prefix = library_prefix(project)
         archive = folder / f"lib{prefix}.a" if prefix is not None else None
         if native:
@@ -105,7 +118,7 @@ def build(project: Path, preset: str = "release") -> BuildResult:
                 preset,
                 folder / "firmware",
                 log_file,
-                library=folder / "libmodel.so",
+                library=None if self_test else folder / "libmodel.so",
                 edited=changed,
                 archive=archive,
             )

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module, util
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mcu_sdk.errors import PteError, UnsupportedOperatorError, UsageError
 from mcu_sdk.npu.blob import read_blob
@@ -74,6 +76,7 @@ class Interpreter:
         self._views: dict[Tensor, torch.Tensor] = {}
         for namespace in {instruction.operator.split("::")[0] for instruction in pte.instructions}:
             _load_library(namespace)
+        self._bytes_of = {space: memory.numpy() for space, memory in self._memory.items()}
         self._steps = [self._prepare(*pair) for pair in zip(pte.instructions, pte.writes, strict=True)]
         self.inputs = [self._view(tensor) for tensor in pte.inputs]
         self.outputs = [self._view(tensor) for tensor in pte.outputs]
@@ -99,16 +102,30 @@ class Interpreter:
         for instruction, written, step in zip(
             self._pte.instructions, self._pte.writes, self._steps, strict=True
         ):
-            try:
-                step()
-            except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-                raise PteError(
-                    f"Instruction {instruction.index} of the model, {instruction.full_name} in {instruction.name}, "
-                    f"failed in PyTorch: {error}"
-                ) from error
+            self._run(instruction, step)
             if trace is not None:
                 trace(instruction, [self._view(tensor).clone() for tensor in written])
         return [output.clone() for output in self.outputs]
+
+    def run_alone(self) -> None:
+        """The instructions on whatever is in the memories. Raises PteError when an operator rejects its arguments."""
+        with torch.no_grad():
+            for instruction, step in zip(self._pte.instructions, self._steps, strict=True):
+                self._run(instruction, step)
+
+    def memory_of(self, tensor: Tensor) -> NDArray[np.uint8]:
+        """The bytes of a tensor that is no constant, to read and to write."""
+        return self._bytes_of[tensor.space][tensor.offset : tensor.offset + tensor.nbytes]
+
+    @staticmethod
+    def _run(instruction: Instruction, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+            raise PteError(
+                f"Instruction {instruction.index} of the model, {instruction.full_name} in {instruction.name}, "
+                f"failed in PyTorch: {error}"
+            ) from error
 
     def _view(self, tensor: Tensor) -> torch.Tensor:
         if tensor not in self._views:

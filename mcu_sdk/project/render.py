@@ -50,6 +50,9 @@ DRIVER_FILES = {
 }
 """What of the NPU's driver depends on where it runs."""
 
+SELF_TEST_TEMPLATE = "tests/self_test.inc.j2"
+"""Filled in by self_test.py, where it is asked for."""
+_SELF_TEST = "runtime/self_test.cpp"
 _LANGUAGE_MODEL_TEMPLATE = "model/tokenizer.cpp.j2"
 _BOARD_TEMPLATES = ("cmake/board.cmake.j2", "cmake/board.ld.j2", "cmake/arm-none-eabi.cmake.j2")
 
@@ -283,8 +286,8 @@ def _shell(command: Sequence[str]) -> str:
     return text.replace("'", "") if "{input}" in text else text
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    templates = Environment(
         loader=FileSystemLoader(resources.templates()),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -292,7 +295,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # the output is C++ and CMake; whatever is not ours goes through the filters below
     )
-    environment.filters |= {
+    templates.filters |= {
         "c_string": c_string,
         "json": json.dumps,
         "comment": lambda text: text.replace("*/", "* /"),
@@ -303,7 +306,7 @@ def _environment() -> Environment:
         "entries": format_entries,
         "call": format_call,
     }
-    return environment
+    return templates
 
 
 def c_string(text: str) -> str:
@@ -411,16 +414,18 @@ def needed_files(sources: Iterable[str]) -> list[str]:
 def write_files(inputs: ProjectInputs, folder: Path) -> None:
     """The whole project, into a folder that does not exist yet."""
     context = _context(inputs)
-    environment = _environment()
-    for name in sorted(environment.list_templates(filter_func=lambda name: name.endswith(".j2"))):
+    templates = environment()
+    for name in sorted(templates.list_templates(filter_func=lambda name: name.endswith(".j2"))):
+        if name == SELF_TEST_TEMPLATE:
+            continue
         if name in ci.TEMPLATES and (inputs.profile or (name == ci.FVP_TEMPLATE and not context["has_fvp"])):
             continue
         place = _path_of(name, inputs)
         if place is not None:
-            _write(folder / place, environment.get_template(name).render(context).encode("utf-8"))
+            _write(folder / place, templates.get_template(name).render(context).encode("utf-8"))
     if inputs.shared_layout is not None and not inputs.board.is_host:
         shared = {**context, **_placement(inputs.board, inputs.shared_layout)}
-        text = environment.get_template("cmake/board.ld.j2").render(shared)
+        text = templates.get_template("cmake/board.ld.j2").render(shared)
         _write(folder / "cmake" / "board-qemu.ld", text.encode("utf-8"))
 
     lists = context["sources"]
@@ -436,6 +441,7 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
         wanted.append(_FLOAT_MODE)
     own = {f"platform/{name}": path for name, path in inputs.board.sources.items()}
     included = [name for path in own.values() for name in includes(path) if (firmware / name).is_file()]
+    wanted.append(_SELF_TEST)  # compiled only where it is asked for
     for name in needed_files([*(n for n in wanted if n not in own), *included, *inputs.plan.headers]):
         _write(folder / "sdk" / name, (firmware / name).read_bytes())
     for name, path in own.items():

@@ -86,6 +86,11 @@ def check_verdict(transcript: Transcript, target: str) -> Transcript:
     if reason in _REASONS:
         kind, meaning, hint = _REASONS[reason]
         raise kind(f"The firmware on {target} refused the request: {meaning} ({reason}).", hint=hint)
+    if reason == "self_test_failed":
+        raise RunError(
+            f"The self-test of the firmware on {target} found a broken kernel: {transcript.facts.get('kernel')}.",
+            hint="Build again; if it stays, the kernel in sdk/, the compiler, or this board's memory is not what it was.",
+        )
     details = ", ".join(f"{key}={value}" for key, value in transcript.facts.items() if key not in _ORDINARY)
     npu = driver_error(reason, target, details)
     if npu is not None:

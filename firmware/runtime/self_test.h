@@ -1,0 +1,58 @@
+// The kernels' self-test at boot (-DMCU_SELF_TEST=ON): each is called once on made-up numbers and has to give the
+// answer that was known when the project was generated.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// What the model's self-test (model/self_test.inc) is told to. One answer is begin, fills, the call, comparisons, end.
+class SelfTest {
+  public:
+    // `kernels`: the functions that are called. Text that stays.
+    void begin(const char* kernels, uint32_t seed);
+
+    // Fill data[0..elements). Integers of 32 and 64 bits are below `limit`; floats between -1 and 1, or 0 and 1.
+    void fill_s8(int8_t* data, size_t elements);
+    void fill_u8(uint8_t* data, size_t elements);
+    void fill_s16(int16_t* data, size_t elements);
+    void fill_s32(int32_t* data, size_t elements, uint32_t limit);
+    void fill_s64(int64_t* data, size_t elements, uint32_t limit);
+    void fill_f16(uint16_t* data, size_t elements);
+    void fill_f32(float* data, size_t elements, bool positive);
+    void fill_f64(double* data, size_t elements, bool positive);
+    void fill_bool(bool* data, size_t elements);
+
+    // Compare data[0..bytes) by its CRC-32, or samples of data[0..elements), `count` of them at equal distances, in
+    // units of `step`; two units off are right.
+    void equal(const void* data, size_t bytes, uint32_t crc);
+    void near(const float* data, size_t elements, const int16_t* samples, int32_t count, float step);
+
+    // Says on the console if the kernels are broken.
+    void end();
+
+    int32_t tested() const { return tested_; }
+    const char* broken() const { return broken_; }  // the first kernels that are; nullptr: none
+
+  private:
+    uint32_t next();
+
+    const char* kernels_ = nullptr;
+    const char* broken_ = nullptr;
+    uint32_t counter_ = 0;
+    int32_t tested_ = 0;
+    bool right_ = true;
+};
+
+namespace model {
+
+// In model/plan.cpp. Uses the arena and the KV cache, and resets them.
+void self_test(SelfTest* test);
+
+}  // namespace model
+
+// Tests every kernel and says what came of it: `@mcu self_test=ok self_tested=12`.
+void self_test_run();
+
+// The kernels that were found broken, or nullptr; and how many known answers there were.
+const char* self_test_broken();
+int32_t self_test_count();
