@@ -17,7 +17,7 @@ from tests.npu.programs import lowered_program, place
 
 Refused = Callable[..., str]
 
-INVALID, MISSING, TOO_LARGE, FAILED = 3, 4, 5, 7
+USAGE, INVALID, MISSING, TOO_LARGE, FAILED = 2, 3, 4, 5, 7
 SET_WEIGHT_BASE = 0x20
 
 
@@ -111,7 +111,7 @@ def test_a_memory_mode_that_is_unknown(program: Path, refused: Refused) -> None:
 def test_a_memory_mode_for_a_processor(program: Path, refused: Refused) -> None:
     refused(
         generate(program, "--target=cortex-m55", "--memory-mode=Shared_Sram"),
-        INVALID,
+        USAGE,
         "memory mode",
         "processor",
     )

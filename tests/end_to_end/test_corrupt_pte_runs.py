@@ -79,7 +79,7 @@ class Workshop:
         self._project = folder / "project"
         self._hash = sha256(original.data).hexdigest()
         self._update(original)
-        flags = (self._project / "cmake" / "host.cmake").read_text(encoding="utf-8")
+        flags = (self._project / "CMakeLists.txt").read_text(encoding="utf-8")
         # What `undefined` leaves out, and damaged constants lead to: NaN and infinity converted to integers.
         assert "-fsanitize=address,undefined,float-cast-overflow" in flags
 
