@@ -131,7 +131,9 @@ def _roomy(board: Board, pieces: Sequence[Piece]) -> tuple[Board, Layout]:
     )
     places = dict.fromkeys(("vectors", "code", "tokenizer", "weights"), code)
     layout = Layout(places | dict.fromkeys(("data", "arena", "kv_cache", "stack"), ram), pieces=tuple(pieces))
-    return board.model_copy(update={"region": regions, "reserved": ()}), layout
+    # A boot header is no code, and what lies first here are the vectors: it goes, since nothing refers to it.
+    placement = board.placement.model_copy(update={"boot_header": ""}) if board.placement else None
+    return board.model_copy(update={"region": regions, "reserved": (), "placement": placement}), layout
 
 
 def _measure(trial: Trial, kept: Path) -> CodeSizes:

@@ -9,7 +9,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from mcu_sdk.board.board import Board, load_board
-from mcu_sdk.project.trial import NotCompiled
+from mcu_sdk.project.trial import NotCompiled, measure
 from mcu_sdk.targets.protocol import Transcript
 from tests.boards.bus import Bus, Mutation
 from tests.boards.chips import BOARDS, chip_of
@@ -17,6 +17,7 @@ from tests.boards.conftest import NUMBER, REQUEST, transcript_of
 from tests.boards.firmware import Workshop
 from tests.boards.machine import Machine, MachineError
 from tests.boards.registers import Register
+from tests.project.conftest import make_inputs
 
 Elf = Callable[[str], Path]
 
@@ -134,3 +135,9 @@ def test_a_board_source_without_its_function_does_not_link(workshop: Workshop) -
     patch = {"sdk/platform/board.cpp": ("void board_start()", "void start_board()")}
     with pytest.raises(NotCompiled, match=r"undefined reference to `board_start\(\)'"):
         workshop.tiny(load_board("nrf52840-dk"), patch)
+
+
+@pytest.mark.parametrize("name", ["mimxrt1060-evk", "pico2", "frdm-k64f"])
+def test_what_lies_before_the_code_does_not_keep_it_from_being_measured(name: str) -> None:
+    """A boot header, and words that every image has: `generate` would fall back to a guess without a word."""
+    assert measure(make_inputs(name)) is not None
