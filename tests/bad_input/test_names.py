@@ -63,7 +63,7 @@ def check_project(folder: Path, name: str) -> None:
     awkward = re.search(r"[^A-Za-z0-9 .,_+()-]", name) or len(name) > 80
     for path, text in files.items():
         assert text.isascii() or path == "model/report.json" or name.isascii(), path
-        assert not re.search(r"^\s*(#error|int owned|message\(FATAL)", text, re.MULTILINE), path
+        assert not re.search(r"^\s*(#error|int owned|message\(FATAL_ERROR owned)", text, re.MULTILINE), path
         if awkward and not path.endswith(".json"):
             assert name not in text, path
             assert "$(touch" not in text and "${owned}" not in text and "$ENV{PATH}" not in text, path
