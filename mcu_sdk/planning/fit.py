@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
@@ -114,11 +114,18 @@ def check_fit(
     return layout
 
 
-def require_fit(board: Board, sizes: Sizes, layout: Layout, advice: str = "") -> None:
-    """Raise DoesNotFitError for a layout that is over in any region."""
+def require_fit(
+    board: Board,
+    sizes: Sizes,
+    layout: Layout,
+    advice: str = "",
+    changes: Sequence[Mapping[str, object]] = (),
+) -> None:
+    """Raise DoesNotFitError for a layout that is over in any region, with `advice` in words and as `changes`."""
     over = bytes_over(board, layout)
     if over:
-        raise _refusal(board, sizes, layout, over, advice)
+        message = _refusal(board, sizes, layout, over)
+        raise DoesNotFitError(message, hint=advice, changes=changes)
 
 
 def fits(board: Board, sizes: Sizes) -> bool:
@@ -316,9 +323,7 @@ def _rounded(size: int) -> int:
     return -(-size // 64) * 64
 
 
-def _refusal(
-    board: Board, sizes: Sizes, layout: Layout, over: Mapping[str, int], advice: str
-) -> DoesNotFitError:
+def _refusal(board: Board, sizes: Sizes, layout: Layout, over: Mapping[str, int]) -> str:
     """What is over, where, by how much, and what lies there."""
     told = []
     for name, count in over.items():
@@ -334,7 +339,7 @@ def _refusal(
     if tried - set(over):
         names = ", ".join(name for name in board.regions if name in tried - set(over))
         elsewhere = f"; {names} cannot hold what is too much"
-    return DoesNotFitError(f"The model does not fit {board.name}: {'; '.join(told)}{elsewhere}.", hint=advice)
+    return f"The model does not fit {board.name}: {'; '.join(told)}{elsewhere}."
 
 
 def contents(board: Board, sizes: Sizes, layout: Layout, region: Region) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from mcu_sdk.board.board import Board, list_boards
 from mcu_sdk.board.core import lacks_fpu
-from mcu_sdk.errors import DoesNotFitError
 from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
 from mcu_sdk.planning.constants import constants_of
 from mcu_sdk.planning.fit import Layout, Sizes, bytes_over, check_fit, fits, place, require_fit, with_sizes
@@ -73,27 +72,26 @@ def fit_project(
     board = inputs.board
     if board.is_host:
         return Fitted(Layout(), Layout() if _is_shared(inputs) else None, Sizes())
-    measured = measure(inputs, app, keep=keep)
-    sizes = _sizes(inputs, plan, measured)
+
+    def measured(other: ProjectInputs) -> CodeSizes | None:
+        return measure(other, app, keep=keep)
+
+    code = measured(inputs)
+    sizes = _sizes(inputs, plan, code)
     traffic = step_traffic(plan) | {"tokenizer": TOKEN_BYTES}
     layout = place(board, sizes, traffic)
     hint = ""
     changes: tuple[dict[str, object], ...] = ()
     if bytes_over(board, layout):
-        hint, changes = _advice(inputs, plan, sizes, choices, lambda other: measure(other, app, keep=keep))
-    try:
-        require_fit(board, sizes, layout, hint)
-    except DoesNotFitError as error:
-        raise DoesNotFitError(error.message, hint=hint, changes=changes) from None
+        hint, changes = _advice(inputs, plan, sizes, choices, measured)
+    require_fit(board, sizes, layout, hint, changes)
     if layout.pieces:
-        layout, sizes = _with_code_for_pieces(
-            inputs, sizes, traffic, layout, lambda other: measure(other, app, keep=keep)
-        )
+        layout, sizes = _with_code_for_pieces(inputs, sizes, traffic, layout, measured)
     shared = None
     if _is_shared(inputs):
         hint = "Take a smaller model: QEMU shares one region only with a simulated NPU."
         shared = check_fit(board.with_npu_memory(shared=True), sizes, traffic, advice=hint)
-    return Fitted(layout, shared, sizes, measured.stack if measured is not None else None)
+    return Fitted(layout, shared, sizes, code.stack if code is not None else None)
 
 
 def _with_code_for_pieces(
