@@ -22,10 +22,11 @@ from mcu_sdk.commands.options import (
     TimeoutOption,
     TokensOption,
     TopKOption,
+    exclude,
     named_options,
     parse_ids,
 )
-from mcu_sdk.errors import McuSdkError, UsageError
+from mcu_sdk.errors import UsageError
 
 if TYPE_CHECKING:
     from mcu_sdk.project.testing import Findings
@@ -63,11 +64,10 @@ def test_command(
     committed in its tests/; exit 7 where something differs. With --update a prompt, ids or steps are a new question."""
     from mcu_sdk.project import testing
     from mcu_sdk.project.effect import SAMPLING
-    from mcu_sdk.project.junit import Case, check_writable, write
+    from mcu_sdk.project.junit import check_writable, errors_in, write
     from mcu_sdk.project.opened import open_project
 
-    if as_json and markdown:
-        raise UsageError("--json and --markdown exclude each other.", hint="Leave one of them out.")
+    exclude(("--json", as_json), ("--markdown", markdown))
     asked = prompt is not None or ids is not None or steps is not None
     if asked and not update:
         raise UsageError(
@@ -97,12 +97,8 @@ def test_command(
         print(json.dumps({"written": paths}, indent=2) if as_json else "\n".join(paths))
         return
     suite = f"mcu-sdk test {opened.manifest.name} on {opened.board.name}"
-    try:
+    with errors_in(junit, suite):
         tested = testing.run_tests(opened, timeout=timeout, before=before, **target)
-    except McuSdkError as error:
-        if junit is not None:
-            write(junit, suite, [Case("build and run", "error", str(error))])
-        raise
     if junit is not None:
         write(junit, suite, tested.to_junit())
     if as_json:

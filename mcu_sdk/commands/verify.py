@@ -31,7 +31,6 @@ from mcu_sdk.commands.options import (
     parse_ids,
 )
 from mcu_sdk.commands.real_data import read_inputs, read_lines
-from mcu_sdk.errors import McuSdkError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +65,7 @@ def verify_command(
 ) -> None:
     """Run the same request on device and host, and the .pte in PyTorch; exit 7 if they differ."""
     from mcu_sdk import api
-    from mcu_sdk.project.junit import Case, check_writable, write
+    from mcu_sdk.project.junit import check_writable, errors_in, write
     from mcu_sdk.project.opened import open_project
 
     exclude(
@@ -88,7 +87,7 @@ def verify_command(
 
         arrays = read_inputs(borders_of(opened), parse_files(inputs, "--input"))
     suite = f"mcu-sdk verify {opened.manifest.name} on {opened.board.name}"
-    try:
+    with errors_in(junit, suite):
         if lines:
             found = api.verify_prompts(opened, lines, **sampling, **where)
         elif arrays is not None:
@@ -96,10 +95,6 @@ def verify_command(
         else:
             request: dict[str, Any] = {"prompt": prompt, "ids": parse_ids(ids), "steps": steps, **sampling}
             found = [api.verify(opened, **request, **where)]
-    except McuSdkError as error:
-        if junit is not None:
-            write(junit, suite, [Case("build and run", "error", str(error))])
-        raise
     if junit is not None:
         write(junit, suite, _cases(lines, found))
     if lines:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from mcu_sdk.errors import UsageError
+from mcu_sdk.errors import McuSdkError, UsageError
 from mcu_sdk.project.files import replace_file
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
@@ -62,6 +63,17 @@ def write(path: Path, suite: str, cases: Sequence[Case]) -> None:
             f"The report cannot be written to {str(path)!r}: {error.strerror or error}.",
             hint="Name another file with --junit.",
         ) from error
+
+
+@contextmanager
+def errors_in(path: Path | None, suite: str) -> Iterator[None]:
+    """Where the block raises an error of ours, the file, if one is wanted, says so instead of the checks."""
+    try:
+        yield
+    except McuSdkError as error:
+        if path is not None:
+            write(path, suite, [Case("build and run", "error", str(error))])
+        raise
 
 
 def check_writable(path: Path | None) -> None:
