@@ -27,7 +27,7 @@ from mcu_sdk.project.manifest import read_places
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
-from mcu_sdk.project.runners import choose_simulator, device_runner
+from mcu_sdk.project.runners import Device, choose_simulator, device_runner
 from mcu_sdk.project.tensors import Borders, Inputs, borders_of, choose, prepare, run_series, stack
 from mcu_sdk.project.verify_tensors import verify_series
 from mcu_sdk.recipes.compiled import CompiledModel, write_compiled
@@ -199,12 +199,7 @@ def run_request(
     on_start: Callable[[], None] | None = None,
 ) -> Ran:
     """`run` for a request that is checked already; `on_start` is called when the build is done."""
-    target = port or choose_simulator(project, simulator)
-    # A board at a port runs what was flashed; its build still tells the sizes.
-    built = building.build(project.folder, project.preset_for(target))
-    device = device_runner(
-        project, built.program, simulator=simulator, port=port, timeout=timeout, on_text=on_text
-    )
+    target, built, device = _built_device(project, simulator, port, timeout, on_text)
     if on_start is not None:
         on_start()
     # The text shows that work goes on; where there is none to show, a clock does.
@@ -223,9 +218,7 @@ def run_inputs(
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Ran:
     """`run` for inputs that are checked already."""
-    target = port or choose_simulator(project, simulator)
-    built = building.build(project.folder, project.preset_for(target))
-    device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
+    target, built, device = _built_device(project, simulator, port, timeout)
     with step(f"Running on {target}"):
         found = run_series(device, borders, inputs)
     outputs = stack(found, borders.outputs, stacked=inputs.stacked)
@@ -264,11 +257,7 @@ def run_prompts(
     if isinstance(prompts, Sequence):
         for prompt in prompts:
             request_for(prompt)
-    target = port or choose_simulator(opened, simulator)
-    built = building.build(opened.folder, opened.preset_for(target))
-    device = device_runner(
-        opened, built.program, simulator=simulator, port=port, timeout=timeout, on_text=on_text
-    )
+    target, built, device = _built_device(opened, simulator, port, timeout, on_text)
     if on_start is not None:
         on_start()
     answers = []
@@ -443,6 +432,23 @@ def _checkpoint(project: Project) -> Callable[[Sequence[int]], NDArray[Any] | No
         return checkpoint_reference(model, accuracy.checkpoint if accuracy else None, tokens)
 
     return reference
+
+
+def _built_device(
+    project: Project,
+    simulator: str | None,
+    port: str | None,
+    timeout: float,
+    on_text: OnText | None = None,
+) -> tuple[str, BuildResult, Device]:
+    """What the firmware runs on, its build, and what gives requests to it."""
+    target = port or choose_simulator(project, simulator)
+    # A board at a port runs what was flashed; its build still tells the sizes.
+    built = building.build(project.folder, project.preset_for(target))
+    device = device_runner(
+        project, built.program, simulator=simulator, port=port, timeout=timeout, on_text=on_text
+    )
+    return target, built, device
 
 
 def _opened(project: str | Path | Project, board: str | None) -> Project:
