@@ -1,5 +1,6 @@
 // The USART in a Flexcomm of NXP's LPC5500 and LPC5400: polled, 8 bits, no parity, one stop bit. The board has given it
 // a clock and its pins, and made a USART of the Flexcomm. UM11126 chapter 36.
+#include "platform/cortex_m/oversampling.h"
 #include "platform/cortex_m/registers.h"
 #include "platform/cortex_m/uart.h"
 
@@ -13,26 +14,7 @@ constexpr uint32_t kFifoStatus = MCU_UART_BASE + 0xE04;     // bit 5, TXNOTFULL;
 constexpr uint32_t kFifoWrite = MCU_UART_BASE + 0xE20;
 constexpr uint32_t kFifoRead = MCU_UART_BASE + 0xE30;
 
-constexpr uint32_t divider_for(uint32_t samples) {
-    return (MCU_UART_CLOCK_HZ + MCU_UART_BAUD * samples / 2) / (MCU_UART_BAUD * samples);
-}
-
-// How far the clock is from a bit's length with so many samples, in ticks of a second.
-constexpr uint32_t error_with(uint32_t samples) {
-    const uint32_t made = MCU_UART_BAUD * samples * divider_for(samples);
-    return made > MCU_UART_CLOCK_HZ ? made - MCU_UART_CLOCK_HZ : MCU_UART_CLOCK_HZ - made;
-}
-
-// Of 16 to 5 samples those that come nearest.
-constexpr uint32_t best_samples() {
-    uint32_t best = 16;
-    for (uint32_t samples = 16; samples >= 5; --samples) {
-        if (divider_for(samples) > 0 && error_with(samples) < error_with(best)) best = samples;
-    }
-    return best;
-}
-
-constexpr uint32_t kBest = best_samples();
+constexpr uint32_t kBest = best_samples(16, 5);
 static_assert(divider_for(kBest) >= 1 && divider_for(kBest) <= 0x10000,
               "the UART's clock does not go with this baud rate");
 

@@ -2,6 +2,7 @@
 // and its pins. IMXRT1060RM chapter 49.
 #include "platform/cortex_m/uart.h"
 
+#include "platform/cortex_m/oversampling.h"
 #include "platform/cortex_m/registers.h"
 
 namespace {
@@ -12,26 +13,7 @@ constexpr uint32_t kOverrun = 1u << 19;             // OR: nothing is received u
 constexpr uint32_t kControl = MCU_UART_BASE + 0x18;  // CTRL: bit 19, TE; bit 18, RE
 constexpr uint32_t kData = MCU_UART_BASE + 0x1C;
 
-constexpr uint32_t divider_for(uint32_t samples) {
-    return (MCU_UART_CLOCK_HZ + MCU_UART_BAUD * samples / 2) / (MCU_UART_BAUD * samples);
-}
-
-// How far the clock is from a bit's length with so many samples, in ticks of a second.
-constexpr uint32_t error_with(uint32_t samples) {
-    const uint32_t made = MCU_UART_BAUD * samples * divider_for(samples);
-    return made > MCU_UART_CLOCK_HZ ? made - MCU_UART_CLOCK_HZ : MCU_UART_CLOCK_HZ - made;
-}
-
-// Of 8 to 32 samples those that come nearest; below 8 both edges would have to be sampled.
-constexpr uint32_t best_samples() {
-    uint32_t best = 16;
-    for (uint32_t samples = 32; samples >= 8; --samples) {
-        if (divider_for(samples) > 0 && error_with(samples) < error_with(best)) best = samples;
-    }
-    return best;
-}
-
-constexpr uint32_t kBest = best_samples();
+constexpr uint32_t kBest = best_samples(32, 8);  // below 8 both edges would have to be sampled
 static_assert(divider_for(kBest) >= 1 && divider_for(kBest) < 1u << 13, "the UART's clock does not go with this rate");
 
 }  // namespace
