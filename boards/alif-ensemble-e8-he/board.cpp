@@ -1,24 +1,6 @@
-// Alif Ensemble E8, the high-efficiency core: UART2 on P1_0 and P1_1; the secure enclave has set the clocks. Names are
-// those of the "Hardware Reference Manual". Not run on silicon.
+// Alif Ensemble E8, the high-efficiency core. Not run on silicon.
 #include "platform/cortex_m/board.h"
 
-#include "platform/cortex_m/registers.h"
+#include "platform/chips/alif_ensemble.h"
 
-namespace {
-
-// CLKCTL_PER_SLV: UART_CTRL, bit n: UARTn has its clock; bit 8 + n: it is the APB's 100 MHz, not 38.4 MHz
-constexpr uint32_t kUartControl = 0x4902F008;
-constexpr uint32_t kUart = 2;
-
-// PINMUX: a word for each pin, 32 bytes a port; bits 2:0, the function; bit 16, REN: it can be read
-constexpr uint32_t kPort1 = 0x1A603000 + 32 * 1;
-constexpr uint32_t kUartFunction = 1, kReadable = 1u << 16;
-
-}  // namespace
-
-void board_start() {
-    const uint32_t clock = 1u << kUart | 1u << (8 + kUart);
-    set_field(kUartControl, clock, clock);
-    device_register(kPort1 + 4 * 0) = kUartFunction | kReadable;
-    device_register(kPort1 + 4 * 1) = kUartFunction;
-}
+void board_start() { alif::connect_uart(); }
