@@ -1,30 +1,9 @@
-// STM32F429I-DISC1: 168 MHz from the 8 MHz crystal, flash wait states and caches, USART1 on PA9 and PA10. Sections are
-// those of RM0090.
+// STM32F429I-DISC1: 168 MHz from the 8 MHz crystal, USART1 on PA9 and PA10. Sections are those of RM0090.
 #include "platform/cortex_m/board.h"
 
-#include "platform/cortex_m/registers.h"
+#include "platform/chips/stm32f4.h"
 
 namespace {
-
-// 6.3 RCC
-constexpr uint32_t kRcc = 0x40023800;
-constexpr uint32_t kClockControl = kRcc + 0x00;        // CR
-constexpr uint32_t kPllConfiguration = kRcc + 0x04;    // PLLCFGR
-constexpr uint32_t kClockConfiguration = kRcc + 0x08;  // CFGR
-constexpr uint32_t kAhb1Enable = kRcc + 0x30;          // AHB1ENR
-constexpr uint32_t kApb2Enable = kRcc + 0x44;          // APB2ENR
-constexpr uint32_t kCrystalOn = 1u << 16, kCrystalReady = 1u << 17;
-constexpr uint32_t kPllOn = 1u << 24, kPllReady = 1u << 25;
-
-// 8 MHz / M * N / P: 1 MHz into the PLL, 336 MHz in it, 168 MHz out of it. Q gives USB its 48 MHz.
-constexpr uint32_t kPllMask = 0x0F437FFF;  // Q, SRC, P, N, M
-constexpr uint32_t kPll = 7u << 24 | 1u << 22 | 0u << 16 | 336u << 6 | 8u;
-
-constexpr uint32_t kDividersMask = 7u << 13 | 7u << 10 | 15u << 4;  // PPRE2, PPRE1, HPRE
-constexpr uint32_t kDividers = 4u << 13 | 5u << 10;                 // APB2: 84 MHz, APB1: 42 MHz
-
-constexpr uint32_t kFlashAccess = 0x40023C00;               // 3.9.1 FLASH_ACR
-constexpr uint32_t kFiveWaitStates = 5, kCaches = 7u << 8;  // LATENCY; prefetch, instruction and data cache
 
 // 8.4 GPIO port A
 constexpr uint32_t kGpioA = 0x40020000;
@@ -33,19 +12,10 @@ constexpr uint32_t kMode = kGpioA + 0x00, kPull = kGpioA + 0x0C, kAlternateHigh 
 }  // namespace
 
 void board_start() {
-    set_field(kClockControl, kCrystalOn, kCrystalOn);
-    wait_for(kClockControl, kCrystalReady, kCrystalReady);
-    set_field(kPllConfiguration, kPllMask, kPll);
-    set_field(kClockControl, kPllOn, kPllOn);
-    wait_for(kClockControl, kPllReady, kPllReady);
-    set_field(kFlashAccess, 7u | kCaches, kFiveWaitStates | kCaches);
-    wait_for(kFlashAccess, 7, kFiveWaitStates);
-    set_field(kClockConfiguration, kDividersMask, kDividers);
-    set_field(kClockConfiguration, 3, 2);  // SW: the PLL
-    wait_for(kClockConfiguration, 3u << 2, 2u << 2);
+    stm32f4::start_clocks(8);
 
-    enable_clock(kAhb1Enable, 1u << 0);                          // GPIOA
-    enable_clock(kApb2Enable, 1u << 4);                          // USART1
+    enable_clock(stm32f4::kAhb1Enable, 1u << 0);                 // GPIOA
+    enable_clock(stm32f4::kApb2Enable, 1u << 4);                 // USART1
     set_field(kPull, 3u << 20, 1u << 20);                        // PA10, the receiver's, pulled up
     set_field(kAlternateHigh, 0xFFu << 4, 7u << 4 | 7u << 8);    // PA9 and PA10: AF7
     set_field(kMode, 3u << 18 | 3u << 20, 2u << 18 | 2u << 20);  // alternate function
