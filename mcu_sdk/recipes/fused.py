@@ -1,0 +1,75 @@
+"""A decoder's checkpoint -> a fused step in float32: the part of the way that processor and NPU share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.export import ExportedProgram
+
+from mcu_sdk.lowering.calibrate import cache_ranges
+from mcu_sdk.lowering.export import choose_cache_length, export_decoder
+from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.lowering.guard import DecoderGuard
+from mcu_sdk.lowering.metadata import llm_metadata
+from mcu_sdk.lowering.reproducible import reproducible
+from mcu_sdk.model.load import Checkpoint, load_model
+from mcu_sdk.options import CompileOptions
+from mcu_sdk.recipes.stage import stage
+from mcu_sdk.recipes.windows import calibration_windows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class FusedStep:
+    """A model, the tokens int64[n, L] that it is calibrated on, and its step, compared with it up to here by `guard`.
+
+    `metadata` is for the .pte, `facts` are for the report.
+    """
+
+    model: PreTrainedModel
+    cache_length: int
+    windows: torch.Tensor
+    program: ExportedProgram
+    guard: DecoderGuard
+    metadata: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def fused_step(
+    checkpoint: Checkpoint,
+    options: CompileOptions,
+    check: Callable[[PreTrainedModel, int], None] = lambda model, cache_length: None,
+) -> FusedStep:
+    """Load, calibrate the cache, export, compare, fuse, compare.
+
+    `check(model, cache_length)` raises what the recipe has against the model. Raises ModelError and TextError.
+    """
+    with stage("Loading the checkpoint"), reproducible():
+        model = load_model(checkpoint)
+        cache_length = choose_cache_length(model, options.cache_length)
+        check(model, cache_length)
+        metadata = llm_metadata(model, cache_length)
+    with stage("Calibrating"), reproducible():
+        windows = calibration_windows(checkpoint, model, options, cache_length)
+        ranges = cache_ranges(model, windows) if options.cache_scales == "calibrated" else None
+    with stage("Exporting one step with a static cache"):
+        program = export_decoder(model, cache_length)
+    with stage("Comparing the exported step with the checkpoint"), reproducible():
+        guard = DecoderGuard(model, windows, cache_length)
+        guard.check_exported(program)
+    with stage("Fusing"):
+        counts = fuse(program, cache_length, ranges)
+    with stage("Comparing the fused step with the checkpoint"), reproducible():
+        guard.check_fused(program, ranges)
+    facts = {
+        "cache_length": cache_length,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "fused": asdict(counts),
+        "guard": guard.facts,
+    }
+    return FusedStep(model, cache_length, windows, program, guard, metadata, facts)
