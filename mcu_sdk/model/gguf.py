@@ -7,11 +7,14 @@ other. transformers passes over tensors and settings that it does not know: here
 from __future__ import annotations
 
 import atexit
+import functools
 import hashlib
 import json
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -165,8 +168,9 @@ def _convert(path: Path, folder: Path) -> list[str]:
     parts = int(settings.get("split.count") or 1)
     if parts > 1:
         raise _split(path, parts)
-    model = _load(path)
-    _check_tensors(path, model, tensors)
+    with _one_map_of_names():
+        model = _load(path)
+        _check_tensors(path, model, tensors)
     _check_settings(path, model, settings)
     model.save_pretrained(folder)
     ends = [
@@ -194,6 +198,20 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             hint="It is cut or damaged; fetch it again.",
         ) from error
     return settings, small
+
+
+@contextmanager
+def _one_map_of_names() -> Iterator[None]:
+    """transformers makes gguf's map of an architecture's names again for each of a model's modules: most of the time
+    that reading takes. Here it is made once."""
+    import gguf
+
+    original = gguf.get_tensor_name_map
+    gguf.get_tensor_name_map = functools.cache(original)
+    try:
+        yield
+    finally:
+        gguf.get_tensor_name_map = original
 
 
 def _load(path: Path) -> PreTrainedModel:
