@@ -51,8 +51,7 @@ def _add_once_rounded(product: NDArray[np.float64], c: Array | np.float32) -> Ar
     """
     addend = np.asarray(c, dtype=np.float64)
     total = np.asarray(product + addend)
-    low_bits = total.view(np.int64) & _BELOW_F32
-    if not ((low_bits == _HALFWAY) | ((np.abs(total) < _SMALLEST_NORMAL) & (total != 0))).any():
+    if not _rounding_twice_matters(total):
         rounded: Array = total.astype(F32)
         return rounded
     virtual = total - product
@@ -63,6 +62,12 @@ def _add_once_rounded(product: NDArray[np.float64], c: Array | np.float32) -> Ar
     bits += np.where(inexact_even, np.where(away, 1, -1), 0)
     odd: Array = bits.view(np.float64).reshape(np.shape(total)).astype(F32)
     return odd
+
+
+def _rounding_twice_matters(total: NDArray[np.float64]) -> bool:
+    """Whether rounding a sum to float64 first can have changed what rounding it to float32 then gives."""
+    low_bits = total.view(np.int64) & _BELOW_F32
+    return bool(((low_bits == _HALFWAY) | ((np.abs(total) < _SMALLEST_NORMAL) & (total != 0))).any())
 
 
 def lane_sum(x: Array) -> Array:
@@ -76,12 +81,21 @@ def lane_sum(x: Array) -> Array:
 
 def lane_sum_of_squares(x: Array) -> Array:
     """As `lane_sum`, of x * x, each step a fused multiply-add."""
+    steps = -(-x.shape[-1] // LANES)
+    squares = np.zeros(
+        (*x.shape[:-1], steps * LANES), np.float64
+    )  # x * x + 0 where x ends: the sum stays what it is
+    np.multiply(x, x, dtype=np.float64, out=squares[..., : x.shape[-1]])
+    parts = np.moveaxis(squares.reshape(*x.shape[:-1], steps, LANES), -2, 0)
     lanes = np.zeros((*x.shape[:-1], LANES), F32)
-    squares = np.multiply(x, x, dtype=np.float64)
-    for start in range(0, x.shape[-1], LANES):
-        part = squares[..., start : start + LANES]
-        count = part.shape[-1]
-        lanes[..., :count] = _add_once_rounded(part, lanes[..., :count])
+    totals = np.empty_like(parts)
+    for part, total in zip(parts, totals, strict=True):
+        np.add(part, lanes, out=total)
+        lanes[...] = total
+    if _rounding_twice_matters(totals):
+        lanes = np.zeros_like(lanes)
+        for part in parts:
+            lanes = _add_once_rounded(part, lanes)
     return (lanes[..., 0] + lanes[..., 1]) + (lanes[..., 2] + lanes[..., 3])
 
 
