@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from serial import serialposix
 
-from mcu_sdk.board.board import Board
+from mcu_sdk.board.board import Board, list_boards
 from mcu_sdk.errors import DeviceMissingError, RunError, UsageError
 from mcu_sdk.targets.ports import find_port, open_port, port_errors
 from tests.targets.flash.images import make_board
@@ -63,6 +63,31 @@ def test_a_board_that_is_not_there_is_named() -> None:
         find_port(DK, "auto", [])
     with pytest.raises(UsageError, match="demo does not say how its serial port is found"):
         find_port(board(), "auto", [OTHER])
+
+
+@pytest.mark.parametrize(
+    "packaged", [each for each in list_boards() if each.uart is not None], ids=lambda board: board.name
+)
+def test_a_board_s_port_is_found_by_what_its_debugger_is(packaged: Board) -> None:
+    """But of boards that are only simulated here, and of those whose console is at pins without a usual adapter."""
+    assert packaged.uart is not None
+    is_simulated = packaged.name.startswith(("corstone-", "mps2-"))
+    assert bool(packaged.uart.usb) != (is_simulated or packaged.name in ("teensy41", "netduino-plus-2"))
+    for usb in packaged.uart.usb:
+        there = Listed("/dev/ttyACM4", usb.vid, usb.pid, location=f"1-1:1.{usb.interface or 0}")
+        assert find_port(packaged, "auto", [INSIDE, OTHER, there]) == "/dev/ttyACM4"
+
+
+def test_two_boards_of_another_kind_with_the_same_debugger_are_told_apart() -> None:
+    """An ST-LINK's ids say nothing of the board behind it."""
+    nucleo = next(each for each in list_boards() if each.name == "nucleo-h743zi")
+    ports = [
+        Listed("/dev/ttyACM0", 0x0483, 0x374B, "A"),
+        Listed("/dev/ttyACM1", 0x0483, 0x374B, "B"),
+    ]
+    with pytest.raises(UsageError, match=r"serial number A.*serial number B") as caught:
+        find_port(nucleo, "auto", ports)
+    assert caught.value.exit_code == 2 and find_port(nucleo, "B", ports) == "/dev/ttyACM1"
 
 
 @pytest.fixture
