@@ -9,6 +9,7 @@ import os
 import select
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,8 +78,8 @@ class Typed:
 
 
 class Screen:
-    """Where text goes: the terminal, and a log file, each line with its time if that is wanted. `notes` are for people:
-    they go to standard error."""
+    """Where text goes: the terminal, and a log file, each line with its time if that is wanted. What a board says outside
+    of answers always has it: it is no part of the model's text. `notes` are for people: they go to standard error."""
 
     def __init__(
         self,
@@ -92,29 +93,48 @@ class Screen:
         self._log = log
         self._timestamps, self._now = timestamps, now
         self._at_line_start = True
+        self._is_other = False  # what the line that is not at its end belongs to
         self._live = ""
 
     def text(self, text: str) -> None:
-        """What the board said. Control characters are left out: they could do anything to a terminal."""
+        """Some of an answer. Control characters are left out: they could do anything to a terminal."""
+        shown = _visible(text)
+        if shown and self._is_other:
+            self._end_line()
+        self._is_other = False
+        self._show(shown, self._timestamps)
+
+    def other(self, text: str) -> None:
+        """What the board said outside of answers: its own messages, a boot loader's. Empty lines are left out."""
+        for line in _visible(text).splitlines(keepends=True):
+            if line.strip() and not self._is_other:
+                self._end_line()
+                self._is_other = True
+            if line.strip() or (self._is_other and not self._at_line_start):
+                self._show(line, stamped=True)
+
+    def _end_line(self) -> None:
+        if not self._at_line_start:
+            self._show("\n", stamped=False)
+
+    def _show(self, text: str, stamped: bool) -> None:
         self._wipe()
-        shown = "".join(char for char in text.replace("\r\n", "\n") if char.isprintable() or char in "\n\t")
         for output in self._outputs:
-            output.write(self._stamped(shown))
+            output.write(self._stamped(text) if stamped else text)
             output.flush()
-        if shown:
-            self._at_line_start = shown.endswith("\n")
+        if text:
+            self._at_line_start = text.endswith("\n")
 
     def typed(self, line: str) -> None:
         """What was asked: the terminal has shown it, the log has not."""
         if self._log is not None:
             stamp = self._stamp() if self._timestamps else ""
             self._log.write(f"{'' if self._at_line_start else chr(10)}{stamp}> {line}\n")
-        self._at_line_start = True
+        self._at_line_start, self._is_other = True, False
 
     def note(self, text: str) -> None:
         """A line of ours."""
-        if not self._at_line_start:
-            self.text("\n")
+        self._end_line()
         self._wipe()
         print(text, file=sys.stderr, flush=True)
 
@@ -136,11 +156,15 @@ class Screen:
         return f"[{self._now().strftime('%H:%M:%S.%f')[:-3]}] "
 
     def _stamped(self, text: str) -> str:
-        if not self._timestamps or not text:
+        if not text:
             return text
         body, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
         first = self._stamp() if self._at_line_start else ""
         return first + body.replace("\n", f"\n{self._stamp()}") + end
+
+
+def _visible(text: str) -> str:
+    return "".join(char for char in text.replace("\r\n", "\n") if char.isprintable() or char in "\n\t")
 
 
 @dataclass
@@ -224,6 +248,7 @@ class Monitor:
         return True
 
     def _serve(self, connection: Port) -> None:
+        decoder = getincrementaldecoder("utf-8")("replace")
         while True:
             if self._waiting is None:
                 try:
@@ -235,7 +260,7 @@ class Monitor:
                 continue
             self._screen.live(f"[{self.counts.answered} prompts, {self.counts.tokens} tokens]")
             data = connection.read(max(1, connection.in_waiting))
-            self._screen.text(data.decode("utf-8", "replace"))
+            self._screen.other(decoder.decode(data))
 
     def _ask(self, connection: Port, prompt: str) -> None:
         """One prompt, to its end; OSError if the port goes away, with the prompt still waiting."""
@@ -248,7 +273,7 @@ class Monitor:
         number, began = new_number(), self._clock()
         from serial import SerialTimeoutException
 
-        listener = Listener(number, self._screen.text)
+        listener = Listener(number, self._screen.text, self._screen.other)
         try:
             line = self._message(prompt).encode(number)
             conversation = Conversation(

@@ -320,16 +320,19 @@ class Listener:
 
     It begins at `@mcu request=NUMBER` and ends with a verdict of the same number and the CRC-32 of all between. What
     comes before, between and behind is no part of it: boot messages, stray EOTs, answers to earlier requests.
+    `on_text` is called with pieces of the answer's text, `on_other` with those of whatever else is no fact.
     `complaint` is the last `verdict=error` that had no number; `ready` are the facts of the last `ready=1`, which say
     more than that only in an answer to a ping, where a CRC holds for them.
     """
 
-    def __init__(self, number: int, on_text: OnText | None = None) -> None:
+    def __init__(self, number: int, on_text: OnText | None = None, on_other: OnText | None = None) -> None:
         self.received = 0
         self.complaint: Transcript | None = None
         self.ready: dict[str, str] = {}
         self._number = str(number)
         self._on_text = on_text
+        self._on_other = on_other
+        self._other_decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._parser = Parser()
         self._line = bytearray()  # the bytes since the last line feed
         self._started = False
@@ -368,7 +371,13 @@ class Listener:
             if isinstance(event, Text):
                 if self._started:
                     self._say(self._decoder.decode(event.data))
+                elif self._on_other is not None:
+                    self._on_other(self._other_decoder.decode(event.data))
             elif isinstance(event, Fact):
+                if not self._started and not facts and self._on_other is not None:
+                    self._on_other(
+                        "\n"
+                    )  # the line break before facts is theirs; whatever was there has ended
                 facts[event.key] = event.value
             elif self._started:
                 self._started = False

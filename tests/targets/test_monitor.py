@@ -18,6 +18,8 @@ from mcu_sdk.targets.protocol import Request
 from tests.targets.test_bad_lines import Line
 
 SHOWN = "Hi ü, and so on"
+NOON = datetime(2026, 1, 2, 12, 0, 0, 5000)
+TIME = "[12:00:00.005] "
 
 
 class Keys:
@@ -68,7 +70,7 @@ def watch(keys: Keys, *ports: Any, **options: Any) -> tuple[Monitor, str]:
         return found
 
     out = io.StringIO()
-    screen = options.pop("screen", None) or Screen(out)
+    screen = Screen(out, now=lambda: NOON)
     monitor = Monitor("/dev/ttyX", connect, message, keys, screen, sleep=lambda _: None, **options)
     monitor.run()
     return monitor, out.getvalue()
@@ -86,8 +88,28 @@ def test_what_is_typed_is_asked_and_the_answer_shown(capsys: pytest.CaptureFixtu
     )
     assert (monitor.counts.asked, monitor.counts.answered, monitor.counts.failed) == (2, 2, [])
     assert answers == [("one", SHOWN), ("two", SHOWN)]
-    assert shown == f"booting [31mred\n{SHOWN}\n{SHOWN}\n"  # no control characters
+    assert shown == f"{TIME}booting [31mred\n{SHOWN}\n{SHOWN}\n"  # no control characters
     assert capsys.readouterr().err.count(" s]") == 2
+
+
+def test_what_a_board_says_of_itself_is_shown_with_its_time_at_any_moment() -> None:
+    """Also while a prompt is asked; the protocol's own lines are not, then."""
+    line = Plugged()
+    line._say("\r\n\nmotor on, 20 °C\r\n@mcu ready=1\nno end of line".encode())
+    monitor, shown = watch(Keys("one", "two"), line, clock=line.clock)
+    assert monitor.counts.answered == 2
+    assert shown == f"{TIME}motor on, 20 °C\n{TIME}no end of line\n{SHOWN}\n{SHOWN}\n"
+
+
+def test_answers_and_other_text_share_no_line() -> None:
+    out = io.StringIO()
+    screen = Screen(out, now=lambda: NOON)
+    for show, piece in (
+        (screen.text, "an"), (screen.text, "swer"), (screen.other, "\n"), (screen.other, "led"), (screen.other, " on"),
+        (screen.other, "\n\n  off"), (screen.text, "go\non"), (screen.other, "x\ny\n"), (screen.text, "end\n"),
+    ):  # fmt: skip
+        show(piece)
+    assert out.getvalue() == f"answer\n{TIME}led on\n{TIME}  off\ngo\non\n{TIME}x\n{TIME}y\nend\n"
 
 
 def test_a_port_that_goes_away_is_waited_for_and_its_prompt_asked_again(
