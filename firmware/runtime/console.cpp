@@ -40,7 +40,7 @@ void say_which() {
         for (int32_t i = 0; i < kBuildIdBytes; ++i) print_hex(id[i], 2);
     }
 #if MCU_SELF_TEST
-    print_text(self_test_broken() == nullptr ? " self_test=ok" : " self_test=failed");
+    print_text(self_test_failed() ? " self_test=failed" : " self_test=ok");
 #endif
     answer_line_end();
 }
@@ -109,8 +109,8 @@ bool console_read_request(char* line, int32_t capacity, const Sampling& defaults
         const char* error = request_parse(line, length, defaults, ids, id_capacity, request);
         answer_start(request->number);
 #if MCU_SELF_TEST
-        if (error == nullptr && self_test_broken() != nullptr) {
-            print_fact("kernel", self_test_broken());
+        if (error == nullptr && self_test_failed()) {
+            self_test_print_broken();
             error = "self_test_failed";
         }
 #endif

@@ -82,19 +82,33 @@ void SelfTest::near(const float* data, size_t elements, const int16_t* samples, 
 void SelfTest::end() {
     ++tested_;
     if (right_) return;
-    if (broken_ == nullptr) broken_ = kernels_;
+    if (broken_ < kNamed) names_[broken_] = kernels_;
+    ++broken_;
     print_fact("self_test_broken", kernels_);
 }
 
 void self_test_run() {
     model::self_test(&result);
     print_text("\n@mcu self_test=");
-    print_text(result.broken() == nullptr ? "ok" : "failed");
+    print_text(result.broken() == 0 ? "ok" : "failed");
     print_text(" self_tested=");
     print_unsigned(static_cast<uint64_t>(result.tested()));
     print_text("\n");
 }
 
-const char* self_test_broken() { return result.broken(); }
+bool self_test_failed() { return result.broken() != 0; }
 
 int32_t self_test_count() { return result.tested(); }
+
+void self_test_print_broken() {
+    print_text("@mcu kernel=");
+    for (int32_t i = 0; i < result.broken() && i < SelfTest::kNamed; ++i) {
+        if (i != 0) print_text(",");
+        print_text(result.broken_kernels(i));
+    }
+    print_text(" self_test_wrong=");
+    print_unsigned(static_cast<uint64_t>(result.broken()));
+    print_text(" self_tested=");
+    print_unsigned(static_cast<uint64_t>(result.tested()));
+    print_text("\n");
+}

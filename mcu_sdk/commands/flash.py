@@ -32,6 +32,9 @@ def flash_command(
         bool,
         typer.Option("--build/--no-build", help="Build first, or take what is built if it is up to date."),
     ] = True,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="The firmware that tests each of its kernels at boot.")
+    ] = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds that each step may take.")] = 600.0,
     board: BoardOption = None,
     as_json: JsonOption = False,
@@ -42,7 +45,9 @@ def flash_command(
     from mcu_sdk.project.opened import open_project
 
     opened = open_project(project, board)
-    flashing = prepare(opened, runner=runner, probe=probe, with_build=with_build, timeout=timeout)
+    flashing = prepare(
+        opened, runner=runner, probe=probe, with_build=with_build, timeout=timeout, self_test=self_test
+    )
     chosen, job = flashing.runner, flashing.job
     if dry_run:
         chosen.write_files(job)

@@ -29,7 +29,7 @@ from mcu_sdk.commands.options import (
 from mcu_sdk.errors import UsageError
 
 if TYPE_CHECKING:
-    from mcu_sdk.project.testing import Findings
+    from mcu_sdk.project.findings import Findings
 
 
 def test_command(
@@ -54,6 +54,9 @@ def test_command(
         Path | None,
         typer.Option("--before", help="Another baseline.json, such as the main branch's, to show beside."),
     ] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Also test each kernel, by a firmware that does so at boot.")
+    ] = False,
     junit: Annotated[
         Path | None, typer.Option("--junit", help="Also write the result to this file, as JUnit's XML.")
     ] = None,
@@ -79,8 +82,10 @@ def test_command(
             "--tokens, --temperature, --top-k and --seed belong to a new known answer.",
             hint="Add --update with --prompt, --ids or --steps, or leave them out.",
         )
-    if update and (junit is not None or before is not None or markdown):
-        raise UsageError("--update tests nothing.", hint="Leave --junit, --before and --markdown out.")
+    if update and (junit is not None or before is not None or markdown or self_test):
+        raise UsageError(
+            "--update tests nothing.", hint="Leave --self-test, --junit, --before and --markdown out."
+        )
     check_writable(junit)
     opened = open_project(project, board)
     target = {"simulator": simulator, "port": port}
@@ -98,7 +103,7 @@ def test_command(
         return
     suite = f"mcu-sdk test {opened.manifest.name} on {opened.board.name}"
     with errors_in(junit, suite):
-        tested = testing.run_tests(opened, timeout=timeout, before=before, **target)
+        tested = testing.run_tests(opened, timeout=timeout, before=before, self_test=self_test, **target)
     if junit is not None:
         write(junit, suite, tested.to_junit())
     if as_json:

@@ -100,7 +100,7 @@ def build(project: Path, preset: str = "release", *, self_test: bool = False) ->
     changed = tuple(edited_sources(project))
     if changed:
         log(f"changed since they were generated, and built as they are: {said(changed)}")
-    folder = project / "build" / (f"{preset}-self-test" if self_test else preset)
+    folder = build_folder(project, preset, self_test=self_test)
     _forget_if_moved(folder, project)
     folder.mkdir(parents=True, exist_ok=True)
     log_file = folder / "build.log"
@@ -145,6 +145,11 @@ def build(project: Path, preset: str = "release", *, self_test: bool = False) ->
         archive=archive,
         archive_parts=parts,
     )
+
+
+def build_folder(project: Path, preset: str, *, self_test: bool = False) -> Path:
+    """Where `build` builds."""
+    return project / "build" / (f"{preset}-self-test" if self_test else preset)
 
 
 def find_compilers(project: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcu_sdk.errors import BuildError, UsageError
-from mcu_sdk.project.build import build, find_tool
+from mcu_sdk.project.build import build, build_folder, find_tool
 from mcu_sdk.project.opened import Project
 from mcu_sdk.targets.flash.runner import DEFAULT_TIMEOUT, FlashJob, FlashRunner, flash_runner
 from mcu_sdk.targets.flash.segments import Segment, check_segments, read_segments
@@ -33,9 +33,10 @@ def prepare(
     probe: str | None = None,
     with_build: bool = True,
     timeout: float = DEFAULT_TIMEOUT,
+    self_test: bool = False,
 ) -> Flashing:
-    """Build the project's firmware, and check that it is this project's, that its board has the memories it lies in, and
-    that the runner can write it.
+    """Build the project's firmware (with `self_test` the one that tests its kernels at boot), and check that it is this
+    project's, that its board has the memories it lies in, and that the runner can write it.
 
     Raises UsageError where the board has no such runner, ToolMissingError where the tool is not installed, BuildError for
     an image that is another project's, that must not be written, or, without `with_build`, is older than its sources; and
@@ -44,9 +45,9 @@ def prepare(
     chosen = flash_runner(choose_runner(project, runner))
     if chosen.programs:
         chosen.program()
-    program = project.folder.resolve() / "build" / PRESET / "firmware.elf"
+    program = build_folder(project.folder.resolve(), PRESET, self_test=self_test) / "firmware.elf"
     if with_build:
-        program = build(project.folder, PRESET).program.resolve()
+        program = build(project.folder, PRESET, self_test=self_test).program.resolve()
     else:
         check_built(project.folder, program)
     segments = read_segments(program)
@@ -77,17 +78,18 @@ def choose_runner(project: Project, runner: str | None) -> str:
 
 def check_built(folder: Path, program: Path) -> None:
     """Raises BuildError if the program is not there, or older than what it is made of."""
+    command = f"mcu-sdk build {folder}"
+    if program.parent == build_folder(folder.resolve(), PRESET, self_test=True):
+        command += " --self-test"
     if not program.is_file():
-        raise BuildError(
-            f"There is no {program}: the project has not been built.", hint=f"Run `mcu-sdk build {folder}`."
-        )
+        raise BuildError(f"There is no {program}: the project has not been built.", hint=f"Run `{command}`.")
     # Ninja knows every file that the program depends on, headers and the compiler's own files included.
-    command = [find_tool("ninja"), "-C", str(program.parent), "-n"]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    look = [find_tool("ninja"), "-C", str(program.parent), "-n"]
+    done = subprocess.run(look, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0 or "no work to do" not in done.stdout:
         raise BuildError(
             f"{program} is older than what it is made of.",
-            hint=f"Run `mcu-sdk build {folder}`, or leave --no-build out.",
+            hint=f"Run `{command}`, or leave --no-build out.",
         )
 
 

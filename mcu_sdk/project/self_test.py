@@ -8,6 +8,7 @@ its CRC-32 or, where PyTorch's own floats are the reference, whose sums have ano
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -264,6 +265,13 @@ def ensure(project: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     replace_file(path, text)
     return path
+
+
+def known_kernels(project: Path) -> list[str]:
+    """The kernels that the project's self-test has a known answer of, one for each answer in the firmware's order; where
+    an answer takes several, "mcu_quantize+mcu_linear". Raises OSError without the file."""
+    text = (project / FILE).read_text(encoding="utf-8", errors="replace")
+    return re.findall(r'^ +test->begin\("([^"]+)"', text, re.MULTILINE)
 
 
 def to_template(found: Sequence[Vector], plan: Plan) -> list[dict[str, Any]]:

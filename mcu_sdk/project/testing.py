@@ -3,127 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 from mcu_sdk.console import step
-from mcu_sdk.errors import FailedTestsError, OutputDiffersError
+from mcu_sdk.errors import OutputDiffersError
 from mcu_sdk.project import committed
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.committed import Answer, Baseline
-from mcu_sdk.project.junit import Case
+from mcu_sdk.project.findings import Findings, Row
+from mcu_sdk.project.kernel_tests import kernel_rows
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.runners import choose_simulator, device_runner, run_on
+from mcu_sdk.project.runners import Device, choose_simulator, device_runner, run_on
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import Request, Transcript
 
-Status = Literal["ok", "failed", "skipped"]
-
 TOKENS = 24
 """Of the answers that `update` asks for by itself."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One check. `found`, `limit`: numbers that are compared; `before`: that of another baseline, only to be shown."""
-
-    name: str
-    status: Status
-    detail: str = ""
-    found: int | None = None
-    baseline: int | None = None
-    before: int | None = None
-
-    @property
-    def text(self) -> str:
-        """What was found, in words."""
-        if self.found is None:
-            return self.detail
-        text = f"{self.found:,}"
-        if self.baseline is not None:
-            text += f" (baseline {self.baseline:,}, {change(self.baseline, self.found)})"
-        return f"{text} {self.detail}".rstrip()
-
-
-def change(before: int, now: int) -> str:
-    """ "+128, +0.4 %", "no change"."""
-    if now == before:
-        return "no change"
-    share = f", {100 * (now - before) / before:+.1f} %" if before else ""
-    return f"{now - before:+,}{share}"
-
-
-@dataclass(frozen=True)
-class Findings:
-    """The rows of one test on `target`."""
-
-    name: str
-    board: str
-    target: str
-    model: str
-    rows: tuple[Row, ...]
-
-    @property
-    def ok(self) -> bool:
-        return all(row.status != "failed" for row in self.rows)
-
-    def require(self) -> None:
-        """Raises FailedTestsError that names what failed."""
-        failed = [row for row in self.rows if row.status == "failed"]
-        if failed:
-            told = "; ".join(f"{row.name}: {row.text}" for row in failed[:3])
-            more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-            raise FailedTestsError(
-                f"{len(failed)} of {len(self.rows)} tests failed: {told}{more}.",
-                hint="If it is meant to be so, `mcu-sdk test PROJECT --update` makes it the baseline; else `mcu-sdk "
-                "verify PROJECT` looks for the first step that differs.",
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        rows = [
-            {"name": row.name, "status": row.status, "detail": row.text, "found": row.found,
-             "baseline": row.baseline, "before": row.before}
-            for row in self.rows
-        ]  # fmt: skip
-        head = {"ok": self.ok, "name": self.name, "board": self.board, "target": self.target}
-        return {**head, "model": self.model, "tests": rows}
-
-    def to_junit(self) -> list[Case]:
-        outcomes: dict[Status, Literal["passed", "failed", "skipped"]] = {
-            "ok": "passed",
-            "failed": "failed",
-            "skipped": "skipped",
-        }
-        return [Case(row.name, outcomes[row.status], row.text) for row in self.rows]
-
-    def to_markdown(self) -> str:
-        """A heading and a table; with a column for each baseline that there is."""
-        has_before = any(row.before is not None for row in self.rows)
-        marks = {"ok": "✅", "failed": "❌", "skipped": "–"}
-        head = ["", "test", "found", "baseline"] + (["before", "change"] if has_before else [])
-        lines = [f"### {self.name} on {self.board} ({self.target})", ""]
-        lines += [
-            "| " + " | ".join(head) + " |",
-            "|---|---|---:|---:|" + ("---:|---:|" if has_before else ""),
-        ]
-        for row in self.rows:
-            found = _cell(row.detail) if row.found is None else f"{row.found:,}"
-            cells = [marks[row.status], _cell(row.name), found, _number(row.baseline)]
-            if has_before:
-                known = row.before is not None and row.found is not None
-                delta = change(row.before or 0, row.found or 0) if known else ""
-                cells += [_number(row.before), delta]
-            lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n"
-
-
-def _number(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 # ---- testing
@@ -136,24 +32,40 @@ def run_tests(
     port: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     before: Path | None = None,
+    self_test: bool = False,
 ) -> Findings:
     """Build the firmware, ask the known questions on its target, and hold answers and figures against what is committed.
 
-    `before`: another baseline, to be shown beside. Raises UsageError where there are no known answers or no baseline,
-    or another model's or board's, before anything is built, and what building and running raise. What fails is told by
-    the result.
+    `before`: another baseline, to be shown beside. `self_test`: first every kernel, by a second firmware that tests them
+    at boot; a board at a port runs that one, and is asked the questions too. Raises UsageError where there are no known
+    answers or no baseline, or another model's or board's, before anything is built, and what building and running raise.
+    What fails is told by the result.
     """
     target = port or choose_simulator(project, simulator)
     answers, baseline = committed.read_answers(project), committed.read_baseline(project)
     other = committed.parse_baseline(before).measures if before is not None else {}
-    built, transcripts = _ask(
-        project, [answer.request for answer in answers], target, simulator, port, timeout
-    )
-    rows = [
+    built = build(project.folder, project.preset_for(target))
+    program, rows, asked = built.program, [], answers
+    if self_test:
+        tested = build(project.folder, project.preset_for(target), self_test=True).program
+        with step(f"Testing the kernels on {target}"):
+            rows = kernel_rows(
+                project, device_runner(project, tested, simulator=simulator, port=port, timeout=timeout)
+            )
+        if port is not None:  # there is one image on a board
+            program = tested
+            asked = [] if any(row.status == "failed" for row in rows) else answers
+    run = device_runner(project, program, simulator=simulator, port=port, timeout=timeout)
+    transcripts = _ask(run, [answer.request for answer in asked], target)
+    rows += [
         _compare(number, answer, transcript)
-        for number, (answer, transcript) in enumerate(zip(answers, transcripts, strict=True), 1)
+        for number, (answer, transcript) in enumerate(zip(asked, transcripts, strict=True), 1)
     ]
-    rows += _gates(baseline, measures_of(project, built, transcripts), other)
+    rows += [_not_asked(number, answer) for number, answer in enumerate(answers[len(asked) :], 1)]
+    measures = measures_of(project, built, transcripts)
+    if program != built.program:
+        measures.pop("stack_used_bytes", None)  # the baseline's is another image's
+    rows += _gates(baseline, measures, other)
     name, model = project.manifest.name, project.manifest.model.sha256
     return Findings(name, project.board.name, target, model, tuple(rows))
 
@@ -174,7 +86,9 @@ def update(
     target = port or choose_simulator(project, simulator)
     requests = list(dict.fromkeys([*committed.requests_in(project), *more])) or default_requests(project)
     tolerance = committed.kept_tolerance(project)
-    built, transcripts = _ask(project, requests, target, simulator, port, timeout)
+    built = build(project.folder, project.preset_for(target))
+    run = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
+    transcripts = _ask(run, requests, target)
     reference = build(project.folder, project.host_preset)
     with step("Running on the host"):
         answers = [
@@ -207,18 +121,16 @@ def default_requests(project: Project) -> list[Request]:
     return [greedy, replace(greedy, temperature=0.8, top_k=40, seed=1)]
 
 
-def _ask(
-    project: Project,
-    requests: Sequence[Request],
-    target: str,
-    simulator: str | None,
-    port: str | None,
-    timeout: float,
-) -> tuple[BuildResult, list[Transcript]]:
-    built = build(project.folder, project.preset_for(target))
-    run = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
+def _ask(run: Device, requests: Sequence[Request], target: str) -> list[Transcript]:
+    if not requests:
+        return []
     with step(f"Running on {target}"):
-        return built, [run(request) for request in requests]
+        return [run(request) for request in requests]
+
+
+def _not_asked(number: int, answer: Answer) -> Row:
+    why = "not asked: a firmware that found a broken kernel answers nothing"
+    return Row(f"answer {number}: {describe(answer.request)}", "skipped", why)
 
 
 def _compare(number: int, answer: Answer, transcript: Transcript) -> Row:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from mcu_sdk import cli
+from mcu_sdk.project import committed
 from mcu_sdk.project.build import build
-from mcu_sdk.project.self_test import FILE, ensure
+from mcu_sdk.project.kernel_tests import rows_of
+from mcu_sdk.project.opened import open_project
+from mcu_sdk.project.runners import run_on
+from mcu_sdk.project.self_test import FILE, ensure, known_kernels
+from mcu_sdk.targets.protocol import Request, Transcript
+from tests.project.test_testing import behind_a_port
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "fixtures" / "executorch-1.4.1"
 OnHost = Callable[[Path, bytes], bytes]
+Capture = pytest.CaptureFixture[str]
 EOT = b"\x04"
 
 
@@ -32,6 +42,32 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = generate("decoder-rows.pte", tmp_path_factory.mktemp("self") / "project")
     build(project, self_test=True)
     return project
+
+
+@pytest.fixture
+def with_answers(decoder: Path) -> Iterator[Path]:
+    """The small language model with one known answer and an empty baseline."""
+    project, request = open_project(decoder), Request(ids=(1,), tokens=2)
+    transcript = run_on("host", project, build(decoder).program, request)
+    written = [
+        committed.write_answers(project, [committed.Answer.of(request, transcript)]),
+        committed.write_baseline(project, {}, 1.0),
+    ]
+    yield decoder
+    for path in written:
+        path.unlink()
+
+
+@contextmanager
+def broken_norm(project: Path) -> Iterator[None]:
+    """One number in one file is wrong."""
+    kernel = project / "sdk/kernels/norm/rms_norm.cpp"
+    right = kernel.read_text()
+    kernel.write_text(right.replace("+ eps)", "+ 3.0f * eps)"))
+    try:
+        yield
+    finally:
+        kernel.write_text(right)
 
 
 def in_test(project: Path) -> set[str]:
@@ -56,22 +92,84 @@ def test_right_kernels_pass_and_all_are_tested(decoder: Path, on_host: OnHost) -
     assert planned(decoder) and in_test(decoder) == planned(decoder)
 
 
-def test_a_broken_kernel_is_named_and_computes_nothing(
-    decoder: Path, on_host: OnHost, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """One number in one file is wrong; who asks is told instead of answered."""
-    kernel = decoder / "sdk/kernels/norm/rms_norm.cpp"
-    right = kernel.read_text()
-    kernel.write_text(right.replace("+ eps)", "+ 3.0f * eps)"))
-    try:
+def test_a_broken_kernel_is_named_and_computes_nothing(decoder: Path, on_host: OnHost) -> None:
+    """Who asks is told instead of answered."""
+    with broken_norm(decoder):
         program = build(decoder, self_test=True).program
         output = on_host(program, b"@ping\n@run ids=1 tokens=1\n" + EOT)
-    finally:
-        kernel.write_text(right)
     assert re.findall(rb"@mcu self_test_broken=(\S+)", output) == [b"mcu_rms_norm"]
     assert b"@mcu self_test=failed" in output and b"self_test=failed crc=" in output
-    assert output.endswith(b"@mcu kernel=mcu_rms_norm\n@mcu verdict=error reason=self_test_failed\n\x04")
+    answers = (decoder / FILE).read_text().count("test->begin(")
+    refused = f"@mcu kernel=mcu_rms_norm self_test_wrong=1 self_tested={answers}\n"
+    assert output.endswith(f"{refused}@mcu verdict=error reason=self_test_failed\n\x04".encode())
     assert b"digest" not in output
+
+
+# ---- mcu-sdk test --self-test
+
+
+def found_by_test(project: Path, capsys: Capture, *more: str) -> tuple[int, dict[str, dict[str, str]]]:
+    """Exit code, and the rows by name."""
+    capsys.readouterr()
+    code = cli.run(["-q", "test", str(project), "--self-test", "--json", *more])
+    return code, {row["name"]: row for row in json.loads(capsys.readouterr().out)["tests"]}
+
+
+def test_each_kernel_is_a_row_beside_the_known_answers(with_answers: Path, capsys: Capture) -> None:
+    code, rows = found_by_test(with_answers, capsys)
+    kernels = known_kernels(with_answers)
+    assert code == 0 and len(kernels) == len(set(kernels)) > 4
+    assert list(rows)[: len(kernels)] == [f"kernel {name}" for name in kernels]
+    assert {row["status"] for name, row in rows.items() if name.startswith(("kernel", "answer 1: "))} == {
+        "ok"
+    }
+
+
+def test_a_broken_kernel_fails_by_name(with_answers: Path, tmp_path: Path, capsys: Capture) -> None:
+    """In the table, for CI, and at a port, where nothing else can be asked then."""
+    report = tmp_path / "report.xml"
+    with broken_norm(with_answers):
+        code, rows = found_by_test(with_answers, capsys, "--junit", str(report))
+        with behind_a_port([str(with_answers / "build/release-self-test/firmware")]) as port:
+            port_code, port_rows = found_by_test(with_answers, capsys, "--port", port)
+    suite = ElementTree.parse(report).getroot()[0]
+    failed = {str(case.get("name")) for case in suite if case.find("failure") is not None}
+    assert failed == {name for name, row in rows.items() if row["status"] == "failed"}
+    assert code == port_code == 7 and "kernel mcu_rms_norm" in failed
+    assert all("mcu_rms_norm" in name for name in failed if name.startswith("kernel"))
+    assert port_rows["kernel mcu_rms_norm"]["status"] == "failed"
+    asked = [row for name, row in port_rows.items() if name.startswith("answer 1: ")]
+    assert [row["status"] for row in asked] == ["skipped"] and "not asked" in asked[0]["detail"]
+
+
+def test_a_board_at_a_port_runs_the_firmware_that_tests_itself(with_answers: Path, capsys: Capture) -> None:
+    build(with_answers, self_test=True)
+    with behind_a_port([str(with_answers / "build/release-self-test/firmware")]) as port:
+        code, rows = found_by_test(with_answers, capsys, "--port", port)
+    assert code == 0 and "kernel mcu_rms_norm" in rows
+    assert [row["status"] for name, row in rows.items() if name.startswith("answer 1: ")] == ["ok"]
+    with behind_a_port([str(with_answers / "build/release/firmware")]) as port:
+        assert cli.run(["-q", "test", str(with_answers), "--self-test", "--port", port]) == 7
+    assert "expected to run build/release-self-test/firmware" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("facts", "failed"),
+    [
+        ({"self_tested": "2"}, []),
+        ({}, ["kernels"]),
+        ({"self_tested": "1"}, ["kernels"]),
+        ({"self_tested": "2", "self_test_wrong": "1", "kernel": "b+c"}, ["kernel b+c"]),
+        ({"self_tested": "2", "self_test_wrong": "2", "kernel": "a"}, ["kernel a", "kernels"]),
+    ],
+)
+def test_what_a_firmware_says_of_its_kernels(facts: dict[str, str], failed: list[str]) -> None:
+    rows = rows_of(["a", "b+c"], Transcript("", facts))
+    assert [row.name for row in rows if row.status == "failed"] == failed
+    assert [row.status for row in rows_of([], Transcript("", facts))] == ["skipped"]
+
+
+# ---- the answers' file
 
 
 def test_answers_of_another_model_are_written_again(decoder: Path) -> None:

@@ -20,7 +20,7 @@ from mcu_sdk import cli
 from mcu_sdk.board.board import load_board
 from mcu_sdk.project import junit, testing
 from mcu_sdk.project.committed import ANSWERS, BASELINE
-from mcu_sdk.project.testing import Findings, Row, change
+from mcu_sdk.project.findings import Findings, Row, change
 
 Capture = pytest.CaptureFixture[str]
 
@@ -189,6 +189,7 @@ def test_a_file_that_is_missing_is_named(file: str, project: Path, capsys: Captu
     [
         (["--ids", "1"], "Add --update"),
         (["--update", "--markdown"], "--update tests nothing"),
+        (["--update", "--self-test"], "--update tests nothing"),
         (["--json", "--markdown"], "exclude each other"),
         (["--junit", "no/such/folder/report.xml"], "its folder does not exist"),
         (["--junit", "."], "it is a folder"),
