@@ -16,11 +16,16 @@ EXACT_PRODUCTS = 1024
 """So many products of two int8 add up to at most 2^24: every partial sum, in any order, is a float32."""
 
 
+WIDE = 16
+"""From so many inputs and outputs on products are left to torch._int_mm: with one input, a transposed weight's strides
+mislead it (torch 2.13), and narrow ones are cheap anyway."""
+
+
 def _accumulate(x: torch.Tensor, weight: torch.Tensor) -> Any:
     """int8[..., K] times int8[N, K] -> int32[..., N], exact."""
     rows = x.reshape(-1, x.shape[-1])
     count, inputs, outputs = *rows.shape, weight.shape[0]
-    if count and inputs and outputs and integer_products_are_exact():
+    if count and inputs >= WIDE and outputs >= WIDE and integer_products_are_exact():
         total = torch._int_mm(rows.contiguous(), weight.t())
     else:
         total = in_floats(rows, weight)
@@ -43,10 +48,10 @@ def integer_products_are_exact() -> bool:
     It reads a weight once, as int8. oneDNN's saturates on processors that add pairs of products in 16 bits (x86-64
     before VNNI), which the greatest values show: their pairs do not fit.
     """
-    for inputs in (1, 2, 63, 64, 257, 4100):
+    for rows, inputs, outputs in ((1, WIDE, WIDE), (1, 4100, 33), (2, 63, 64), (2, 257, 17), (40, 64, 80)):
         for low, high in ((-128, -128), (-128, 127), (127, 127)):
-            left = torch.full((2, inputs), low, dtype=torch.int8)
-            right = torch.full((33, inputs), high, dtype=torch.int8)
+            left = torch.full((rows, inputs), low, dtype=torch.int8)
+            right = torch.full((outputs, inputs), high, dtype=torch.int8)
             if not bool((torch._int_mm(left, right.t()) == low * high * inputs).all()):
                 return False
     return True

@@ -47,11 +47,26 @@ def test_a_library_that_saturates_is_not_used(monkeypatch: pytest.MonkeyPatch) -
     try:
         with monkeypatch.context() as patch:
             patch.setattr(torch, "_int_mm", saturating)
-            x = torch.full((1, 4), -128, dtype=torch.int8)
-            assert linear._accumulate(x, x) == 4 * 128 * 128
+            x = torch.full((32, 32), -128, dtype=torch.int8)
+            assert (linear._accumulate(x, x) == 32 * 128 * 128).all()
             assert not linear.integer_products_are_exact()
     finally:
         linear.integer_products_are_exact.cache_clear()
+
+
+def test_integers_are_used_where_products_of_any_size_are_right() -> None:
+    """The probe accepts a torch whose products are right, so that the tests above judge what is used."""
+    right = True
+    for inputs, outputs in ((16, 16), (17, 300), (576, 64), (1025, 31)):
+        for rows in (1, 2, 7):
+            x, weight = (
+                torch.randint(-128, 128, (count, inputs), generator=torch.Generator().manual_seed(inputs)).to(
+                    torch.int8
+                )
+                for count in (rows, outputs)
+            )
+            right = right and bool((torch._int_mm(x, weight.t()).numpy() == _expected(x, weight)).all())
+    assert linear.integer_products_are_exact() or not right
 
 
 def test_no_rows() -> None:
