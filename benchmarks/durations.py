@@ -1,7 +1,7 @@
 """How long the SDK itself takes: processor time of a command, as a ratio to another command of the same run.
 
 Seconds differ from machine to machine and from hour to hour, so no test judges them; a ratio to work of the same kind
-moves far less. Each pair is run alternately, and the least time of each command counts.
+moves far less. A bar is what was found, and about a quarter more. Each pair is run alternately, and the least time of each command counts.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ PAIRS = (
     Pair("mcu-sdk --help", (*CLI, "--help"), FRONT_END, 2.0, "import typer, rich"),
     Pair("mcu-sdk boards", (*CLI, "boards"), FRONT_END, 4.0, "import typer, rich"),
     Pair("mcu-sdk doctor", (*CLI, "doctor"), FRONT_END, 6.0, "import typer, rich"),
-    Pair("generate, warm", _generate("--output", "p"), FRONT_END, 15.0, "import typer, rich", runs=3),
-    Pair("generate, cold", _generate("--output", "p"), FRAMEWORKS, 5.0, "import torch, ...", COLD, 1),
+    Pair("generate, warm", _generate("--output", "p"), FRONT_END, 20.0, "import typer, rich", runs=3),
+    Pair("generate, cold", _generate("--output", "p"), FRAMEWORKS, 6.0, "import torch, ...", COLD, 1),
     Pair(
         "generate for an NPU, cold",
         _generate("--output", "n", "--target", "ethos-u55-128", "--max-cache-len", "64"),
         FRAMEWORKS,
-        18.0,
+        25.0,
         "import torch, ...",
         COLD,
         1,
