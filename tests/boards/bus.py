@@ -52,6 +52,16 @@ class Mirror:
     inverted: bool = False
 
 
+class Memory(Protocol):
+    """RAM, as a peripheral that reads and writes it by itself (DMA) sees it."""
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """What is there; None where there is no RAM."""
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Whether there is RAM."""
+
+
 Mutation = Callable[["Register | None", int, int], tuple[int, int]]
 """Changes the address and the value of a write, to see whether that is noticed."""
 
@@ -76,7 +86,8 @@ class Chip:
     write at this moment ("" for nothing); `boot` takes the image's bytes at an address and returns where the vector
     table is, as the chip's boot ROM finds it. `final` says what is wrong when the firmware is ready; `initial`:
     registers that the chip sets itself. `exempt`: bits that the manual lets one write, though the description calls them
-    reserved or read-only. `memory_gates`: regions that are off after reset, and the fields (with spaces between) that turn
+    reserved or read-only. `spaces`: begin and size of address ranges with registers outside of those that the
+    architecture has for peripherals. `memory_gates`: regions that are off after reset, and the fields (with spaces between) that turn
     each on.
     """
 
@@ -95,6 +106,7 @@ class Chip:
     exempt: Mapping[str, int] = field(default_factory=dict)
     initial: Mapping[str, int] = field(default_factory=dict)
     memory_gates: Mapping[str, str] = field(default_factory=dict)
+    spaces: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass
@@ -105,6 +117,7 @@ class Bus:
     """
 
     chip: Chip
+    memory: Memory
     values: dict[int, int] = field(default_factory=dict)
     core: dict[int, int] = field(default_factory=lambda: dict(_CORE))
     sent: bytearray = field(default_factory=bytearray)
@@ -157,6 +170,18 @@ class Bus:
         self.idle = 0
         return self.waiting.pop(0) if self.waiting else 0
 
+    def load(self, address: int, size: int) -> bytes:
+        """What a peripheral reads of RAM by itself."""
+        found = self.memory.read(address, size)
+        if found is None:
+            self.complain(f"a peripheral reads {size} bytes at {address:#010x}, where there is no RAM")
+        return found or bytes(size)
+
+    def store(self, address: int, data: bytes) -> None:
+        """A peripheral writes RAM by itself."""
+        if not self.memory.write(address, data):
+            self.complain(f"a peripheral writes {len(data)} bytes at {address:#010x}, where there is no RAM")
+
     def complain(self, what: str) -> None:
         if what not in self.wrong:
             self.wrong.append(what)
@@ -165,7 +190,7 @@ class Bus:
 
     def read(self, address: int, size: int) -> int:
         self.idle += 1
-        if address >= 0xE0000000:
+        if self._is_core(address):
             return self._read_core(address)
         register = self._checked(address, size, "read")
         if register is None:
@@ -178,7 +203,7 @@ class Bus:
 
     def write(self, address: int, size: int, value: int) -> None:
         self.idle += 1
-        if address >= 0xE0000000:
+        if self._is_core(address):
             self._write_core(address, value)
             return
         address, value = self.mutate(self._register_at(address), address, value)
@@ -241,6 +266,12 @@ class Bus:
         found = self.chip.registers.at(address)
         used = [register for register in found if register.peripheral in self.chip.gates]
         return next(iter(used or found), None)
+
+    def _is_core(self, address: int) -> bool:
+        """Whether the processor itself has the register; a vendor may have some of its own in the same range."""
+        return address >= 0xE0000000 and (
+            address in self.core or not any(r.peripheral in self.chip.gates for r in self.chip.registers.at(address))
+        )
 
     def _read_core(self, address: int) -> int:
         if address not in self.core:

@@ -62,20 +62,43 @@ class Run:
     bus: Bus
 
 
+@dataclass(frozen=True)
+class _Ram:
+    """The board's RAM, for peripherals."""
+
+    board: Board
+    cpu: Uc
+
+    def read(self, address: int, size: int) -> bytes | None:
+        return bytes(self.cpu.mem_read(address, size)) if self._is_there(address, size) else None
+
+    def write(self, address: int, data: bytes) -> bool:
+        there = self._is_there(address, len(data))
+        if there:
+            self.cpu.mem_write(address, data)
+        return there
+
+    def _is_there(self, address: int, size: int) -> bool:
+        return any(
+            region.kind == "ram" and region.origin <= address and address + size <= region.end
+            for region in self.board.region
+        )
+
+
 class Machine:
     """One board with a firmware in its flash."""
 
     def __init__(self, board: Board, chip: Chip, elf: Path) -> None:
         self.board = board
-        self.bus = Bus(chip)
         self.cpu = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
+        self.bus = Bus(chip, _Ram(board, self.cpu))
         self.cpu.ctl_set_cpu_model(_MODELS[board.core.cpu])
         self._requests: bytes = b""
         self._failure = ""
         self._off = dict(chip.memory_gates)
         for memory in _memories(board, self._off):
             self._map(*memory)
-        for start, size in _PERIPHERALS:
+        for start, size in (*_PERIPHERALS, *chip.spaces):
             self.cpu.mmio_map(start, size, self._read, start, self._write, start)
         for address, data in stored(elf):
             self.cpu.mem_write(address, data)

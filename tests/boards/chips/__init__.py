@@ -13,6 +13,7 @@ BOARDS = {
     "mimxrt1060-evk": "mimxrt1060_evk",
     "netduino-plus-2": "stm32f405",
     "nrf52840-dk": "nrf52840",
+    "nrf54l15-dk": "nrf54l15",
     "nucleo-h743zi": "stm32h743",
     "pico2": "rp2350",
     "stm32f429i-disc1": "stm32f429",
