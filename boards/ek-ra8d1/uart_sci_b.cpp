@@ -7,9 +7,10 @@
 namespace {
 
 constexpr uint32_t kReceiveData = MCU_UART_BASE + 0x00;   // RDR: bits 7:0
-constexpr uint32_t kTransmitData = MCU_UART_BASE + 0x04;  // TDR
+constexpr uint32_t kTransmitData = MCU_UART_BASE + 0x04;  // TDR_BY, one byte
 constexpr uint32_t kControl = MCU_UART_BASE + 0x08;       // CCR0: bit 0, RE; bit 4, TE
 constexpr uint32_t kRate = MCU_UART_BASE + 0x10;          // CCR2
+constexpr uint32_t kActive = MCU_UART_BASE + 0x1C;        // CESR, one byte: bit 0, it receives; bit 4, it sends
 constexpr uint32_t kStatus = MCU_UART_BASE + 0x48;        // CSR: bit 24, ORER; bit 29, TDRE; bit 31, RDRF
 constexpr uint32_t kClear = MCU_UART_BASE + 0x68;         // CFCLR: bit 24, ORERC
 constexpr uint32_t kOverrun = 1u << 24, kRoom = 1u << 29, kWaiting = 1u << 31;
@@ -23,7 +24,7 @@ static_assert(kDivision >= 1 && kDivision <= 256, "the UART's clock does not go 
 
 void uart_start() {
     device_register(kControl) = 0;
-    wait_for(kControl, 0x11, 0);
+    wait_for8(kActive, 0x11, 0);
     device_register(kRate) = kSixTicks | (kDivision - 1) << 8;
     device_register(kControl) = 1u | 1u << 4;
 }
@@ -31,7 +32,7 @@ void uart_start() {
 void uart_write(const char* bytes, int32_t count) {
     for (int32_t i = 0; i < count; ++i) {
         wait_for(kStatus, kRoom, kRoom);
-        device_register(kTransmitData) = static_cast<uint8_t>(bytes[i]);
+        device_register8(kTransmitData) = static_cast<uint8_t>(bytes[i]);
     }
 }
 

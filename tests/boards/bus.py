@@ -86,7 +86,7 @@ class Chip:
     write at this moment ("" for nothing); `boot` takes the image's bytes at an address and returns where the vector
     table is, as the chip's boot ROM finds it. `final` says what is wrong when the firmware is ready; `initial`:
     registers that the chip sets itself. `exempt`: bits that the manual lets one write, though the description calls them
-    reserved or read-only. `spaces`: begin and size of address ranges with registers outside of those that the
+    reserved or read-only. `sets`: registers whose ones set bits of another one. `spaces`: begin and size of address ranges with registers outside of those that the
     architecture has for peripherals. `memory_gates`: regions that are off after reset, and the fields (with spaces between) that turn
     each on.
     """
@@ -107,6 +107,11 @@ class Chip:
     initial: Mapping[str, int] = field(default_factory=dict)
     memory_gates: Mapping[str, str] = field(default_factory=dict)
     spaces: tuple[tuple[int, int], ...] = ()
+    sets: Mapping[str, str] = field(default_factory=dict)
+
+    def writers(self, register: str) -> set[str]:
+        """The registers by which a register's bits are turned on: itself, and those that set them."""
+        return {register, *(name for name, target in self.sets.items() if target == register)}
 
 
 @dataclass
@@ -229,10 +234,14 @@ class Bus:
             self.values[register.address] = value
         if register.peripheral == self.chip.uart:
             self.uart.write(self, register, value)
+        target = self.chip.sets.get(register.full_name)
+        if target is not None:
+            self.set(target, self.value(target) | value)
         self.chip.write(self, register, value)
-        self._mirror(register.full_name)
+        self._mirror(target or register.full_name)
 
     def _mirror(self, written: str) -> None:
+        """What follows the control register that was written, or had bits set."""
         for mirror in self.chip.mirrors:
             if mirror.control != written:
                 continue
@@ -270,7 +279,8 @@ class Bus:
     def _is_core(self, address: int) -> bool:
         """Whether the processor itself has the register; a vendor may have some of its own in the same range."""
         return address >= 0xE0000000 and (
-            address in self.core or not any(r.peripheral in self.chip.gates for r in self.chip.registers.at(address))
+            address in self.core
+            or not any(r.peripheral in self.chip.gates for r in self.chip.registers.at(address))
         )
 
     def _read_core(self, address: int) -> int:

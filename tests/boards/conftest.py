@@ -11,7 +11,7 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.project.build import build
 from mcu_sdk.project.render import render_project
 from mcu_sdk.targets.protocol import Listener, Request, Transcript
-from tests.boards.firmware import Workshop
+from tests.boards.firmware import Workshop, scalar
 from tests.project.conftest import make_inputs, run_host
 
 REQUEST = Request(ids=(1, 2, 3), tokens=4)
@@ -39,6 +39,22 @@ def tiny_elf(workshop: Workshop) -> Callable[[str], Path]:
         if board not in made:
             made[board] = workshop.tiny(load_board(board))
         return made[board]
+
+    return elf
+
+
+@pytest.fixture(scope="session")
+def scalar_elf(workshop: Workshop, tiny_elf: Callable[[str], Path]) -> Callable[[str], Path]:
+    """`scalar_elf(board)`: the same, without Helium."""
+    made: dict[str, Path] = {}
+
+    def elf(name: str) -> Path:
+        board = load_board(name)
+        if not board.core.helium:
+            return tiny_elf(name)
+        if name not in made:
+            made[name] = workshop.tiny(scalar(board))
+        return made[name]
 
     return elf
 

@@ -16,6 +16,17 @@ Patches = Mapping[str, tuple[str, str]]
 """For each source: a text in it, and what takes its place."""
 
 
+def scalar(board: Board) -> Board:
+    """The board as unicorn can run it: with the core of an image without Helium where it has one.
+
+    Its start-up and drivers are compiled from the same lines, by the same compiler, for a Cortex-M33."""
+    if not board.core.helium:
+        return board
+    flags = ("-mcpu=cortex-m33", "-mthumb", "-mfloat-abi=hard")
+    core = board.core.model_copy(update={"cpu": "cortex-m33", "helium": False, "flags": flags})
+    return board.model_copy(update={"core": core})
+
+
 class Workshop:
     """Compiles and links firmware as a project's CMake files do (mcu_sdk/project/trial.py); `folder` keeps the objects."""
 

@@ -153,7 +153,7 @@ class Machine:
 
     def _write(self, cpu: Uc, offset: int, size: int, value: int, base: int) -> None:
         self.bus.write(base + offset, size, value)
-        for name in [name for name, gates in self._off.items() if all(map(self.bus.get, gates.split()))]:
+        for name in [name for name, gates in self._off.items() if all(map(self.bus.is_on, gates.split()))]:
             del self._off[name]
             region = self.board.regions[name]
             self._map(region.origin, region.end, region.kind)

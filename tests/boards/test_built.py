@@ -1,4 +1,7 @@
-"""Boards that nothing here can run: built and fitted. Unicorn knows no Helium, QEMU none of these chips."""
+"""Boards whose image nothing here can run: built and fitted. Unicorn knows no Helium, QEMU none of these chips.
+
+What they do to their registers is seen in test_silicon.py.
+"""
 
 from __future__ import annotations
 

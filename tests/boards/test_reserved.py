@@ -9,11 +9,16 @@ import pytest
 
 from mcu_sdk.board.board import Board, Reserved, board_names, load_board
 from mcu_sdk.board.reserved import check_reserved
-from mcu_sdk.errors import BoardError
-from tests.boards.chips import BOARDS
+from mcu_sdk.errors import BoardError, BuildError
+from mcu_sdk.targets.flash.segments import Segment, check_segments
+from tests.boards.chips import CHECKED
 from tests.boards.machine import stored
 
 SILICON = [name for name in board_names() if load_board(name).clock is not None]
+
+
+def test_every_chip_is_among_those_whose_registers_are_checked() -> None:
+    assert set(SILICON) == set(CHECKED)
 
 
 @pytest.mark.parametrize("name", SILICON)
@@ -22,6 +27,7 @@ def test_an_image_leaves_them_alone(name: str, tiny_elf: Callable[[str], Path]) 
     board = load_board(name)
     image = list(stored(tiny_elf(name)))
     check_reserved(board, image)
+    check_segments([Segment(*each) for each in image], board)
     assert board.placement is not None
     loaded = board.regions[board.placement.code[0]].kind == "ram"
     kept = [region for region in board.region if loaded or region.kind == "rom"]
@@ -32,9 +38,9 @@ def test_an_image_leaves_them_alone(name: str, tiny_elf: Callable[[str], Path]) 
         ), hex(address)
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", CHECKED)
 def test_one_byte_in_them_is_noticed(name: str, tiny_elf: Callable[[str], Path]) -> None:
-    """The first, and the last, with a value that is nowhere right."""
+    """The first, and the last, with a value that is nowhere right; and nothing flashes it."""
     board = load_board(name)
     image = list(stored(tiny_elf(name)))
     assert board.reserved, "every chip has such words: say where"
@@ -44,6 +50,8 @@ def test_one_byte_in_them_is_noticed(name: str, tiny_elf: Callable[[str], Path])
                 check_reserved(board, [*image, (address, b"\x55")])
             with pytest.raises(BoardError, match=words.name):
                 check_reserved(board, [*image, (address - 2, b"\x55" * 8)])
+            with pytest.raises(BuildError, match=words.name):
+                check_segments([Segment(address, b"\x55")], board)
 
 
 def test_words_that_must_be_written_are_missed_if_they_are_not() -> None:

@@ -12,9 +12,9 @@ from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.project.trial import NotCompiled, measure
 from mcu_sdk.targets.protocol import Transcript
 from tests.boards.bus import Bus, Mutation
-from tests.boards.chips import BOARDS, chip_of
+from tests.boards.chips import CHECKED, chip_of
 from tests.boards.conftest import NUMBER, REQUEST, transcript_of
-from tests.boards.firmware import Workshop
+from tests.boards.firmware import Workshop, scalar
 from tests.boards.machine import Machine, MachineError
 from tests.boards.registers import Register
 from tests.project.conftest import make_inputs
@@ -43,10 +43,10 @@ def complaints(board: Board, bus: Bus) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_from_reset_to_the_verdict(name: str, tiny_elf: Elf, on_this_computer: Transcript) -> None:
-    board = load_board(name)
-    run = Machine(board, chip_of(name), tiny_elf(name)).run(REQUEST.encode(NUMBER))
+@pytest.mark.parametrize("name", CHECKED)
+def test_from_reset_to_the_verdict(name: str, scalar_elf: Elf, on_this_computer: Transcript) -> None:
+    board = scalar(load_board(name))
+    run = Machine(board, chip_of(name), scalar_elf(name)).run(REQUEST.encode(NUMBER))
     answer = transcript_of(run.output)
     assert answer.verdict == "ok", run.output
     assert answer.digest == on_this_computer.digest and answer.ids == on_this_computer.ids
@@ -69,9 +69,10 @@ def mutants(bus: Bus, board: Board) -> Iterator[tuple[str, Mutation]]:
     """A start-up with one thing wrong in it, for each register that the right one writes."""
 
     def change(name: str, changed: Callable[[int, int], tuple[int, int]]) -> Mutation:
+        names = bus.chip.writers(name)
         return lambda register, address, value: (
             changed(address, value)
-            if register is not None and register.full_name == name
+            if register is not None and register.full_name in names
             else (address, value)
         )
 
@@ -101,9 +102,9 @@ def _gate(bus: Bus, gate: str) -> tuple[Register, int]:
     return register, register.field(field).mask
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_what_is_wrong_is_noticed(name: str, tiny_elf: Elf) -> None:
-    board, elf = load_board(name), tiny_elf(name)
+@pytest.mark.parametrize("name", CHECKED)
+def test_what_is_wrong_is_noticed(name: str, scalar_elf: Elf) -> None:
+    board, elf = scalar(load_board(name)), scalar_elf(name)
     machine = Machine(board, chip_of(name), elf)
     bus = machine.run(b"", until_ready=True).bus
     tried = 0
@@ -113,10 +114,10 @@ def test_what_is_wrong_is_noticed(name: str, tiny_elf: Elf) -> None:
     assert tried > len(bus.written)
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", CHECKED)
 def test_a_wrong_baud_rate_is_noticed(name: str, workshop: Workshop) -> None:
     """A UART that is said to run 5 % faster than it does."""
-    board = load_board(name)
+    board = scalar(load_board(name))
     assert board.uart is not None
     wrong = board.uart.model_copy(update={"clock_hz": board.uart.clock_hz * 105 // 100})
     elf = workshop.tiny(board.model_copy(update={"uart": wrong}))

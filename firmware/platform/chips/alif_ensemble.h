@@ -12,15 +12,16 @@ namespace alif {
 constexpr uint32_t kUartControl = 0x4902F008;
 constexpr uint32_t kUart = 2;
 
-// PINMUX: a word for each pin, 32 bytes a port; bits 2:0, the function; bit 16, REN: it can be read
+// PINMUX: a word for each pin, 32 bytes a port; bits 2:0, the function; bit 16, REN: it can be read.
+// The others (drive strength, Schmitt trigger) stay as they are after a reset.
 constexpr uint32_t kPort1 = 0x1A603000 + 32 * 1;
-constexpr uint32_t kUartFunction = 1, kReadable = 1u << 16;
+constexpr uint32_t kFunctionMask = 7, kUartFunction = 1, kReadable = 1u << 16;
 
 inline void connect_uart() {
     const uint32_t clock = 1u << kUart | 1u << (8 + kUart);
     set_field(kUartControl, clock, clock);
-    device_register(kPort1 + 4 * 0) = kUartFunction | kReadable;
-    device_register(kPort1 + 4 * 1) = kUartFunction;
+    set_field(kPort1 + 4 * 0, kFunctionMask | kReadable, kUartFunction | kReadable);
+    set_field(kPort1 + 4 * 1, kFunctionMask, kUartFunction);
 }
 
 }  // namespace alif

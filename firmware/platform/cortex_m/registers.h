@@ -23,3 +23,9 @@ inline void wait_for(uint32_t address, uint32_t mask, uint32_t value) {
     while ((device_register(address) & mask) != value) {
     }
 }
+
+// The same, of a register with one byte.
+inline void wait_for8(uint32_t address, uint8_t mask, uint8_t value) {
+    while ((device_register8(address) & mask) != value) {
+    }
+}
