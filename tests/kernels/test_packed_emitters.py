@@ -74,8 +74,20 @@ def test_taken(operator: str) -> None:
     """The packed kernel is called, and a linear's sources are complete."""
     arguments, _ = CASES[operator]
     (call,) = _emit(operator, tuple(arguments(Machine())))
-    assert call.function == f"mcu_{operator.removeprefix('mcu::')}_packed"
-    assert ("kernels/linear/gemv_s8_helium.S" in call.sources) == operator.startswith("mcu::linear")
+    linear = operator.startswith("mcu::linear")
+    assert call.function == f"mcu_{operator.removeprefix('mcu::')}_packed{'_row' * linear}"
+    assert ("kernels/linear/gemv_s8_helium.S" in call.sources) == linear
+
+
+def test_several_rows_have_a_kernel_of_their_own() -> None:
+    """One row is computed without the code for several."""
+    arguments = _linear(Machine())
+    arguments[0] = replace(arguments[0], shape=(2, K))
+    arguments[1] = replace(arguments[1], shape=(2,))
+    arguments[-1] = replace(arguments[-1], shape=(2, N))
+    (call,) = _emit("mcu::linear_s8", tuple(arguments))
+    assert call.function == "mcu_linear_s8_packed"
+    assert call.arguments[-3:] == (2, K, N)
 
 
 def _refused(operator: str, arguments: list[Any], why: str) -> None:

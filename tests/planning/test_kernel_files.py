@@ -76,6 +76,9 @@ def test_assembly_comes_with_the_header_that_declares_it() -> None:
         "kernels/linear/gemv_s8_helium.S",
         "kernels/linear/linear_s8_packed.cpp",
         "kernels/linear/linear_s8_packed_helium.cpp",
+        "kernels/linear/linear_s8_packed_row.cpp",
+        "kernels/linear/linear_s8_packed_row_helium.cpp",
+        "kernels/linear/pairs_s8_helium.S",
     )
     assert kernel_sources("kernels/linear/linear_s8.h") == ("kernels/linear/linear_s8.cpp",)
 

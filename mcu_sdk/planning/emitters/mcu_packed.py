@@ -18,7 +18,7 @@ from mcu_sdk.planning.emitters.checks import (
     tensor,
 )
 from mcu_sdk.planning.emitters.mcu_linear import check_multipliers, check_sum, one_scale_a_row, zero_point_of
-from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor
+from mcu_sdk.planning.instruction import Argument, DType, Instruction, KernelCall, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32, S64, F32 = DType.S8, DType.S32, DType.S64, DType.F32
@@ -67,6 +67,14 @@ def sizes_with_count(instruction: Instruction, x: Tensor, out: Tensor, index: in
     return rows, k, n
 
 
+def _linear(name: str, rows: int, *arguments: Argument) -> list[KernelCall]:
+    """`mcu_<name>` or, for one row, mcu_<name>_row, which needs no code for several. Tensors come before numbers."""
+    if rows == 1:
+        return call(f"{name}_row", *arguments)
+    at = next(index for index, argument in enumerate(arguments) if isinstance(argument, int))
+    return call(name, *arguments[:at], rows, *arguments[at:])
+
+
 @emits("mcu::embedding_s8.packed")
 def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
     scale, ids = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
@@ -91,7 +99,7 @@ def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
     _channels(instruction, weight_scale, "the weight's scale", n)
     _channels(instruction, bias, "the bias", n)
     apart(instruction, out, x, x_scale, weight, weight_scale, bias)
-    return call("linear_s8_packed", x, x_scale, weight, weight_scale, bias, out, rows, k, n)
+    return _linear("linear_s8_packed", rows, x, x_scale, weight, weight_scale, bias, out, k, n)
 
 
 @emits("mcu::linear_s8_static.packed")
@@ -107,7 +115,7 @@ def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
     for what, value in (("the offset", offset), ("the scale", scale), ("the bias", bias)):
         _channels(instruction, value, what, n)
     apart(instruction, out, x, weight, offset, scale, bias)
-    return call("linear_s8_static_packed", x, weight, offset, scale, bias, out, rows, k, n)
+    return _linear("linear_s8_static_packed", rows, x, weight, offset, scale, bias, out, k, n)
 
 
 @emits("mcu::linear_s8_requantize.packed")
@@ -123,4 +131,5 @@ def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
     values = np.frombuffer(constants.data, "<i4", constants.elements).reshape(-1, 3, ROWS)
     check_multipliers(instruction, values[:, 1], values[:, 2], largest_shift=0)
     apart(instruction, out, x, weight, constants)
-    return call("linear_s8_requantize_packed", x, weight, constants, out, rows, k, n, zero_point, low, high)
+    numbers = (k, n, zero_point, low, high)
+    return _linear("linear_s8_requantize_packed", rows, x, weight, constants, out, *numbers)

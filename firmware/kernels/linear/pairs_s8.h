@@ -1,0 +1,36 @@
+// Two int8 rows at a time times packed int8 weights (kernels/linear/packed_s8.h) on Helium:
+// kernels/linear/pairs_s8_helium.S.
+#pragma once
+
+#include <stdint.h>
+
+#include "kernels/math/variant.h"
+
+#if defined(MCU_HELIUM)
+#define MCU_MOST_PAIRS 8          // of one call: what it notes of each lies on the stack
+#define MCU_PAIRS_LONGEST 0x7FFF  // n of int8 results, whose offsets have 16 bits
+
+// `pairs` pairs of rows, 1 ... MCU_MOST_PAIRS, times the first 4 * `quads` channels of weight, quads >= 1. Nothing
+// beyond the last row's x[k - 1] is read; 1 <= k < 2^16; constants are aligned as their type.
+struct McuPairs {
+    const int8_t* x;        // [2 * pairs][k]
+    const int8_t* weight;   // [4 * quads / 8 rounded up][k / 16 rounded up][8][16]
+    const void* constants;  // requantize: int32 [group of 8][3][8]; static: offset[n]
+    void* out;              // [2 * pairs][n]
+    int32_t k, n, quads, pairs;
+    const float* scale;             // of each channel
+    const float* bias;              // of each channel, or nullptr
+    const float* row_scale;         // [2 * pairs]
+    int32_t zero_point, low, high;  // of int8 results
+};
+
+// out = the requantized (sum + bias), plus zero_point, within [low, high]: kernels/quantize/requantize.h without shifts
+// to the left; n <= MCU_PAIRS_LONGEST.
+extern "C" void mcu_pairs_s8_requantize(const McuPairs* pairs);
+
+// out = float(sum + offset[channel]) * scale[channel] + bias[channel].
+extern "C" void mcu_pairs_s8_static(const McuPairs* pairs);
+
+// out = (float(sum) * scale[channel]) * row_scale[row] + bias[channel].
+extern "C" void mcu_pairs_s8_dynamic(const McuPairs* pairs);
+#endif
