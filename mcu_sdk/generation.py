@@ -33,6 +33,7 @@ from mcu_sdk.planning.pieces import by_region
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
+from mcu_sdk.planning.where import where
 from mcu_sdk.project.destination import check_format, check_kept_app, check_output
 from mcu_sdk.project.edited import KEPT, check_edited
 from mcu_sdk.project.fitting import Choices, fit_project
@@ -213,7 +214,9 @@ def _generate(request: GenerateRequest) -> Generated:
     bound = step_bound(board, plan, fitted.layout, choices.length)
     if bound is not None:
         facts["bound"] = bound.to_json()
-        files |= _report_file(facts)
+    if request.format == "firmware":  # a library lies where its program puts it
+        facts["where"] = where(plan, fitted.layout, fitted.sizes)
+    files |= _report_file(facts)
     with step(f"Writing the project to {destination}"):
         inputs = replace(inputs, layout=fitted.layout, shared_layout=fitted.shared_layout, files=files)
         inputs = replace(inputs, library_stack=fitted.stack)

@@ -1,4 +1,4 @@
-"""`mcu-sdk inspect`: what is in a .pte, and whether it can be compiled."""
+"""`mcu-sdk inspect`: what is in a .pte, whether it can be compiled, and where it lies on a board."""
 
 from __future__ import annotations
 
@@ -12,33 +12,95 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
     from rich.text import Text
 
+    from mcu_sdk.board.board import Board
     from mcu_sdk.planning.pte.program import ExecutionPlan, Program, RawValue
 
 
+MODEL_FILE = Path("model") / "model.pte"
+"""Of a project."""
+
+
 def inspect_command(
-    pte: Annotated[Path, typer.Argument(metavar="MODEL.pte", help="The program to look into.")],
+    pte: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL.pte|PROJECT", help="The program to look into, or a project with one."),
+    ],
+    board: Annotated[
+        str | None, typer.Option("--board", help="Also show where a .pte would lie on this board.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show what is in a .pte: methods, operators and their kernels, delegates, constants, planned memory."""
-    inspect(pte, json)
+    """Show what is in a .pte: methods, operators and their kernels, delegates, constants, planned memory. Of a project also
+    in which of its board's memories each part lies."""
+    inspect(pte, json, board)
 
 
-def inspect(pte: Path, json: bool) -> None:
-    """Print what `describe` found, on stdout.
+def inspect(pte: Path, json: bool, board: str | None = None) -> None:
+    """Print what `describe` found, on stdout; of a project, and with `board`, also where things lie.
 
-    Raises PteError for a file that is missing, truncated or corrupt. A file that is sound but cannot be compiled
-    is no error here: the reason is printed.
+    Raises PteError for a file that is missing, truncated or corrupt, BoardError for a board that is none, UsageError for
+    a folder that is no project, or a board beside a project. A file that is sound but cannot be compiled is no error
+    here: the reason is printed.
     """
+    from mcu_sdk.board.board import load_board
+    from mcu_sdk.errors import UsageError
     from mcu_sdk.planning.pte.read import load_bytes
 
-    facts = describe(load_bytes(pte))
+    if pte.is_dir():
+        if board is not None:
+            raise UsageError(
+                "A project has its board.", hint="Leave --board out, or name the project's model/model.pte."
+            )
+        facts = _of_project(pte)
+    else:
+        on = load_board(board) if board is not None else None
+        facts = describe(load_bytes(pte))
+        if on is not None:
+            facts["where"] = _on_board(pte, on) if facts["problem"] is None else None
     if json:
         print(json_module.dumps(_finite(facts), indent=2))
     else:
         _print_tables(pte, facts)
+
+
+def _of_project(folder: Path) -> dict[str, Any]:
+    """What `describe` finds in a project's .pte, and where `generate` placed it."""
+    from mcu_sdk.planning.pte.read import load_bytes
+    from mcu_sdk.project.accuracy import read_facts
+    from mcu_sdk.project.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    facts = describe(load_bytes(folder / MODEL_FILE))
+    places = read_facts(folder / "model").get("where")
+    facts["where"] = {"board": manifest.board, "fits": True, **places} if places else None
+    return facts
+
+
+def _on_board(pte: Path, board: Board) -> dict[str, Any] | None:
+    """Where a .pte would lie: with at most as much code as there can be, since nothing is compiled. None for a host.
+
+    Raises PteError for parts for an NPU that the board does not have.
+    """
+    from mcu_sdk.planning.delegates import check_delegates
+    from mcu_sdk.planning.fit import bytes_over
+    from mcu_sdk.planning.plan import compile_plan
+    from mcu_sdk.planning.pte.read import load_bytes, read_pte
+    from mcu_sdk.planning.where import where
+    from mcu_sdk.project.fitting import place_uncompiled
+
+    program = read_pte(load_bytes(pte))
+    plan = compile_plan(program)
+    npu = check_delegates(program, board, None, chosen=None)
+    if npu is not None:
+        board = board.with_npu_memory()
+    layout, sizes = place_uncompiled(board, plan, divided=npu is None)
+    found = where(plan, layout, sizes)
+    return {"board": board.name, "fits": not bytes_over(board, layout), **found} if found else None
 
 
 def describe(data: bytes) -> dict[str, Any]:
@@ -47,7 +109,8 @@ def describe(data: bytes) -> dict[str, Any]:
     Keys: bytes, hash, methods (name, computes, instructions, inputs, outputs), metadata, operators (name, count,
     kernel), delegates (method, id, bytes), constants (count, bytes), memory (method -> memory id -> bytes),
     mutable_buffers (name, type, shape, bytes), arena and kv_cache (bytes, None where it cannot be compiled),
-    problem (None, or why it cannot be compiled) and notes. Sizes are in bytes.
+    problem (None, or why it cannot be compiled) and notes. Sizes are in bytes. `inspect` adds where (board, fits,
+    sections, constants), where there is a board.
     """
     from hashlib import sha256
 
@@ -202,6 +265,7 @@ def _print_tables(path: Path, facts: dict[str, Any]) -> None:
         [(d["method"], d["id"], d["bytes"]) for d in facts["delegates"]],
     )
     show("Memory", ("what", "bytes"), _memory_rows(facts))
+    _show_where(show, facts.get("where"))
     show(
         "Buffers that live from step to step",
         ("name", "type", "bytes"),
@@ -211,6 +275,24 @@ def _print_tables(path: Path, facts: dict[str, Any]) -> None:
         console.print(_cell(note), soft_wrap=True)
     verdict = facts["problem"] or "It can be compiled: every operator has a kernel."
     console.print(_cell(verdict), soft_wrap=True)
+
+
+def _show_where(show: Callable[..., None], places: dict[str, Any] | None) -> None:
+    if not places:
+        return
+    fits = "" if places["fits"] else ", which has no room for it"
+    rows: list[tuple[object, ...]] = [
+        (_TITLES[name], section["region"], "", section["bytes"], "")
+        for name, section in places["sections"].items()
+    ]
+    rows += [
+        (g["operator"], g["region"], g["constants"], g["bytes"], g["traffic"]) for g in places["constants"]
+    ]
+    columns = ("what", "region", "constants", "bytes", "read a step")
+    show(f"Where it lies on {places['board']}{fits}", columns, rows)
+
+
+_TITLES = {"arena": "arena", "kv_cache": "KV cache", "tokenizer": "tokenizer"}
 
 
 def _memory_rows(facts: dict[str, Any]) -> list[tuple[object, ...]]:
@@ -234,7 +316,7 @@ def _show(console: Console, title: str, columns: tuple[str, ...], rows: list[tup
         return
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        numeric = column in ("bytes", "calls", "instructions")
+        numeric = column in ("bytes", "read a step", "calls", "constants", "instructions")
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(f"{item:,}" if type(item) is int else item) for item in row))

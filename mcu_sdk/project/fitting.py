@@ -94,6 +94,20 @@ def fit_project(
     return Fitted(layout, shared, sizes, code.stack if code is not None else None)
 
 
+def place_uncompiled(board: Board, plan: Plan, *, divided: bool) -> tuple[Layout, Sizes]:
+    """Where a plan's parts would lie, and their sizes, with as much code as there can be at most: nothing is compiled. Over
+    in some region where it does not fit; empty for a host. `divided`: whether the weights may lie in several regions."""
+    sizes = Sizes(
+        code=_code_bound(plan),
+        weights=plan.model_bytes,
+        arena=plan.arena_bytes,
+        kv_cache=plan.kv_cache_bytes,
+        code_is_bound=True,
+        constants=constants_of(plan) if divided else (),
+    )
+    return place(board, sizes, step_traffic(plan)), sizes
+
+
 def _with_code_for_pieces(
     inputs: ProjectInputs,
     sizes: Sizes,

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from mcu_sdk.commands.inspect import describe, inspect, inspect_command
-from mcu_sdk.errors import PteError
+from mcu_sdk.errors import BoardError, PteError, UsageError
 
 OPERATOR = "nobody::has_a_kernel"
 
@@ -125,7 +125,45 @@ def test_damaged_files(data: bytes) -> None:
     assert caught.value.exit_code == 3 and str(caught.value).isprintable()
 
 
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "executorch-1.4.1"
+
+
+def test_where_it_would_lie_on_a_board(capsys: pytest.CaptureFixture[str]) -> None:
+    path = FIXTURES / "decoder-rows.pte"
+    inspect(path, json=True, board="teensy41")
+    found = json.loads(capsys.readouterr().out)["where"]
+    assert found["board"] == "teensy41" and found["fits"]
+    assert {group["operator"] for group in found["constants"]} >= {"mcu::attention_s8", "mcu::rms_norm"}
+    inspect(path, json=False, board="teensy41")
+    assert "Where it lies on teensy41" in capsys.readouterr().out
+
+
+def test_an_npu_s_arena_lies_where_it_reaches(capsys: pytest.CaptureFixture[str]) -> None:
+    path = FIXTURES / "ethos-u-mlp.pte"
+    inspect(path, json=True, board="corstone-300")
+    assert json.loads(capsys.readouterr().out)["where"]["sections"]["arena"]["region"] != "dtcm"
+    with pytest.raises(PteError, match="compiled for ethos-u55-128; the board 'mps2-an386' has cortex-m4"):
+        inspect(path, json=True, board="mps2-an386")
+
+
+def test_a_project_tells_where_it_was_placed(
+    tensor_project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inspect(tensor_project, json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["where"]["board"] == "corstone-300" and found["where"]["sections"]["arena"]["bytes"]
+    assert sum(group["constants"] for group in found["where"]["constants"]) == found["constants"]["count"]
+    with pytest.raises(UsageError, match="A project has its board"):
+        inspect(tensor_project, json=True, board="corstone-300")
+
+
+def test_a_board_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match="nobody"):
+        inspect(FIXTURES / "decoder-rows.pte", json=True, board="nobody")
+
+
 def test_no_file(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing.pte", tmp_path):
-        with pytest.raises(PteError, match="cannot be read"):
-            inspect(path, json=True)
+    with pytest.raises(PteError, match="cannot be read"):
+        inspect(tmp_path / "missing.pte", json=True)
+    with pytest.raises(UsageError, match="not a project"):
+        inspect(tmp_path, json=True)
