@@ -192,12 +192,12 @@ def _typed() -> Iterator[str]:
 
 
 def _standard_input() -> Iterator[str]:
-    """Its lines. Raises TextError for what is no UTF-8."""
+    """Its lines, without a byte order mark before the first. Raises TextError for what is no UTF-8."""
     from mcu_sdk.errors import TextError
 
     for number, line in enumerate(sys.stdin.buffer, start=1):
         try:
-            yield line.decode("utf-8")
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise TextError(
                 f"Line {number} of standard input was expected to be text in UTF-8; byte {error.start} is not.",

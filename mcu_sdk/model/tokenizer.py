@@ -138,9 +138,10 @@ def require_tokenizer(folder: Path, name: str, purpose: str) -> Tokenizer:
 
 
 def read_text(path: Path, purpose: str) -> str:
-    """A UTF-8 file. Raises TextError naming it."""
+    """A UTF-8 file, without a byte order mark: some editors write it, and a model would read it as a character. Raises
+    TextError naming it."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError, ValueError) as error:  # ValueError: a name with a null in it
         raise TextError(
             f"A UTF-8 text {purpose} was expected; {path} could not be read: {error}.", hint="Check the path."

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write UTF-8 beside `path` and rename. Raises OSError; then what was there stays."""
-    handle, beside = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name[:64]}.")
+def why_not_writable(path: Path) -> str | None:
+    """Why `replace_file` cannot write there, as far as can be seen before; None if nothing speaks against it."""
+    folder = path.absolute().parent
+    if path.is_dir():
+        return "it is a folder"
+    if not folder.is_dir():
+        return "its folder does not exist"
+    if path.exists() and not path.is_file():
+        return "it is a device or a pipe, which a file would replace"
+    return None if os.access(folder, os.W_OK) else "its folder cannot be written to"
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write text (as UTF-8) or bytes beside `path`, or beside what a link there names, and rename. Raises OSError; then
+    what was there stays."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is a folder, a device or a pipe", str(path))
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, path)
     except BaseException:

@@ -11,7 +11,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from mcu_sdk.errors import McuSdkError, UsageError
-from mcu_sdk.project.files import replace_file
+from mcu_sdk.project.files import replace_file, why_not_writable
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
 
@@ -80,11 +80,10 @@ def check_writable(path: Path | None) -> None:
     """Raises UsageError, before anything slow, where no file can be put."""
     if path is None:
         return
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    what = why_not_writable(path)
+    if what is not None:
         raise UsageError(
-            f"The report cannot be written to {str(path)!r}: "
-            + ("it is a folder." if path.is_dir() else "its folder does not exist."),
-            hint="Name another file with --junit.",
+            f"The report cannot be written to {str(path)!r}: {what}.", hint="Name another file with --junit."
         )
 
 

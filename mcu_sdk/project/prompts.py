@@ -28,9 +28,10 @@ class Answer:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """A file's lines that are not blank. Raises TextError for what is no UTF-8 text, or has none."""
+    """A file's lines that are not blank, without a byte order mark. Raises TextError for what is no UTF-8 text, or has
+    none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise TextError(
             f"The prompts cannot be read from {str(path)!r}: {error.strerror or error}.",

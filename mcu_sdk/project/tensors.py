@@ -6,10 +6,9 @@ between which a model keeps what it remembers.
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from mcu_sdk.console import log
 from mcu_sdk.errors import UsageError
 from mcu_sdk.planning.instruction import DType, Tensor
 from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.files import replace_file, why_not_writable
 from mcu_sdk.targets.transfer import collect, messages_of, steps_of
 from mcu_sdk.targets.verdict import InputsLostError, check_verdict
 
@@ -339,15 +339,7 @@ def check_writable(paths: Mapping[str, Path], inputs: Sequence[Path] = ()) -> No
     """Raises UsageError, before anything runs, for a path where no file can be written, or that is an input's."""
     seen = {path.resolve() for path in inputs}
     for name, path in paths.items():
-        what = None
-        if path.is_dir():
-            what = "it is a folder"
-        elif not path.absolute().parent.is_dir():
-            what = "its folder does not exist"
-        elif not os.access(path.absolute().parent, os.W_OK):
-            what = "its folder cannot be written to"
-        elif path.resolve() in seen:
-            what = "it is named twice"
+        what = why_not_writable(path) or ("it is named twice" if path.resolve() in seen else None)
         if what is not None:
             raise UsageError(
                 f"The output {name} cannot be written to {str(path)!r}: {what}.", hint="Name another file."
@@ -359,20 +351,12 @@ def write_npy(path: Path, array: NDArray[Any]) -> None:
     """Write the file, whole or not at all. Raises UsageError where it cannot be written."""
     import numpy as np
 
-    beside = None
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.absolute().parent, prefix=f".{path.name[:64]}.", delete=False
-        ) as file:
-            beside = file.name
-            np.save(file, array, allow_pickle=False)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        replace_file(path, content.getvalue())
     except OSError as error:
         raise UsageError(
             f"The output cannot be written to {str(path)!r}: {error.strerror or error}.",
             hint="Name another file.",
         ) from error
-    finally:
-        if beside is not None and os.path.exists(beside):
-            os.unlink(beside)

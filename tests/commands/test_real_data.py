@@ -19,8 +19,10 @@ import pytest
 from mcu_sdk import cli, run, run_prompts, verify_prompts
 from mcu_sdk.errors import TextError, UsageError
 from mcu_sdk.generation import generate
+from mcu_sdk.model.tokenizer import read_text
 from mcu_sdk.options import GenerateRequest
 from mcu_sdk.project.build import build
+from mcu_sdk.project.files import replace_file
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.render import render_project
 from tests.checkpoints import small_tokenizer
@@ -145,6 +147,7 @@ def test_from_python(tensor_project: Path, arrays: Path) -> None:
         ([*BOTH, "--output", "0=no/y.npy"], "does not exist"),
         ([*BOTH, "--output", "0=x.npy"], "named twice"),
         ([*BOTH, "--output", "0=."], "it is a folder"),
+        ([*BOTH, "--output", "0=pipe"], "it is a device or a pipe, which a file would replace"),
         (["--input", "input_0=x.npy", "--profile"], "exclude each other"),
         (["--prompts", "text.npy"], "takes tensors, not prompts"),
     ],
@@ -163,6 +166,7 @@ def test_arrays_that_do_not_fit_are_named(
     Path("cut.npy").write_bytes(whole[:-1])
     Path("two.npy").write_bytes(whole * 2)
     np.save("objects.npy", np.array([{}]), allow_pickle=True)
+    os.mkfifo("pipe")
     np.save("twos.npy", np.array([[1], [1]]))
     np.save("flat.npy", np.zeros(8, np.float32))
     np.save("huge.npy", np.full((1, 8), 1e300))
@@ -184,6 +188,17 @@ def test_a_language_model_takes_no_arrays(
     assert "has no tokenizer" in capsys.readouterr().err
 
 
+def test_a_link_stays_one_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(file)
+    replace_file(link, b"new")
+    assert link.is_symlink() and file.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="a device or a pipe"):
+        replace_file(pipe, "new")
+    assert pipe.is_fifo() and len(list(tmp_path.iterdir())) == 3
+
+
 # ---- prompts
 
 
@@ -198,6 +213,21 @@ def test_a_file_of_prompts(talker: Path, tmp_path: Path, capsys: Capture) -> Non
     assert cli.run(["run", str(talker), "--prompts", str(file), "--tokens", "3"]) == 0
     out = capsys.readouterr().out
     assert f"low{alone.text}\nlower" in out and "digest of all outputs" in out
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(
+    talker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Editors on Windows write one; the model would read it as a character."""
+    data = b"\xef\xbb\xbflow\r\nlower\r\n"
+    file = tmp_path / "prompts.txt"
+    file.write_bytes(data)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+    for name in (str(file), "-"):
+        assert cli.run(["run", str(talker), "--prompts", name, "--tokens", "1", "--json"]) == 0
+        answers = json.loads(capsys.readouterr().out)["answers"]
+        assert [answer["prompt"] for answer in answers] == ["low", "lower"]
+    assert read_text(file, "to measure on") == "low\nlower\n"
 
 
 def test_a_prompt_that_is_refused_stops_no_other(talker: Path, tmp_path: Path, capsys: Capture) -> None:

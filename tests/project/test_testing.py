@@ -193,6 +193,7 @@ def test_a_file_that_is_missing_is_named(file: str, project: Path, capsys: Captu
         (["--json", "--markdown"], "exclude each other"),
         (["--junit", "no/such/folder/report.xml"], "its folder does not exist"),
         (["--junit", "."], "it is a folder"),
+        (["--junit", "/dev/null"], "it is a device or a pipe"),
         (["--update", "--ids", "99"], "0 to 15"),
         (["--before", "no/such/file"], "There is no no/such/file"),
         (["--simulator", "fvp", "--port", "/dev/null"], "exclude each other"),
