@@ -106,7 +106,8 @@ def _check_claims(board: Board) -> None:
 
 
 def _macros(board: Board) -> dict[str, str] | None:
-    """The macros that the compiler predefines with the board's flags; None where there is no such compiler.
+    """The macros that the compiler predefines with the board's flags; None where there is no such compiler, or where it
+    ends without a word about the flags: killed, or too slow on a machine that has too much to do.
 
     Raises BoardError if it does not take the flags.
     """
@@ -122,7 +123,9 @@ def _macros(board: Board) -> dict[str, str] | None:
     version = re.search(r"\d+\.\d+\.\d+", _run(compiler, [ask])[1])
     if version is None:
         return None  # not installed, or something else of that name
-    said = re.findall(r"error: (.*)", errors) or [f"exit code {code}"]
+    said = re.findall(r"error: (.*)", errors)
+    if not said:
+        return None
     if "lacks an FPU" in said[0]:
         raise _soft_float(board) if board.core.fpu else _not_claimed(board, "fpu")
     advice = re.search(r"did you mean '([^']+)'", errors)

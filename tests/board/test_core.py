@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_what_the_compiler_would_use_is_what_the_board_says(
 
 
 def test_a_core_that_this_compiler_is_too_old_for_is_told_with_what_it_would_take(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As GCC 12.2 says it; later ones know the Cortex-M85."""
     fake = tmp_path / COMPILER
@@ -131,6 +132,20 @@ def test_a_core_that_this_compiler_is_too_old_for_is_told_with_what_it_would_tak
     assert "12.2.1 does not take core.flags" in caught.value.message
     assert "unrecognized -mcpu target: cortex-m85" in caught.value.message
     assert "Did you mean cortex-m55?" in caught.value.hint and 'toolchain = "clang"' in caught.value.hint
+
+
+@pytest.mark.parametrize("end", ["kill -9 $$", "exit 1", "echo 'out of memory' >&2; exit 1"])
+def test_a_compiler_that_says_nothing_of_the_flags_is_not_held_against_the_board(
+    end: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Killed, or out of memory or time: the table decides, as without a compiler."""
+    fake = tmp_path / COMPILER
+    fake.write_text(f'#!/bin/sh\ncase "$*" in -dumpfullversion) echo 12.2.1 ;; *) {end} ;; esac\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    check_core(board("cortex-m33", "-mcpu=cortex-m33", HARD))
+    with pytest.raises(BoardError, match="no core that is known here"):
+        check_core(board("cortex-m33", "-mcpu=cortex-m333", HARD))
 
 
 def test_clang_knows_the_cortex_m85(monkeypatch: pytest.MonkeyPatch) -> None:
