@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -79,7 +80,9 @@ def _useful(change: Mapping[str, object]) -> bool:
 
 
 def _small(request: GenerateRequest, name: str) -> Choice:
-    return Choice(replace(request, model=name), f"the bundled model {name!r}")
+    """A bundled model by its name; by its folder where a file or folder of the user's has that name, and would go first."""
+    model = str(resources.bundled_models()[name]) if os.path.lexists(name) else name
+    return Choice(replace(request, model=model), f"the bundled model {name!r}")
 
 
 def _changed(asked: GenerateRequest, choice: Choice, change: Mapping[str, object] | None) -> Choice | None:

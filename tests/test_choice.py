@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from mcu_sdk import resources
 from mcu_sdk.choice import Choice, first_that_fits, is_open, mildest
 from mcu_sdk.errors import DoesNotFitError
 from mcu_sdk.options import CompileOptions, GenerateRequest
@@ -58,6 +60,17 @@ def test_the_smaller_model_comes_where_no_option_helps_or_leaves_too_short_a_cac
     for changes in ([], [{"cache_length": 40}], [{"weights": "int8"}]):
         board = Board({small}, {None: list(changes)})
         assert first_that_fits(ASKED, board.attempt) == Choice(replace(ASKED, model="bundled-small"), small)
+
+
+def test_a_folder_of_the_users_is_not_taken_for_the_smaller_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `--model bundled-small` would: a project that was put there, say."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundled-small").mkdir()
+    small = "the bundled model 'bundled-small'"
+    chosen = first_that_fits(ASKED, Board({small}, {}).attempt)
+    assert chosen.request.model == str(resources.bundled_models()["bundled-small"])
 
 
 def test_the_first_refusal_is_told_where_nothing_fits() -> None:
