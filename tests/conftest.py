@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -16,8 +18,46 @@ from tests.checkpoints import make_checkpoint
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
+# Workers share the cores already. What waits for the other threads of a small operation would only spin. Set before
+# PyTorch and NumPy are imported, and handed down to every process that a test starts.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and their children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+TOGETHER = ("tests/boards", "tests/planning", "tests/project")
+"""Folders whose files use the same builds and exports, of which each worker has its own."""
+
+LONG = ("tests/end_to_end/", "tests/project/")
+"""What takes longest comes first: else one worker would be left with it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests, or a folder's, stay with one worker, so that what they share is made once."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            folder = file.rpartition("/")[0]
+            return folder if folder in TOGETHER else file
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What the imports have made stays: the garbage collector need not look at it after every export."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
