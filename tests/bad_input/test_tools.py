@@ -98,13 +98,14 @@ def test_the_simulator_is_missing(
 
 
 def test_a_python_package_that_is_missing(
-    refused: Refused, checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    refused: Refused, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pte = project / "model" / "model.pte"
     for name in [name for name in sys.modules if name.split(".")[0] == "jinja2"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "mcu_sdk.project.render", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    refused(["generate", "--board=host"], MISSING, "jinja2", "make setup")
+    refused(["generate", "--board=host", f"--pte={pte}"], MISSING, "jinja2", "make setup")
 
 
 def test_doctor_says_what_is_missing(only: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
