@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mcu_sdk.board.toolchain import TOOLCHAINS
 from mcu_sdk.project.compile_flags import cxx_flags, define_flags
 from tests.kernels.conftest import FIRMWARE
-from tests.kernels.cores import BOARDS
+from tests.kernels.cores import BOARDS, CORES
 from tests.kernels.device.simulated import CLANG
 
 COMPILER = TOOLCHAINS["clang"].compilers[0]
@@ -25,18 +27,18 @@ GENERATED = (
 """These include headers of a generated project."""
 
 
-def test_every_source_compiles_without_a_warning(tmp_path: Path) -> None:
+@pytest.mark.parametrize("core", CORES)
+def test_every_source_compiles_without_a_warning(core: str, tmp_path: Path) -> None:
     defined = define_flags(BOARDS["cortex-m55"])
     tools = TOOLCHAINS["clang"]
     assert tools.compiler, tools.install
-    for core, board in BOARDS.items():
-        board = board.model_copy(update={"toolchain": "clang"})
-        patterns = SOURCES if core == "cortex-m55" else (*SOURCES[:1], "platform/cortex_m/startup.cpp")
-        found = sorted(path for pattern in patterns for path in FIRMWARE.glob(pattern))
-        sources = [str(path) for path in found if path.name not in GENERATED]
-        command = [tools.compiler, *cxx_flags(board), f"-I{FIRMWARE}", *defined, "-c", *sources]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+    board = BOARDS[core].model_copy(update={"toolchain": "clang"})
+    patterns = SOURCES if core == "cortex-m55" else (*SOURCES[:1], "platform/cortex_m/startup.cpp")
+    found = sorted(path for pattern in patterns for path in FIRMWARE.glob(pattern))
+    sources = [str(path) for path in found if path.name not in GENERATED]
+    command = [tools.compiler, *cxx_flags(board), f"-I{FIRMWARE}", *defined, "-c", *sources]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_vector_kernels_give_the_same_bits() -> None:

@@ -12,14 +12,14 @@ import pytest
 from mcu_sdk.planning.kernel_files import kernel, kernel_sources, kernels
 from mcu_sdk.project.compile_flags import SMALL, cxx_flags
 from tests.kernels.conftest import FIRMWARE, KERNELS, kernel_files
-from tests.kernels.cores import BOARDS
+from tests.kernels.cores import BOARDS, CORES
 
 ALLOWED = re.compile(r"memcpy|memset|memmove|__aeabi_\w+")
 FLOAT = re.compile(r"sqrtf")
 """And of kernels in float, which no core without FPU gets (planning/fpu.py)."""
 
 
-@pytest.mark.parametrize("core", BOARDS)
+@pytest.mark.parametrize("core", CORES)
 def test_kernels_stand_alone(core: str, tmp_path: Path) -> None:
     if shutil.which("arm-none-eabi-g++") is None:
         pytest.skip("arm-none-eabi-g++ is not installed")

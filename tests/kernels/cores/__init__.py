@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mcu_sdk.board.board import Board, load_board
 
 BOARDS: dict[str, Board] = {
@@ -11,3 +13,9 @@ BOARDS: dict[str, Board] = {
     "cortex-m7": load_board("mps2-an500"),
     "cortex-m33": load_board("mps2-an505"),
 }
+
+CORES = [
+    pytest.param(core, marks=[pytest.mark.slow] if core in ("cortex-m7", "cortex-m33") else [])
+    for core in BOARDS
+]
+"""To compile all kernels for: one core of each instruction set in every run (Helium, DSP, neither), its like slowly."""
