@@ -73,28 +73,35 @@ def greedy(
 
 @pytest.mark.parametrize(("family", "options"), CASES)
 def test_host_and_device_compute_the_quantized_graph(
-    family: str, options: CompileOptions, checkpoint: Callable[[str], Path], tmp_path: Path
+    family: str,
+    options: CompileOptions,
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     folder = str(checkpoint(family))
-    projects = {
-        board: generate(GenerateRequest(board, options, model=folder, output=tmp_path / board)).project
-        for board in ("host", "corstone-300")
-    }
-    request = Request(ids=PROMPT, tokens=STEPS - len(PROMPT) + 1, past_end=True)
-    on_host = build(projects["host"], "host")
-    on_device = build(projects["corstone-300"], "release")
-    host_run = host.run(on_host.program, request)
-    board = load_board("corstone-300")
-    device_run = qemu.run(board, on_device.program, request, timeout=300)
+
+    def project(board: str) -> Path:
+        return generate(GenerateRequest(board, options, model=folder, output=tmp_path / board)).project
+
+    firmware = project("corstone-300")
+    # A project for this computer has weights in another layout, and so a lowering of its own: for one family in every
+    # run, for all of them in the matrix. The others' host is that of the firmware's project.
+    is_alone = family == "gpt2" or request.node.get_closest_marker("slow") is not None
+    on_host = build(project("host") if is_alone else firmware, "host")
+    on_device = build(firmware, "release")
+    asked = Request(ids=PROMPT, tokens=STEPS - len(PROMPT) + 1, past_end=True)
+    host_run = host.run(on_host.program, asked)
+    device_run = qemu.run(load_board("corstone-300"), on_device.program, asked, timeout=300)
     assert device_run.digest == host_run.digest
-    assert device_run.ids == host_run.ids and len(host_run.ids) == request.tokens
+    assert device_run.ids == host_run.ids and len(host_run.ids) == asked.tokens
     assert not forbidden_symbols(on_device.program)
-    kernels = {path.stem for path in (projects["corstone-300"] / "sdk" / "kernels").glob("*/*")}
+    kernels = {path.stem for path in (firmware / "sdk" / "kernels").glob("*/*")}
     assert bool(kernels & {"linear_s4", "gemv_s4_helium"}) == (options.weights == "int4")
 
     assert on_host.library is not None
     model = HostModel(on_host.library)
-    tokens, logits = greedy(model.step, PROMPT, request.tokens)
+    tokens, logits = greedy(model.step, PROMPT, asked.tokens)
     assert tuple(tokens) == tuple(host_run.ids)
     assert f"{model.digest([logits]):016x}" == host_run.digest
 
