@@ -75,6 +75,7 @@ class Workshop:
 
     def __init__(self, original: Compiled, folder: Path) -> None:
         self.original = original
+        self.healthy: str | None = None  # the digest of what it computes
         self._folder = folder
         self._project = folder / "project"
         self._hash = sha256(original.data).hexdigest()
@@ -155,6 +156,7 @@ def workshop(
     workshop = Workshop(compiled, tmp_path_factory.mktemp("damaged"))
     transcript = workshop.run(compiled)
     assert transcript.verdict == "ok" and len(transcript.ids) == TOKENS
+    workshop.healthy = transcript.digest
     return workshop
 
 
@@ -174,7 +176,7 @@ def flips(original: Compiled, count: int) -> Iterator[bytes]:
         yield bytes(data)
 
 
-@pytest.mark.parametrize("count", [2000, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_flips_are_refused_or_run(workshop: Workshop, count: int) -> None:
     """Every flip is read and compiled; every one that compiles to something new is built and run: about 1 in 100."""
     original = workshop.original
@@ -245,7 +247,6 @@ def test_flips_in_the_constants_run(workshop: Workshop) -> None:
     original = workshop.original
     roles = constants_by_role(original)
     assert len(roles) >= 8 and {tensor.dtype for tensor in roles.values()} >= {DType.S8, DType.F32}
-    healthy = workshop.run(original).digest
     changed = 0
     for (operator, place), tensor in sorted(roles.items()):
         element = random.Random(f"{operator} {place}").randrange(min(tensor.elements, 4))
@@ -254,7 +255,7 @@ def test_flips_in_the_constants_run(workshop: Workshop) -> None:
         data[last] |= 0x7F
         assert bytes(data) != original.data
         transcript = run_with(workshop, data)
-        changed += transcript is not None and transcript.digest != healthy
+        changed += transcript is not None and transcript.digest != workshop.healthy
     assert changed > len(roles) / 2
 
 
@@ -267,4 +268,4 @@ def test_constants_of_one_value_run(workshop: Workshop, value: float) -> None:
             struct.pack_into(f"<{tensor.elements}f", data, tensor.offset, *[value] * tensor.elements)
     transcript = run_with(workshop, data)
     assert transcript is not None and transcript.verdict == "ok" and len(transcript.ids) == TOKENS
-    assert transcript.digest != workshop.run(workshop.original).digest
+    assert transcript.digest != workshop.healthy
