@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from tests.checkpoints import make_checkpoint
+from tests.models.stock.lowering import Stock, stock
 
 # No test judges time: an example may take as long as the machine lets it, and the same ones are tried everywhere.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -80,6 +81,14 @@ def _own_cache(shared_folder: Path) -> None:
 def checkpoint(shared_folder: Path) -> Callable[[str], Path]:
     """`checkpoint("gpt2")` is the folder of the random-weight model that tests/models/gpt2.json describes."""
     return lambda name: make_checkpoint(name, shared_folder / "checkpoints")
+
+
+@pytest.fixture(scope="session")
+def stock_model(pytestconfig: pytest.Config) -> Callable[[str], Stock]:
+    """`stock_model("mlp")` is that model of MODELS, lowered once for all runs while what decides it stays the same."""
+    assert pytestconfig.cache is not None
+    folder = Path(pytestconfig.cache.mkdir("stock"))
+    return lambda name: stock(name, folder)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.interpret import Interpreter
 from tests.kernels.run_calls import Memory, aligned, run_calls
-from tests.models.stock.lowering import MODELS, Stock, stock
+from tests.models.stock.lowering import MODELS, Stock
 
 LSB = {"mlp": 0, "encoder-relu": 2, "encoder-gelu": 2, "convolutions": 2, "arithmetic": 2, "llama": 8}
 """Steps of the output between ExecuTorch's integer operators and the quantized module they were made of, which
@@ -25,14 +24,6 @@ FLOAT_INSIDE = {"mlp": 0, "convolutions": 0}
 ones (two steps then): PyTorch's exp or sum may differ by an ulp from processor to processor and turn a tie."""
 FLOAT = 2e-5
 """Float32 in another order through two layers, on logits up to 6: some ten roundings a layer, grown by the norms."""
-
-
-@pytest.fixture(scope="session")
-def stock_model(pytestconfig: pytest.Config) -> Callable[[str], Stock]:
-    """`stock_model("mlp")` is that model of MODELS, made once."""
-    assert pytestconfig.cache is not None
-    folder = Path(pytestconfig.cache.mkdir("stock"))
-    return lambda name: stock(name, folder)
 
 
 class Run:
@@ -79,7 +70,14 @@ def test_quantized_model(kernel_library: ctypes.CDLL, stock_model: Callable[[str
         assert len(np.unique(found)) > 2, "an output that is all alike shows nothing"
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("float-")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "float-gpt2" else [pytest.mark.slow])
+        for name in MODELS
+        if name.startswith("float-")
+    ],
+)
 def test_float_decoder(kernel_library: ctypes.CDLL, stock_model: Callable[[str], Stock], name: str) -> None:
     model = stock_model(name)
     data, _, plan = _loaded(model)

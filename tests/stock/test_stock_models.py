@@ -3,6 +3,7 @@ the simulated Cortex-M55, and what ExecuTorch's references compute."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.interpret import Interpreter
 from mcu_sdk.targets import host, qemu
 from mcu_sdk.targets.protocol import Request
-from tests.models.stock.lowering import stock
+from tests.models.stock.lowering import Stock
 
 
 @pytest.mark.parametrize("name", ["mlp", "encoder-gelu", "llama"])
-def test_a_stock_lowering_becomes_firmware(name: str, shared_folder: Path, tmp_path: Path) -> None:
-    folder = shared_folder / "stock"
-    folder.mkdir(exist_ok=True)
-    lowered = stock(name, folder)
+def test_a_stock_lowering_becomes_firmware(
+    name: str, stock_model: Callable[[str], Stock], tmp_path: Path
+) -> None:
+    lowered = stock_model(name)
     on_host = build(_generate("host", lowered.pte, tmp_path), "host")
     assert on_host.library is not None
     model = HostModel(on_host.library)
