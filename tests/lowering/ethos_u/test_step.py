@@ -44,7 +44,14 @@ def quantized(llama: Fused) -> QuantizedStep:
     return quantize_decoder(step.program, model, LENGTH, windows, default_target("ethos-u55-128"))
 
 
-@pytest.mark.parametrize("family", ["llama-gqa-untied", "gpt2", "qwen3", "gemma"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "llama-gqa-untied",
+        "gpt2",
+        *(pytest.param(family, marks=pytest.mark.slow) for family in ("qwen3", "gemma")),
+    ],
+)
 def test_step_computes_what_the_model_computes(family: str, tmp_path: Path) -> None:
     """Token by token with the step's own cache; 1e-4 of the greatest logit is float32's reordering of sums."""
     model, step, windows = fused_step(family, tmp_path)
