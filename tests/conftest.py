@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import hypothesis
 import pytest
 
 from tests.checkpoints import make_checkpoint
+from tests.compile_once import COMPILED
 from tests.models.stock.lowering import Stock, stock
 
 # No test judges time: an example may take as long as the machine lets it, and the same ones are tried everywhere.
@@ -75,6 +77,17 @@ def _own_cache(shared_folder: Path) -> None:
     """Keep compiled models of the tests out of the user's cache."""
     os.environ["MCU_SDK_CACHE"] = str(shared_folder / "cache")
     os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once(shared_folder: Path) -> None:
+    """What CMake compiles for one project of this run is not compiled again for the next one."""
+    folder = shared_folder / "compiled"
+    folder.mkdir(exist_ok=True)
+    os.environ[COMPILED] = str(folder)
+    launcher = f"{sys.executable};-I;-S;{Path(__file__).with_name('compile_once.py')}"
+    for language in ("C", "CXX"):
+        os.environ[f"CMAKE_{language}_COMPILER_LAUNCHER"] = launcher
 
 
 @pytest.fixture(scope="session")
