@@ -23,6 +23,7 @@ from mcu_sdk.planning.operands import tensors_in, touched
 from mcu_sdk.planning.plan import Plan, PlannedCall, compile_plan, render_argument
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.files import replace_file
+from mcu_sdk.project.library import library_prefix
 from mcu_sdk.project.manifest import digest, read_manifest
 from mcu_sdk.project.render import MODEL_FILE, SELF_TEST_TEMPLATE, environment
 
@@ -241,6 +242,14 @@ def _known(instruction: Instruction, inputs: Iterable[Tensor], tensor: Tensor, d
     count = min(SAMPLES, tensor.elements)
     at = [i * tensor.elements // count for i in range(count)]
     return Known(tensor, 0, tuple(int(i) for i in np.rint(values[at] / step)), step)
+
+
+def check_firmware(project: Path) -> None:
+    """Raises UsageError for a project that is a library, which has no boot to test anything at."""
+    if library_prefix(project) is not None:
+        raise UsageError(
+            "The self-test is a firmware's; this project is a library.", hint="Leave --self-test out."
+        )
 
 
 def ensure(project: Path) -> Path:

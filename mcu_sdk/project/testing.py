@@ -15,6 +15,7 @@ from mcu_sdk.project.findings import Findings, Row
 from mcu_sdk.project.kernel_tests import kernel_rows
 from mcu_sdk.project.opened import Project
 from mcu_sdk.project.runners import Device, choose_simulator, device_runner, run_on
+from mcu_sdk.project.self_test import check_firmware
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import Request, Transcript
 
@@ -44,6 +45,8 @@ def run_tests(
     target = port or choose_simulator(project, simulator)
     answers, baseline = committed.read_answers(project), committed.read_baseline(project)
     other = committed.parse_baseline(before).measures if before is not None else {}
+    if self_test:
+        check_firmware(project.folder)
     built = build(project.folder, project.preset_for(target))
     program, rows, asked = built.program, [], answers
     if self_test:

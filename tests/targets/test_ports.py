@@ -133,8 +133,9 @@ def test_why_a_port_cannot_be_opened_is_named(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(serialposix.os, "open", fail)
-    with pytest.raises(DeviceMissingError, match=complaint):
+    with pytest.raises(DeviceMissingError, match=complaint) as caught:
         open_port("/dev/ttyACM0", 115200, poll=0.01, write_timeout=1)
+    assert caught.value.exit_code == 4
 
 
 def test_a_port_that_goes_away_is_named(pseudo: tuple[int, str]) -> None:
