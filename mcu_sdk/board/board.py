@@ -282,8 +282,10 @@ Family = Literal["u55", "u65", "u85"]
 
 
 class VelaConfig(_Table):
-    """What Vela is told of the memories around a family of NPUs; `memory_modes` has the default first."""
+    """What Vela is told of the memories around a family of NPUs; `memory_modes` has the default first. `base`: where this
+    family's registers are, if not at the board's `npu.base`."""
 
+    base: Address | None = None
     system_config: Annotated[str, Field(pattern=r"^\w+$")]
     memory_modes: Annotated[tuple[Annotated[str, Field(pattern=r"^\w+$")], ...], Field(min_length=1)]
 
@@ -309,6 +311,14 @@ class Npu(_Table):
             if family_of(target) not in self.vela:
                 raise ValueError(f"{target} is a target, and there is no [npu.vela.{family_of(target)}]")
         return self
+
+
+def npu_base(npu: Npu | None, accelerator: str | None = None) -> int | None:
+    """The address of the registers of the NPU `accelerator`, or of the board's first one; None where it has none."""
+    if npu is None:
+        return None
+    own = npu.vela[family_of(accelerator or npu.targets[0])].base
+    return npu.base if own is None else own
 
 
 def family_of(accelerator: str) -> Family:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcu_sdk.board.board import BOARD_SOURCE, Board
+from mcu_sdk.board.board import BOARD_SOURCE, Board, npu_base
 from mcu_sdk.project.flags import CXX, RELEASE, RUNTIME, SECTIONS, STANDARD, WARNINGS
 
 FAST = RELEASE["speed"][0]
@@ -19,8 +19,8 @@ def cxx_flags(board: Board | None = None, optimize: str = FAST, *more: str) -> l
     return [*core, optimize, f"-std=c++{STANDARD}", *CXX, *WARNINGS, "-Werror", *SECTIONS, *more]
 
 
-def definitions(board: Board) -> list[str]:
-    """`NAME=value`: by what the platform's sources learn about the board."""
+def definitions(board: Board, accelerator: str | None = None) -> list[str]:
+    """`NAME=value`: by what the platform's sources learn about the board, and which of its NPUs is meant."""
     values: dict[str, int | str] = {
         "MCU_SEMIHOSTING_EXIT": int(board.semihosting.exit),
         "MCU_BOARD_START": int(BOARD_SOURCE in board.sources),
@@ -35,8 +35,9 @@ def definitions(board: Board) -> list[str]:
             "MCU_UART_CLOCK_HZ": f"{board.uart.clock_hz}u",
             "MCU_UART_BAUD": f"{board.uart.baud}u",
         }
-    if board.npu is not None and board.npu.base is not None:
-        values["MCU_NPU_BASE"] = f"{board.npu.base:#010x}u"
+    base = npu_base(board.npu, accelerator)
+    if base is not None:
+        values["MCU_NPU_BASE"] = f"{base:#010x}u"
     if board.counter is not None and board.counter.is_clock:
         values |= {
             "MCU_COUNTER_CONTROL": f"{board.counter.control:#010x}u",

@@ -187,7 +187,11 @@ class Trial:
         if inputs.npu is not None:
             small += [f"sdk/drivers/ethos_u/{DRIVER_FILES[name]}.cpp" for name in ("failed", "mmio")]
         names = ["model/plan.cpp", *lists["model"], *small, *app]
-        defined = [f"MCU_HAS_TOKENIZER={int(inputs.language_model is not None)}", *definitions(inputs.board)]
+        accelerator = inputs.npu.accelerator if inputs.npu is not None else None
+        defined = [
+            f"MCU_HAS_TOKENIZER={int(inputs.language_model is not None)}",
+            *definitions(inputs.board, accelerator),
+        ]
         if inputs.profile:
             defined.append("MCU_PROFILE")
         if library is not None:

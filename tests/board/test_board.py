@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcu_sdk.board.board import SECTIONS, Core, board_names, list_boards, load_board
+from mcu_sdk.board.board import SECTIONS, Core, board_names, list_boards, load_board, npu_base
 from mcu_sdk.errors import BoardError
+from mcu_sdk.project.compile_flags import definitions
 
 GOOD = """
 name = "demo"
@@ -217,6 +218,18 @@ def test_an_npu_moves_the_arena_and_the_model(tmp_path: Path) -> None:
     shared = board.with_npu_memory(shared=True).placement
     assert shared is not None and shared.arena == shared.weights == ("ram",)
     assert placement.code == shared.code == ("flash",)
+
+
+def test_each_family_of_npus_may_have_registers_of_its_own() -> None:
+    """The Ensemble E8 has a U55 for each core, and a U85 that both share."""
+    for name, macs in (("he", 128), ("hp", 256)):
+        board = load_board(f"alif-ensemble-e8-{name}")
+        assert board.targets == ("cortex-m55", f"ethos-u55-{macs}", "ethos-u85-256")
+        for accelerator, base in ((f"ethos-u55-{macs}", 0x400E1000), ("ethos-u85-256", 0x49042000)):
+            assert npu_base(board.npu, accelerator) == base
+            assert f"MCU_NPU_BASE={base:#010x}u" in definitions(board, accelerator)
+    assert npu_base(load_board("corstone-300").npu, "ethos-u65-256") == load_board("corstone-300").npu.base  # type: ignore[union-attr]
+    assert npu_base(None) is None
 
 
 @pytest.mark.parametrize(
