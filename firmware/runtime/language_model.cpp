@@ -88,7 +88,7 @@ const float* LanguageModel::step(int32_t token) {
     instructions_last_ = count;
     instructions_total_ += count;
     ++position_;
-    digest_.add(logits, static_cast<uint32_t>(model::kVocabSize) * sizeof(float));
+    digest_.add_f32(logits, static_cast<size_t>(model::kVocabSize));
     return logits;
 }
 

@@ -19,6 +19,15 @@ struct Series {
 };
 Series series = {0, Digest(), 0, 0, 0, false};
 
+void add_to_digest(const model::Tensor& output) {
+    switch (output.type) {
+        case model::Type::kF16: series.digest.add_f16(output.data, output.elements); break;
+        case model::Type::kF32: series.digest.add_f32(output.data, output.elements); break;
+        case model::Type::kF64: series.digest.add_f64(output.data, output.elements); break;
+        default: series.digest.add(output.data, static_cast<uint32_t>(output.bytes));
+    }
+}
+
 }  // namespace
 
 void series_begin() {
@@ -36,7 +45,7 @@ void series_step() {
     ++series.steps;
     series.has_outputs = true;
     for (int32_t i = 0; i < model::kOutputCount; ++i) {
-        series.digest.add(model::kOutputs[i].data, static_cast<uint32_t>(model::kOutputs[i].bytes));
+        add_to_digest(model::kOutputs[i]);
     }
 }
 

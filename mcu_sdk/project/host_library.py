@@ -15,6 +15,7 @@ from mcu_sdk.npu.failures import driver_error
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import open_project
+from mcu_sdk.project.tensors import with_one_nan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,12 +171,10 @@ class HostModel:
         ]
 
     def digest(self, arrays: Sequence[NDArray[Any]]) -> int:
-        """FNV-1a, 64 bits, over the raw bytes of the arrays in order: the firmware's `@mcu digest`."""
-        import numpy as np
-
+        """FNV-1a, 64 bits, over the raw bytes of the arrays in order, with one NaN for all: the firmware's `@mcu digest`."""
         value = 0xCBF29CE484222325
         for array in arrays:
-            data = np.ascontiguousarray(array)
+            data = with_one_nan(array)
             value = self._library.model_digest(value, data.ctypes.data, data.nbytes)
         return value
 

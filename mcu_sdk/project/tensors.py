@@ -194,6 +194,10 @@ def prepare(borders: Sequence[Border], arrays: Mapping[str, NDArray[Any]]) -> In
         elif array.shape[1:] == border.shape and array.ndim == len(border.shape) + 1 and len(array):
             counts[border.name] = len(array)
             ready.append(array)
+        elif array.shape == (0, *border.shape):
+            raise UsageError(
+                f"The array for {border.name} has no steps: it is {array.dtype}{list(array.shape)}."
+            )
         else:
             raise UsageError(
                 f"The input {border.name} is {border}, or several of them behind one more dimension; found is "
@@ -252,6 +256,17 @@ def _conversion(border: Border, kind: str) -> str:
             return f"Quantize it: numpy.clip(numpy.round(x / {scale!r}) + {zero_point}, -128, 127).astype('int8')."
         return "Quantize it, by the scale and the zero point that the model was made with."
     return f"If its values are meant so: array.astype({border.dtype!r})."
+
+
+def with_one_nan(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, contiguous, with every NaN of floats as the same one: IEEE 754 leaves its sign and its payload to the
+    processor (firmware/runtime/digest.h)."""
+    import numpy as np
+
+    array = np.ascontiguousarray(array)
+    if array.dtype.kind != "f" or not np.isnan(array).any():
+        return array
+    return np.where(np.isnan(array), array.dtype.type(np.nan), array)
 
 
 # ---- running

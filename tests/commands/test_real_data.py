@@ -112,6 +112,25 @@ def test_verify_compares_the_outputs_on_the_users_arrays(
     assert "over 3 steps" in told["checks"][0]["detail"]
 
 
+@pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan])
+def test_verify_takes_what_is_not_finite(
+    special: float, tensor_project: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """The NaN that comes of infinities has another sign on an x86 than on an Arm core."""
+    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 8)
+    x[0, ::3] = special
+    x[0, 1] = -special
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "row.npy", np.array([1]))
+    inputs = ["--input", f"input_0={tmp_path}/x.npy", "--input", f"input_1={tmp_path}/row.npy"]
+    assert cli.run(["-q", "verify", str(tensor_project), *inputs, "--no-python"]) == 0, (
+        capsys.readouterr().err
+    )
+    capsys.readouterr()
+    assert cli.run(["-q", "run", str(tensor_project), *inputs, "--json"]) == 0
+    assert None in json.loads(capsys.readouterr().out)["outputs"][0]["values"][0]
+
+
 def test_from_python(tensor_project: Path, arrays: Path) -> None:
     x, row = np.load(arrays / "x.npy"), np.load(arrays / "row.npy")
     ran = run(tensor_project, inputs=[x, row], simulator="host")
@@ -140,6 +159,7 @@ def test_from_python(tensor_project: Path, arrays: Path) -> None:
         (["--input", "input_0=two.npy", "--input", "input_1=row.npy"], "goes on behind its array"),
         (["--input", "input_0=xs.npy", "--input", "input_1=twos.npy"], "as many steps as the others"),
         (["--input", "input_0=flat.npy", "--input", "input_1=row.npy"], "or several of them behind one more"),
+        (["--input", "input_0=empty.npy", "--input", "input_1=row.npy"], "has no steps: it is float32[0, 1, 8]"),
         (["--input", "input_0=huge.npy", "--input", "input_1=row.npy"], "values that float32 cannot hold"),
         (["--input", "input_0=x.npy", "--steps", "3"], "--steps and --input exclude each other"),
         (["--output", "y.npy"], "--output writes what --input gives"),
@@ -168,6 +188,7 @@ def test_arrays_that_do_not_fit_are_named(
     np.save("objects.npy", np.array([{}]), allow_pickle=True)
     os.mkfifo("pipe")
     np.save("twos.npy", np.array([[1], [1]]))
+    np.save("empty.npy", np.zeros((0, 1, 8), np.float32))
     np.save("flat.npy", np.zeros(8, np.float32))
     np.save("huge.npy", np.full((1, 8), 1e300))
     assert cli.run(["run", str(tensor_project), *arguments]) == 2
