@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from mcu_sdk.project.elf import ElfSizes, forbidden_symbols, read_sizes, uses_he
 from mcu_sdk.project.library import archive_sizes, library_prefix, stated_stack
 from mcu_sdk.project.map import LibraryPart, library_parts
 from mcu_sdk.project.stack import StackBound, interface_bound, stack_bound
+from mcu_sdk.targets.tool import run_group
 
 HOST_PRESETS = ("host", "host-debug")
 _CROSS = Path("cmake") / "arm-none-eabi.cmake"
@@ -88,13 +88,9 @@ def build(project: Path, preset: str = "release", *, self_test: bool = False) ->
         find_compilers(project)
 
     if self_test:
-        from mcu_sdk.project.self_test import ensure
+        from mcu_sdk.project.self_test import check_firmware, ensure
 
-        if library_prefix(project) is not None:
-            raise UsageError(
-                "The self-test is a firmware's; this project is a library.", hint="Leave --self-test out."
-            )
-
+        check_firmware(project)
         with step("Computing what the kernels have to answer"):
             ensure(project)
     changed = tuple(edited_sources(project))
@@ -236,15 +232,7 @@ def _run(command: Sequence[str], project: Path, log: TextIO, log_file: Path) -> 
     environment |= {"LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
     log.write(f"$ {' '.join(command)}\n")
     log.flush()
-    finished = subprocess.run(
-        command,
-        cwd=project.resolve(),
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    finished = run_group(command, cwd=project.resolve(), env=environment)
     output = finished.stdout.decode("utf-8", "replace")
     log.write(output)
     log.flush()

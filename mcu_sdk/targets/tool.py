@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,27 +52,45 @@ def run_tool(command: Sequence[str], *, name: str, timeout: float) -> Finished:
     Ctrl-C, the process and everything that it started are gone afterwards.
     """
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=end_with_parent,  # noqa: PLW1509  one system call, which takes no lock
-        )
+        done = run_group(command, timeout=timeout)
     except OSError as error:
         raise ToolMissingError(
             f"{name} cannot be started as {command[0]!r}: {error.strerror}.", hint="Is it installed whole?"
         ) from error
-    try:
-        output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
         raise TargetTimeoutError(
             f"{name} did not end within {timeout:g} seconds.",
             hint="Is the board powered, and the probe connected to it? Unplug both and try again.",
         ) from error
+    return Finished(done.returncode, done.stdout.decode("utf-8", "replace"))
+
+
+def run_group(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program that may start others to its end; both its streams are in `stdout`. Whatever happens, also on Ctrl-C or
+    SIGTERM to this process alone, it and all that it started are gone afterwards.
+
+    Raises OSError if it cannot be started, subprocess.TimeoutExpired after `timeout` seconds. For the main thread.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=end_with_parent,  # noqa: PLW1509  one system call, which takes no lock
+    )
+    try:
+        output, _ = process.communicate(timeout=timeout)
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    return Finished(process.returncode, output.decode("utf-8", "replace"))
+    return subprocess.CompletedProcess(command, process.returncode, output)

@@ -274,3 +274,28 @@ def test_a_missing_fvp_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MCU_SDK_FVP", str(tmp_path / "none"))
     with pytest.raises(ToolMissingError, match=r"developer\.arm\.com"):
         fvp.run(load_board("corstone-300"), tmp_path / "firmware.elf", REQUEST)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_a_build_started_ends_with_it(number: signal.Signals, tmp_path: Path) -> None:
+    """A signal for the command line alone, as an IDE sends it: CMake's Ninja and Ninja's compilers do not get it."""
+    pid_file = tmp_path / "pid"
+    code = f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mcu_sdk import cli
+from mcu_sdk.targets.tool import run_group
+cli.run = lambda a: run_group(["sh", "-c", 'sleep 100 & echo $! > "$0"; wait', {str(pid_file)!r}])
+cli.main([])
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    try:
+        while not (pid_file.exists() and pid_file.read_text().endswith("\n")):
+            assert parent.poll() is None
+            time.sleep(0.02)
+        parent.send_signal(number)
+        assert parent.wait(timeout=30) != 0
+        assert wait_until_gone(int(pid_file.read_text()))
+    finally:
+        parent.kill()
+        parent.wait()
