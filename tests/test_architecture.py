@@ -16,7 +16,7 @@ import mcu_sdk
 
 PACKAGE = Path(mcu_sdk.__file__).parent
 
-TOOLS = {"heap", "cache", "console", "errors", "resources", "text"}
+TOOLS = {"heap", "cache", "console", "errors", "folders", "resources", "text"}
 """Files at the top that any room may import: messages, paths, the terminal."""
 
 BELOW_GENERATE = {

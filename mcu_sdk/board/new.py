@@ -12,6 +12,7 @@ from mcu_sdk import resources
 from mcu_sdk.board.board import NAME_PATTERN, board_names, load_board
 from mcu_sdk.board.schema import FILE, schema_text
 from mcu_sdk.errors import BoardError, UsageError
+from mcu_sdk.folders import made
 
 _DRIVERS = "platform/cortex_m"
 
@@ -43,22 +44,24 @@ def new_board(name: str, source: str, folder: Path) -> Path:
         raise UsageError(f"{str(folder)!r} is there and not empty.", hint="Name another folder with --out.")
     text = _renamed((board.folder / "board.toml").read_text(encoding="utf-8"), name)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder.parent) as staging:
-            made = Path(staging) / "board"
-            made.mkdir()
+        with (
+            made(folder.parent),
+            tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder.parent) as staging,
+        ):
+            copy = Path(staging) / "board"
+            copy.mkdir()
             for file in sorted(board.folder.iterdir()):
                 if file.is_file():
-                    shutil.copyfile(file, made / file.name)
+                    shutil.copyfile(file, copy / file.name)
             driver = f"uart_{board.uart.driver}.cpp"
-            if not (made / driver).exists():
-                shutil.copyfile(resources.firmware() / _DRIVERS / driver, made / driver)
-            (made / FILE).write_text(schema_text(), encoding="utf-8")
-            (made / "board.toml").write_text(text, encoding="utf-8")
-            load_board(made)
+            if not (copy / driver).exists():
+                shutil.copyfile(resources.firmware() / _DRIVERS / driver, copy / driver)
+            (copy / FILE).write_text(schema_text(), encoding="utf-8")
+            (copy / "board.toml").write_text(text, encoding="utf-8")
+            load_board(copy)
             if folder.exists():
                 folder.rmdir()
-            os.rename(made, folder)
+            os.rename(copy, folder)
     except OSError as error:
         raise UsageError(
             f"{str(folder)!r} cannot be written: {error.strerror or error}.",

@@ -11,8 +11,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +23,7 @@ from mcu_sdk import resources
 from mcu_sdk.board.board import Board, stored_in
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import BoardError
+from mcu_sdk.folders import made
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.kernel_files import closure, includes
 from mcu_sdk.planning.language_model import LanguageModel
@@ -127,7 +127,7 @@ def render_project(inputs: ProjectInputs, destination: Path, *, force: bool = Fa
     exists = check_destination(destination)
     check_edited(destination, force=force)
     with (
-        _made(destination.parent),
+        made(destination.parent),
         tempfile.TemporaryDirectory(prefix=f".{destination.name[:64]}.", dir=destination.parent) as folder,
     ):
         staging = Path(folder) / "project"
@@ -137,20 +137,6 @@ def render_project(inputs: ProjectInputs, destination: Path, *, force: bool = Fa
         else:
             os.rename(staging, destination)
     return destination
-
-
-@contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Make `folder` and those above it; if the block fails, remove those that were not there before."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException:
-        for path in missing:
-            with suppress(OSError):  # something else is in it by now
-                path.rmdir()
-        raise
 
 
 def slug(name: str) -> str:
@@ -276,7 +262,7 @@ def _board_context(board: Board, target: str | None) -> dict[str, Any]:
         "tools": board.tools,
         "link_flags": board.tools.link_flags(board.core.flags),
         "stack_bytes": board.stack_bytes,
-        "definitions": definitions(board),
+        "definitions": definitions(board, target),
         "commands": commands,
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk import cli
+from mcu_sdk.board import new
 from mcu_sdk.board.board import board_names, load_board
 from mcu_sdk.board.new import new_board
 
@@ -68,6 +69,22 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(
     assert cli.run(["boards", *arguments]) == code
     assert words in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("copied", [0, 1, 2])
+def test_ctrl_c_leaves_no_folder(copied: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor those above it that were made for it."""
+    calls = iter(range(9))
+
+    def interrupted(source: Path, target: Path) -> None:
+        if next(calls) == copied:
+            raise KeyboardInterrupt
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(new.shutil, "copyfile", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        new.new_board("x", "nrf52840-dk", tmp_path / "deep" / "down" / "x")
+    assert not list(tmp_path.iterdir())
 
 
 def commands_of_the_guide() -> list[list[str]]:
