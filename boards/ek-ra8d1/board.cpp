@@ -48,11 +48,11 @@ void board_start() {
     device_register8(kCpuDivider) = 0;
     device_register8(kSource) = kFromCrystal;
 
-    device_register8(kSciSource) = 1 | kSwitch;  // still from the oscillator that it is at after a reset
+    device_register8(kSciSource) = device_register8(kSciSource) | kSwitch;  // its clock stops
     wait_for8(kSciSource, kMaySwitch, kMaySwitch);
     device_register8(kSciDivider) = 0;
-    device_register8(kSciSource) = kFromCrystal | kSwitch;
-    device_register8(kSciSource) = kFromCrystal;
+    device_register8(kSciSource) = kFromCrystal | kSwitch | kMaySwitch;
+    device_register8(kSciSource) = kFromCrystal | kMaySwitch;  // and runs again
     wait_for8(kSciSource, kMaySwitch, 0);
     device_register16(kProtection) = kLocked;
 

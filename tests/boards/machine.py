@@ -103,13 +103,12 @@ class Machine:
         for address, data in stored(elf):
             self.cpu.mem_write(address, data)
 
-    def run(self, request: bytes, *, until_ready: bool = False) -> Run:
-        """From reset until the firmware sleeps, having answered `request`; or until it is ready for one.
+    def run(self, request: bytes) -> Run:
+        """From reset until the firmware sleeps, having answered `request`.
 
         Raises MachineError if it does not come that far.
         """
-        self._requests = b"" if until_ready else request + bytes([EOT])
-        self._until_ready = until_ready
+        self._requests = request + bytes([EOT])
         vectors = self._vectors()
         stack, entry = (int.from_bytes(self.cpu.mem_read(vectors + i, 4), "little") for i in (0, 4))
         self.cpu.reg_write(UC_ARM_REG_MSP, stack)
@@ -124,11 +123,10 @@ class Machine:
             raise MachineError(self._failure)
         for name, gate in self._off.items():
             self.bus.complain(f"the memory {name} stays off ({gate})")
-        if not until_ready:
-            at = self.cpu.reg_read(UC_ARM_REG_PC)
-            asleep = any(self._halfword(at - back) == _WFI for back in (0, 2))
-            if not asleep:
-                raise MachineError(f"the firmware stopped at {at:#010x}, and does not sleep there")
+        at = self.cpu.reg_read(UC_ARM_REG_PC)
+        asleep = any(self._halfword(at - back) == _WFI for back in (0, 2))
+        if not asleep:
+            raise MachineError(f"the firmware stopped at {at:#010x}, and does not sleep there")
         return Run(bytes(self.bus.sent), self.bus)
 
     def _map(self, start: int, end: int, kind: str) -> None:
@@ -158,8 +156,6 @@ class Machine:
             region = self.board.regions[name]
             self._map(region.origin, region.end, region.kind)
         if self.bus.sent.endswith(_READY):
-            if self._until_ready:
-                self._stop("")
             self.bus.waiting += self._requests
             self._requests = b""
 

@@ -54,19 +54,22 @@ def test_from_reset_to_the_verdict(name: str, scalar_elf: Elf, on_this_computer:
     assert complaints(board, run.bus) == []
 
 
-def until_ready(board: Board, elf: Path, mutate: Mutation) -> list[str]:
-    """The complaints about a start-up whose writes are changed."""
+def trouble(
+    board: Board, elf: Path, mutate: Mutation = lambda register, address, value: (address, value)
+) -> list[str]:
+    """The complaints about a firmware whose writes to registers are changed, from reset to its answer."""
     machine = Machine(board, chip_of(board.name), elf)
     machine.bus.mutate = mutate
     try:
-        machine.run(b"", until_ready=True)
+        run = machine.run(REQUEST.encode(NUMBER))
     except MachineError as error:
         return [str(error)]
-    return complaints(board, machine.bus)
+    answered = [] if b"verdict=ok" in run.output else [f"no answer: {run.output[-100:]!r}"]
+    return complaints(board, machine.bus) + answered
 
 
 def mutants(bus: Bus, board: Board) -> Iterator[tuple[str, Mutation]]:
-    """A start-up with one thing wrong in it, for each register that the right one writes."""
+    """A firmware with one thing wrong in it, for each register that the right one writes."""
 
     def change(name: str, changed: Callable[[int, int], tuple[int, int]]) -> Mutation:
         names = bus.chip.writers(name)
@@ -106,10 +109,11 @@ def _gate(bus: Bus, gate: str) -> tuple[Register, int]:
 def test_what_is_wrong_is_noticed(name: str, scalar_elf: Elf) -> None:
     board, elf = scalar(load_board(name)), scalar_elf(name)
     machine = Machine(board, chip_of(name), elf)
-    bus = machine.run(b"", until_ready=True).bus
+    bus = machine.run(REQUEST.encode(NUMBER)).bus
+    assert trouble(board, elf) == [], "otherwise what follows shows nothing"
     tried = 0
     for what, mutation in mutants(bus, board):
-        assert until_ready(board, elf, mutation), f"{name}: nobody noticed {what}"
+        assert trouble(board, elf, mutation), f"{name}: nobody noticed {what}"
         tried += 1
     assert tried > len(bus.written)
 
@@ -128,7 +132,7 @@ def test_a_wrong_baud_rate_is_noticed(name: str, workshop: Workshop) -> None:
             if s.name.startswith((".data", ".bss")) and s["sh_size"]
         ]
     assert not variables, "board_start() runs before they have their values"
-    found = until_ready(board, elf, lambda register, address, value: (address, value))
+    found = trouble(board, elf)
     assert any("baud rate" in text for text in found)
 
 

@@ -53,16 +53,17 @@ class _Uarte:
                 self.received = None
 
     def _on(self, bus: Bus, signal: str, pin: int) -> bool:
-        """8: enabled. P1.04 and P1.05."""
+        """8: enabled. P1.04, an output, and P1.05, an input that is connected ("UARTE", pin configuration)."""
         return (
             bus.value(f"{self.name}.ENABLE") == 8
+            and bus.value(f"GLOBAL_P1_S.PIN_CNF{pin}") & 3 == (3 if signal == "TXD" else 0)
             and bus.value(f"{self.name}.PSEL.{signal}") & (1 << 31 | 0xFF) == 1 << 5 | pin
         )
 
 
 def _write(bus: Bus, register: Register, value: int) -> None:
     name = register.full_name
-    if name == "GLOBAL_CLOCK_S.TASKS_XOSTART":
+    if name == "GLOBAL_CLOCK_S.TASKS_XOSTART" and value == 1:
         bus.set("GLOBAL_CLOCK_S.EVENTS_XOSTARTED", 1)
     if name == "GLOBAL_OSCILLATORS_S.PLL.FREQ" and value in _FREQUENCIES:
         bus.set("GLOBAL_OSCILLATORS_S.PLL.CURRENTFREQ", value)
@@ -99,7 +100,8 @@ def _final(bus: Bus) -> str:
     """What has to be so when the board is ready."""
     if bus.value("GLOBAL_OSCILLATORS_S.XOSC32KI.INTCAP") != _TRIM:
         return "the factory's trim values are not loaded"
-    if bus.value("GLOBAL_TAMPC_S.PROTECT.DOMAIN0.DBGEN.CTRL") & 1 == 0:
+    signals = [f"DOMAIN0.{signal}" for signal in ("DBGEN", "NIDEN", "SPIDEN", "SPNIDEN")]
+    if not all(bus.value(f"GLOBAL_TAMPC_S.PROTECT.{signal}.CTRL") & 1 for signal in (*signals, "AP0.DBGEN")):
         return "the debug port is closed"
     if bus.value("ICACHE_S.ENABLE") != 1:
         return "the cache is off"
