@@ -127,6 +127,14 @@ def test_only_what_is_the_project_s_own_is_written(tiny_project: Path, tmp_path:
         prepare(opened, runner="gdb", with_build=False)
 
 
+def test_the_image_that_tests_itself_is_another_one(tiny_project: Path) -> None:
+    """It has its folder, and is not there until it was built."""
+    opened = open_project(tiny_project)
+    with pytest.raises(BuildError, match=r"no .*build/release-self-test/firmware.elf") as caught:
+        prepare(opened, runner="gdb", with_build=False, self_test=True)
+    assert f"mcu-sdk build {tiny_project} --self-test" in caught.value.hint
+
+
 def test_the_runner_is_the_board_s_or_the_one_that_is_named(tiny_project: Path) -> None:
     opened = open_project(tiny_project)
     assert choose_runner(opened, "gdb") == "gdb"
