@@ -2,186 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from mcu_sdk.model import unicode_tables
+from mcu_sdk.model import normalizer_steps as steps
+from mcu_sdk.model.piece_stages import whitespace
+from mcu_sdk.model.tokenizer_parts import TokenizerParts, Unigram, WordPiece
+from mcu_sdk.model.tokenizer_tables import (
+    PATTERNS,
+    Tables,
+    write_bpe,
+    write_charsmap,
+    write_code_map,
+    write_common,
+    write_nfc,
+    write_patterns,
+    write_unigram,
+    write_vocabulary,
+)
 from mcu_sdk.text import comment
 
-# The split stages of firmware/runtime/tokenizer.h.
-PREFIX_SPACE = "MCU_SPLIT_PREFIX_SPACE"
-GPT2 = "MCU_SPLIT_GPT2"
-CL100K = "MCU_SPLIT_CL100K"
-DIGITS = "MCU_SPLIT_DIGITS"
-
 
 @dataclass(frozen=True)
-class AddedToken:
-    """A token that is recognised in the text before anything else."""
-
-    content: bytes
-    id: int
-    normalized: bool
-    lstrip: bool
-    rstrip: bool
-
-
-@dataclass(frozen=True)
-class Merge:
-    """Tokens `left` and `right` side by side become `result`; the lowest rank goes first."""
-
-    left: int
-    right: int
-    rank: int
-    result: int
-
-
-@dataclass(frozen=True)
-class DeviceTokenizer:
-    """All that model/tokenizer.cpp holds. With `supported` false, `reason` says why and everything else is empty."""
-
-    supported: bool
-    reason: str = ""
-    token_bytes: tuple[bytes, ...] = ()  # by id; empty for special tokens and ids that do not exist
-    byte_ids: tuple[int, ...] = ()  # by byte; -1 where text with that byte cannot be encoded
-    unknown_id: int = -1
-    fuse_unknown: bool = False
-    merges: tuple[Merge, ...] = ()  # sorted by (left, right)
-    whole_words: tuple[int, ...] = ()  # ids, sorted by their bytes
-    added: tuple[AddedToken, ...] = ()
-    prefix_ids: tuple[int, ...] = ()
-    suffix_ids: tuple[int, ...] = ()
-    stages: tuple[tuple[str, int], ...] = ()
-    requires_nfc: bool = False
+class DeviceTokenizer(TokenizerParts):
+    """A tokenizer that can be written down."""
 
     def to_template(self) -> dict[str, Any]:
         """What templates/model/tokenizer.cpp.j2 prints, as plain values; pass it as the variable `tokenizer`.
 
-        `arrays`: [{name, type, comment, rows}], `fields`: [{name, value, comment}] in the order of the C struct.
+        `arrays`: [{name, type, comment, rows}]; `structs`: [{type, name, fields: [{name, value}]}] in the order of the C
+        structs; `common`: the fields of `mcu_tokenizer`; `functions`: those for each step of encoding; `normalize`: the
+        normalizer's calls; `sources`: the files of runtime/tokenizer/ that all this needs.
         """
+        out, chosen = Tables(), self._chosen()
+        template = {"present": self.supported, "reason": comment(self.reason), "work_bytes": self.work_bytes}
+        common, normalize = [], []
+        if self.supported:
+            if self.words is None:
+                write_bpe(self, out)
+            else:
+                _write_words(self.words, out)
+            common = write_common(self, out)
+            if "patterns" in chosen["next"]:
+                write_patterns(self, out)
+            if self.requires_nfc:
+                write_nfc(out)
+            normalize = [_call(step, i, out) for i, step in enumerate(self.steps)]
+        files = {"encode", "unicode", *(part for parts in chosen.values() for part in parts)}
+        if self.steps:
+            files.add("rewriting")
+        if any(isinstance(step, steps.ApplyCharsmap) for step in self.steps):
+            files |= {"charsmap", "vocabulary"}
+        if self.single or self.pair:
+            files.add("texts")
+        return template | {
+            "arrays": out.arrays,
+            "structs": out.structs,
+            "common": [{"name": name, "value": str(value)} for name, value in common],
+            "functions": self._functions(),
+            "normalize": normalize,
+            "sources": [f"runtime/tokenizer/{name}.cpp" for name in sorted(files)],
+        }
+
+    def _chosen(self) -> dict[str, list[str]]:
+        """For each step of encoding, the files of runtime/tokenizer/ that do it."""
         if not self.supported:
-            return {"present": False, "reason": comment(self.reason), "arrays": [], "fields": []}
-        writer = _Tables()
-        _write_tables(self, writer)
-        return {"present": True, "reason": "", "arrays": writer.arrays, "fields": writer.fields}
+            return {"open": [], "next": [], "encode": [], "decode": []}
+        kinds = {kind in PATTERNS for kind, _ in self.stages}
+        model = ["bpe"] if self.words is None else [type(self.words).__name__.lower()]
+        return {
+            "open": ["normalize" if self.steps else "nfc" if self.requires_nfc else "plain"],
+            "next": [*(["patterns"] if True in kinds else []), *(["sets"] if False in kinds else [])],
+            "encode": model,
+            "decode": ["bpe"] if self.words is None else ["vocabulary"],
+        }
+
+    def _functions(self) -> dict[str, list[str]]:
+        """For each step of encoding, the functions that do it, as runtime/tokenizer/encode.h has them."""
+        chosen = self._chosen()
+        names = {"patterns": "next_pattern", "sets": "next_of_sets", "normalize": "open_normalized"}
+        return {step: [names.get(part, f"{step}_{part}") for part in parts] for step, parts in chosen.items()}
 
 
-class _Tables:
-    """Collects C arrays and the fields of `mcu_tokenizer_data` that point at them."""
-
-    def __init__(self) -> None:
-        self.arrays: list[dict[str, Any]] = []
-        self.fields: list[dict[str, str]] = []
-
-    def array(self, name: str, kind: str, values: Sequence[int], comment: str) -> str:
-        """Adds an array and returns its name; "nullptr" for an empty one, which C++ does not have."""
-        if not values:
-            return "nullptr"
-        rows = [", ".join(map(str, values[i : i + 16])) + "," for i in range(0, len(values), 16)]
-        self.arrays.append({"name": name, "type": kind, "comment": comment, "rows": rows})
-        return name
-
-    def column(self, name: str, values: Sequence[int], comment: str) -> str:
-        """An `mcu_column`: 16 bits wide if all values fit."""
-        if not values:
-            return "{nullptr, nullptr}"
-        if max(values) < 2**16:
-            return f"{{{self.array(name, 'uint16_t', values, comment)}, nullptr}}"
-        return f"{{nullptr, {self.array(name, 'uint32_t', values, comment)}}}"
-
-    def code_points(self, name: str, values: Sequence[int], comment: str) -> str:
-        """An `mcu_code_points`; in hexadecimal, 8 a row, because the entries are packed."""
-        if not values:
-            return "{nullptr, 0}"
-        rows = [
-            ", ".join(f"0x{value:08X}" for value in values[i : i + 8]) + "," for i in range(0, len(values), 8)
-        ]
-        self.arrays.append({"name": name, "type": "uint32_t", "comment": comment, "rows": rows})
-        return f"{{{name}, {len(values)}}}"
-
-    def field(self, name: str, value: str | int) -> None:
-        """The next field of the struct; the order is the header's."""
-        self.fields.append({"name": name, "value": str(value)})
+def _write_words(words: WordPiece | Unigram, out: Tables) -> None:
+    write_vocabulary(words.vocabulary, out)
+    if isinstance(words, Unigram):
+        write_unigram(words, out)
+        return
+    prefix = out.array("kPrefix", "uint8_t", words.prefix, "of tokens that go on within a word")
+    fields: list[tuple[str, str | int]] = [
+        ("unknown_id", words.unknown_id),
+        ("most_characters", words.most_characters),
+        ("prefix", prefix),
+        ("prefix_bytes", len(words.prefix)),
+    ]
+    out.struct("mcu_wordpiece_data", "wordpiece", fields)
 
 
-def _write_tables(t: DeviceTokenizer, out: _Tables) -> None:
-    """Every field of `mcu_tokenizer_data`, in its order."""
-    offsets = [0]
-    for token in t.token_bytes:
-        offsets.append(offsets[-1] + len(token))
-    out.field("vocabulary", len(t.token_bytes))
-    out.field(
-        "bytes", out.array("kBytes", "uint8_t", b"".join(t.token_bytes), "the bytes of all tokens, by id")
-    )
-    out.field("offsets", out.column("kOffsets", offsets, "where the bytes of each token begin"))
+def _call(step: steps.Step, number: int, out: Tables) -> str:
+    """The call of runtime/tokenizer/normalize.h that a step is, and its tables."""
 
-    out.field("byte_ids", out.array("kByteIds", "int32_t", t.byte_ids, "the token of each single byte"))
-    out.field("unknown_id", t.unknown_id)
-    out.field("fuse_unknown", str(t.fuse_unknown).lower())
+    def text(name: str, content: bytes, remark: str) -> str:
+        return f"{out.array(f'{name}{number}', 'uint8_t', content, remark)}, {len(content)}"
 
-    by_rank = sorted(t.merges, key=lambda merge: merge.rank)
-    rising = all(a.result < b.result for a, b in pairwise(by_rank))
-    ranks = [] if rising else [merge.rank for merge in t.merges]
-    out.field("merges", len(t.merges))
-    out.field("left", out.column("kLeft", [merge.left for merge in t.merges], "merges: left tokens, sorted"))
-    out.field(
-        "right", out.column("kRight", [merge.right for merge in t.merges], "right tokens, sorted within left")
-    )
-    out.field("result", out.column("kResult", [merge.result for merge in t.merges], "what the two become"))
-    out.field("rank", out.column("kRank", ranks, "the lowest rank is merged first"))
-
-    out.field("whole_words", len(t.whole_words))
-    out.field("whole_word_ids", out.column("kWholeWordIds", t.whole_words, "words not made by merging"))
-
-    _write_added(t, out)
-    out.field("prefix_ids", out.array("kPrefixIds", "int32_t", t.prefix_ids, "put before every text"))
-    out.field("prefix_count", len(t.prefix_ids))
-    out.field("suffix_ids", out.array("kSuffixIds", "int32_t", t.suffix_ids, "put after every text"))
-    out.field("suffix_count", len(t.suffix_ids))
-
-    stages = out.array("kStages", "mcu_split_stage", (), "")
-    if t.stages:
-        stages = "kStages"
-        rows = [f"{{{kind}, {argument}}}," for kind, argument in t.stages]
-        comment = "how text is cut into words"
-        out.arrays.append({"name": stages, "type": "mcu_split_stage", "comment": comment, "rows": rows})
-    out.field("stages", stages)
-    out.field("stage_count", len(t.stages))
-    _write_unicode(t, out)
-
-
-def _write_added(t: DeviceTokenizer, out: _Tables) -> None:
-    contents = [token.content for token in t.added]
-    offsets = [sum(map(len, contents[:i])) for i in range(len(contents) + 1)] if contents else []
-    flags = [token.normalized | token.lstrip << 1 | token.rstrip << 2 for token in t.added]
-    out.field("added", len(t.added))
-    out.field(
-        "added_bytes",
-        out.array("kAddedBytes", "uint8_t", b"".join(contents), "tokens recognised in the text"),
-    )
-    out.field("added_offsets", out.array("kAddedOffsets", "uint32_t", offsets, "where each of them begins"))
-    out.field("added_ids", out.array("kAddedIds", "int32_t", [token.id for token in t.added], "their ids"))
-    out.field("added_flags", out.array("kAddedFlags", "uint8_t", flags, "mcu_added_flag bits"))
-
-
-def _write_unicode(t: DeviceTokenizer, out: _Tables) -> None:
-    """Only the sets that the stages and flags ask for."""
-    kinds = {kind for kind, _ in t.stages}
-    words = bool(kinds & {GPT2, CL100K})
-    spaces = words or any(token.lstrip or token.rstrip for token in t.added)
-    sets = (
-        ("letters", "kLetters", words, unicode_tables.letters, "letters beyond ASCII"),
-        ("numbers", "kNumbers", words, unicode_tables.numbers, "numbers beyond ASCII"),
-        ("spaces", "kSpaces", spaces, unicode_tables.spaces, "whitespace beyond ASCII"),
-        ("digits", "kDigits", DIGITS in kinds, unicode_tables.digits, "of the Digits pre-tokenizer"),
-        ("requires_nfc", "", t.requires_nfc, tuple, ""),
-        ("nfc_unsafe", "kNfcUnsafe", t.requires_nfc, unicode_tables.nfc_unsafe, "may change under NFC"),
-        ("combining", "kCombining", t.requires_nfc, unicode_tables.combining, "combining classes"),
-    )
-    for field, name, needed, values, remark in sets:
-        if name:
-            out.field(field, out.code_points(name, values() if needed else (), remark))
-        else:
-            out.field(field, str(needed).lower())
+    if isinstance(step, steps.Map):
+        write_code_map(f"kMap{number}", step.codes, out)
+        return f"map(text, kMap{number})"
+    if isinstance(step, steps.Reorder):
+        return f"reorder(text, {out.code_points(f'kClasses{number}', step.classes, 'combining classes')})"
+    if isinstance(step, steps.Strip):
+        spaces = out.code_points(f"kStrip{number}", whitespace(), "whitespace")
+        return f"strip(text, {spaces}, {str(step.left).lower()}, {str(step.right).lower()})"
+    if isinstance(step, steps.Prepend):
+        return f"prepend(text, {text('kPrepend', step.text, 'put before a text')})"
+    if isinstance(step, steps.ApplyCharsmap):
+        write_charsmap(f"kCharsmap{number}", step.charsmap, out)
+        return f"apply_charsmap(text, kCharsmap{number})"
+    by = text("kBy", step.by, "what it is replaced by")
+    if step.least:
+        return f"replace_runs(text, {step.pattern[0]}, {step.least}, {by})"
+    return f"replace(text, {text('kPattern', step.pattern, 'what is replaced')}, {by})"

@@ -248,11 +248,14 @@ def check_tokenizer(source: Path, vocabulary: int | None) -> None:
         _vocabulary_notes(tokenizer, vocabulary, path)
 
 
-def device_tables(source: Path | None, vocabulary: int) -> tuple[Mapping[str, Any] | None, str, list[str]]:
+def device_tables(
+    source: Path | None, vocabulary: int, texts: int | None = None
+) -> tuple[Mapping[str, Any] | None, str, list[str]]:
     """The firmware's tables of a tokenizer.json (or of a folder with one), a word for the report, and notes.
 
     Without a file, or with one that the device cannot run, there are no tables: the word says why. `vocabulary`: how
-    many ids the model has. Raises ModelError for a tokenizer that the library cannot read, or of another model.
+    many ids the model has. `texts`: for a model that reads texts and writes none, the most tokens that it reads; the
+    firmware then encodes one text or two (mcu_tokenizer_encode_texts). Raises ModelError for a tokenizer that the library cannot read, or of another model.
     """
     path = None if source is None else _file(source)
     if path is None:
@@ -268,7 +271,7 @@ def device_tables(source: Path | None, vocabulary: int) -> tuple[Mapping[str, An
     tokenizer = load_tokenizer(path)
     assert tokenizer is not None
     notes = [*_vocabulary_notes(tokenizer, vocabulary, path), *_config_notes(tokenizer, path.parent)]
-    compiled = compile_tokenizer(path)
+    compiled = compile_tokenizer(path, texts=texts)
     if not compiled.supported:
         return None, f"token ids only: {compiled.reason}", notes
     return compiled.to_template(), "on the device", notes

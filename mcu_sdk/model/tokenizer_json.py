@@ -1,28 +1,30 @@
 """Compiles a tokenizer.json of Hugging Face's `tokenizers` library into tables for the device.
 
-What is supported is byte-level BPE (docs/tokenizers.md lists the parts). Whatever could make the device's ids differ
-from the library's is refused here with a reason; firmware is then generated with token ids only.
+What is supported is byte-level BPE, WordPiece and Unigram for models that read texts (docs/tokenizers.md lists the parts). Whatever
+could make the device's ids differ from the library's is refused here with a reason; firmware is then generated with token
+ids only.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import ModelError
-from mcu_sdk.model.device_tokenizer import (
-    CL100K,
-    DIGITS,
-    GPT2,
-    PREFIX_SPACE,
-    AddedToken,
-    DeviceTokenizer,
-    Merge,
-)
+from mcu_sdk.model.charsmap import UnsupportedCharsmap
+from mcu_sdk.model.code_map import normalizer_of
+from mcu_sdk.model.device_tokenizer import DeviceTokenizer
 from mcu_sdk.model.folder import check_fetched
+from mcu_sdk.model.normalizer_steps import UnsupportedStep, steps_of
+from mcu_sdk.model.piece_stages import Stages, add_stage
+from mcu_sdk.model.templates import UnsupportedTemplate, specials_around, template_items
+from mcu_sdk.model.tokenizer_parts import NO_BYTE, AddedToken, Merge, Unigram, WordPiece
+from mcu_sdk.model.tokenizer_tables import CL100K, DIGITS, GPT2, PREFIX_SPACE
+from mcu_sdk.model.vocabulary import Vocabulary
 from mcu_sdk.text import one_line, shown
 
 _SPACES = r"|\s+(?!\S)|\s+"
@@ -45,15 +47,20 @@ class _Unsupported(Exception):
     """Why a tokenizer cannot run on the device; becomes `DeviceTokenizer.reason`."""
 
 
-def compile_tokenizer(source: Mapping[str, Any] | str | Path) -> DeviceTokenizer:
+def compile_tokenizer(source: Mapping[str, Any] | str | Path, *, texts: int | None = None) -> DeviceTokenizer:
     """Tables for the device from a tokenizer.json: its parsed content or its path.
 
-    Raises ModelError if the file is no tokenizer.json; a tokenizer of another kind gives `supported=False`.
+    `texts`: for a model that reads texts and writes none (an encoder), the most tokens that it reads; None for a language
+    model. Raises ModelError if the file is no tokenizer.json; a tokenizer of another kind gives `supported=False`.
     """
     content = source if isinstance(source, Mapping) else _content(Path(source))
     try:
-        return _compile(content)
-    except _Unsupported as reason:
+        return _compile(content, texts)
+    except UnsupportedStep as reason:
+        return DeviceTokenizer(supported=False, reason=f"its normalizer {reason}")
+    except UnsupportedCharsmap as reason:
+        return DeviceTokenizer(supported=False, reason=f"its charsmap {reason}")
+    except (_Unsupported, UnsupportedTemplate) as reason:
         return DeviceTokenizer(supported=False, reason=str(reason))
     except (
         KeyError,
@@ -88,11 +95,126 @@ def _content(path: Path) -> Mapping[str, Any]:
     return parsed
 
 
-def _compile(content: Mapping[str, Any]) -> DeviceTokenizer:
+def _compile(content: Mapping[str, Any], texts: int | None) -> DeviceTokenizer:
     model = content["model"]
     kind = model.get("type") or ("BPE" if "merges" in model else "unnamed")
-    if kind != "BPE":
+    added = content.get("added_tokens") or []
+    special = {token["id"] for token in added if token.get("special")}
+    if kind == "BPE":
+        compiled = _bpe(content, special)
+    elif texts is None:
         raise _Unsupported(f"its model is {kind}, not byte-level BPE")
+    elif kind == "WordPiece":
+        compiled = _of_words(content, _wordpiece(model))
+    elif kind == "Unigram":
+        compiled = _of_words(content, _unigram(content))
+    else:
+        raise _Unsupported(f"its model is {kind}, which has no counterpart on the device")
+    if texts is None:
+        prefix_ids, suffix_ids = specials_around(content.get("post_processor"))
+        return replace(compiled, prefix_ids=prefix_ids, suffix_ids=suffix_ids)
+    single, pair = template_items(content.get("post_processor"))
+    return replace(
+        compiled,
+        single=single,
+        pair=pair,
+        pad_id=_pad_id(content),
+        work_bytes=_WORK_BYTES + _WORK_PER_TOKEN * texts,
+    )
+
+
+_WORK_BYTES, _WORK_PER_TOKEN = 1024, 16
+"""Room for changed text: of a text that fills the model's sequence, each token takes about five bytes, as it is, normalized,
+and as it is cut."""
+
+
+def _pad_id(content: Mapping[str, Any]) -> int:
+    """Of the padding that the file asks for, or of a token with the usual name; -1 if there is none."""
+    if content.get("padding"):
+        return int(content["padding"]["pad_id"])
+    names = ("[PAD]", "<pad>")
+    return next((int(t["id"]) for t in content.get("added_tokens") or [] if t["content"] in names), -1)
+
+
+def _of_words(content: Mapping[str, Any], words: WordPiece | Unigram) -> DeviceTokenizer:
+    parts = _flatten(content.get("normalizer"), "normalizers")
+    found = _set_stages(content.get("pre_tokenizer"))
+    return DeviceTokenizer(
+        supported=True,
+        added=_added_tokens(content.get("added_tokens") or [], parts),
+        stages=tuple(found.stages),
+        sets=tuple(found.sets),
+        replacement=found.replacement,
+        steps=steps_of(parts),
+        words=words,
+    )
+
+
+def _wordpiece(model: Mapping[str, Any]) -> WordPiece:
+    vocabulary: dict[str, int] = model["vocab"]
+    return WordPiece(
+        _vocabulary(vocabulary),
+        int(vocabulary.get(model["unk_token"], -1)),
+        int(model["max_input_chars_per_word"]),
+        model["continuing_subword_prefix"].encode(),
+    )
+
+
+UNKNOWN_PENALTY = 10.0
+"""What an unknown character costs more than the least likely token: K_UNK_PENALTY of the library."""
+
+
+def _unigram(content: Mapping[str, Any]) -> Unigram:
+    model = content["model"]
+    from tokenizers import Tokenizer
+
+    # As the library has read them: its numbers may differ from Python's in the last place.
+    pairs = json.loads(
+        Tokenizer.from_str(json.dumps({**content, "truncation": None, "padding": None})).to_str()
+    )["model"]["vocab"]
+    scores = {token: float(score) for token, score in pairs}  # of two with one name, the last counts
+    vocabulary = _vocabulary({token: index for index, (token, _) in enumerate(pairs)})
+    names = [f"<0x{byte:02X}>" for byte in range(256)]
+    ids = {token: index for index, (token, _) in enumerate(pairs)}
+    fallback = tuple(ids.get(name, NO_BYTE) for name in names) if model.get("byte_fallback") else ()
+    if any(index >= NO_BYTE and name in ids for index, name in zip(fallback, names, strict=False)):
+        raise _Unsupported(f"its byte tokens have ids from {NO_BYTE} on")
+    unknown = model.get("unk_id")
+    return Unigram(
+        vocabulary,
+        tuple(scores[token.decode()] for token in vocabulary.tokens),
+        min((float(score) for _, score in pairs), default=0.0) - UNKNOWN_PENALTY,
+        -1 if unknown is None else int(unknown),
+        fallback,
+    )
+
+
+def _vocabulary(vocabulary: Mapping[str, int]) -> Vocabulary:
+    try:
+        return Vocabulary.of(vocabulary)
+    except ValueError as reason:
+        raise _Unsupported(f"its vocabulary has {reason}") from reason
+
+
+def _set_stages(pre_tokenizer: Any) -> Stages:
+    """Split stages for a vocabulary of characters."""
+    found = Stages()
+    for part in _flatten(pre_tokenizer, "pretokenizers"):
+        try:
+            known = add_stage(part, found)
+        except ValueError as reason:
+            raise _Unsupported(f"its pre-tokenizer {reason}") from reason
+        if known:
+            continue
+        if part["type"] != "Split":
+            raise _Unsupported(f"its pre-tokenizer {part['type']} has no counterpart on the device")
+        found.stages.append(_split_stage(part))
+    _check_count(found.stages)
+    return found
+
+
+def _bpe(content: Mapping[str, Any], special: set[int]) -> DeviceTokenizer:
+    model = content["model"]
     if model.get("dropout"):
         raise _Unsupported("its BPE uses dropout, which is random")
     if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
@@ -102,8 +224,7 @@ def _compile(content: Mapping[str, Any]) -> DeviceTokenizer:
     requires_nfc = _normalizer(content.get("normalizer"))
 
     vocabulary: dict[str, int] = model["vocab"]
-    added = _added_tokens(content.get("added_tokens") or [])
-    special = {token["id"] for token in content.get("added_tokens") or [] if token.get("special")}
+    added = _added_tokens(content.get("added_tokens") or [], ())
     if len(set(vocabulary.values())) != len(vocabulary):
         raise ValueError("two tokens of the vocabulary have the same id")
     names = {index: token for token, index in vocabulary.items()}
@@ -121,7 +242,6 @@ def _compile(content: Mapping[str, Any]) -> DeviceTokenizer:
     whole_words: tuple[int, ...] = ()
     if model.get("ignore_merges"):
         whole_words = _whole_words(vocabulary, byte_ids, merges, skipped={token.id for token in added})
-    prefix_ids, suffix_ids = _specials_around(content.get("post_processor"))
     return DeviceTokenizer(
         supported=True,
         token_bytes=tuple(
@@ -133,8 +253,6 @@ def _compile(content: Mapping[str, Any]) -> DeviceTokenizer:
         merges=merges,
         whole_words=whole_words,
         added=added,
-        prefix_ids=prefix_ids,
-        suffix_ids=suffix_ids,
         stages=stages,
         requires_nfc=requires_nfc,
     )
@@ -151,7 +269,7 @@ def _byte_characters() -> tuple[str, ...]:
 
 
 MOST_STAGES = 8
-"""MCU_SPLIT_STAGES of firmware/runtime/tokenizer.h."""
+"""MCU_SPLIT_STAGES of firmware/runtime/tokenizer/tables.h."""
 
 BYTE_CHARACTERS = _byte_characters()
 _BYTE_OF_CHARACTER = {character: byte for byte, character in enumerate(BYTE_CHARACTERS)}
@@ -195,11 +313,15 @@ def _stages(pre_tokenizer: Any) -> tuple[tuple[str, int], ...]:
                 stages.append((GPT2, 0))
         else:
             raise _Unsupported(f"its pre-tokenizer {part['type']} has no counterpart on the device")
+    _check_count(stages)
+    return tuple(stages)
+
+
+def _check_count(stages: Sequence[tuple[str, int]]) -> None:
     if len(stages) > MOST_STAGES:
         raise _Unsupported(
             f"its {len(stages)} pre-tokenizer stages are more than the {MOST_STAGES} that the device supports"
         )
-    return tuple(stages)
 
 
 def _split_stage(part: Mapping[str, Any]) -> tuple[str, int]:
@@ -227,12 +349,22 @@ def _normalizer(normalizer: Any) -> bool:
     return bool(parts)
 
 
-def _added_tokens(entries: Sequence[Mapping[str, Any]]) -> tuple[AddedToken, ...]:
+def _added_tokens(
+    entries: Sequence[Mapping[str, Any]], normalizers: Sequence[Mapping[str, Any]]
+) -> tuple[AddedToken, ...]:
+    """`normalizers`: what those that are looked for in normalized text are normalized with."""
+    normalizer = normalizer_of(normalizers) if normalizers else None
     tokens = []
     for entry in entries:
         content: str = entry["content"]
         if not content:
             continue
+        if normalizer is not None and entry.get("normalized", True):
+            content = normalizer.normalize_str(content)
+            if not content:
+                raise _Unsupported(
+                    f"its normalizer leaves nothing of the added token {shown(entry['content'])}"
+                )
         if entry.get("single_word"):
             raise _Unsupported(f"its added token {shown(content)} matches single words only")
         if content[0].isspace() and any(other.get("rstrip") for other in entries):
@@ -285,33 +417,3 @@ def _whole_words(
         if -1 in symbols or _merged(symbols, by_pair) != [index]:
             words[content] = index
     return tuple(words[content] for content in sorted(words))
-
-
-def _specials_around(post_processor: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Ids that the post-processor puts before and after a single text."""
-    prefix: tuple[int, ...] = ()
-    suffix: tuple[int, ...] = ()
-    for part in _flatten(post_processor, "processors"):
-        if part["type"] == "ByteLevel":  # only moves offsets
-            continue
-        if part["type"] == "TemplateProcessing":
-            before, after = _template_ids(part)
-        elif part["type"] in ("RobertaProcessing", "BertProcessing"):
-            before, after = (int(part["cls"][1]),), (int(part["sep"][1]),)
-        else:
-            raise _Unsupported(f"its post-processor {part['type']} has no counterpart on the device")
-        prefix, suffix = before + prefix, suffix + after
-    return prefix, suffix
-
-
-def _template_ids(part: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    sides: tuple[list[int], list[int]] = [], []
-    seen = 0
-    for item in part["single"]:
-        if "Sequence" in item:
-            seen += 1
-        else:
-            sides[seen > 0].extend(int(i) for i in part["special_tokens"][item["SpecialToken"]["id"]]["ids"])
-    if seen != 1:
-        raise _Unsupported(f"its post-processor repeats the text {seen} times")
-    return tuple(sides[0]), tuple(sides[1])

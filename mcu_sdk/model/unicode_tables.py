@@ -6,15 +6,15 @@ So the library itself is asked, about every code point. A set is a tuple of (fir
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 # Surrogates are no text; planes 4 to 13 are unassigned, and 15 and 16 are private use: no property is theirs.
-_CODE_POINTS = (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000))
+CODE_POINTS = (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000))
 _COUNT_BITS = 11
 
 
-def _runs(code_points: Iterable[int], longest: int) -> Iterator[tuple[int, int]]:
+def runs(code_points: Iterable[int], longest: int) -> Iterator[tuple[int, int]]:
     """(first, count) of runs of rising code points, at most `longest` long."""
     first, count = -1, 0
     for code in code_points:
@@ -28,14 +28,15 @@ def _runs(code_points: Iterable[int], longest: int) -> Iterator[tuple[int, int]]
         yield first, count
 
 
-def _pack(code_points: Iterable[int]) -> tuple[int, ...]:
+def pack_points(code_points: Iterable[int]) -> tuple[int, ...]:
+    """A set of rising code points."""
     longest = 1 << _COUNT_BITS
-    return tuple(first << _COUNT_BITS | (count - 1) for first, count in _runs(code_points, longest))
+    return tuple(first << _COUNT_BITS | (count - 1) for first, count in runs(code_points, longest))
 
 
 @cache
 def _text() -> str:
-    return "".join(map(chr, _CODE_POINTS))
+    return "".join(map(chr, CODE_POINTS))
 
 
 def _matching(pattern: str) -> tuple[int, ...]:
@@ -44,7 +45,7 @@ def _matching(pattern: str) -> tuple[int, ...]:
 
     split = pre_tokenizers.Split(Regex(f"{pattern}+"), "removed", invert=True)
     pieces = split.pre_tokenize_str(_text())
-    return _pack(ord(character) for piece, _ in pieces for character in piece if ord(character) >= 0x80)
+    return pack_points(ord(character) for piece, _ in pieces for character in piece if ord(character) >= 0x80)
 
 
 @cache
@@ -76,7 +77,7 @@ def digits() -> tuple[int, ...]:
 
     text = "".join(character + "aa" for character in _text())
     pieces = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str(text)
-    return _pack(ord(piece) for piece, _ in pieces if len(piece) == 1)
+    return pack_points(ord(piece) for piece, _ in pieces if len(piece) == 1)
 
 
 @cache
@@ -96,7 +97,7 @@ def nfc_unsafe() -> tuple[int, ...]:
             changed.add(ord(character))
         elif len(decomposed) > 1:
             trailing.add(ord(decomposed[-1]))
-    return _pack(sorted(changed | trailing))
+    return pack_points(sorted(changed | trailing))
 
 
 @cache
@@ -125,8 +126,13 @@ def combining() -> tuple[int, ...]:
     for last, mark in zip(ordered[:1] + ordered, ordered, strict=False):
         number += last != mark and nfd.normalize_str(f"a{mark}{last}") == f"a{last}{mark}"
         classes[ord(mark)] = number
+    return pack_classes(classes)
+
+
+def pack_classes(classes: Mapping[int, int]) -> tuple[int, ...]:
+    """Combining classes by code point, as `combining` has them."""
     packed = []
     for wanted in sorted(set(classes.values())):
         members = sorted(code for code, value in classes.items() if value == wanted)
-        packed += [first << 11 | (count - 1) << 8 | wanted for first, count in _runs(members, 8)]
+        packed += [first << 11 | (count - 1) << 8 | wanted for first, count in runs(members, 8)]
     return tuple(sorted(packed))

@@ -167,7 +167,16 @@ def _table_bytes(tokenizer: Mapping[str, Any]) -> int:
     return total
 
 
-_ELEMENTS = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 4, "int32_t": 4, "mcu_split_stage": 2}
+_ELEMENTS = {
+    "uint8_t": 1,
+    "uint16_t": 2,
+    "uint32_t": 4,
+    "int32_t": 4,
+    "mcu_split_stage": 2,
+    "float": 4,
+    "double": 8,
+    "mcu_template_item": 8,
+}
 """Bytes of an array's elements."""
 
 

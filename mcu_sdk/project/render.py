@@ -53,7 +53,13 @@ DRIVER_FILES = {
 SELF_TEST_TEMPLATE = "tests/self_test.inc.j2"
 """Filled in by self_test.py, where it is asked for."""
 _SELF_TEST = "runtime/self_test.cpp"
-_LANGUAGE_MODEL_TEMPLATE = "model/tokenizer.cpp.j2"
+_TOKENIZER_TEMPLATE = "model/tokenizer.cpp.j2"
+_NO_TOKENIZER = {
+    "present": False,
+    "reason": "the model came without one",
+    "normalize": [],
+    "sources": ["runtime/tokenizer/encode.cpp", "runtime/tokenizer/unicode.cpp"],
+}
 _BOARD_TEMPLATES = ("cmake/board.cmake.j2", "cmake/board.ld.j2", "cmake/arm-none-eabi.cmake.j2")
 
 
@@ -203,9 +209,17 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "profile": inputs.profile,
         "flags": flags,
         **ci.context(board, inputs.inputs),
-        "tokenizer": inputs.tokenizer
-        or {"present": False, "reason": "the model came without one", "arrays": [], "fields": []},
+        "tokenizer": _tokenizer(inputs),
     }
+
+
+def _has_tables(inputs: ProjectInputs) -> bool:
+    """Whether there is a model/tokenizer.cpp: a language model's may say that there is no tokenizer."""
+    return inputs.language_model is not None or inputs.tokenizer is not None
+
+
+def _tokenizer(inputs: ProjectInputs) -> Mapping[str, Any]:
+    return inputs.tokenizer or _NO_TOKENIZER
 
 
 def _placement(board: Board, layout: Layout) -> dict[str, Any]:
@@ -349,10 +363,11 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
     model = [f"sdk/{source}" for source in sorted(inputs.plan.sources)]
     runtime = ["answer", "console", "crc", "print", "request"]
     if inputs.language_model is not None:
-        model += ["model/tokenizer.cpp", "sdk/runtime/tokenizer.cpp"]
         runtime += ["language_model", "sampler"]
     else:
         runtime += ["tensor_model", "tensor_series", "tensor_transfer"]
+    if _has_tables(inputs):
+        model += ["model/tokenizer.cpp", *(f"sdk/{source}" for source in _tokenizer(inputs)["sources"])]
     if inputs.profile:
         runtime += ["profile"]
     if inputs.library is not None and inputs.language_model is not None:
@@ -444,7 +459,7 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
 def _path_of(template: str, inputs: ProjectInputs) -> str | None:
     """Where in the project a template goes; None if this project has none of it."""
     name, library = template.removesuffix(".j2"), inputs.library
-    if template == _LANGUAGE_MODEL_TEMPLATE and inputs.language_model is None:
+    if template == _TOKENIZER_TEMPLATE and not _has_tables(inputs):
         return None
     if template in _BOARD_TEMPLATES and inputs.board.is_host:
         return None

@@ -5,27 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import struct
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors, trainers
 from tokenizers import pre_tokenizers as pre
 
-from mcu_sdk import resources
 from mcu_sdk.model.tokenizer import DeviceTokenizer, compile_tokenizer
 from mcu_sdk.model.tokenizer_json import KNOWN_PATTERNS
-from mcu_sdk.project.compile_flags import SANITIZERS, cxx_flags
-from mcu_sdk.project.library import SECTIONS
+from tests.firmware.tokenizer_device import Build, Device
 
-FLAGS = cxx_flags(None, "-O1", "-g", "-Wshadow", *SANITIZERS)
 PATTERNS = list(KNOWN_PATTERNS)
 LLAMA3 = next(p for p, (kind, most) in KNOWN_PATTERNS.items() if most == 3)
 QWEN2 = next(p for p, (kind, most) in KNOWN_PATTERNS.items() if most == 1)
@@ -229,87 +222,6 @@ MAKERS: dict[str, Callable[[], Tokenizer]] = {
     "unknown_fused": lambda: unknown_bytes(fuse=True),
     "wide": wide,
 }
-
-
-# -------------------------------------------------------------------------------- the device
-
-
-def render(tokenizer: DeviceTokenizer) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.templates()),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("model/tokenizer.cpp.j2").render(
-        tokenizer=tokenizer.to_template(), sections=SECTIONS
-    )
-
-
-class Device:
-    """A running driver process; it ends at the first thing a sanitizer objects to."""
-
-    def __init__(self, program: Path) -> None:
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def _ask(self, request: bytes, item: int) -> tuple[int, bytes]:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(request)
-        self._process.stdin.flush()
-        answer = self._process.stdout.read(4)
-        assert len(answer) == 4, "the device's tokenizer died; the sanitizer's report is on stderr"
-        (count,) = struct.unpack("<i", answer)
-        return count, self._process.stdout.read(item * max(count, 0))
-
-    def encode(self, text: bytes, capacity: int | None = None) -> list[int] | int:
-        """Ids, or the negative error code."""
-        capacity = 2 * len(text) + 2 if capacity is None else capacity
-        count, ids = self._ask(struct.pack("<ii", len(text), capacity) + text, 4)
-        return list(struct.unpack(f"<{count}i", ids)) if count >= 0 else count
-
-    def decode(self, token: int) -> bytes:
-        return self._ask(struct.pack("<ii", -1, token), 1)[1]
-
-    def close(self) -> None:
-        self._process.communicate(timeout=20)
-
-
-def compiler(*arguments: str | Path) -> None:
-    done = subprocess.run(["g++", *FLAGS, *arguments], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="session")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The tokenizer's code and the driver, compiled once."""
-    folder = tmp_path_factory.mktemp("tokenizer_objects")
-    sources = [
-        resources.firmware() / "runtime" / "tokenizer.cpp",
-        Path(__file__).with_name("tokenizer_driver.cpp"),
-    ]
-    for source in sources:
-        compiler("-I", resources.firmware(), "-c", source, "-o", folder / f"{source.stem}.o")
-    return [folder / f"{source.stem}.o" for source in sources]
-
-
-Build = Callable[[DeviceTokenizer], Device]
-
-
-@pytest.fixture(scope="session")
-def build(objects: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
-    devices: list[Device] = []
-
-    def build_device(tokenizer: DeviceTokenizer) -> Device:
-        folder = tmp_path_factory.mktemp("tokenizer")
-        (folder / "tokenizer.cpp").write_text(render(tokenizer))
-        compiler("-I", resources.firmware(), folder / "tokenizer.cpp", *objects, "-o", folder / "driver")
-        devices.append(Device(folder / "driver"))
-        return devices[-1]
-
-    yield build_device
-    for device in devices:
-        device.close()
 
 
 Pair = tuple[Tokenizer, Device]

@@ -16,9 +16,16 @@ from mcu_sdk import resources
 from mcu_sdk.board.board import load_board
 from mcu_sdk.board.toolchain import TOOLCHAINS
 from mcu_sdk.errors import BuildError, DoesNotFitError
+from mcu_sdk.model import code_map
+from mcu_sdk.model.device_tokenizer import DeviceTokenizer
+from mcu_sdk.model.normalizer_steps import Map, Reorder
+from mcu_sdk.model.tokenizer_parts import WordPiece
+from mcu_sdk.model.tokenizer_tables import GPT2, SET
+from mcu_sdk.model.vocabulary import Vocabulary
 from mcu_sdk.project.build import build
 from mcu_sdk.project.compile_flags import cxx_flags
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.library import SECTIONS
+from mcu_sdk.project.render import ProjectInputs, environment, render_project
 from mcu_sdk.project.stack import Function, deepest, read_functions, registers_bytes, stack_bound
 
 SOURCE = """
@@ -200,7 +207,20 @@ def test_the_tokenizer_has_a_bound(tmp_path: Path) -> None:
     board, firmware = load_board("mps2-an386"), resources.firmware()
     flags = [*cxx_flags(board), f"-I{firmware}", "-nostdlib"]
     entry = ["-Wl,-emcu_tokenizer_encode", "-Wl,--unresolved-symbols=ignore-all", "-o", "a.elf"]
-    source = str(firmware / "runtime" / "tokenizer.cpp")
-    subprocess.run(["arm-none-eabi-g++", *flags, source, *entry], cwd=tmp_path, check=True, timeout=60)
-    bound = stack_bound(tmp_path / "a.elf", "mcu_tokenizer_encode")
-    assert bound.reason == "" and bound.bytes is not None and 100 < bound.bytes < 600
+    byte_level = DeviceTokenizer(True, stages=((GPT2, 0),))
+    vocabulary = Vocabulary((b"a",), (0,))
+    words = WordPiece(vocabulary, 0, 100, b"##")
+    change = code_map.pack({0xC4: "a"})
+    word_level = DeviceTokenizer(
+        True, stages=((SET, 0),), words=words, steps=(Map(change), Reorder((0x301 << 11,)))
+    )
+    for number, tokenizer in enumerate((byte_level, word_level)):
+        tables = tokenizer.to_template()
+        text = (
+            environment().get_template("model/tokenizer.cpp.j2").render(tokenizer=tables, sections=SECTIONS)
+        )
+        (tmp_path / "tables.cpp").write_text(text)
+        sources = ["tables.cpp", *(str(firmware / source) for source in tables["sources"])]
+        subprocess.run(["arm-none-eabi-g++", *flags, *sources, *entry], cwd=tmp_path, check=True, timeout=60)
+        bound = stack_bound(tmp_path / "a.elf", "mcu_tokenizer_encode")
+        assert bound.reason == "" and bound.bytes is not None and 100 < bound.bytes < 700, number

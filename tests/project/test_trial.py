@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk.board.board import load_board
-from mcu_sdk.model.device_tokenizer import DeviceTokenizer, Merge
+from mcu_sdk.model.device_tokenizer import DeviceTokenizer
+from mcu_sdk.model.tokenizer_parts import Merge
 from mcu_sdk.planning.fit import Sizes, check_fit
 from mcu_sdk.project import trial
 from mcu_sdk.project.build import build

@@ -1,0 +1,256 @@
+"""Writes a device tokenizer's data as C++: the arrays and structs of firmware/runtime/tokenizer/tables.h."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from struct import pack, unpack
+from typing import TYPE_CHECKING, Any
+
+from mcu_sdk.model import unicode_tables
+
+if TYPE_CHECKING:
+    from mcu_sdk.model.charsmap import Charsmap
+    from mcu_sdk.model.code_map import CodeMap
+    from mcu_sdk.model.tokenizer_parts import TokenizerParts, Unigram
+    from mcu_sdk.model.vocabulary import Vocabulary
+
+# The split stages of firmware/runtime/tokenizer/tables.h.
+PREFIX_SPACE = "MCU_SPLIT_PREFIX_SPACE"
+GPT2 = "MCU_SPLIT_GPT2"
+CL100K = "MCU_SPLIT_CL100K"
+DIGITS = "MCU_SPLIT_DIGITS"
+SET = "MCU_SPLIT_SET"
+METASPACE = "MCU_SPLIT_METASPACE"
+
+PATTERNS = {PREFIX_SPACE, GPT2, CL100K, DIGITS}
+"""The stages of patterns.cpp; the others are those of sets.cpp."""
+
+Fields = list[tuple[str, str | int]]
+
+NO_CODE_POINTS = "{nullptr, 0}"
+
+
+class Tables:
+    """Collects C arrays, and structs whose fields point at them."""
+
+    def __init__(self) -> None:
+        self.arrays: list[dict[str, Any]] = []
+        self.structs: list[dict[str, Any]] = []
+
+    def array(self, name: str, kind: str, values: Sequence[int], comment: str) -> str:
+        """Adds an array and returns its name; "nullptr" for an empty one, which C++ does not have."""
+        return self._rows(name, kind, list(map(str, values)), comment, 16)
+
+    def column(self, name: str, values: Sequence[int], comment: str) -> str:
+        """An `mcu_column`: 16 bits wide if all values fit."""
+        if not values:
+            return "{nullptr, nullptr}"
+        if max(values) < 2**16:
+            return f"{{{self.array(name, 'uint16_t', values, comment)}, nullptr}}"
+        return f"{{nullptr, {self.array(name, 'uint32_t', values, comment)}}}"
+
+    def words(self, name: str, values: Sequence[int], comment: str) -> str:
+        """Packed entries: in hexadecimal."""
+        return self._rows(name, "uint32_t", [f"0x{value:08X}" for value in values], comment, 8)
+
+    def code_points(self, name: str, values: Sequence[int], comment: str) -> str:
+        """An `mcu_code_points`."""
+        return f"{{{self.words(name, values, comment)}, {len(values)}}}" if values else NO_CODE_POINTS
+
+    def literals(self, name: str, kind: str, values: Sequence[str], comment: str) -> str:
+        """As C++ writes them."""
+        return self._rows(name, kind, list(values), comment, 8)
+
+    def structs_of(self, name: str, kind: str, rows: Sequence[str], comment: str) -> str:
+        """An array of structs, one a row."""
+        return self._rows(name, kind, [f"{{{row}}}" for row in rows], comment, 1)
+
+    def struct(self, kind: str, name: str, fields: Sequence[tuple[str, str | int]]) -> None:
+        """A constant struct; the order of the fields is the header's."""
+        values = [{"name": field, "value": str(value)} for field, value in fields]
+        self.structs.append({"type": kind, "name": name, "fields": values})
+
+    def _rows(self, name: str, kind: str, values: list[str], comment: str, width: int) -> str:
+        if not values:
+            return "nullptr"
+        rows = [", ".join(values[i : i + width]) + "," for i in range(0, len(values), width)]
+        self.arrays.append({"name": name, "type": kind, "comment": comment, "rows": rows})
+        return name
+
+
+def write_bpe(t: TokenizerParts, out: Tables) -> None:
+    """`mcu_bpe_data`."""
+    offsets = [0]
+    for token in t.token_bytes:
+        offsets.append(offsets[-1] + len(token))
+    by_rank = sorted(t.merges, key=lambda merge: merge.rank)
+    rising = all(a.result < b.result for a, b in pairwise(by_rank))
+    ranks = [] if rising else [merge.rank for merge in t.merges]
+    left, right = [merge.left for merge in t.merges], [merge.right for merge in t.merges]
+    whole = "words not made by merging"
+    fields: Fields = [
+        ("vocabulary", len(t.token_bytes)),
+        (
+            "bytes",
+            out.array("kBytes", "uint8_t", b"".join(t.token_bytes), "the bytes of all tokens, by id"),
+        ),
+        ("offsets", out.column("kOffsets", offsets, "where the bytes of each token begin")),
+        ("byte_ids", out.array("kByteIds", "int32_t", t.byte_ids, "the token of each single byte")),
+        ("unknown_id", t.unknown_id),
+        ("fuse_unknown", str(t.fuse_unknown).lower()),
+        ("merges", len(t.merges)),
+        ("left", out.column("kLeft", left, "merges: left tokens, sorted")),
+        ("right", out.column("kRight", right, "right tokens, sorted within left")),
+        ("result", out.column("kResult", [merge.result for merge in t.merges], "what the two become")),
+        ("rank", out.column("kRank", ranks, "the lowest rank is merged first")),
+        ("whole_words", len(t.whole_words)),
+        ("whole_word_ids", out.column("kWholeWordIds", t.whole_words, whole)),
+    ]
+    out.struct("mcu_bpe_data", "bpe", fields)
+
+
+def write_common(t: TokenizerParts, out: Tables) -> list[tuple[str, str | int]]:
+    """The fields of `mcu_tokenizer_data`, in its order."""
+    contents = [token.content for token in t.added]
+    offsets = [sum(map(len, contents[:i])) for i in range(len(contents) + 1)] if contents else []
+    flags = [token.normalized | token.lstrip << 1 | token.rstrip << 2 for token in t.added]
+    recognised = "tokens recognised in the text"
+    ids = [token.id for token in t.added]
+    fields: list[tuple[str, str | int]] = [
+        ("added", len(t.added)),
+        ("added_bytes", out.array("kAddedBytes", "uint8_t", b"".join(contents), recognised)),
+        ("added_offsets", out.array("kAddedOffsets", "uint32_t", offsets, "where each of them begins")),
+        ("added_ids", out.array("kAddedIds", "int32_t", ids, "their ids")),
+        ("added_flags", out.array("kAddedFlags", "uint8_t", flags, "mcu_added_flag bits")),
+        ("prefix_ids", out.array("kPrefixIds", "int32_t", t.prefix_ids, "put before every text")),
+        ("prefix_count", len(t.prefix_ids)),
+        ("suffix_ids", out.array("kSuffixIds", "int32_t", t.suffix_ids, "put after every text")),
+        ("suffix_count", len(t.suffix_ids)),
+    ]
+    stages = [f"{kind}, {argument}" for kind, argument in t.stages]
+    fields += [
+        ("stages", out.structs_of("kStages", "mcu_split_stage", stages, "how text is cut into words")),
+        ("stage_count", len(t.stages)),
+        ("sets", _sets(t, out)),
+    ]
+    spaces = _asks_for_spaces(t)
+    replacement = t.replacement.encode()
+    fields += [
+        (
+            "spaces",
+            out.code_points("kSpaces", unicode_tables.spaces() if spaces else (), "whitespace beyond ASCII"),
+        ),
+        ("replacement", out.array("kReplacement", "uint8_t", replacement, "written for each space")),
+        ("replacement_bytes", len(replacement)),
+    ]
+    for name, items in (("single", t.single), ("pair", t.pair)):
+        rows = [f"{identity}, {kind}" for identity, kind in items]
+        array = f"k{name.capitalize()}"
+        comment = f"what an encoder reads of {'two texts' if name == 'pair' else 'one text'}: id, token type"
+        fields += [
+            (name, out.structs_of(array, "mcu_template_item", rows, comment)),
+            (f"{name}_count", len(rows)),
+        ]
+    work = "work_memory" if t.work_bytes else "nullptr"
+    return [*fields, ("pad_id", t.pad_id), ("work", work), ("work_bytes", t.work_bytes)]
+
+
+def _asks_for_spaces(t: TokenizerParts) -> bool:
+    patterns = {kind for kind, _ in t.stages} & {GPT2, CL100K}
+    return bool(patterns) or any(token.lstrip or token.rstrip for token in t.added)
+
+
+def _sets(t: TokenizerParts, out: Tables) -> str:
+    """Addresses, so no table of the section .tokenizer, in which a shared library changes nothing."""
+    sets: list[tuple[str, str | int]] = [
+        (remark, out.code_points(f"kSet{i}", entries, remark)) for i, (remark, entries) in enumerate(t.sets)
+    ]
+    if sets:
+        out.struct("mcu_code_points", "kSets[]", sets)
+    return "kSets" if sets else "nullptr"
+
+
+def write_patterns(t: TokenizerParts, out: Tables) -> None:
+    """`mcu_pattern_data`: only the sets that the stages ask for."""
+    kinds = {kind for kind, _ in t.stages}
+    words = bool(kinds & {GPT2, CL100K})
+    sets = (
+        ("letters", "kLetters", words, unicode_tables.letters, "letters beyond ASCII"),
+        ("numbers", "kNumbers", words, unicode_tables.numbers, "numbers beyond ASCII"),
+        ("digits", "kDigits", DIGITS in kinds, unicode_tables.digits, "of the Digits pre-tokenizer"),
+    )
+    fields = [
+        (field, out.code_points(name, values() if needed else (), remark))
+        for field, name, needed, values, remark in sets
+    ]
+    out.struct("mcu_pattern_data", "patterns", fields)
+
+
+def write_nfc(out: Tables) -> None:
+    """`mcu_nfc_data`."""
+    unsafe = out.code_points("kNfcUnsafe", unicode_tables.nfc_unsafe(), "may change under NFC")
+    combining = out.code_points("kCombining", unicode_tables.combining(), "combining classes")
+    out.struct("mcu_nfc_data", "nfc", [("nfc_unsafe", unsafe), ("combining", combining)])
+
+
+def write_vocabulary(vocabulary: Vocabulary, out: Tables) -> None:
+    """`mcu_vocabulary_data`."""
+    out.struct("mcu_vocabulary_data", "vocabulary", _vocabulary_fields("k", vocabulary, out))
+
+
+def _vocabulary_fields(name: str, vocabulary: Vocabulary, out: Tables) -> Fields:
+    entries, blocks = vocabulary.packed()
+    comment = "texts, sorted: bytes shared with the one before, bytes that follow, these"
+    return [
+        ("tokens", len(vocabulary.tokens)),
+        ("entries", out.array(f"{name}Entries", "uint8_t", entries, comment)),
+        ("blocks", out.column(f"{name}Blocks", blocks, "where each sixteen of them begin")),
+        ("ids", out.column(f"{name}Ids", vocabulary.ids, "their ids")),
+    ]
+
+
+def write_code_map(name: str, codes: CodeMap, out: Tables) -> None:
+    """An `mcu_code_map`."""
+    out.struct("mcu_code_map", name, _code_map_fields(name, codes, out))
+
+
+def _code_map_fields(name: str, codes: CodeMap, out: Tables) -> Fields:
+    return [
+        ("entries", out.words(f"{name}Runs", codes.entries, "runs of code points that change")),
+        ("changes", out.words(f"{name}Changes", codes.changes, "what becomes of each run")),
+        ("count", len(codes.entries)),
+        ("strings", out.array(f"{name}Strings", "uint8_t", codes.strings, "what some become")),
+    ]
+
+
+def write_charsmap(name: str, charsmap: Charsmap, out: Tables) -> None:
+    """An `mcu_charsmap_data`."""
+
+    def braced(fields: Fields) -> str:
+        return "{" + ", ".join(str(value) for _, value in fields) + "}"
+
+    fields: Fields = [
+        ("single", braced(_code_map_fields(f"{name}Single", charsmap.single, out))),
+        ("keys", braced(_vocabulary_fields(f"{name}Keys", charsmap.keys, out))),
+        ("texts", out.array(f"{name}Texts", "uint8_t", charsmap.texts, "what the keys become")),
+        ("graphemes", out.code_points(f"{name}Graphemes", charsmap.graphemes, "what ends graphemes")),
+    ]
+    out.struct("mcu_charsmap_data", name, fields)
+
+
+def write_unigram(t: Unigram, out: Tables) -> None:
+    """`mcu_unigram_data`, with scores as floats where that changes none."""
+    narrow = all(unpack("<f", pack("<f", score))[0] == score for score in t.scores)
+    kind, values = (
+        ("float", [f"{s.hex()}f" for s in t.scores]) if narrow else ("double", [s.hex() for s in t.scores])
+    )
+    scores = out.literals("kScores", kind, values, "the scores of the texts, in their order")
+    fields: Fields = [
+        ("narrow", scores if narrow else "nullptr"),
+        ("wide", "nullptr" if narrow else scores),
+        ("unknown_score", t.unknown_score.hex()),
+        ("unknown_id", t.unknown_id),
+        ("byte_ids", out.column("kByteIds", t.byte_ids, "the token of each byte")),
+    ]
+    out.struct("mcu_unigram_data", "unigram", fields)
