@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -75,8 +75,15 @@ Step = Map | Reorder | Strip | Prepend | Replace | ApplyCharsmap
 _ORDER, _COMPOSE = "order", "compose"
 
 
-def steps_of(parts: Sequence[Part]) -> tuple[Step, ...]:
-    """Steps for the members of a (flattened) normalizer. Raises UnsupportedStep."""
+Matters = Callable[[str], bool]
+
+
+def steps_of(parts: Sequence[Part], matters: Matters | None = None) -> tuple[Step, ...]:
+    """Steps for the members of a (flattened) normalizer. Raises UnsupportedStep.
+
+    `matters`: whether a character is of any token, or cut at: a word with one for which it is false is unknown, whichever
+    it is. What is only changed into such a one need not be changed. None: all of them matter.
+    """
     items = [item for part in parts for item in _items(part)]
     steps: list[Step] = []
     while items:
@@ -88,10 +95,10 @@ def steps_of(parts: Sequence[Part]) -> tuple[Step, ...]:
             behind: list[Part] = []
             while items and isinstance(items[0], Mapping):
                 behind.append(items.pop(0))
-            steps += _ordered(free, behind)
+            steps += _ordered(free, behind, None if items else matters)
             continue
         if free:
-            steps += _map(changed_by(free))
+            steps += _map(changed_by(free), None if items else matters)
         elif items[0] == _COMPOSE:
             raise UnsupportedStep("composes characters (NFC, NFKC)")
         else:
@@ -149,8 +156,29 @@ def _replace(part: Part) -> Part | Step:
     raise UnsupportedStep(f"replaces by an unknown pattern, {shown(regex)}")
 
 
-def _map(changed: Mapping[int, str]) -> list[Step]:
+def _map(changed: Mapping[int, str], matters: Matters | None = None) -> list[Step]:
+    if matters is not None:
+        changed = _that_matter(changed, matters)
     return [Map(pack(changed))] if changed else []
+
+
+def _that_matter(changed: Mapping[int, str], matters: Matters) -> dict[int, str]:
+    """`changed` without what only makes one unknown character of another. Marks are left alone: they may yet be ordered."""
+    classes = _classes()
+
+    def unknown(character: str) -> bool:
+        return character != BOUNDARY and ord(character) not in classes and not matters(character)
+
+    kept = {}
+    for code, text in changed.items():
+        character = chr(code)
+        if text and unknown(character):
+            if all(map(unknown, text)):
+                continue
+            if len(text) == 3 and text[0] == text[2] == " " and unknown(text[1]):
+                text = f" {character} "
+        kept[code] = text
+    return kept
 
 
 @cache
@@ -163,7 +191,7 @@ def _classes() -> dict[int, int]:
     }
 
 
-def _ordered(before: Sequence[Part], behind: Sequence[Part]) -> list[Step]:
+def _ordered(before: Sequence[Part], behind: Sequence[Part], matters: Matters | None) -> list[Step]:
     """The code points decomposed (`before`), marks in order, and the code points changed again (`behind`).
 
     Mostly `behind` removes the marks, so that both are one map and a few marks are left to be ordered, or none.
@@ -179,7 +207,8 @@ def _ordered(before: Sequence[Part], behind: Sequence[Part]) -> list[Step]:
     made = set("".join(first.values()))  # of what changes again, only what is there after `before` counts
     again = [code for code in second if code not in first or chr(code) in made]
     if not second or not all(map(plain, again)):
-        return [*_map(first), Reorder(unicode_tables.combining()), *_map(second)]
+        mapped = _map(first, None if second else matters)
+        return [*mapped, Reorder(unicode_tables.combining()), *_map(second, matters)]
     left = {code: number for code, number in classes.items() if code not in second}
     ordered = len(set(left.values())) > 1
     changed = {}
@@ -192,7 +221,7 @@ def _ordered(before: Sequence[Part], behind: Sequence[Part]) -> list[Step]:
         text = _needed_boundaries(text, classes)
         if text != chr(code):
             changed[code] = text
-    return [*_map(changed), *([Reorder(unicode_tables.pack_classes(left))] if ordered else [])]
+    return [*_map(changed, matters), *([Reorder(unicode_tables.pack_classes(left))] if ordered else [])]
 
 
 def _needed_boundaries(text: str, classes: Mapping[int, int]) -> str:

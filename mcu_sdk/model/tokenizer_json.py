@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.model import unicode_tables
 from mcu_sdk.model.charsmap import UnsupportedCharsmap
 from mcu_sdk.model.code_map import normalizer_of
 from mcu_sdk.model.device_tokenizer import DeviceTokenizer
 from mcu_sdk.model.folder import check_fetched
-from mcu_sdk.model.normalizer_steps import UnsupportedStep, steps_of
+from mcu_sdk.model.normalizer_steps import Matters, UnsupportedStep, steps_of
 from mcu_sdk.model.piece_stages import Stages, add_stage
 from mcu_sdk.model.templates import UnsupportedTemplate, specials_around, template_items
 from mcu_sdk.model.tokenizer_parts import NO_BYTE, AddedToken, Merge, Unigram, WordPiece
-from mcu_sdk.model.tokenizer_tables import CL100K, DIGITS, GPT2, PREFIX_SPACE
+from mcu_sdk.model.tokenizer_tables import CL100K, DIGITS, GPT2, PATTERNS, PREFIX_SPACE
 from mcu_sdk.model.vocabulary import Vocabulary
 from mcu_sdk.text import one_line, shown
 
@@ -139,15 +140,29 @@ def _pad_id(content: Mapping[str, Any]) -> int:
 def _of_words(content: Mapping[str, Any], words: WordPiece | Unigram) -> DeviceTokenizer:
     parts = _flatten(content.get("normalizer"), "normalizers")
     found = _set_stages(content.get("pre_tokenizer"))
+    added = _added_tokens(content.get("added_tokens") or [], parts)
     return DeviceTokenizer(
         supported=True,
-        added=_added_tokens(content.get("added_tokens") or [], parts),
+        added=added,
         stages=tuple(found.stages),
         sets=tuple(found.sets),
         replacement=found.replacement,
-        steps=steps_of(parts),
+        steps=steps_of(parts, _matters(words, added, found)),
         words=words,
     )
+
+
+def _matters(words: WordPiece | Unigram, added: Iterable[AddedToken], found: Stages) -> Matters | None:
+    """Whether a character is of any token, or one that the stages cut at. None where that is not all that counts: unknown
+    characters of Unigram have scores and bytes, and patterns know letters from others."""
+    if isinstance(words, Unigram) or any(kind in PATTERNS for kind, _ in found.stages):
+        return None
+    characters = set(" " + found.replacement)
+    for token in (*words.vocabulary.tokens, *(token.content for token in added)):
+        characters.update(token.decode())
+    sets = (unicode_tables.spaces(), *(points for _, points in found.sets))
+    cut = {code for points in sets for code in unicode_tables.unpack_points(points)}
+    return lambda character: character in characters or ord(character) in cut
 
 
 def _wordpiece(model: Mapping[str, Any]) -> WordPiece:

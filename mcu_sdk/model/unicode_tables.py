@@ -34,6 +34,13 @@ def pack_points(code_points: Iterable[int]) -> tuple[int, ...]:
     return tuple(first << _COUNT_BITS | (count - 1) for first, count in runs(code_points, longest))
 
 
+def unpack_points(entries: Iterable[int]) -> Iterator[int]:
+    """The code points of a set."""
+    for entry in entries:
+        first, more = entry >> _COUNT_BITS, entry & (1 << _COUNT_BITS) - 1
+        yield from range(first, first + more + 1)
+
+
 @cache
 def _text() -> str:
     return "".join(map(chr, CODE_POINTS))
