@@ -16,6 +16,7 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.choice import first_that_fits, is_open
 from mcu_sdk.console import step
+from mcu_sdk.errors import UsageError
 from mcu_sdk.inputs import identify
 from mcu_sdk.model.folder import check_fetched, read_config
 from mcu_sdk.model.load import Checkpoint, find_checkpoint
@@ -143,8 +144,6 @@ def _generate(request: GenerateRequest) -> Generated:
         check_output(request.output)
         check_format(request.output, request.format)
         check_edited(request.output, force=request.force)
-        if request.pte is None and npu is None:  # only language models go this way
-            check_kept_app(request.output, language_model=True)
     if request.tokenizer is not None:
         check_given(request.tokenizer)
     if request.name is not None:
@@ -236,7 +235,7 @@ def _kind(request: GenerateRequest, language_model: LanguageModel | None, npu: N
     if request.pte is not None:
         return Kind.PTE_TENSORS if language_model is None else Kind.PTE_TOKENS
     if language_model is None:
-        return Kind.ENCODER
+        return Kind.ENCODER if npu is None else Kind.ENCODER_NPU
     return Kind.DECODER if npu is None else Kind.DECODER_NPU
 
 
@@ -249,6 +248,7 @@ def _from_checkpoint(
         _check_forecast(board, checkpoint, request.compile_options)
     layout = layout_for(helium=board.core.helium and npu is None)
     options = replace(request.compile_options, npu=npu, weight_layout=layout)
+    _check_kind_of(request, checkpoint, npu)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
@@ -259,6 +259,30 @@ def _from_checkpoint(
     }
     name = request.name or checkpoint.name
     return _Source(name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates)
+
+
+def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None) -> None:
+    """Raises UsageError, before anything is compiled, for an option that makes no difference to an encoder, and for a
+    project whose app/ is of another kind of model. What the checkpoint is takes a second to tell, and is rarely asked."""
+    kind = Kind.ENCODER if npu is None else Kind.ENCODER_NPU
+    try:
+        request.check_kind(kind)
+    except UsageError:
+        if _is_encoder(checkpoint):
+            raise
+    if request.output is None or npu is not None:
+        return
+    try:
+        check_kept_app(request.output, language_model=True)
+    except UsageError:
+        if not _is_encoder(checkpoint):
+            raise
+
+
+def _is_encoder(checkpoint: Checkpoint) -> bool:
+    from mcu_sdk.model.encoder import encoder_architecture
+
+    return encoder_architecture(checkpoint) is not None
 
 
 def _from_pte(request: GenerateRequest) -> _Source:

@@ -30,6 +30,7 @@ class Kind(enum.Flag):
     DECODER = enum.auto()
     DECODER_NPU = enum.auto()
     ENCODER = enum.auto()
+    ENCODER_NPU = enum.auto()
     PTE_TOKENS = enum.auto()
     PTE_TENSORS = enum.auto()
 
@@ -43,8 +44,9 @@ class Kind(enum.Flag):
         return " or ".join(words)
 
 
-ON_NPU = Kind.DECODER_NPU | Kind.ENCODER
-CHECKPOINT = Kind.DECODER | ON_NPU
+ON_NPU = Kind.DECODER_NPU | Kind.ENCODER_NPU
+ON_PROCESSOR = Kind.DECODER | Kind.ENCODER
+CHECKPOINT = ON_PROCESSOR | ON_NPU
 PTE = Kind.PTE_TOKENS | Kind.PTE_TENSORS
 TOKENS = Kind.DECODER | Kind.DECODER_NPU | Kind.PTE_TOKENS
 ANY = CHECKPOINT | PTE
@@ -53,9 +55,11 @@ WORDS = {
     CHECKPOINT: "a checkpoint",
     PTE: "a .pte",
     ON_NPU: "a checkpoint on an NPU",
-    Kind.DECODER: "a checkpoint on a processor",
+    ON_PROCESSOR: "a checkpoint on a processor",
+    Kind.DECODER: "a decoder's checkpoint on a processor",
     Kind.DECODER_NPU: "a decoder's checkpoint on an NPU",
-    Kind.ENCODER: "an encoder's checkpoint on an NPU",
+    Kind.ENCODER: "an encoder's checkpoint on a processor",
+    Kind.ENCODER_NPU: "an encoder's checkpoint on an NPU",
     Kind.PTE_TOKENS: "a language model's .pte",
     Kind.PTE_TENSORS: "a .pte that takes tensors",
 }
@@ -111,8 +115,8 @@ def options_of(holder: type) -> dict[str, Option]:
 class CompileOptions:
     """What the user can decide about a checkpoint's way to a .pte.
 
-    `cache_length` is in positions (None: the model's own limit). `activations`: int8 scales found per token at run
-    time, or calibrated. `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
+    `cache_length` is in positions (None: the model's own limit), and of an encoder the tokens that it reads.
+    `activations`: int8 scales found per token at run time, or calibrated (an encoder's always are). `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
     one the model generates what it is calibrated on. `weights`: "int4" for the linears of the blocks, in groups of
     32 inputs; the embedding and the last linear are int8 always. Not the user's: `npu`, the Ethos-U to lower to (None
     for the processor), and `weight_layout`, what the board's core reads fastest.
@@ -120,7 +124,11 @@ class CompileOptions:
 
     cache_length: Annotated[
         int | None,
-        Flag("--max-cache-len", "Positions in the KV cache. Default: the model's own.", CHECKPOINT),
+        Flag(
+            "--max-cache-len",
+            "Positions in the KV cache, or tokens that an encoder reads. Default: the model's own (an encoder's: at most 128).",
+            CHECKPOINT,
+        ),
     ] = None
     activations: Annotated[
         Activations,
@@ -134,7 +142,7 @@ class CompileOptions:
         Path | None,
         Flag(
             "--calibration-text",
-            "UTF-8 text to calibrate on. Default: what the model generates.",
+            "UTF-8 text to calibrate on (an encoder: lines). Default: what the model generates, or random tokens.",
             CHECKPOINT,
             input=True,
         ),
@@ -235,7 +243,7 @@ class GenerateRequest:
         replace(self.compile_options, npu=None if self.pte else npu).check()
         if self.format == "library" and npu is not None and self.pte is None:
             raise no_npu_library(npu)
-        self.check_kind(PTE if self.pte is not None else Kind.DECODER if npu is None else ON_NPU)
+        self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)
 
     def check_kind(self, kind: Kind) -> None:
         """Raises UsageError for an option that was given and makes no difference to any of `kind`."""

@@ -6,26 +6,45 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 MODELS = Path(__file__).parent / "models"
 FAMILIES = tuple(sorted(path.stem for path in MODELS.glob("*.json")))
+ENCODERS = tuple(sorted(path.stem for path in (MODELS / "encoders").glob("*.json")))
 LLAMAS = tuple(name for name in FAMILIES if name.startswith("llama"))
 
 
 def make_checkpoint(name: str, folder: Path, seed: int = 0) -> Path:
     """Save the model that tests/models/<name>.json describes, with seeded random weights, to `folder`/<name>."""
-    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    destination = folder / name
+    settings = json.loads((MODELS / f"{name}.json").read_text())
+    return _save(
+        folder / name, seed, lambda: AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings))
+    )
+
+
+def make_encoder(name: str, folder: Path, seed: int = 0, **changes: object) -> Path:
+    """The same of tests/models/encoders/<name>.json, whose "architecture" is a class of transformers; `changes` of its
+    configuration make another model, for another folder."""
+    import transformers
+
+    settings = {**json.loads((MODELS / "encoders" / f"{name}.json").read_text()), **changes}
+    architecture = getattr(transformers, settings.pop("architecture"))
+    return _save(folder / name, seed, lambda: architecture(transformers.AutoConfig.for_model(**settings)))
+
+
+def _save(destination: Path, seed: int, make: Callable[[], Any]) -> Path:
+    import torch
+
     if (destination / "model.safetensors").exists():
         return destination
+    folder = destination.parent
     folder.mkdir(parents=True, exist_ok=True)
-    settings = json.loads((MODELS / f"{name}.json").read_text())
-    config = AutoConfig.for_model(**settings)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config).eval()
+    model = make().eval()
     for parameter in model.parameters():
         if parameter.dim() == 1:  # norms and biases that are not all alike
             parameter.data += 0.1 * torch.randn_like(parameter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from mcu_sdk.console import log
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mcu_sdk.project.labels import Label
     from mcu_sdk.project.opened import Project
     from mcu_sdk.project.prompts import Answer
     from mcu_sdk.project.tensors import Border, Borders
@@ -59,8 +60,11 @@ def run_tensors(
     """Run a model on arrays from files, write its outputs to files, and report."""
     from mcu_sdk.api import run_inputs
     from mcu_sdk.project import tensors
+    from mcu_sdk.project.accuracy import read_facts
+    from mcu_sdk.project.labels import labels_in
     from mcu_sdk.project.report import print_report
 
+    labels = labels_in(read_facts(opened.folder / "model"))
     borders = tensors.borders_of(opened)
     prepared = tensors.prepare(borders.inputs, read_inputs(borders, inputs))
     files = tensors.choose(borders.outputs, outputs, "--output")
@@ -72,12 +76,17 @@ def run_tensors(
         told = [
             _plain(border, ran.outputs[border.name], files.get(border.name)) for border in borders.outputs
         ]
+        for entry in told if labels is not None else ():
+            if labels is not None and entry["name"] == labels.output:
+                entry["labels"] = [vars(label) for label in labels.read(ran.outputs[labels.output])]
         print(json.dumps({**ran.report.to_json(), "outputs": told}, indent=2))
     elif markdown:
         print("\n" + ran.report.to_markdown(), end="")
     else:
         for border in borders.outputs:
             print(_line(ran.outputs[border.name], border, files.get(border.name)))
+            if labels is not None and border.name == labels.output:
+                print(_labels_line(labels.read(ran.outputs[border.name])))
         print()
         print_report(ran.report)
 
@@ -92,6 +101,12 @@ def _line(array: NDArray[Any], border: Border, file: Path | None) -> str:
     )
     more = f", ... ({array.size:,} in all; --output writes them)" if array.size > _SHOWN else ""
     return f"{head}  {values}{more}"
+
+
+def _labels_line(labels: Sequence[Label]) -> str:
+    """The labels on the terminal, or the first of them."""
+    more = f", ... ({len(labels):,} in all)" if len(labels) > _SHOWN else ""
+    return "label  " + (", ".join(map(str, labels[:_SHOWN])) + more if labels else "none")
 
 
 def _plain(border: Border, array: NDArray[Any], file: Path | None) -> dict[str, Any]:

@@ -1,29 +1,50 @@
-"""Checkpoints that are no decoders: one tensor in, one tensor out (BERT-like, image classifiers)."""
+"""Checkpoints that are no decoders (BERT-like, image classifiers): named tensors in, the task's tensors out."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from mcu_sdk.errors import ModelError, TextError
+from mcu_sdk.errors import ModelError
 from mcu_sdk.model.folder import read_config
-from mcu_sdk.model.load import Checkpoint, load_weights
-from mcu_sdk.model.tokenizer import read_text, require_tokenizer, text_ids
+from mcu_sdk.model.load import AttentionError, Checkpoint, load_weights
+from mcu_sdk.model.pooling import Pooling, read_pooling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-CALIBRATION_CALLS = 16
-"""Calls that an encoder's scales are taken from."""
 
-IMAGE_SIDE = 224
-"""Pixels; for networks of convolutions, whose configuration names no size: what ImageNet's classifiers are trained at."""
+@dataclass(frozen=True)
+class Task:
+    """What a class of transformers is for: the fields of its result that become outputs, and whether they are scores of
+    classes. Of `optional` ones those that the model gives."""
 
-OUTPUTS = ("logits", "last_hidden_state", "pooler_output")
-"""Of a model's results, the first of these becomes the firmware's output."""
+    name: str
+    outputs: tuple[str, ...]
+    logits: bool = True
+    optional: tuple[str, ...] = ()
+
+
+FEATURES = Task("feature-extraction", ("last_hidden_state",), logits=False, optional=("pooler_output",))
+
+TASKS = {
+    "AutoModelForSequenceClassification": Task("text-classification", ("logits",)),
+    "AutoModelForTokenClassification": Task("token-classification", ("logits",)),
+    "AutoModelForMaskedLM": Task("fill-mask", ("logits",)),
+    "AutoModelForQuestionAnswering": Task("question-answering", ("start_logits", "end_logits")),
+    "AutoModelForNextSentencePrediction": Task("next-sentence-prediction", ("logits",)),
+    "AutoModelForImageClassification": Task("image-classification", ("logits",)),
+    "AutoModel": FEATURES,
+}
+"""By the class of transformers that lists the architectures; the first that does."""
+
+OTHER_NAMES = {"T5EncoderModel": FEATURES}
+"""Architectures that none of them lists."""
+
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def encoder_architecture(checkpoint: Checkpoint) -> str | None:
@@ -34,81 +55,126 @@ def encoder_architecture(checkpoint: Checkpoint) -> str | None:
     names = read_config(checkpoint.folder).get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         return None
-    causal = {str(getattr(model, "__name__", "")) for model in AutoModelForCausalLM._model_mapping.values()}
-    if names[0] in causal or not isinstance(getattr(transformers, names[0], None), type):
+    if names[0] in _listed(AutoModelForCausalLM) or not isinstance(
+        getattr(transformers, names[0], None), type
+    ):
         return None
     return names[0]
 
 
-class Encoder(nn.Module):
-    """forward(x) -> the model's logits, or its last hidden state.
-
-    `x`: token ids int64[1, L], or pixel values float32[1, C, H, W], as the model's main input is.
-    """
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        self.model = model
-        self.input_name = model.main_input_name
-        self.gives_logits = (
-            type(model)
-            .__name__.rpartition("For")[2]
-            .endswith(("Classification", "MaskedLM", "QuestionAnswering"))
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        results = self.model(**{self.input_name: x})
-        found: torch.Tensor = next(results[name] for name in OUTPUTS if results.get(name) is not None)
-        return found
+def _listed(auto: Any) -> set[str]:
+    """The names of the classes in the mapping of one of transformers' Auto classes."""
+    names: set[str] = set()
+    for value in auto._model_mapping._model_mapping.values():
+        names.update(value if isinstance(value, (list, tuple)) else (value,))
+    return names
 
 
-def load_encoder(checkpoint: Checkpoint, architecture: str) -> Encoder:
-    """The model in float32 and evaluation mode. Raises ModelError for weights that are missing, broken or not finite."""
+def task_of(architecture: str, name: str) -> Task:
+    """The task of a class of transformers. Raises ModelError for one that is for something else."""
     import transformers
 
-    model = load_weights(checkpoint, getattr(transformers, architecture), attn_implementation="eager")
-    return Encoder(model)
+    for auto, task in TASKS.items():
+        if architecture in _listed(getattr(transformers, auto)):
+            return task
+    if architecture in OTHER_NAMES:
+        return OTHER_NAMES[architecture]
+    known = ", ".join(sorted({task.name for task in TASKS.values()}))
+    raise ModelError(
+        f"An encoder for one of these tasks was expected: {known}. {name} is a {architecture}, which is for another one.",
+        hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
+    )
 
 
-def example_calls(
-    encoder: Encoder, length: int | None, text: Path | None, checkpoint: Checkpoint
-) -> list[tuple[torch.Tensor, ...]]:
-    """Inputs to export and calibrate with: tokens of `text` (random ones without it), or images of normal noise.
+class Encoder(nn.Module):
+    """forward(*inputs) -> the task's outputs, a tuple of float32 tensors.
 
-    `length`: tokens of one call (None: the model's longest, at most 128). Raises ModelError for an input that is
-    neither token ids nor pixels.
+    `inputs` are named by `input_names`: token ids int64[1, L] and, beside them, the mask of those that count and the
+    segment of each, both int64[1, L]; or pixel values float32[1, C, H, W].
+    """
+
+    def __init__(self, model: PreTrainedModel, task: Task, pooling: Pooling | None, *, several: bool) -> None:
+        super().__init__()
+        self.model, self.task, self.pooling = model, task, pooling
+        self.input_name = str(model.main_input_name)
+        self.input_names = _input_names(model) if several else (self.input_name,)
+        self.output_names = task.outputs if pooling is None else ("sentence_embedding",)
+        self.gives_logits = task.logits
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        given = dict(zip(self.input_names, inputs, strict=True))
+        results = self.model(**given)
+        if self.pooling is not None:
+            return (self.pooling(results["last_hidden_state"], given.get("attention_mask")),)
+        return tuple(results[name] for name in self.output_names)
+
+    def look_for_optional_outputs(self, call: tuple[torch.Tensor, ...]) -> None:
+        """Add those of the task's optional outputs that the model gives for a call."""
+        if self.pooling is None:
+            with torch.no_grad():
+                results = self.model(**dict(zip(self.input_names, call, strict=True)))
+            found = tuple(name for name in self.task.optional if results.get(name) is not None)
+            self.output_names = (*self.task.outputs, *found)
+
+
+def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
+    """What the model reads: ids, their mask and, where it knows several segments, these; or its main input alone."""
+    import inspect
+
+    if model.main_input_name != "input_ids":
+        return (str(model.main_input_name),)
+    taken = inspect.signature(model.forward).parameters
+    segments = int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
+    return tuple(name for name in TEXT_INPUTS if name in taken and (segments or name != "token_type_ids"))
+
+
+def load_encoder(checkpoint: Checkpoint, architecture: str, *, for_npu: bool = True) -> Encoder:
+    """The model in float32 and evaluation mode. Raises ModelError for weights that are missing, broken or not finite, and
+    for a class or a pooling that is not known.
+
+    For an NPU it takes its main input alone and has attention in plain PyTorch, which ExecuTorch's quantizer wants; for
+    a processor it has scaled_dot_product_attention where its class can.
+    """
+    import transformers
+
+    task = task_of(architecture, checkpoint.name)
+    if read_config(checkpoint.folder).get("is_encoder_decoder") and architecture not in OTHER_NAMES:
+        raise ModelError(
+            f"An encoder alone was expected; {checkpoint.name}, a {architecture}, has a decoder, too.",
+            hint="Save its encoder, or lower the whole yourself and pass the result with --pte.",
+        )
+    kind = getattr(transformers, architecture)
+    pooling = read_pooling(checkpoint.folder, checkpoint.name) if task is FEATURES else None
+    if for_npu:
+        model = load_weights(checkpoint, kind, attn_implementation="eager")
+    else:
+        try:
+            model = load_weights(checkpoint, kind, attn_implementation="sdpa")
+        except AttentionError:
+            model = load_weights(checkpoint, kind, attn_implementation="eager")
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return Encoder(model, task, pooling, several=not for_npu)
+
+
+def labels_of(encoder: Encoder) -> dict[str, Any] | None:
+    """How the scores of a classifier are read: {"output", "names", "scores"}; None for what is none.
+
+    `scores`: "softmax" where one label is right, "sigmoid" where each may be, "value" for a regression.
     """
     config = encoder.model.config
-    generator = torch.Generator().manual_seed(0)
-    if encoder.input_name == "pixel_values":
-        size = getattr(config, "image_size", IMAGE_SIDE)
-        side = size if isinstance(size, (list, tuple)) else [size] * 2
-        shape = (1, getattr(config, "num_channels", 3), *side)
-        return [(torch.randn(shape, generator=generator),) for _ in range(CALIBRATION_CALLS)]
-    if encoder.input_name != "input_ids":
-        raise ModelError(
-            f"A model of token ids or pixels was expected; the main input of {checkpoint.name} is "
-            f"{encoder.input_name}.",
-            hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
-        )
-    longest = int(getattr(config, "max_position_embeddings", 128))
-    length = min(longest, 128) if length is None else length
-    if not 1 <= length <= longest:
-        raise ModelError(f"{checkpoint.name} reads 1 to {longest} tokens; {length} were asked for.")
-    if text is None:
-        shape = (CALIBRATION_CALLS, length)
-        ids = torch.randint(0, config.vocab_size, shape, generator=generator)
-    else:
-        ids = _tokens_of(text, checkpoint, length, int(config.vocab_size))
-    return [(row[None],) for row in ids]
-
-
-def _tokens_of(path: Path, checkpoint: Checkpoint, length: int, vocabulary: int) -> torch.Tensor:
-    """int64[n, length]: the text's first tokens, up to CALIBRATION_CALLS times `length` of them."""
-    text = read_text(path, "to calibrate on")
-    tokenizer = require_tokenizer(checkpoint.folder, checkpoint.name, "--calibration-text")
-    ids = text_ids(tokenizer, text, vocabulary, path)
-    count = min(len(ids) // length, CALIBRATION_CALLS)
-    if not count:
-        raise TextError(f"A text of at least {length} tokens was expected; {path} has {len(ids)}.")
-    return torch.tensor(ids[: count * length]).reshape(count, length)
+    if not encoder.task.name.endswith("classification"):
+        return None
+    names = {int(number): str(label) for number, label in (config.id2label or {}).items()}
+    count = int(config.num_labels or 0)
+    problem = getattr(config, "problem_type", None)
+    scores = "softmax"
+    if problem == "multi_label_classification":
+        scores = "sigmoid"
+    elif problem == "regression" or count == 1:
+        scores = "value"
+    return {
+        "output": encoder.output_names[0],
+        "names": [names.get(number, f"LABEL_{number}") for number in range(count)],
+        "scores": scores,
+    }

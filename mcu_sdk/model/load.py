@@ -13,6 +13,7 @@ from mcu_sdk import resources
 from mcu_sdk.errors import ModelError
 from mcu_sdk.model.folder import check_fetched, check_folder, read_config
 from mcu_sdk.model.gguf import converted, is_gguf
+from mcu_sdk.model.pooling import pooling_files
 from mcu_sdk.model.special_tokens import read_special_tokens
 from mcu_sdk.text import one_line
 
@@ -47,6 +48,9 @@ class Checkpoint:
             if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".model"}:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
                 digest.update(f"{path.name}\0{content}\n".encode())
+        for path in pooling_files(self.folder):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(self.folder).as_posix()}\0{content}\n".encode())
         return digest.hexdigest()
 
 

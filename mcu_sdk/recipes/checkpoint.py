@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mcu_sdk.console import quiet_libraries, step
-from mcu_sdk.errors import ModelError
 from mcu_sdk.heap import return_freed_tensors
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
@@ -38,19 +37,16 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     with step("Loading PyTorch"):  # the recipes import it
         from mcu_sdk.model.encoder import encoder_architecture
         from mcu_sdk.recipes.decoder import compile_decoder
+        from mcu_sdk.recipes.encoder import compile_encoder
 
     architecture = encoder_architecture(checkpoint)
     if architecture is None and options.npu is None:
         return compile_decoder(checkpoint, options)
-    if options.npu is None:
-        raise ModelError(
-            f"A causal language model was expected; {checkpoint.name} is a {architecture}, which only an NPU takes.",
-            hint="Choose an Ethos-U with --target, or compile it with mcu_sdk.compile_module and take --pte.",
-        )
-    with step("Loading ExecuTorch's Ethos-U backend"):
-        from mcu_sdk.recipes.decoder_npu import compile_decoder_npu
-        from mcu_sdk.recipes.encoder import compile_encoder
+    if options.npu is not None:
+        with step("Loading ExecuTorch's Ethos-U backend"):
+            from mcu_sdk.recipes.decoder_npu import compile_decoder_npu
 
     if architecture is not None:
-        return compile_encoder(checkpoint, architecture, options, options.npu)
+        return compile_encoder(checkpoint, architecture, options)
+    assert options.npu is not None
     return compile_decoder_npu(checkpoint, options, options.npu)

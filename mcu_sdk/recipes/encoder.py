@@ -1,26 +1,81 @@
-"""An encoder's checkpoint -> a .pte for an NPU."""
+"""An encoder's checkpoint -> a .pte, for a processor or an NPU."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.compiled import CompiledModel
+from mcu_sdk.recipes.module import compile_for_npu, compile_for_processor
 from mcu_sdk.recipes.stage import stage
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def compile_encoder(
-    checkpoint: Checkpoint, architecture: str, options: CompileOptions, target: NpuTarget
-) -> CompiledModel:
-    """Load the class `architecture` of transformers, make calls to calibrate on, and compile it as any module."""
+    from mcu_sdk.model.encoder import Encoder
+
+RANDOM_NOTE = (
+    "The int8 scales were taken from random {what}, since there was no --calibration-text: of the kind of input that the "
+    "model is for they would be better."
+)
+
+
+def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileOptions) -> CompiledModel:
+    """Load the class `architecture` of transformers, make calls to calibrate on, and compile it as any module, int8 at
+    calibrated scales. Raises UsageError for a length that the model does not have, ModelError and TextError."""
     with stage(f"Loading PyTorch and the checkpoint, a {architecture}"):
-        from mcu_sdk.model.encoder import example_calls, load_encoder
+        from mcu_sdk.model.encoder import load_encoder
+        from mcu_sdk.model.encoder_calls import example_calls
 
-        encoder = load_encoder(checkpoint, architecture)
+        encoder = load_encoder(checkpoint, architecture, for_npu=options.npu is not None)
         calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
-    from mcu_sdk.recipes.module import compile_for_npu
+        if options.npu is None:
+            encoder.look_for_optional_outputs(calls[0])
+    if options.npu is not None:
+        compiled = compile_for_npu(encoder, calls, options.npu)
+    else:
+        compiled = compile_for_processor(
+            encoder,
+            calls,
+            layout=options.weight_layout,
+            reference=_as_written(encoder),
+            logits=encoder.gives_logits,
+        )
+    facts = {**compiled.facts, **_facts(encoder)}
+    if options.calibration_text is None:
+        what = "token ids" if encoder.input_name == "input_ids" else "noise"
+        facts["notes"] = [*facts.get("notes", ()), RANDOM_NOTE.format(what=what)]
+    return replace(compiled, facts=facts)
 
-    compiled = compile_for_npu(encoder, calls, target)
-    return replace(compiled, facts={**compiled.facts, "input_names": [encoder.input_name]})
+
+def _facts(encoder: Encoder) -> dict[str, Any]:
+    """What is called how, and how a classifier's scores are read."""
+    from mcu_sdk.model.encoder import labels_of
+
+    labels = labels_of(encoder)
+    return {
+        "task": encoder.task.name,
+        "input_names": list(encoder.input_names),
+        "output_names": list(encoder.output_names),
+        **({"labels": labels} if labels is not None else {}),
+    }
+
+
+def _as_written(encoder: Encoder) -> nn.Module:
+    """The encoder with attention in plain PyTorch, as its authors wrote it: what the exported one is compared with."""
+    import torch
+
+    from mcu_sdk.lowering.guard import eager_attention
+
+    class Eager(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, *inputs: torch.Tensor) -> Any:
+            with eager_attention(encoder.model):
+                return encoder(*inputs)
+
+    return Eager()

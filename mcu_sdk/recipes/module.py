@@ -71,7 +71,9 @@ def compile_module(
             if npu is not None:
                 compiled = compile_for_npu(module, calls, npu)
             else:
-                compiled = _compile(module, example, calls, activations, border, layout)
+                compiled = compile_for_processor(
+                    module, calls, example, activations=activations, border=border, layout=layout
+                )
         finally:
             for part, was in training.items():
                 part.training = was
@@ -165,29 +167,38 @@ def compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget
     return CompiledModel(compiled.pte, compiled.names, facts, compiled.delegates)
 
 
-def _compile(
+def compile_for_processor(
     module: torch.nn.Module,
-    example: Inputs,
     calls: list[Inputs],
-    activations: Activations,
-    border: Border,
-    layout: WeightLayout,
+    example: Inputs | None = None,
+    *,
+    activations: Activations = "static",
+    border: Border = "float",
+    layout: WeightLayout = "rows",
+    reference: torch.nn.Module | None = None,
+    logits: bool = False,
 ) -> CompiledModel:
+    """A module in evaluation mode for a processor; `example` (None: the first call) is exported with, `calls` calibrate.
+
+    Each step is compared with `reference`, by default the module itself. `logits`: the outputs are scores of classes.
+    """
     from mcu_sdk.lowering.reproducible import reproducible
 
+    example = calls[0] if example is None else example
+    reference = module if reference is None else reference
     with stage("Exporting the module"):
         program = _export(module, example)
         _check_calibration(calls, example)
     with stage("Comparing the exported module with the module"), reproducible():
         from mcu_sdk.lowering.guard import check_module, module_accuracy
 
-        guard = {"exported": check_module(module, program.module(check_guards=False), calls, "exported")}
+        guard = {"exported": check_module(reference, program.module(check_guards=False), calls, "exported")}
     with stage("Fusing"):
         from mcu_sdk.lowering.fuse import fuse
 
         counts = fuse(program, None, None)
     with stage("Comparing the fused module with the module"), reproducible():
-        guard["fused"] = check_module(module, program.module(check_guards=False), calls, "fused")
+        guard["fused"] = check_module(reference, program.module(check_guards=False), calls, "fused")
     with stage("Quantizing to int8"), reproducible():
         from mcu_sdk.lowering.quantize import check_finite, int8_share, quantize
 
@@ -201,7 +212,7 @@ def _compile(
         check_finite(quantized)
     with stage("Comparing the quantized module with the module"), reproducible():
         graphs = program.module(check_guards=False), quantized.module(check_guards=False)
-        accuracy = module_accuracy(module, graphs[1], calls, logits=False, graphs=graphs)
+        accuracy = module_accuracy(reference, graphs[1], calls, logits=logits, graphs=graphs)
     scales: dict[str, Any] = {}
     if border == "int8":
         from mcu_sdk.lowering.border import int8_border

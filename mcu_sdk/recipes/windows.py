@@ -35,9 +35,15 @@ def check_calibration_text(checkpoint: Checkpoint, options: CompileOptions) -> N
         return
     config = read_config(checkpoint.folder)
     length = options.cache_length or _positions(config)
-    if options.npu is not None or length is None or length < 1:
+    if options.npu is not None or length is None or length < 1 or _is_encoder(checkpoint):
         length = 1  # an encoder decides itself; a length that cannot be is said elsewhere
     _calibration_ids(checkpoint, options, vocabulary_of(config), min(length, LONGEST_WINDOW))
+
+
+def _is_encoder(checkpoint: Checkpoint) -> bool:
+    from mcu_sdk.model.encoder import encoder_architecture
+
+    return encoder_architecture(checkpoint) is not None
 
 
 def _positions(config: dict[str, Any]) -> int | None:

@@ -180,12 +180,10 @@ def test_an_index_that_names_files_elsewhere(refused: Refused, copied: Copied) -
 # ---- architectures
 
 
-@pytest.mark.parametrize("name", ["BertModel", "BertLMHeadModel"])
-def test_an_encoder(name: str, refused: Refused, tmp_path: Path) -> None:
+def small_bert(name: str, folder: Path, **settings: object) -> Path:
     import transformers
     from transformers import BertConfig
 
-    architecture = getattr(transformers, name)
     config = BertConfig(
         vocab_size=50,
         hidden_size=16,
@@ -193,13 +191,63 @@ def test_an_encoder(name: str, refused: Refused, tmp_path: Path) -> None:
         num_attention_heads=2,
         intermediate_size=16,
         max_position_embeddings=32,
+        **settings,
     )
-    architecture(config).save_pretrained(tmp_path / "bert", safe_serialization=True)
-    refused(
-        generate(tmp_path / "bert", "--max-cache-len", "16"),
-        INVALID,
-        "Bert" if name == "BertLMHeadModel" else "bert",
-    )
+    getattr(transformers, name)(config).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def test_a_decoder_that_has_no_static_cache(refused: Refused, tmp_path: Path) -> None:
+    folder = small_bert("BertLMHeadModel", tmp_path / "bert")
+    refused(generate(folder, "--max-cache-len", "16"), INVALID, "Bert")
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "more", "words"),
+    [
+        (INVALID, "BertForMultipleChoice", [], ["BertForMultipleChoice", "another one", "compile_module"]),
+        (USAGE, "BertModel", ["--max-cache-len=33"], ["1 to 32 tokens", "33"]),
+        (USAGE, "BertModel", ["--max-cache-len=0"], ["1 to 32 tokens"]),
+        (USAGE, "BertModel", ["--weights=int4"], ["--weights is for a decoder's checkpoint", "an encoder's"]),
+        (USAGE, "BertModel", ["--activations=dynamic"], ["--activations is for"]),
+        (INVALID, "BertModel", ["--calibration-text=text"], ["tokenizer"]),
+    ],
+)
+def test_what_an_encoder_is_not_for(
+    code: int, name: str, more: list[str], words: list[str], refused: Refused, tmp_path: Path
+) -> None:
+    folder = small_bert(name, tmp_path / "bert")
+    (tmp_path / "text").write_text("some text\n")
+    more = [part.replace("=text", f"={tmp_path / 'text'}") for part in more]
+    refused(generate(folder, *more), code, *words)
+
+
+@pytest.mark.parametrize(
+    ("types", "pooling", "words"),
+    [
+        (["Transformer", "Pooling", "Dense"], {"pooling_mode_mean_tokens": True}, ["Dense"]),
+        (["Transformer", "Pooling"], {"pooling_mode_max_tokens": True}, ["max"]),
+        (
+            ["Transformer", "Pooling"],
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
+            ["cls and mean"],
+        ),
+        (["Transformer", "Pooling"], None, ["1_Pooling", "JSON"]),
+    ],
+)
+def test_a_pooling_that_is_not_known(
+    types: list[str], pooling: dict[str, bool] | None, words: list[str], refused: Refused, tmp_path: Path
+) -> None:
+    folder = small_bert("BertModel", tmp_path / "bert")
+    modules = [
+        {"idx": number, "path": f"{number}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+        for number, kind in enumerate(types)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    if pooling is not None:
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    refused(generate(folder), INVALID, *words)
 
 
 def test_an_encoder_and_decoder(refused: Refused, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def _cases() -> list[Case]:
         Case("aten::all", (b(2, 2, 5), 1, False), torch.all),
         Case("aten::cumsum", (f(2, 5, 3), 1, None), lambda x, d, _: x.cumsum(d), SUM),
         Case("aten::cumsum", (i64(2, 5), -1, None), lambda x, d, _: x.cumsum(d)),
+        Case("aten::cumsum", ((i64(2, 5)[0].astype(np.int32), ARENA), 0, None), lambda x, d, _: x.cumsum(d)),
+        Case("aten::cumsum", (b(2, 5), -1, None), lambda x, d, _: x.cumsum(d)),
         Case("aten::_softmax", (f(2, 3, 70), -1, False), torch._softmax, 1e-6),
         Case("aten::_softmax", (masked, 1, False), torch._softmax, 1e-6),
         Case("aten::_log_softmax", (f(2, 70), 1, False), torch._log_softmax, 2e-6),

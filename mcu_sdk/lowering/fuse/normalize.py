@@ -64,7 +64,7 @@ def _drop_no_ops(program: ExportedProgram) -> None:
         elif same and _keeps_its_input(node):
             node.replace_all_uses_with(source)
             graph.erase_node(node)
-        elif is_call(node, *SAME_BYTES) and node.target != aten.view.default and not is_expanded(source):
+        elif is_call(node, *SAME_BYTES) and node.target != aten.view.default and not _is_scattered(source):
             replace(graph, node, aten.view.default, (source, list(shape_of(node))))
             graph.erase_node(node)
 
@@ -95,7 +95,13 @@ def _keeps_its_input(node: Node) -> bool:
         aten.dropout.default,
         aten.to.dtype_layout,
         aten.to.device,
-    ) and not (node.target == aten.clone.default and is_expanded(args(node)[0]))
+    ) and not (node.target == aten.clone.default and _is_scattered(args(node)[0]))
+
+
+def _is_scattered(node: Node) -> bool:
+    """Whether the value's elements do not lie in its own order (an expand, turned axes): a clone of it is a real copy."""
+    value = node.meta.get("val")
+    return is_expanded(node) or (isinstance(value, torch.Tensor) and not value.is_contiguous())
 
 
 def _addmm_to_linear(program: ExportedProgram) -> None:
@@ -141,9 +147,9 @@ def _split_to_slices(program: ExportedProgram) -> None:
 
 
 def fold_constants(program: ExportedProgram) -> None:
-    """Compute what depends on constants alone, once."""
+    """Compute what depends on constants alone, once; but for rows of a table, which take less room there, as int8."""
     graph = program.graph
-    inside = depends_only_on(program, ())
+    inside = depends_only_on(program, (), stop=frozenset({aten.embedding.default}))
     known: dict[Node, torch.Tensor] = {}
     for node in list(graph.nodes):
         if node.op != "call_function" or node not in inside:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from mcu_sdk.planning.emitters.aten_convert import converted
 from mcu_sdk.planning.emitters.checks import (
     apart,
     boolean,
@@ -118,10 +119,10 @@ def any_(instruction: Instruction) -> Sequence[KernelCall]:
 
 @emits("aten::cumsum")
 def cumsum(instruction: Instruction) -> Sequence[KernelCall]:
-    """(x, dim, dtype, out)."""
+    """(x, dim, dtype, out): narrower integers and booleans are summed as int64, as PyTorch does."""
     count_is(instruction, 4)
-    x = tensor(instruction, 0, F32, S64)
-    out = out_tensor(instruction, 3, x.dtype)
+    x = tensor(instruction, 0, F32, S64, DType.S32, BOOL)
+    out = out_tensor(instruction, 3, x.dtype if x.dtype in (F32, S64) else S64)
     axis = axis_of(instruction, integer(instruction, 1), len(x.shape))
     same_elements(instruction, x, out)
     same_or_apart(instruction, out, x)
@@ -129,6 +130,8 @@ def cumsum(instruction: Instruction) -> Sequence[KernelCall]:
     if not x.elements:
         return []
     sizes = prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])
+    if x.dtype is not out.dtype:
+        return [*converted(instruction, x, out), *call("cumsum_s64", out, out, *sizes)]
     return call(f"cumsum_{x.dtype!r}", x, out, *sizes)
 
 

@@ -1,0 +1,154 @@
+"""What an encoder is exported, compared and calibrated with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mcu_sdk.errors import ModelError, TextError, UsageError
+from mcu_sdk.model.encoder import Encoder
+from mcu_sdk.model.load import Checkpoint
+from mcu_sdk.model.tokenizer import read_text, require_tokenizer, text_ids
+
+CALIBRATION_CALLS = 16
+"""Calls that an encoder's scales are taken from."""
+
+IMAGE_SIDE = 224
+"""Pixels; for networks of convolutions, whose configuration names no size: what ImageNet's classifiers are trained at."""
+
+LONGEST_DEFAULT = 128
+"""Tokens that an encoder reads where nothing is asked for, at most."""
+
+Call = tuple[torch.Tensor, ...]
+
+
+def example_calls(
+    encoder: Encoder, length: int | None, text: Path | None, checkpoint: Checkpoint
+) -> list[Call]:
+    """CALIBRATION_CALLS calls: the lines of `text`, random tokens without it, or images of normal noise.
+
+    `length`: tokens of one call (None: the model's longest, at most LONGEST_DEFAULT). Where the encoder reads a mask,
+    the first call is of full length, and others end earlier. Raises ModelError for an input that is neither token ids nor
+    pixels, UsageError for a length that the model does not have, TextError.
+    """
+    if encoder.input_name == "pixel_values":
+        return _images(encoder.model.config)
+    if encoder.input_name != "input_ids":
+        raise ModelError(
+            f"A model of token ids or pixels was expected; the main input of {checkpoint.name} is "
+            f"{encoder.input_name}.",
+            hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
+        )
+    config = encoder.model.config
+    length = choose_length(config, length, checkpoint.name)
+    pad = _padding(config)
+    if text is None:
+        rows = _random_rows(encoder, length, pad)
+    else:
+        find = _lines_of if "attention_mask" in encoder.input_names else _windows_of
+        rows = find(text, checkpoint, length, int(config.vocab_size))
+    return [_call(encoder, ids, segments, length, pad) for ids, segments in rows]
+
+
+def choose_length(config: Any, wanted: int | None, name: str) -> int:
+    """Tokens of one call. Raises UsageError for fewer than 1, or more than the model has positions."""
+    longest = _positions(config)
+    if wanted is None:
+        return min(longest or LONGEST_DEFAULT, LONGEST_DEFAULT)
+    if wanted < 1 or (longest is not None and wanted > longest):
+        most = f"1 to {longest}" if longest is not None else "at least 1"
+        raise UsageError(
+            f"{name} reads {most} tokens; --max-cache-len {wanted} was given.",
+            hint="Leave it out, or give fewer.",
+        )
+    return wanted
+
+
+def _positions(config: Any) -> int | None:
+    """How many tokens the model has positions for; None where any number goes (relative positions)."""
+    for name in ("max_position_embeddings", "n_positions"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            counted_from_padding = config.model_type in COUNTED_FROM_PADDING
+            return value - (_padding(config) + 1 if counted_from_padding else 0)
+    return None
+
+
+COUNTED_FROM_PADDING = (
+    "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text", "mpnet", "esm",
+    "longformer", "ibert", "xmod", "luke", "markuplm", "layoutlmv3", "mra",
+)  # fmt: skip
+"""Types whose first position is the padding's id + 1: so many rows of their table are of no use."""
+
+
+def _padding(config: Any) -> int:
+    """The id that fills up a short text."""
+    pad = getattr(config, "pad_token_id", None)
+    return pad if isinstance(pad, int) and 0 <= pad < int(config.vocab_size) else 0
+
+
+def _images(config: Any) -> list[Call]:
+    generator = torch.Generator().manual_seed(0)
+    size = getattr(config, "image_size", IMAGE_SIDE)
+    side = size if isinstance(size, (list, tuple)) else [size] * 2
+    shape = (1, getattr(config, "num_channels", 3), *side)
+    return [(torch.randn(shape, generator=generator),) for _ in range(CALIBRATION_CALLS)]
+
+
+Row = tuple[list[int], int]
+"""Token ids, and how many of them are of the first segment."""
+
+
+def _random_rows(encoder: Encoder, length: int, pad: int) -> list[Row]:
+    """Ids that are no padding, the first row of full length; every second one begins a second segment in the middle."""
+    generator = torch.Generator().manual_seed(0)
+    config, rows = encoder.model.config, []
+    for number in range(CALIBRATION_CALLS):
+        ids = torch.randint(0, config.vocab_size - 1, (length,), generator=generator)
+        ids += ids >= pad
+        count = length
+        if number and "attention_mask" in encoder.input_names:
+            count = int(torch.randint(min(length, 1 + length // 4), length + 1, (), generator=generator))
+        rows.append((ids[:count].tolist(), count if number % 2 else -(-count // 2)))
+    return rows
+
+
+def _lines_of(path: Path, checkpoint: Checkpoint, length: int, vocabulary: int) -> list[Row]:
+    """Lines of a text, special tokens around each, evenly spread over it; a long one is cut."""
+    text = read_text(path, "to calibrate on")
+    tokenizer = require_tokenizer(checkpoint.folder, checkpoint.name, "--calibration-text")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise TextError(
+            f"A text was expected to calibrate on; {path} has none.", hint="Give one of some lines."
+        )
+    step = max(1, len(lines) // CALIBRATION_CALLS)
+    rows = [text_ids(tokenizer, line, vocabulary, path) for line in lines[::step][:CALIBRATION_CALLS]]
+    return [(ids[:length], min(len(ids), length)) for ids in rows]
+
+
+def _windows_of(path: Path, checkpoint: Checkpoint, length: int, vocabulary: int) -> list[Row]:
+    """The text's first tokens in rows of full length, for a model that reads no mask."""
+    text = read_text(path, "to calibrate on")
+    tokenizer = require_tokenizer(checkpoint.folder, checkpoint.name, "--calibration-text")
+    ids = text_ids(tokenizer, text, vocabulary, path)
+    count = min(len(ids) // length, CALIBRATION_CALLS)
+    if not count:
+        raise TextError(
+            f"A text of at least {length} tokens was expected; {path} has {len(ids)}.",
+            hint="Give a longer text, or fewer tokens with --max-cache-len.",
+        )
+    return [(ids[number * length : (number + 1) * length], length) for number in range(count)]
+
+
+def _call(encoder: Encoder, ids: list[int], first: int, length: int, pad: int) -> Call:
+    """The tensors of one row by the encoder's names, int64[1, length] each."""
+    rest = length - len(ids)
+    values = {
+        "input_ids": ids + [pad] * rest,
+        "attention_mask": [1] * len(ids) + [0] * rest,
+        "token_type_ids": [0] * first + [1] * (len(ids) - first) + [0] * rest,
+    }
+    return tuple(torch.tensor([values[name]]) for name in encoder.input_names)
