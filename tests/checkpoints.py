@@ -16,11 +16,14 @@ ENCODERS = tuple(sorted(path.stem for path in (MODELS / "encoders").glob("*.json
 LLAMAS = tuple(name for name in FAMILIES if name.startswith("llama"))
 
 
-def make_checkpoint(name: str, folder: Path, seed: int = 0) -> Path:
-    """Save the model that tests/models/<name>.json describes, with seeded random weights, to `folder`/<name>."""
+def make_checkpoint(name: str, folder: Path, seed: int = 0, **changes: object) -> Path:
+    """Save the model that tests/models/<name>.json describes, with seeded random weights, to `folder`/<name>.
+
+    `changes` of its configuration make another model, for another folder.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    settings = json.loads((MODELS / f"{name}.json").read_text())
+    settings = {**json.loads((MODELS / f"{name}.json").read_text()), **changes}
     return _save(
         folder / name, seed, lambda: AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings))
     )

@@ -1,6 +1,6 @@
 """A decoder on a simulated Ethos-U55 beside the simulated Cortex-M55: three independent sources agree.
 
-A small one with random weights in every run; the bundled model, whose lowering alone takes minutes, behind `slow`.
+One of a single layer with random weights in every run; the bundled model, whose lowering alone takes minutes, behind `slow`.
 
 The firmware with the simulator executes Vela's command stream; Arm's reference model executes the TOSA graph that the
 stream was compiled from; PyTorch executes the quantized graph that the TOSA graph was made from.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +30,7 @@ from mcu_sdk.project.runners import run_on
 from mcu_sdk.recipes import decoder_npu
 from mcu_sdk.recipes.decoder_npu import npu_step
 from mcu_sdk.targets.protocol import Request, Transcript
+from tests.checkpoints import make_checkpoint
 
 TARGET = "ethos-u55-128"
 CACHE_LENGTH = 64
@@ -63,14 +63,15 @@ class Made:
 @pytest.fixture(scope="module", params=["llama-gqa-untied", pytest.param("bundled", marks=pytest.mark.slow)])
 def made(
     request: pytest.FixtureRequest,
-    checkpoint: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Made:
     """The graph is the one that was lowered, asked before it was: deriving it once more would take as long."""
-    model = None if request.param == "bundled" else str(checkpoint(request.param))
+    folder, model = tmp_path_factory.mktemp("npu"), None
     asked = Request(ids=(1, 5, 7, 2, 79, 11, 3, 40), tokens=17, past_end=True)
     prompt = list(asked.ids)
-    if model is None:
+    if request.param != "bundled":
+        model = str(make_checkpoint(request.param, folder, num_hidden_layers=1))
+    else:
         asked = Request(text="ROMEO:", tokens=50)
         tokenizer = load_tokenizer(find_checkpoint(None).folder)
         assert tokenizer is not None
@@ -89,7 +90,7 @@ def made(
                 "corstone-300",
                 CompileOptions(CACHE_LENGTH),
                 model=model,
-                output=tmp_path_factory.mktemp("npu") / "firmware",
+                output=folder / "firmware",
                 target=TARGET,
                 use_cache=False,
             )
