@@ -6,6 +6,7 @@ ExecuTorch would make them, and kept under a key of everything they depend on.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,14 +43,16 @@ def stock(name: str, folder: Path) -> Stock:
         key.update(version(package).encode())
     pte = folder / f"{name}-{key.hexdigest()[:12]}.pte"
     beside = pte.with_suffix(".pt")
-    if not beside.exists():
-        torch.manual_seed(0)
-        data, steps, expected = MODELS[name]()
-        partial = pte.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(data)
-        partial.replace(pte)
-        torch.save((steps, expected), partial)
-        partial.replace(beside)
+    with (folder / f"{name}.lock").open("w") as lock:  # two workers want it: one makes it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not beside.exists():
+            torch.manual_seed(0)
+            data, steps, expected = MODELS[name]()
+            partial = pte.with_suffix(f".{os.getpid()}")
+            partial.write_bytes(data)
+            partial.replace(pte)
+            torch.save((steps, expected), partial)
+            partial.replace(beside)
     steps, expected = torch.load(beside)
     return Stock(pte, steps, expected)
 
