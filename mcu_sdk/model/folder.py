@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.model.json_object import json_object
 from mcu_sdk.model.special_tokens import token_notes
 from mcu_sdk.model.stored import (
     SINGLE,
     Stored,
-    is_json_object,
     parameters_note,
     quantized_weight,
     read_stored,
@@ -57,7 +56,7 @@ def check_folder(folder: Path, name: str) -> list[str]:
         )
     for file in PLAIN_JSON:
         if (folder / file).is_file():
-            is_json_object(folder / file)
+            json_object(folder / file)
     return [*parameters_note(stored.copies), *token_notes(folder, config)]
 
 
@@ -80,11 +79,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise _no_config(folder)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise ModelError(f"{path} should be JSON; it could not be read: {error}.") from error
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+    config = json_object(path)
+    if not isinstance(config.get("model_type"), str):
         raise ModelError(
             f"{path} should name a model_type, as transformers writes it; it does not.",
             hint="Save the model with save_pretrained().",
@@ -117,7 +113,7 @@ def _check_adapter(folder: Path, name: str) -> None:
         return
     base = ""
     if found == "adapter_config.json":
-        said = is_json_object(folder / found).get("base_model_name_or_path")
+        said = json_object(folder / found).get("base_model_name_or_path")
         base = f" to {said[:100]!r}" if isinstance(said, str) and said else ""
     if (folder / SINGLE).is_file() or (folder / f"{SINGLE}.index.json").is_file():
         raise ModelError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import ModelError
-from mcu_sdk.model.stored import is_json_object
+from mcu_sdk.model.json_object import json_object
 
 SAMPLING = {
     "do_sample",
@@ -50,7 +50,7 @@ def read_special_tokens(folder: Path, config: Mapping[str, Any]) -> SpecialToken
     source, content = "config.json", config
     if (folder / "generation_config.json").is_file():
         source = "generation_config.json"
-        content = is_json_object(folder / source)
+        content = json_object(folder / source)
     starts = _ids(content, "bos_token_id", source)
     return SpecialTokens(source, starts[0] if starts else None, _ids(content, "eos_token_id", source))
 
@@ -95,7 +95,7 @@ def token_notes(folder: Path, config: Mapping[str, Any]) -> list[str]:
                 f"config.json names the stop token {other[0]}, generation_config.json does not: as in transformers, it does "
                 "not end a text."
             )
-        content = is_json_object(folder / tokens.source)
+        content = json_object(folder / tokens.source)
         unused = [
             key
             for key, value in content.items()

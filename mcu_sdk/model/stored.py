@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.model.json_object import json_object
 from mcu_sdk.text import one_line
 
 SINGLE = "model.safetensors"
@@ -147,14 +146,13 @@ def _none(folder: Path, name: str) -> ModelError:
 
 def _indexed(folder: Path, name: str) -> list[str]:
     """The files that the index names, sorted."""
-    path = folder / INDEX
-    try:
-        files = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    mapped = json_object(folder / INDEX, "Fetch it again.").get("weight_map")
+    if not isinstance(mapped, dict):
         raise ModelError(
             f"{INDEX} of {name} should map weights to files (weight_map); it does not.",
             hint="Fetch it again.",
-        ) from error
+        )
+    files = list(mapped.values())
     odd = [
         str(file)
         for file in files
@@ -165,7 +163,7 @@ def _indexed(folder: Path, name: str) -> list[str]:
         raise ModelError(
             f"{INDEX} should name files in the same folder; {found}.", hint="Save the checkpoint again."
         )
-    return sorted(files)
+    return sorted(set(files))
 
 
 def _copies(name: str, tensors: dict[str, Tensor], others: Iterable[Path]) -> tuple[str, ...]:
@@ -218,20 +216,3 @@ PACKED = re.compile(
     r"_?weight_(qdata|scale))$"
 )
 """Names of tensors that only packed weights have."""
-
-
-def is_json_object(path: Path) -> dict[str, Any]:
-    """A JSON file that has to hold an object. Raises ModelError."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"{path} should be JSON; it could not be read: {one_line(str(error))[:200]}.",
-            hint="Save the checkpoint again.",
-        ) from error
-    if not isinstance(content, dict):
-        raise ModelError(
-            f"{path} should hold a JSON object; it holds a {type(content).__name__}.",
-            hint="Save the checkpoint again.",
-        )
-    return content

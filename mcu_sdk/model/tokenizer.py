@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mcu_sdk.errors import ModelError, TextError
 from mcu_sdk.model.device_tokenizer import DeviceTokenizer
 from mcu_sdk.model.folder import check_fetched
-from mcu_sdk.model.stored import is_json_object
+from mcu_sdk.model.json_object import json_object
 from mcu_sdk.model.tokenizer_json import compile_tokenizer
 from mcu_sdk.text import one_line, shown
 
@@ -101,10 +101,10 @@ def _check_beside(folder: Path, tokenizer: Tokenizer) -> None:
     """Raises ModelError if added tokens of the files beside tokenizer.json are not in it under the same ids."""
     named: dict[str, tuple[Any, str]] = {}
     if (folder / "added_tokens.json").is_file():
-        added = is_json_object(folder / "added_tokens.json")
+        added = json_object(folder / "added_tokens.json")
         named |= {token: (index, "added_tokens.json") for token, index in added.items()}
     if (folder / "tokenizer_config.json").is_file():
-        decoder = is_json_object(folder / "tokenizer_config.json").get("added_tokens_decoder")
+        decoder = json_object(folder / "tokenizer_config.json").get("added_tokens_decoder")
         for index, token in decoder.items() if isinstance(decoder, dict) else ():
             content = token.get("content") if isinstance(token, dict) else token
             named[str(content)] = (int(index) if str(index).isdigit() else index, "tokenizer_config.json")
@@ -322,7 +322,7 @@ def _config_notes(tokenizer: Tokenizer, folder: Path) -> list[str]:
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return []
-    settings = is_json_object(path)
+    settings = json_object(path)
     around = set(_around(tokenizer))
     notes = []
     for key, token, place in (

@@ -20,6 +20,7 @@ from mcu_sdk.model.charsmap import UnsupportedCharsmap
 from mcu_sdk.model.code_map import normalizer_of
 from mcu_sdk.model.device_tokenizer import DeviceTokenizer
 from mcu_sdk.model.folder import check_fetched
+from mcu_sdk.model.json_object import json_object
 from mcu_sdk.model.normalizer_steps import Matters, UnsupportedStep, steps_of
 from mcu_sdk.model.piece_stages import Stages, add_stage
 from mcu_sdk.model.templates import UnsupportedTemplate, specials_around, template_items
@@ -42,6 +43,9 @@ KNOWN_PATTERNS: dict[str, tuple[str, int]] = {
     for possessive in ("", "+")
     for numbers, most in ((r"\p{N}{1,3}", 3), (r"\p{N}", 1))
 }
+
+
+SAVE_TOKENIZER = "Save it again with `tokenizer.save_pretrained(folder)`."
 
 
 class _Unsupported(Exception):
@@ -75,25 +79,13 @@ def compile_tokenizer(source: Mapping[str, Any] | str | Path, *, texts: int | No
         raise ModelError(
             f"Expected a tokenizer.json of the Hugging Face tokenizers library, found one that is not consistent: "
             f"{type(error).__name__}: {one_line(str(error))[:300]}",
-            hint="Save it again with `tokenizer.save_pretrained(folder)`.",
+            hint=SAVE_TOKENIZER,
         ) from error
 
 
 def _content(path: Path) -> Mapping[str, Any]:
     check_fetched(path)
-    try:
-        parsed = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"Expected a tokenizer.json at {str(path)!r}: {one_line(str(error))[:300]}",
-            hint="Save it again with `tokenizer.save_pretrained(folder)`.",
-        ) from error
-    if not isinstance(parsed, dict):
-        raise ModelError(
-            f"Expected a JSON object in {str(path)!r}, found a {type(parsed).__name__}.",
-            hint="Save it again with `tokenizer.save_pretrained(folder)`.",
-        )
-    return parsed
+    return json_object(path, SAVE_TOKENIZER)
 
 
 def _compile(content: Mapping[str, Any], texts: int | None) -> DeviceTokenizer:

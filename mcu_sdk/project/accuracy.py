@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from mcu_sdk.json_file import object_or_nothing
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,4 @@ def accuracy_of(facts: Mapping[str, Any]) -> Accuracy | None:
 
 def read_facts(folder: Path) -> Mapping[str, Any]:
     """What `generate` wrote into report.json of a project's model folder; nothing where there is none of it."""
-    try:
-        facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
+    return object_or_nothing(folder / "report.json")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import UsageError
+from mcu_sdk.json_file import JsonFileError, read_object
 from mcu_sdk.project.files import replace_file
 from mcu_sdk.project.opened import Project
 from mcu_sdk.targets.protocol import Request, Transcript
@@ -179,13 +180,13 @@ def _read(path: Path, what: str) -> dict[str, Any]:
         raise UsageError(f"There is no {path}: {what} were expected there." if what.endswith("s") else
                          f"There is no {path}: {what} was expected there.", hint=_UPDATE)  # fmt: skip
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = content.pop("format", None)
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        content = read_object(path)
+    except JsonFileError as error:
         raise _damaged(path, what, error) from error
+    found = content.pop("format", None)
     if found != FORMAT:
         raise _damaged(path, what, ValueError(f"its format is {found!r}, and this mcu-sdk reads {FORMAT}"))
-    return dict(content)
+    return content
 
 
 def _check_model(path: Path, content: Mapping[str, Any], project: Project) -> None:

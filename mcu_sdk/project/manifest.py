@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from mcu_sdk import __version__
 from mcu_sdk.errors import UsageError
+from mcu_sdk.json_file import JsonFileError, object_or_nothing, read_object
 
 FILE = "mcu-sdk.json"
 PLACES = ".mcu-sdk/inputs.json"
@@ -102,13 +103,13 @@ def read_manifest(project: Path) -> Manifest:
     """The manifest of a generated project. Raises UsageError if the folder is none, or of another format."""
     file = project / FILE
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_object(file)
+    except JsonFileError as error:
         raise UsageError(
-            f"{str(project)!r} is not a project that mcu-sdk generated: {FILE} cannot be read ({error}).",
+            f"{str(project)!r} is not a project that mcu-sdk generated: {FILE} should be its manifest; {error}.",
             hint="Name the folder that `mcu-sdk generate` wrote.",
         ) from error
-    found = content.pop("format", None) if isinstance(content, dict) else None
+    found = content.pop("format", None)
     if found != FORMAT:
         raise UsageError(
             f"{file} is of format {found!r}, and this mcu-sdk reads format {FORMAT}: another version wrote the project.",
@@ -145,8 +146,5 @@ def places_json(places: Mapping[str, Path]) -> str:
 
 def read_places(project: Path) -> dict[str, Path]:
     """Where the inputs were when the project was generated; nothing where that is not known: a clone, say."""
-    try:
-        content = json.loads((project / PLACES).read_text(encoding="utf-8"))
-        return {str(role): Path(path) for role, path in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}
+    content = object_or_nothing(project / PLACES)
+    return {role: Path(path) for role, path in content.items() if isinstance(path, str)}

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.json_file import object_or_nothing
+from mcu_sdk.markdown import table
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
@@ -78,16 +80,17 @@ class NpuDetails:
         """A table of all layers, or nothing."""
         if not self.layers():
             return ""
-        lines = ["", "Vela's estimates by layer (no measurements):", ""]
-        lines += [
-            "| layer | operator | on the NPU | cycles | MACs | SRAM in use |",
-            "|---|---|---|---:|---:|---:|",
+        head = ["layer", "operator", "on the NPU", "cycles", "MACs", "SRAM in use"]
+        rows = [
+            (
+                each.name,
+                each.operator,
+                each.npu_operator,
+                *map("{:,}".format, (each.cycles, each.macs, each.memory_bytes)),
+            )
+            for each in self.layers()
         ]
-        lines += [
-            f"| {layer.name} | {layer.operator} | {layer.npu_operator} | {layer.cycles:,} | {layer.macs:,} | "
-            f"{layer.memory_bytes:,} |"
-            for layer in self.layers()
-        ]
+        lines = ["", "Vela's estimates by layer (no measurements):", "", *table(head, "lllrrr", rows)]
         return "\n".join(lines) + "\n"
 
 
@@ -113,10 +116,10 @@ def details_files(details: NpuDetails) -> dict[str, bytes]:
 def read_details(folder: Path) -> NpuDetails | None:
     """What `details_files` wrote into a model folder; None where it is missing or not ours: a report goes without."""
     try:
-        content = json.loads((folder / "npu.json").read_text(encoding="utf-8"))
+        content = object_or_nothing(folder / "npu.json")
         estimates = tuple(VelaSummary.from_json(entry) for entry in content["estimates"])
         found = NpuDetails(content["operations"], content["calls"], tuple(content["left"]), estimates)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return None
     counts = type(found.operations) is int and type(found.calls) is int
     return found if counts and all(isinstance(entry, dict) for entry in found.left) else None

@@ -7,7 +7,6 @@ between which a model keeps what it remembers.
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from mcu_sdk.console import log
 from mcu_sdk.errors import UsageError
 from mcu_sdk.planning.instruction import DType, Tensor
 from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.accuracy import read_facts
 from mcu_sdk.project.files import replace_file, why_not_writable
 from mcu_sdk.targets.transfer import collect, messages_of, steps_of
 from mcu_sdk.targets.verdict import InputsLostError, check_verdict
@@ -98,11 +98,7 @@ def borders_of(project: Project) -> Borders:
         )
     folder = project.folder / "model"
     pte = read_pte((folder / "model.pte").read_bytes())
-    try:
-        facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        facts = {}
-    facts = facts if isinstance(facts, dict) else {}
+    facts = read_facts(folder)
     return Borders(*(_borders(kind, getattr(pte, f"{kind}s"), facts) for kind in ("input", "output")))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.errors import PteError
+from mcu_sdk.json_file import object_or_nothing
 from mcu_sdk.npu.artifact import DelegateArtifact
 
 
@@ -74,12 +75,7 @@ def read_compiled(path: Path) -> FoundModel:
 def _read_beside(path: Path) -> dict[str, Any]:
     """The file of ours beside a .pte that says what is in it (module.write_compiled), or a project's names.json."""
     own = path.with_suffix(".names.json")
-    try:
-        text = (own if own.is_file() else path.parent / "names.json").read_text(encoding="utf-8")
-        content = json.loads(text)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return object_or_nothing(own if own.is_file() else path.parent / "names.json")
 
 
 def _facts_of(beside: dict[str, Any]) -> dict[str, Any]:
