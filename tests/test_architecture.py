@@ -6,7 +6,6 @@ Every import counts, those inside functions and for the type checker too: an arr
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -14,12 +13,21 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import mcu_sdk
-from mcu_sdk import resources
 
 PACKAGE = Path(mcu_sdk.__file__).parent
-FIRMWARE = resources.firmware()
 
-TOOLS = {"heap", "cache", "console", "errors", "folders", "json_file", "markdown", "option", "resources", "text"}
+TOOLS = {
+    "heap",
+    "cache",
+    "console",
+    "errors",
+    "folders",
+    "json_file",
+    "markdown",
+    "option",
+    "resources",
+    "text",
+}
 """Files at the top that any room may import: messages, paths, the terminal."""
 
 BELOW_GENERATE = {
@@ -116,19 +124,6 @@ def test_tools_import_tools_alone() -> None:
 
 def test_no_files_import_each_other() -> None:
     circle = circle_in(arrow for arrow in ARROWS - STILL.keys() if arrow[1] != "mcu_sdk")
-    assert circle is None, " -> ".join(circle or [])
-
-
-def test_no_firmware_files_need_each_other() -> None:
-    """A .cpp and its .h are one: what either includes, both need."""
-    arrows = {
-        (str(path.relative_to(FIRMWARE).with_suffix("")), str(Path(included).with_suffix("")))
-        for path in FIRMWARE.rglob("*.*")
-        if path.suffix in (".h", ".cpp")
-        for included in re.findall(r'^#include "([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    assert len(arrows) > 100
-    circle = circle_in(arrow for arrow in arrows if arrow[0] != arrow[1])
     assert circle is None, " -> ".join(circle or [])
 
 

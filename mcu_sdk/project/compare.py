@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mcu_sdk.markdown import table
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -97,16 +99,8 @@ def _choices(report: Report | None) -> str:
 
 def to_markdown(compared: Sequence[Compared]) -> str:
     """A table with a column for each project."""
-    lines = ["| | " + " | ".join(_cell(one.title) for one in compared) + " |"]
-    lines.append("|---|" + "---:|" * len(compared))
-    lines += [
-        f"| {label.strip()} | " + " | ".join(map(_cell, values)) + " |" for label, values in rows_of(compared)
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    rows = [(label, *values) for label, values in rows_of(compared)]
+    return "\n".join(table(["", *(one.title for one in compared)], "l" + "r" * len(compared), rows)) + "\n"
 
 
 def to_table(compared: Sequence[Compared]) -> Table:
@@ -114,10 +108,10 @@ def to_table(compared: Sequence[Compared]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    columns = Table(box=None, pad_edge=False)
+    columns.add_column("")
     for one in compared:
-        table.add_column(Text(one.title), justify="right", overflow="fold")
+        columns.add_column(Text(one.title), justify="right", overflow="fold")
     for label, values in rows_of(compared):
-        table.add_row(Text(label), *map(Text, values))
-    return table
+        columns.add_row(Text(label), *map(Text, values))
+    return columns

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mcu_sdk.errors import FailedTestsError
+from mcu_sdk.markdown import table
 from mcu_sdk.project.junit import Case
 
 Status = Literal["ok", "failed", "skipped"]
@@ -89,25 +90,21 @@ class Findings:
         has_before = any(row.before is not None for row in self.rows)
         marks = {"ok": "✅", "failed": "❌", "skipped": "–"}
         head = ["", "test", "found", "baseline"] + (["before", "change"] if has_before else [])
-        lines = [f"### {self.name} on {self.board} ({self.target})", ""]
-        lines += [
-            "| " + " | ".join(head) + " |",
-            "|---|---|---:|---:|" + ("---:|---:|" if has_before else ""),
-        ]
+        rows = []
         for row in self.rows:
-            found = _cell(row.detail) if row.found is None else f"{row.found:,}"
-            cells = [marks[row.status], _cell(row.name), found, _number(row.baseline)]
+            found = row.detail if row.found is None else f"{row.found:,}"
+            rows.append([marks[row.status], row.name, found, _number(row.baseline)])
             if has_before:
                 known = row.before is not None and row.found is not None
                 delta = change(row.before or 0, row.found or 0) if known else ""
-                cells += [_number(row.before), delta]
-            lines.append("| " + " | ".join(cells) + " |")
+                rows[-1] += [_number(row.before), delta]
+        lines = [
+            f"### {self.name} on {self.board} ({self.target})",
+            "",
+            *table(head, "llrrrr"[: len(head)], rows),
+        ]
         return "\n".join(lines) + "\n"
 
 
 def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mcu_sdk import markdown
 from mcu_sdk.board.board import Board
 from mcu_sdk.planning.bound import Bound
 from mcu_sdk.project.accuracy import Accuracy
@@ -13,6 +14,7 @@ from mcu_sdk.project.map import LibraryPart
 from mcu_sdk.project.npu_details import NpuDetails
 from mcu_sdk.project.stack import StackBound
 from mcu_sdk.targets.protocol import Transcript
+from mcu_sdk.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -151,11 +153,14 @@ class Report:
 
     def to_markdown(self) -> str:
         """Two tables under a heading."""
-        lines = [f"## {self.name} on {self.board}", "", "| | |", "|---|---|"]
-        lines += [f"| {label.strip()} | {value} |" for label, value in self.rows()]
+        lines = [
+            f"## {one_line(self.name)} on {self.board}",
+            "",
+            *markdown.table(["", ""], "ll", self.rows()),
+        ]
         if self.regions:
-            lines += ["", "| region | used | of | |", "|---|---:|---:|---|"]
-            lines += [f"| {r.name} | {r.used:,} | {r.size:,} | {r.bar} |" for r in self.regions]
+            rows = [(r.name, f"{r.used:,}", f"{r.size:,}", r.bar) for r in self.regions]
+            lines += ["", *markdown.table(["region", "used", "of", ""], "lrrl", rows)]
         layers = self.npu_details.to_markdown() if self.npu_details is not None else ""
         return "\n".join(lines) + "\n" + layers
 
