@@ -10,11 +10,13 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
-from mcu_sdk.lowering.lower import module_path
+from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.lowering.run_step import Observe, Observed, StepRunner
 
 
-class _Run(Protocol):
+class Run(Protocol):
+    """Runs a graph's first steps, or all, each node's value shown to an observer."""
+
     def __call__(self, observe: Observe, steps: int | None = None, /) -> None: ...
 
 
@@ -69,30 +71,19 @@ def measure(found: torch.Tensor, reference: torch.Tensor, *, logits: bool) -> Ac
 def layer_errors(
     fused: ExportedProgram, quantized: ExportedProgram, window: torch.Tensor
 ) -> dict[str, float]:
-    """Each module's own relative error, the largest first, LAYERS at most: {path in the checkpoint: error}.
-
-    Both steps read the window int64[L] token by token. Behind every module the quantized step goes on with the float
-    step's value, so that what is measured there is that module's quantization and no other's.
-    """
+    """`errors_by_module` of a fused step in float and a quantized one, over the first tokens of the window int64[L]."""
     tokens = window[None, :LAYER_POSITIONS]
-
-    def run_float(observe: Observe) -> None:
-        StepRunner(fused, float_cache=True, observe=observe).run(tokens)
 
     def run_quantized(observe: Observe, steps: int | None = None) -> None:
         StepRunner(quantized, observe=observe).run(tokens[:, :steps])
 
-    def begins(node: Node) -> bool:
-        return node.op == "placeholder" and node.name == "cache_position"
-
-    return _errors(run_float, run_quantized, begins)
+    return errors_by_module(float_step(fused, tokens), run_quantized)
 
 
 def module_layer_errors(
     fused: GraphModule, quantized: GraphModule, calls: Sequence[Sequence[torch.Tensor]]
 ) -> dict[str, float]:
     """The same of a module's float and quantized form, over calls instead of tokens."""
-    firsts = [next(n for n in module.graph.nodes if n.op == "placeholder") for module in (fused, quantized)]
 
     def run_float(observe: Observe) -> None:
         for call in calls:
@@ -103,20 +94,28 @@ def module_layer_errors(
             Observed(quantized, observe).run(*call)
 
     with torch.no_grad():
-        return _errors(run_float, run_quantized, lambda node: node in firsts)
+        return errors_by_module(run_float, run_quantized)
 
 
-def _errors(
-    run_float: Callable[[Observe], None], run_quantized: _Run, begins: Callable[[Node], bool]
-) -> dict[str, float]:
-    """`run_quantized(observe, steps)` runs the first steps, or all; `begins(node)`: whether a step begins there."""
+def float_step(fused: ExportedProgram, tokens: torch.Tensor) -> Callable[[Observe], object]:
+    """What runs a fused step in float over tokens int64[n, L], for `errors_by_module`."""
+    return lambda observe: StepRunner(fused, float_cache=True, observe=observe).run(tokens)
+
+
+def errors_by_module(run_float: Callable[[Observe], object], run_quantized: Run) -> dict[str, float]:
+    """Each module's own relative error, the largest first, LAYERS at most: {path in the checkpoint: error}.
+
+    `run_quantized(observe, steps)` runs the first steps of what `run_float` runs, or all. Behind every module the
+    quantized graph goes on with the float one's value, so that what is measured there is that module's quantization and
+    no other's.
+    """
     wanted: list[dict[str, torch.Tensor]] = []
 
     def observe_float(node: Node, value: Any) -> Any:
-        if begins(node):
+        if _begins(node):
             wanted.append({})
         path = module_path(node)
-        if path and wanted and _is_float(value):
+        if path and _is_float(value):
             wanted[-1][path] = value
         return value
 
@@ -127,11 +126,11 @@ def _errors(
 
     def observe_quantized(node: Node, value: Any) -> Any:
         nonlocal position
-        position += begins(node)
-        path = places.get(node)
+        position += _begins(node)
+        path = places.get(node.name)
         if path is None:
             return value
-        right = wanted[position][path].reshape(value.shape)
+        right = wanted[position][path].reshape(value.shape).to(value.dtype)
         squares[path][0] += float((value - right).double().square().sum())
         squares[path][1] += float(right.double().square().sum())
         return right
@@ -142,19 +141,24 @@ def _errors(
     return {path: float(f"{errors[path]:.3g}") for path in ranked}
 
 
+def _begins(node: Node) -> bool:
+    """Whether a run of the graph begins here."""
+    return node is next(iter(node.graph.nodes))
+
+
 def _is_float(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.dtype == torch.float32
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
-def _last_places(run_quantized: _Run, wanted: dict[str, torch.Tensor]) -> dict[Node, str]:
-    """The last node of each module whose value is as large as the float step's: {node: path}."""
-    found: dict[str, Node] = {}
+def _last_places(run_quantized: Run, wanted: dict[str, torch.Tensor]) -> dict[str, str]:
+    """The last node of each module whose value is as large as the float step's: {name of the node: path}."""
+    found: dict[str, str] = {}
 
     def observe(node: Node, value: Any) -> Any:
         path = module_path(node)
         if path in wanted and _is_float(value) and value.numel() == wanted[path].numel():
-            found[path] = node
+            found[path] = node.name
         return value
 
     run_quantized(observe, 1)
-    return {node: path for path, node in found.items()}
+    return {name: path for path, name in found.items()}

@@ -267,13 +267,14 @@ class DecoderGuard:
 
     def npu_accuracy(self, quantized: QuantizedStep) -> dict[str, Any]:
         """As `accuracy`, of an NPU's step with the NPU's integers, on the first calibration window."""
-        from mcu_sdk.lowering.ethos_u.score import Sequences
+        from mcu_sdk.lowering.ethos_u.score import logits_of, npu_layer_errors
 
-        tokens = self.calibration[:1]
-        sequences = Sequences(quantized, 1)
-        logits = torch.stack([sequences.step(tokens[:, position]) for position in range(tokens.shape[1])], 1)
-        found = measure(logits, checkpoint_logits(self.model, tokens), logits=True)
-        return {**found.facts(), "positions": tokens.numel()}
+        tokens = self.calibration[0]
+        found = measure(
+            logits_of(quantized, tokens)[None], checkpoint_logits(self.model, tokens[None]), logits=True
+        )
+        layers = {"layers": npu_layer_errors(quantized, tokens)} if found.poor else {}
+        return {**found.facts(), "positions": tokens.numel(), **layers}
 
     def _check(self, program: ExportedProgram, stage: Stage) -> None:
         found = self._trial.compare(program, stage, self.cache_length)

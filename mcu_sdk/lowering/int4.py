@@ -27,7 +27,7 @@ from mcu_sdk.lowering.fuse.graph import (
     tidy,
 )
 from mcu_sdk.lowering.gptq import dequantize_groups, quantize_groups
-from mcu_sdk.lowering.lower import module_path
+from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.lowering.moments import weight_digest
 from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
 from mcu_sdk.operators.reference.int4 import pack_groups

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.module_path import module_path
 
 if TYPE_CHECKING:
     from executorch.exir import EdgeProgramManager, ExecutorchProgramManager
@@ -129,24 +130,6 @@ def _write_in_place(edge: EdgeProgramManager) -> None:
                 node.meta.setdefault(key, value)
     program.graph_module.recompile()
     edge._edge_programs["forward"] = program
-
-
-def module_path(node: Node) -> str:
-    """The innermost module a node was traced in, as its path in the checkpoint; "" if unknown."""
-    stack = node.meta.get("nn_module_stack") or {}
-    paths = [entry[0] for entry in stack.values()]
-    return _plain_path(paths[-1]) if paths else ""
-
-
-def _plain_path(path: str) -> str:
-    """Undo the exporter's spelling: L['self'].model.layers.0 and model.slice(None, 3, None)._modules['0'] alike."""
-    import re
-
-    path = re.sub(r"slice\(None, \d+, None\)\.?", "", path)
-    path = re.sub(r"\._modules\['([^']+)'\]", r".\1", path)
-    path = re.sub(r"L\['self'\]\.?", "", path)
-    path = re.sub(r"\[['\"]?([^'\"\]]+)['\"]?\]", r".\1", path)
-    return path.strip(".").removeprefix("model.")  # the static-cache wrapper's attribute
 
 
 def _instruction_names(lowered: ExecutorchProgramManager) -> tuple[str, ...]:

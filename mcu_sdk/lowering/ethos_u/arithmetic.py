@@ -20,6 +20,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from mcu_sdk.lowering.ethos_u.tables import dequantize, quantize, use_tables
 from mcu_sdk.lowering.fuse.graph import args, aten, is_call
+from mcu_sdk.lowering.run_step import Observe
 
 dequantize_channels = torch.ops.quantized_decomposed.dequantize_per_channel.default
 
@@ -27,18 +28,18 @@ dequantize_channels = torch.ops.quantized_decomposed.dequantize_per_channel.defa
 class NpuArithmetic(Interpreter):
     """Runs a converted graph; `run(*inputs)` takes float tensors and returns float64 ones of the graph's shapes.
 
-    `module` is left as it is.
+    `module` is left as it is. `observe(node, value)` sees every value; what it returns takes the value's place.
     """
 
-    def __init__(self, module: GraphModule) -> None:
+    def __init__(self, module: GraphModule, observe: Observe | None = None) -> None:
         module = copy.deepcopy(module)
         use_tables(module)
         super().__init__(module)
+        self._observe = observe
 
     def run_node(self, n: Node) -> Any:
-        if is_call(n, aten.add.Tensor, aten.sub.Tensor):
-            return self._add(n)
-        return super().run_node(n)
+        value = self._add(n) if is_call(n, aten.add.Tensor, aten.sub.Tensor) else super().run_node(n)
+        return value if self._observe is None else self._observe(n, value)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if target is quantize:

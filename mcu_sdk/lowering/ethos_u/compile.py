@@ -19,6 +19,7 @@ from mcu_sdk.lowering.ethos_u.delegate import compile_spec, lower_whole
 from mcu_sdk.lowering.ethos_u.quantizer import StepQuantizer
 from mcu_sdk.lowering.ethos_u.step import NpuStep
 from mcu_sdk.lowering.lower import lower
+from mcu_sdk.lowering.module_path import traced
 from mcu_sdk.npu.artifact import DelegateArtifact
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ def bounded_mask(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -
 
 
 def _prepare(step: NpuStep, target: NpuTarget, batch: int) -> GraphModule:
-    exported = torch.export.export(step, step.example_inputs(batch), strict=False)
-    module = exported.module(check_guards=False)
+    module = traced(step, step.example_inputs(batch))
     prepared: GraphModule = prepare_pt2e(module, StepQuantizer(compile_spec(target), target.activation_bits))
     return prepared
 

@@ -1,4 +1,4 @@
-"""The quantized step over text in PyTorch, with the NPU's integers: its loss, and the tokens it chooses."""
+"""The quantized step over text in PyTorch, with the NPU's integers: its logits, its loss, the tokens it chooses."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from collections.abc import Sequence
 
 import torch
 
+from mcu_sdk.lowering.accuracy import LAYER_POSITIONS, errors_by_module, float_step
 from mcu_sdk.lowering.ethos_u.arithmetic import NpuArithmetic
 from mcu_sdk.lowering.ethos_u.calibrate import step_inputs
 from mcu_sdk.lowering.ethos_u.compile import QuantizedStep
+from mcu_sdk.lowering.run_step import Observe
 
 
 class Sequences:
-    """`batch` sequences side by side, token by token from empty caches; batch is 1 or `quantized.batch`."""
+    """`batch` sequences side by side, token by token from empty caches; batch is 1 or `quantized.batch`.
 
-    def __init__(self, quantized: QuantizedStep, batch: int) -> None:
+    `observe(node, value)` sees every value of every step; what it returns takes the value's place.
+    """
+
+    def __init__(self, quantized: QuantizedStep, batch: int, observe: Observe | None = None) -> None:
         assert batch in (1, quantized.batch)
         self._quantized, self._batch = quantized, batch
-        self._graph = NpuArithmetic(quantized.one if batch == 1 else quantized.many)
+        self._graph = NpuArithmetic(quantized.one if batch == 1 else quantized.many, observe)
         self._keys, self._values = quantized.step.example_inputs(batch)[-2:]
         self._position = 0
 
@@ -36,6 +41,22 @@ class Sequences:
         self._position += 1
         found: torch.Tensor = logits[:, 0]
         return found
+
+
+def logits_of(quantized: QuantizedStep, window: torch.Tensor, observe: Observe | None = None) -> torch.Tensor:
+    """Tokens int64[L] -> logits float64[L, V]; `observe` as in `Sequences`."""
+    sequences = Sequences(quantized, 1, observe)
+    return torch.cat([sequences.step(token[None]) for token in window])
+
+
+def npu_layer_errors(quantized: QuantizedStep, window: torch.Tensor) -> dict[str, float]:
+    """`errors_by_module` of the step in float and with the NPU's integers, over the first tokens of the window int64[L]."""
+    tokens = window[:LAYER_POSITIONS]
+
+    def run_quantized(observe: Observe, steps: int | None = None) -> None:
+        logits_of(quantized, tokens[:steps], observe)
+
+    return errors_by_module(float_step(quantized.step.program, tokens[None]), run_quantized)
 
 
 def total_loss(quantized: QuantizedStep, windows: torch.Tensor) -> float:

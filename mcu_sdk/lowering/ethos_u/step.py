@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.ethos_u.attention import CachedAttention, attend, rotate
 from mcu_sdk.lowering.fuse.graph import args, aten, constant_name, constant_value, is_call, shape_of
+from mcu_sdk.lowering.module_path import in_module, module_path
 
 mcu = torch.ops.mcu
 
@@ -87,7 +88,6 @@ class NpuStep(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rows, mask, caches = inputs[:-3], inputs[-3], (inputs[-2], inputs[-1])
-        batch = mask.shape[0]
         values: dict[Node, Any] = {node: rows[index] for node, index in self._lookup_nodes.items()}
         new_keys: list[torch.Tensor] = []
         new_values: list[torch.Tensor] = []
@@ -103,24 +103,25 @@ class NpuStep(nn.Module):
             elif node in self._attention_of:
                 attention = self._attention_of[node]
                 query, keys, held = (values[n] for n in (attention.query, attention.keys, attention.values))
-                out, key_rows, value_rows = attend(
-                    attention, query, keys, held, mask, caches, self.observe_scores
-                )
+                with in_module(module_path(node)):
+                    out, key_rows, value_rows = attend(
+                        attention, query, keys, held, mask, caches, self.observe_scores
+                    )
                 values[node] = (out, None)
                 new_keys.append(key_rows)
                 new_values.append(value_rows)
-            elif is_call(node, mcu.rope.default):
-                cosine = rows[self._rope_rows[args(node)[1], args(node)[2]]]
-                values[node] = rotate(values[args(node)[0]], cosine)
             else:
-                values[node] = self._compute(node, values, batch)
+                with in_module(module_path(node)):
+                    values[node] = self._compute(node, values, rows)
         raise AssertionError("a graph ends with its output")
 
-    def _compute(self, node: Node, values: dict[Node, Any], batch: int) -> Any:
+    def _compute(self, node: Node, values: dict[Node, Any], rows: Sequence[torch.Tensor]) -> Any:
+        if is_call(node, mcu.rope.default):
+            return rotate(values[args(node)[0]], rows[self._rope_rows[args(node)[1], args(node)[2]]])
         arguments = list(torch.fx.node.map_arg(args(node), lambda n: values[n]))
         keywords = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
         if node.target in RESHAPES and isinstance(arguments[1], (list, tuple)):
-            return arguments[0].reshape([batch, *shape_of(node)[1:]])
+            return arguments[0].reshape([rows[0].shape[0], *shape_of(node)[1:]])
         target: Callable[..., Any] = REPLACED.get(node.target, node.target)  # type: ignore[arg-type]
         return target(*arguments, **keywords)
 

@@ -17,8 +17,11 @@ from mcu_sdk.lowering.ethos_u.step import NpuStep
 from mcu_sdk.lowering.ethos_u.tables import use_tables
 from mcu_sdk.lowering.export import export_decoder
 from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.lowering.guard import DecoderGuard
 from mcu_sdk.model.load import find_checkpoint, load_model
+from mcu_sdk.project.accuracy import accuracy_of
 from tests.checkpoints import make_checkpoint
+from tests.lowering.test_guard import small_model
 
 LENGTH = 12
 
@@ -26,7 +29,10 @@ Fused = tuple[PreTrainedModel, NpuStep, torch.Tensor]
 
 
 def fused_step(name: str, folder: Path) -> Fused:
-    model = load_model(find_checkpoint(str(make_checkpoint(name, folder))))
+    return step_of(load_model(find_checkpoint(str(make_checkpoint(name, folder)))))
+
+
+def step_of(model: PreTrainedModel) -> Fused:
     windows = sample_windows(model, LENGTH)
     program = export_decoder(model, LENGTH)
     fuse(program, LENGTH, cache_ranges(model, windows))
@@ -143,3 +149,24 @@ def test_tables_replace_every_16_bit_function(quantized: QuantizedStep) -> None:
     before = [n for n in module.graph.nodes if any(f"aten.{name}." in str(n.target) for name in names)]
     assert use_tables(module) == len(before) > 0
     assert not [n for n in module.graph.nodes if any(f"aten.{name}." in str(n.target) for name in names)]
+
+
+def test_the_layers_that_the_npus_integers_hurt_are_named() -> None:
+    """One weight in each row of a linear is far greater than the others, which int8 loses; it multiplies zeros."""
+    model, hurt = small_model("llama"), "model.layers.0.mlp.down_proj"
+    with torch.no_grad():
+        model.get_parameter("model.layers.0.mlp.gate_proj.weight")[3] = 0
+        model.get_parameter(f"{hurt}.weight")[:, 3] = 3000
+    model, step, windows = step_of(model)
+    quantized = quantize_decoder(step.program, model, LENGTH, windows, default_target("ethos-u55-128"))
+    accuracy = accuracy_of({"accuracy": DecoderGuard(model, windows, LENGTH).npu_accuracy(quantized)})
+    assert accuracy is not None and accuracy.poor
+    (first, greatest), *others = accuracy.layers.items()
+    assert first == hurt and greatest > 0.5
+    assert others and all(0 < error < 0.1 for _, error in others)
+    assert accuracy.warning is not None and f"most of it in {hurt} (" in accuracy.warning
+
+
+def test_a_good_step_names_none(llama: Fused, quantized: QuantizedStep) -> None:
+    model, _, windows = llama
+    assert "layers" not in DecoderGuard(model, windows, LENGTH).npu_accuracy(quantized)
