@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, Unpack
 
 from mcu_sdk.board.board import load_board
 from mcu_sdk.board.npu_target import ActivationBits, default_target
@@ -21,13 +21,23 @@ from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.project import build as building
 from mcu_sdk.project import verify as verifying
+from mcu_sdk.project.asked import (
+    Asked,
+    PromptOptions,
+    RunOptions,
+    Start,
+    Where,
+    asked_in,
+    sampling_in,
+    where_in,
+)
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.compare import Compared
 from mcu_sdk.project.manifest import read_places
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
-from mcu_sdk.project.runners import Device, choose_simulator, device_runner
+from mcu_sdk.project.runners import built_device, choose_simulator
 from mcu_sdk.project.tensors import Borders, Inputs, borders_of, choose, prepare, run_series, stack
 from mcu_sdk.project.verify_tensors import verify_series
 from mcu_sdk.recipes.compiled import CompiledModel, write_compiled
@@ -158,89 +168,62 @@ def build(
 def run(
     project: str | Path | Project,
     *,
-    prompt: str | None = None,
-    ids: Sequence[int] | None = None,
-    steps: int | None = None,
     inputs: Arrays | None = None,
-    tokens: int = 100,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    seed: int = 0,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     board: str | None = None,
     on_text: OnText | None = None,
+    **options: Unpack[RunOptions],
 ) -> Ran:
     """Build a project's firmware and run it: in the board's simulator, in `simulator`, or on a board at `port`.
 
-    `prompt` or `ids` for a language model; for one of tensors `inputs`, whose outputs come back, or `steps` on made-up
-    ones. `on_text` is called with each piece of text as it comes.
+    `options`: those of the command, which project/asked.py lists: `prompt` or `ids` for a language model, with `tokens`,
+    `temperature`, `top_k`, `seed`; for one of tensors `inputs`, whose outputs come back, or `steps` on made-up ones;
+    `simulator`, `port`, `timeout`. `on_text` is called with each piece of text as it comes.
     """
-    opened = _opened(project, board)
+    opened, asked, where = _opened(project, board), asked_in(options), where_in(options)
     if inputs is not None:
-        _check_alone(prompt, ids, steps)
+        _check_alone(asked)
         borders = borders_of(opened)
-        return run_inputs(
-            opened, borders, _prepared(borders, inputs), simulator=simulator, port=port, timeout=timeout
-        )
-    request = _request(opened, prompt, ids, steps, tokens, temperature, top_k, seed)
-    return run_request(opened, request, simulator=simulator, port=port, timeout=timeout, on_text=on_text)
+        return run_inputs(opened, borders, _prepared(borders, inputs), **where)
+    return run_request(opened, opened.request(**asked), on_text=on_text, **where)
 
 
 def run_request(
     project: Project,
     request: Request,
     *,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     on_text: OnText | None = None,
     on_start: Callable[[], None] | None = None,
+    **where: Unpack[Where],
 ) -> Ran:
     """`run` for a request that is checked already; `on_start` is called when the build is done."""
-    target, built, device = _built_device(project, simulator, port, timeout, on_text)
+    found = built_device(project, on_text=on_text, **where)
     if on_start is not None:
         on_start()
     # The text shows that work goes on; where there is none to show, a clock does.
-    with nullcontext() if on_text is not None else step(f"Running on {target}"):
-        transcript = device(request)
-    return Ran(transcript, _report(project, built, transcript, target))
+    with nullcontext() if on_text is not None else step(f"Running on {found.target}"):
+        transcript = found.device(request)
+    return Ran(transcript, _report(project, found.built, transcript, found.target))
 
 
-def run_inputs(
-    project: Project,
-    borders: Borders,
-    inputs: Inputs,
-    *,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
-) -> Ran:
+def run_inputs(project: Project, borders: Borders, inputs: Inputs, **where: Unpack[Where]) -> Ran:
     """`run` for inputs that are checked already."""
-    target, built, device = _built_device(project, simulator, port, timeout)
-    with step(f"Running on {target}"):
-        found = run_series(device, borders, inputs)
-    outputs = stack(found, borders.outputs, stacked=inputs.stacked)
-    return Ran(found.transcript, _report(project, built, found.transcript, target), outputs)
+    found = built_device(project, **where)
+    with step(f"Running on {found.target}"):
+        ran = run_series(found.device, borders, inputs)
+    outputs = stack(ran, borders.outputs, stacked=inputs.stacked)
+    return Ran(ran.transcript, _report(project, found.built, ran.transcript, found.target), outputs)
 
 
 def run_prompts(
     project: str | Path | Project,
     prompts: Iterable[str],
     *,
-    tokens: int = 100,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    seed: int = 0,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     board: str | None = None,
     on_text: OnText | None = None,
     on_start: Callable[[], None] | None = None,
     on_prompt: Callable[[str], None] | None = None,
     on_answer: Callable[[Answer], None] | None = None,
+    **options: Unpack[PromptOptions],
 ) -> Answered:
     """Build a project's firmware and give it one prompt after the other; the model forgets in between.
 
@@ -248,25 +231,25 @@ def run_prompts(
     prompt that the firmware refuses is told by its answer. `on_start` is called when the build is done, `on_prompt`
     with each prompt before its answer comes, `on_answer` with each answer when it is complete.
     """
-    opened = _opened(project, board)
+    opened, sampling, where = _opened(project, board), sampling_in(options), where_in(options)
     check_takes_text(opened)
 
     def request_for(prompt: str) -> Request:
-        return opened.request(prompt=prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
+        return opened.request(prompt=prompt, **sampling)
 
     if isinstance(prompts, Sequence):
         for prompt in prompts:
             request_for(prompt)
-    target, built, device = _built_device(opened, simulator, port, timeout, on_text)
+    found = built_device(opened, on_text=on_text, **where)
     if on_start is not None:
         on_start()
     answers = []
-    for answer in ask(device, prompts, request_for, on_prompt):
+    for answer in ask(found.device, prompts, request_for, on_prompt):
         answers.append(answer)
         if on_answer is not None:
             on_answer(answer)
     last = next((answer.transcript for answer in reversed(answers) if answer.error is None), None)
-    return Answered(tuple(answers), _report(opened, built, last, target))
+    return Answered(tuple(answers), _report(opened, found.built, last, found.target))
 
 
 def compare(
@@ -297,15 +280,17 @@ def compare(
             if simulator is not None:
                 raise
             target = ""
-        built = building.build(opened.folder, opened.preset_for(target))
         transcript, note = None, "" if target else "no simulator"
         if target:
-            device = device_runner(opened, built.program, simulator=target, timeout=timeout)
+            running = built_device(opened, simulator=target, timeout=timeout)
+            built = running.built
             try:
                 with step(f"Running on {target}"):
-                    transcript = device(replace(request, past_end=True))
+                    transcript = running.device(replace(request, past_end=True))
             except ToolMissingError as error:
                 note = error.message
+        else:
+            built = building.build(opened.folder, opened.preset_for(target))
         title = titles[number] if titles else opened.folder.resolve().name
         found.append(Compared(title, _report(opened, built, transcript, target), note))
     return found
@@ -314,93 +299,59 @@ def compare(
 def verify(
     project: str | Path | Project,
     *,
-    prompt: str | None = None,
-    ids: Sequence[int] | None = None,
-    steps: int | None = None,
     inputs: Arrays | None = None,
-    tokens: int = 100,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    seed: int = 0,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     board: str | None = None,
     with_python: bool = True,
+    **options: Unpack[RunOptions],
 ) -> Verified:
-    """Run the same request on device and host, and the .pte in PyTorch, and compare.
+    """Run the same request on device and host, and the .pte in PyTorch, and compare; `options` as `run` takes them.
 
     A difference is not raised but told: `verdict.ok`; `verdict.require()` raises it.
     """
-    opened = _opened(project, board)
+    opened, asked, where = _opened(project, board), asked_in(options), where_in(options)
     if inputs is not None:
-        _check_alone(prompt, ids, steps)
+        _check_alone(asked)
         borders = borders_of(opened)
-        verdict, _ = verify_series(
-            opened,
-            borders,
-            _prepared(borders, inputs),
-            simulator=simulator,
-            port=port,
-            timeout=timeout,
-            with_python=with_python,
-        )
-        return _verified(opened, verdict, port or choose_simulator(opened, simulator))
-    request = _request(opened, prompt, ids, steps, tokens, temperature, top_k, seed)
+        prepared = _prepared(borders, inputs)
+        verdict, _ = verify_series(opened, borders, prepared, with_python=with_python, **where)
+        return _verified(opened, verdict, where)
     verdict = verifying.verify(
         opened,
-        request,
-        simulator=simulator,
-        port=port,
-        timeout=timeout,
+        opened.request(**asked),
         with_python=with_python,
         checkpoint=_checkpoint(opened),
+        **where,
     )
-    return _verified(opened, verdict, port or choose_simulator(opened, simulator))
+    return _verified(opened, verdict, where)
 
 
 def verify_prompts(
     project: str | Path | Project,
     prompts: Sequence[str],
     *,
-    tokens: int = 100,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    seed: int = 0,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     board: str | None = None,
     with_python: bool = True,
+    **options: Unpack[PromptOptions],
 ) -> list[Verified]:
     """`verify` for each of several prompts."""
-    opened = _opened(project, board)
+    opened, sampling, where = _opened(project, board), sampling_in(options), where_in(options)
     check_takes_text(opened)
-    requests = [
-        opened.request(prompt=prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
-        for prompt in prompts
-    ]
+    requests = [opened.request(prompt=prompt, **sampling) for prompt in prompts]
     verdicts = verifying.verify_each(
-        opened,
-        requests,
-        simulator=simulator,
-        port=port,
-        timeout=timeout,
-        with_python=with_python,
-        checkpoint=_checkpoint(opened),
+        opened, requests, with_python=with_python, checkpoint=_checkpoint(opened), **where
     )
-    target = port or choose_simulator(opened, simulator)
-    return [_verified(opened, verdict, target) for verdict in verdicts]
+    return [_verified(opened, verdict, where) for verdict in verdicts]
 
 
-def _verified(project: Project, verdict: Verdict, target: str) -> Verified:
+def _verified(project: Project, verdict: Verdict, where: Where) -> Verified:
+    target = where.get("port") or choose_simulator(project, where.get("simulator"))
     agreement = "ok" if verdict.ok else "DIFFERS"
     return Verified(verdict, _report(project, verdict.built, verdict.device, target, agreement))
 
 
-def _check_alone(prompt: str | None, ids: Sequence[int] | None, steps: int | None) -> None:
+def _check_alone(asked: Asked) -> None:
     """Raises UsageError for anything that is given beside inputs."""
-    if any(given is not None for given in (prompt, ids, steps)):
+    if any(asked.get(name) is not None for name in Start.__annotations__):
         raise UsageError(
             "Inputs exclude a prompt, token ids and a number of made-up steps.", hint="Give one of them."
         )
@@ -434,46 +385,8 @@ def _checkpoint(project: Project) -> Callable[[Sequence[int]], NDArray[Any] | No
     return reference
 
 
-def _built_device(
-    project: Project,
-    simulator: str | None,
-    port: str | None,
-    timeout: float,
-    on_text: OnText | None = None,
-) -> tuple[str, BuildResult, Device]:
-    """What the firmware runs on, its build, and what gives requests to it."""
-    target = port or choose_simulator(project, simulator)
-    # A board at a port runs what was flashed; its build still tells the sizes.
-    built = building.build(project.folder, project.preset_for(target))
-    device = device_runner(
-        project, built.program, simulator=simulator, port=port, timeout=timeout, on_text=on_text
-    )
-    return target, built, device
-
-
 def _opened(project: str | Path | Project, board: str | None) -> Project:
     return project if isinstance(project, Project) else open_project(Path(project), board)
-
-
-def _request(
-    project: Project,
-    prompt: str | None,
-    ids: Sequence[int] | None,
-    steps: int | None,
-    tokens: int,
-    temperature: float,
-    top_k: int,
-    seed: int,
-) -> Request:
-    return project.request(
-        prompt=prompt,
-        ids=tuple(ids) if ids is not None else None,
-        steps=steps,
-        tokens=tokens,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
-    )
 
 
 def _report(

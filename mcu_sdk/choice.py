@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from mcu_sdk import resources
 from mcu_sdk.console import log
 from mcu_sdk.errors import DoesNotFitError
-from mcu_sdk.options import CompileOptions, GenerateRequest, options_of
+from mcu_sdk.option import options_of
+from mcu_sdk.options import CompileOptions, GenerateRequest
 
 LEAST_POSITIONS = 64
 """A shorter cache is of no use to the bundled models: a smaller model is tried instead."""

@@ -10,11 +10,12 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
 from mcu_sdk.errors import UsageError
 from mcu_sdk.operators.layouts import WeightLayout
+from mcu_sdk.option import Flag, Option, options_of
 from mcu_sdk.project.library import Format
 from mcu_sdk.project.manifest import Input
 from mcu_sdk.project.presets import Optimize
@@ -63,52 +64,6 @@ WORDS = {
     Kind.PTE_TOKENS: "a language model's .pte",
     Kind.PTE_TENSORS: "a .pte that takes tensors",
 }
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Makes a dataclass field an option.
-
-    `names`: its flags, between spaces; `help`: for `--help`; `applies`: to what it makes a difference; `input`: whether
-    it names something that is read, whose place is no part of a project.
-    """
-
-    names: str
-    help: str
-    applies: Kind = ANY
-    input: bool = False
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option. `name`: the field; `flags`: on the command line, the first one is for messages and the manifest."""
-
-    name: str
-    flags: tuple[str, ...]
-    type: Any
-    default: Any
-    help: str
-    applies: Kind
-    input: bool
-
-    @property
-    def key(self) -> str:
-        """Its name in the manifest: the flag's."""
-        return self.flags[0].removeprefix("--").replace("-", "_")
-
-
-def options_of(holder: type) -> dict[str, Option]:
-    """The options among a dataclass's fields, by field name."""
-    hints = get_type_hints(holder, include_extras=True)
-    found = {}
-    for each in fields(holder):
-        kind, *flags = get_args(hints[each.name]) or (None,)
-        for flag in (flag for flag in flags if isinstance(flag, Flag)):
-            names = tuple(flag.names.split())
-            found[each.name] = Option(
-                each.name, names, kind, each.default, flag.help, flag.applies, flag.input
-            )
-    return found
 
 
 @dataclass(frozen=True)
@@ -248,7 +203,7 @@ class GenerateRequest:
     def check_kind(self, kind: Kind) -> None:
         """Raises UsageError for an option that was given and makes no difference to any of `kind`."""
         for each, value in self._values():
-            if kind & each.applies or not (each.name in self.given or value != each.default):
+            if each.applies_to(kind) or not (each.name in self.given or value != each.default):
                 continue
             raise UsageError(
                 f"{each.flags[0]} is for {each.applies}; this is {kind}.",
@@ -268,7 +223,7 @@ class GenerateRequest:
         kept = {
             each.key: value
             for each, value in self._values()
-            if not each.input and each.name != "output" and kind & each.applies
+            if not each.input and each.name != "output" and each.applies_to(kind)
         }
         return {**kept, "name": name}
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 
 from mcu_sdk import cli, generation
+from mcu_sdk.option import Option, options_of
 from mcu_sdk.options import (
     ANY,
     CHECKPOINT,
@@ -19,8 +20,6 @@ from mcu_sdk.options import (
     CompileOptions,
     GenerateRequest,
     Kind,
-    Option,
-    options_of,
 )
 from tests.checkpoints import small_tokenizer
 
@@ -98,7 +97,7 @@ def test_every_option_makes_a_difference_or_is_refused(
         seen.clear()
         code = cli.run(["generate", *base, f"--output={tmp_path / 'p'}", option.flags[0], value])
         err = capsys.readouterr().err
-        if option.applies & kind:
+        if option.applies_to(kind):
             assert code == 130, (option.name, err)
             holder = seen[0] if option.name in options_of(GenerateRequest) else seen[0].compile_options
             assert str(getattr(holder, option.name)) == value, option.name
@@ -112,7 +111,7 @@ def test_the_manifest_has_every_option_that_applies() -> None:
     for kind in Kind:
         kept = request.to_manifest(kind, "found")
         assert kept.pop("name") == "found"
-        wanted = {o.key for o in OPTIONS.values() if o.applies & kind and not o.input} - {"output", "name"}
+        wanted = {o.key for o in OPTIONS.values() if o.applies_to(kind) and not o.input} - {"output", "name"}
         assert kept.keys() == wanted
         again = GenerateRequest.from_manifest(kept, {"board": "host"})
         assert again.to_manifest(kind, "found") == request.to_manifest(kind, "found")

@@ -22,7 +22,6 @@ SLOW = {
     "project/verify.py": {"run_on", "compare_with_python", "first_difference"},
     "project/verify_tensors.py": {"run_series"},
     "project/testing.py": {"run_on"},
-    "commands/run.py": {"run"},
     "recipes/checkpoint.py": {"check_calibration_text"},
 }  # fmt: skip
 """Calls that may take long, by file. (A build shows itself: project/build.py.)"""

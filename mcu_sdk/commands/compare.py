@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcu_sdk.commands.options import JsonOption, SimulatorOption, TimeoutOption, exclude
+from mcu_sdk.commands.options import Given, JsonOption, exclude, with_options
 from mcu_sdk.errors import UsageError
+from mcu_sdk.project.asked import Where
 
 if TYPE_CHECKING:
     from mcu_sdk.project.compare import Compared
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 DEFAULT_BOARD = "corstone-300"
 
 
+@with_options(Where, only=frozenset({"simulator", "timeout"}))
 def compare_command(
+    given: Given,
     projects: Annotated[
         list[Path] | None,
         typer.Argument(help="Folders that `mcu-sdk generate` wrote.", show_default=False),
@@ -39,8 +42,6 @@ def compare_command(
         Path | None,
         typer.Option("--out", help="For --variants: where to keep the projects. Default: nowhere."),
     ] = None,
-    simulator: SimulatorOption = None,
-    timeout: TimeoutOption = 600.0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,6 +51,7 @@ def compare_command(
     from mcu_sdk.api import compare
     from mcu_sdk.project.compare import to_markdown, to_table
 
+    simulator, timeout = given.run["simulator"], given.run["timeout"]
     exclude(("--json", as_json), ("--markdown", markdown))
     if variants and projects:
         raise UsageError("--variants makes the projects itself.", hint="Leave the folders out.")

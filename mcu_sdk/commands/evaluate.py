@@ -13,13 +13,13 @@ import typer
 from mcu_sdk.board.npu_target import ActivationBits
 from mcu_sdk.commands.options import Given, JsonOption, with_options
 from mcu_sdk.errors import UsageError
+from mcu_sdk.option import options_of
 from mcu_sdk.options import (
     Activations,
     CacheScales,
     CompileOptions,
     GenerateRequest,
     Kind,
-    options_of,
 )
 
 if TYPE_CHECKING:

@@ -14,15 +14,12 @@ import typer
 
 from mcu_sdk.commands.options import (
     BoardOption,
+    Given,
     JsonOption,
-    SeedOption,
-    TemperatureOption,
-    TimeoutOption,
-    TokensOption,
-    TopKOption,
-    parse_ids,
+    with_options,
 )
 from mcu_sdk.errors import RunError, UsageError
+from mcu_sdk.project.asked import Sampling, Where, parse_ids, sampling_in
 
 if TYPE_CHECKING:
     from mcu_sdk.project.opened import Project
@@ -32,7 +29,9 @@ if TYPE_CHECKING:
 _STDIN = 0
 
 
+@with_options(Sampling, Where, only=frozenset({*Sampling.__annotations__, "timeout"}))
 def monitor_command(
+    given: Given,
     project: Annotated[
         Path | None, typer.Argument(help="The project that the board runs: its port, and what it takes.")
     ] = None,
@@ -43,11 +42,6 @@ def monitor_command(
     baud: Annotated[int | None, typer.Option("--baud", help="Default: the board's, else 115200.")] = None,
     log: Annotated[Path | None, typer.Option("--log", help="Append all that is shown to this file.")] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Begin each line with the time.")] = False,
-    tokens: TokensOption = 100,
-    temperature: TemperatureOption = 0.0,
-    top_k: TopKOption = 0,
-    seed: SeedOption = 0,
-    timeout: TimeoutOption = 600.0,
     board: BoardOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +52,6 @@ def monitor_command(
     from mcu_sdk.targets.ports import AUTO, find_port, open_port
     from mcu_sdk.targets.serial import Pace
 
-    sampling = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
     opened = open_project(project, board) if project is not None else None
     found = opened.board if opened is not None else load_board(board) if board is not None else None
     if found is None and port == AUTO:
@@ -77,11 +70,11 @@ def monitor_command(
         monitor = Monitor(
             device,
             connect,
-            _messages(opened, sampling),
+            _messages(opened, sampling_in(given.run)),
             keyboard,
             Screen(io.StringIO() if as_json else None, file, timestamps=timestamps),
             baud=speed,
-            timeout=timeout,
+            timeout=given.run["timeout"],
             on_answer=_print_json if as_json else None,
         )
         monitor.run()
@@ -96,23 +89,23 @@ def _open_log(path: Path) -> io.TextIOWrapper:
         raise UsageError(f"The log {str(path)!r} cannot be written: {error.strerror}.", hint="Name another --log.") from error  # fmt: skip
 
 
-def _messages(project: Project | None, sampling: dict[str, int | float]) -> Callable[[str], Message]:
+def _messages(project: Project | None, sampling: Sampling) -> Callable[[str], Message]:
     """What makes a request of a typed line: a prompt; for a model without a tokenizer token ids, for one of tensors how many
     made-up inputs."""
     from mcu_sdk.targets.protocol import Request
 
     def message(line: str) -> Message:
         if project is None:
-            return Request(text=line, **sampling)  # type: ignore[arg-type]
+            return Request(text=line, **sampling)
         if not project.is_language_model:
             if not line.strip().isdecimal():
                 raise UsageError(
                     f"{project.manifest.name} takes tensors.", hint="Type how many made-up inputs."
                 )
-            return project.request(steps=int(line), seed=int(sampling["seed"]))
+            return project.request(steps=int(line), seed=sampling["seed"])
         if not project.manifest.model.tokenizer:
-            return project.request(ids=parse_ids(line), **sampling)  # type: ignore[arg-type]
-        return project.request(prompt=line, **sampling)  # type: ignore[arg-type]
+            return project.request(ids=parse_ids(line), **sampling)
+        return project.request(prompt=line, **sampling)
 
     return message
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from types import MappingProxyType
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
 from mcu_sdk.errors import UsageError
-from mcu_sdk.options import CompileOptions, GenerateRequest, options_of
+from mcu_sdk.option import options_of
+from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.project.asked import RunOptions
 
 ProjectArgument = Annotated[
     Path, typer.Argument(help="A folder that `mcu-sdk generate` wrote.", show_default=False)
@@ -20,11 +23,6 @@ ProjectArgument = Annotated[
 BoardOption = Annotated[
     str | None,
     typer.Option("--board", help="The folder of the project's board, if it is none of the packaged ones."),
-]
-PromptOption = Annotated[str | None, typer.Option("--prompt", help="The text to go on from.")]
-IdsOption = Annotated[str | None, typer.Option("--ids", help='The prompt as token ids: "12,7,99".')]
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", help="For models that take tensors: how many made-up inputs.")
 ]
 InputOption = Annotated[
     list[str] | None,
@@ -40,35 +38,7 @@ PromptsOption = Annotated[
         "--prompts", help="A text file with one prompt a line; - for standard input.", allow_dash=True
     ),
 ]
-TokensOption = Annotated[int, typer.Option("--tokens", help="How many tokens to generate at most.")]
-TemperatureOption = Annotated[
-    float, typer.Option("--temperature", help="0 takes the likeliest token; higher values dare more.")
-]
-TopKOption = Annotated[int, typer.Option("--top-k", help="Draw from the K likeliest tokens; 0: from all.")]
-SeedOption = Annotated[
-    int, typer.Option("--seed", help="Of the random numbers; the same seed, the same text.")
-]
-SimulatorOption = Annotated[
-    str | None, typer.Option("--simulator", help="qemu, fvp or host. Default: the board's.")
-]
-PortOption = Annotated[
-    str | None,
-    typer.Option("--port", help="The serial port of a board: /dev/ttyACM0, a USB serial number, or auto."),
-]
-TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds that a run may take.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-def parse_ids(text: str | None) -> tuple[int, ...] | None:
-    """Token ids between commas. Raises UsageError for anything else."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(
-            f"--ids takes numbers between commas, not {text!r}.", hint="For example: --ids 12,7,99"
-        ) from error
 
 
 def parse_files(values: Sequence[str] | None, option: str) -> dict[str | None, Path]:
@@ -108,6 +78,14 @@ class Given:
     values: dict[type, dict[str, Any]]
     named: frozenset[str]
 
+    @property
+    def run(self) -> RunOptions:
+        """What it says of a run: of the request, and of the place."""
+        found: dict[str, Any] = {}
+        for values in self.values.values():
+            found |= values
+        return cast(RunOptions, found)
+
     def request(self, **more: Any) -> GenerateRequest:
         """All of it as a request; options that the command does not have keep their defaults."""
         options = CompileOptions(**self.values.get(CompileOptions, {}))
@@ -126,12 +104,16 @@ class Given:
 
 
 def with_options(
-    *holders: type, only: frozenset[str] | None = None, optional: bool = False, **help: str
+    *holders: type,
+    only: frozenset[str] | None = None,
+    optional: bool = False,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    **help: str,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of these dataclasses as flags, in front of its own.
+    """Give a command the options of these classes as flags, in front of its own.
 
-    The command's first parameter becomes a `Given`. `only`: the fields to
-    take; `optional`: whether they have no defaults here; `help`: other words for a field's help.
+    The command's first parameter becomes a `Given`. `only`: the fields to take; `optional`: whether they have no
+    defaults here; `defaults`: other ones, by field; `help`: other words for a field's help.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -140,20 +122,23 @@ def with_options(
             for each in options_of(holder).values():
                 if only is None or each.name in only:
                     info = typer.Option(*each.flags, help=help.get(each.name, each.help))
-                    kind = each.type | None if optional else each.type
-                    flags[each.name] = (holder, None if optional else each.default, Annotated[kind, info])
+                    kind = each.type if each.read is None else str | None
+                    kind = kind | None if optional else kind
+                    default = None if optional else defaults.get(each.name, each.default)
+                    flags[each.name] = (holder, each.read, default, Annotated[kind, info])
 
         def run(context: typer.Context, **given: Any) -> None:
             values: dict[type, dict[str, Any]] = {holder: {} for holder in holders}
-            for name, (holder, _, _) in flags.items():
-                values[holder][name] = given.pop(name)
+            for name, (holder, read, _, _) in flags.items():
+                value = given.pop(name)
+                values[holder][name] = read(value) if read is not None and value is not None else value
             command(Given(values, named_options(context) & set(flags)), **given)
 
         own = list(inspect.signature(command).parameters.values())[1:]
         hints = get_type_hints(command, include_extras=True)
         parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for name, (_, default, kind) in flags.items()
+            for name, (_, _, default, kind) in flags.items()
         ]
         parameters.insert(
             0, inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from mcu_sdk.console import log
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mcu_sdk.project.asked import Sampling, Where
     from mcu_sdk.project.labels import Label
     from mcu_sdk.project.opened import Project
     from mcu_sdk.project.prompts import Answer
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 16
 """Elements of an output that are printed."""
-
-
-@dataclass(frozen=True)
-class Where:
-    """What a firmware runs on, and how many seconds an answer may take."""
-
-    simulator: str | None
-    port: str | None
-    timeout: float
 
 
 def say(text: str) -> None:
@@ -69,7 +60,7 @@ def run_tensors(
     prepared = tensors.prepare(borders.inputs, read_inputs(borders, inputs))
     files = tensors.choose(borders.outputs, outputs, "--output")
     tensors.check_writable(files, list(inputs.values()))
-    ran = run_inputs(opened, borders, prepared, **asdict(where))
+    ran = run_inputs(opened, borders, prepared, **where)
     for name, path in files.items():
         tensors.write_npy(path, ran.outputs[name])
     if as_json:
@@ -138,7 +129,7 @@ def can_converse(opened: Project) -> bool:
 
 
 def run_prompts(
-    opened: Project, file: Path | None, sampling: Mapping[str, Any], where: Where, *, as_json: bool
+    opened: Project, file: Path | None, sampling: Sampling, where: Where, *, as_json: bool
 ) -> None:
     """Give a firmware the lines of `file` ("-": of standard input), or, without one, what is typed until Ctrl-D.
 
@@ -169,12 +160,12 @@ def run_prompts(
     found = api.run_prompts(
         opened,
         prompts if prompts is not None else _typed(),
-        **sampling,
-        **asdict(where),
         on_text=say if shows else None,
         on_start=on_start,
         on_prompt=on_prompt,
         on_answer=on_answer,
+        **sampling,
+        **where,
     )
     if as_json:
         told = [

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mcu_sdk.commands.options import (
     BoardOption,
-    IdsOption,
+    Given,
     InputOption,
     JsonOption,
-    PortOption,
     ProjectArgument,
-    PromptOption,
     PromptsOption,
-    SeedOption,
-    SimulatorOption,
-    StepsOption,
-    TemperatureOption,
-    TimeoutOption,
-    TokensOption,
-    TopKOption,
     exclude,
-    named_options,
     parse_files,
-    parse_ids,
+    with_options,
 )
-from mcu_sdk.commands.real_data import Where, can_converse, run_prompts, run_tensors, say
+from mcu_sdk.commands.real_data import can_converse, run_prompts, run_tensors, say
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
+from mcu_sdk.project.asked import Asked, Where, asked_in, sampling_in, where_in
 
 if TYPE_CHECKING:
     from mcu_sdk.project.opened import Project
     from mcu_sdk.targets.protocol import Request
 
 
+@with_options(Asked, Where)
 def run_command(
-    context: typer.Context,
+    given: Given,
     project: ProjectArgument,
-    prompt: PromptOption = None,
-    ids: IdsOption = None,
     prompts: PromptsOption = None,
-    steps: StepsOption = None,
     inputs: InputOption = None,
     outputs: Annotated[
         list[str] | None,
@@ -53,13 +43,6 @@ def run_command(
             show_default=False,
         ),
     ] = None,
-    tokens: TokensOption = 100,
-    temperature: TemperatureOption = 0.0,
-    top_k: TopKOption = 0,
-    seed: SeedOption = 0,
-    simulator: SimulatorOption = None,
-    port: PortOption = None,
-    timeout: TimeoutOption = 600.0,
     board: BoardOption = None,
     profile: Annotated[
         bool,
@@ -74,41 +57,33 @@ def run_command(
     from mcu_sdk.project.report import print_report
 
     exclude(("--json", as_json), ("--markdown", markdown))
-    given = (("--prompt", prompt is not None), ("--ids", ids), ("--prompts", prompts), ("--steps", steps))
-    exclude(*given, ("--input", inputs))
+    options, asked, where = given.run, asked_in(given.run), where_in(given.run)
+    prompt, ids, steps = options["prompt"], options["ids"], options["steps"]
+    starts = (("--prompt", prompt is not None), ("--ids", ids), ("--prompts", prompts), ("--steps", steps))
+    exclude(*starts, ("--input", inputs))
     if outputs and not inputs:
         raise UsageError("--output writes what --input gives.", hint="Name an input, too.")
     exclude(("--profile", profile), ("--prompts", prompts), ("--input", inputs))
     exclude(("--markdown", markdown), ("--prompts", prompts))
     opened = open_project(project, board)
-    opened.check_effect(named_options(context), temperature, given_inputs=bool(inputs))
-    where = Where(simulator, port, timeout)
+    opened.check_effect(given.named, options["temperature"], given_inputs=bool(inputs))
     if inputs:
         files = parse_files(inputs, "--input"), parse_files(outputs, "--output")
         run_tensors(opened, *files, where, as_json=as_json, markdown=markdown)
         return
-    is_plain = not (any(value for _, value in given) or profile or as_json or markdown)
+    is_plain = not (any(value for _, value in starts) or profile or as_json or markdown)
     if prompts is not None or (is_plain and can_converse(opened)):
-        sampling = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
-        run_prompts(opened, prompts, sampling, where, as_json=as_json)
+        run_prompts(opened, prompts, sampling_in(options), where, as_json=as_json)
         return
-    request = opened.request(
-        prompt=prompt,
-        ids=parse_ids(ids),
-        steps=steps,
-        tokens=tokens,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
-    )
+    request = opened.request(**asked)
     if profile:
-        if port is not None or markdown or simulator == "host":
+        if options["port"] is not None or markdown or options["simulator"] == "host":
             raise UsageError(
                 "--profile runs on the board's simulator and prints a table; --port, --markdown and --simulator host "
                 "do not go with it.",
                 hint="Leave them out.",
             )
-        _profile(opened, request, simulator, timeout, as_json)
+        _profile(opened, request, where, as_json)
         return
     shows_text = opened.is_language_model and not as_json
     started = False
@@ -123,11 +98,9 @@ def run_command(
         ran = run_request(
             opened,
             request,
-            simulator=simulator,
-            port=port,
-            timeout=timeout,
             on_text=say if shows_text else None,
             on_start=start if shows_text else None,
+            **where,
         )
     finally:
         if started:
@@ -142,22 +115,19 @@ def run_command(
         print_report(report)
 
 
-def _profile(opened: Project, request: Request, simulator: str | None, timeout: float, as_json: bool) -> None:
+def _profile(opened: Project, request: Request, where: Where, as_json: bool) -> None:
     """Run the project's profiled twin, and show what each operator costs."""
     from rich.console import Console
 
     from mcu_sdk.project import profile
-    from mcu_sdk.project.build import build
-    from mcu_sdk.project.runners import choose_simulator, device_runner
+    from mcu_sdk.project.runners import built_device
     from mcu_sdk.project.verify import last_position
     from mcu_sdk.regeneration import make_profiled
 
-    target = choose_simulator(opened, simulator)
     folder, plan = make_profiled(opened)
-    built = build(folder, opened.preset_for(target))
-    run = device_runner(opened, built.program, simulator=simulator, timeout=timeout)
-    with step(f"Running on {target}"):
-        transcript = run(request)
+    twin = built_device(replace(opened, folder=folder), **where)
+    with step(f"Running on {twin.target}"):
+        transcript = twin.device(request)
     position = last_position(transcript)
     rows = profile.costs(plan, transcript.profile, position, opened.board.core)
     if as_json:

@@ -10,45 +10,27 @@ import typer
 
 from mcu_sdk.commands.options import (
     BoardOption,
-    IdsOption,
+    Given,
     JsonOption,
-    PortOption,
     ProjectArgument,
-    PromptOption,
-    SeedOption,
-    SimulatorOption,
-    StepsOption,
-    TemperatureOption,
-    TimeoutOption,
-    TokensOption,
-    TopKOption,
     exclude,
-    named_options,
-    parse_ids,
+    with_options,
 )
 from mcu_sdk.errors import UsageError
+from mcu_sdk.project.asked import TOKENS, Asked, Start, Where, asked_in, where_in
 
 if TYPE_CHECKING:
     from mcu_sdk.project.findings import Findings
 
 
+@with_options(Asked, Where, defaults={"tokens": TOKENS})
 def test_command(
-    context: typer.Context,
+    given: Given,
     project: ProjectArgument,
     update: Annotated[
         bool,
         typer.Option("--update", help="Write tests/answers.json and tests/baseline.json from what is found."),
     ] = False,
-    prompt: PromptOption = None,
-    ids: IdsOption = None,
-    steps: StepsOption = None,
-    tokens: TokensOption = 24,
-    temperature: TemperatureOption = 0.0,
-    top_k: TopKOption = 0,
-    seed: SeedOption = 0,
-    simulator: SimulatorOption = None,
-    port: PortOption = None,
-    timeout: TimeoutOption = 600.0,
     board: BoardOption = None,
     before: Annotated[
         Path | None,
@@ -71,12 +53,12 @@ def test_command(
     from mcu_sdk.project.opened import open_project
 
     exclude(("--json", as_json), ("--markdown", markdown))
-    asked = prompt is not None or ids is not None or steps is not None
+    options, named, where = given.run, given.named, where_in(given.run)
+    asked = any(options.get(name) is not None for name in Start.__annotations__)
     if asked and not update:
         raise UsageError(
             "--prompt, --ids and --steps make a new known answer.", hint="Add --update, or leave them out."
         )
-    named = named_options(context)
     if not asked and named & set(SAMPLING):
         raise UsageError(
             "--tokens, --temperature, --top-k and --seed belong to a new known answer.",
@@ -88,22 +70,21 @@ def test_command(
         )
     check_writable(junit)
     opened = open_project(project, board)
-    target = {"simulator": simulator, "port": port}
     if update:
         more = []
         if asked:
-            opened.check_effect(named, temperature)
-            sampling = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
+            opened.check_effect(named, options["temperature"])
+            question = asked_in(options)
             if not opened.is_language_model:
-                sampling = {"seed": seed}
-            more = [opened.request(prompt=prompt, ids=parse_ids(ids), steps=steps, **sampling)]  # type: ignore[arg-type]
-        written = testing.update(opened, more, timeout=timeout, **target)
+                question = {"steps": options["steps"], "seed": options["seed"]}
+            more = [opened.request(**question)]
+        written = testing.update(opened, more, **where)
         paths = [str(path) for path in written]
         print(json.dumps({"written": paths}, indent=2) if as_json else "\n".join(paths))
         return
     suite = f"mcu-sdk test {opened.manifest.name} on {opened.board.name}"
     with errors_in(junit, suite):
-        tested = testing.run_tests(opened, timeout=timeout, before=before, self_test=self_test, **target)
+        tested = testing.run_tests(opened, before=before, self_test=self_test, **where)
     if junit is not None:
         write(junit, suite, tested.to_junit())
     if as_json:

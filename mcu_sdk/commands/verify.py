@@ -11,26 +11,17 @@ import typer
 
 from mcu_sdk.commands.options import (
     BoardOption,
-    IdsOption,
+    Given,
     InputOption,
     JsonOption,
-    PortOption,
     ProjectArgument,
-    PromptOption,
     PromptsOption,
-    SeedOption,
-    SimulatorOption,
-    StepsOption,
-    TemperatureOption,
-    TimeoutOption,
-    TokensOption,
-    TopKOption,
     exclude,
-    named_options,
     parse_files,
-    parse_ids,
+    with_options,
 )
 from mcu_sdk.commands.real_data import read_inputs, read_lines
+from mcu_sdk.project.asked import Asked, Where, sampling_in, where_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,21 +32,12 @@ if TYPE_CHECKING:
     from mcu_sdk.project.verify import Verdict
 
 
+@with_options(Asked, Where)
 def verify_command(
-    context: typer.Context,
+    given: Given,
     project: ProjectArgument,
-    prompt: PromptOption = None,
-    ids: IdsOption = None,
     prompts: PromptsOption = None,
-    steps: StepsOption = None,
     inputs: InputOption = None,
-    tokens: TokensOption = 100,
-    temperature: TemperatureOption = 0.0,
-    top_k: TopKOption = 0,
-    seed: SeedOption = 0,
-    simulator: SimulatorOption = None,
-    port: PortOption = None,
-    timeout: TimeoutOption = 600.0,
     board: BoardOption = None,
     python: Annotated[bool, typer.Option(help="Also compare with the .pte executed in PyTorch.")] = True,
     junit: Annotated[
@@ -68,6 +50,8 @@ def verify_command(
     from mcu_sdk.project.junit import check_writable, errors_in, write
     from mcu_sdk.project.opened import open_project
 
+    options = given.run
+    prompt, ids, steps = options["prompt"], options["ids"], options["steps"]
     exclude(
         ("--prompt", prompt is not None),
         ("--ids", ids),
@@ -77,9 +61,7 @@ def verify_command(
     )
     check_writable(junit)
     opened = open_project(project, board)
-    opened.check_effect(named_options(context), temperature, given_inputs=bool(inputs))
-    sampling: dict[str, Any] = {"tokens": tokens, "temperature": temperature, "top_k": top_k, "seed": seed}
-    where: dict[str, Any] = {"simulator": simulator, "port": port, "timeout": timeout, "with_python": python}
+    opened.check_effect(given.named, options["temperature"], given_inputs=bool(inputs))
     lines = read_lines(prompts) if prompts is not None else []
     arrays = None
     if inputs:
@@ -89,12 +71,12 @@ def verify_command(
     suite = f"mcu-sdk verify {opened.manifest.name} on {opened.board.name}"
     with errors_in(junit, suite):
         if lines:
-            found = api.verify_prompts(opened, lines, **sampling, **where)
+            sampling, where = sampling_in(options), where_in(options)
+            found = api.verify_prompts(opened, lines, with_python=python, **sampling, **where)
         elif arrays is not None:
-            found = [api.verify(opened, inputs=arrays, **where)]
+            found = [api.verify(opened, inputs=arrays, with_python=python, **where_in(options))]
         else:
-            request: dict[str, Any] = {"prompt": prompt, "ids": parse_ids(ids), "steps": steps, **sampling}
-            found = [api.verify(opened, **request, **where)]
+            found = [api.verify(opened, with_python=python, **options)]
     if junit is not None:
         write(junit, suite, _cases(lines, found))
     if lines:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mcu_sdk.errors import UsageError
+from mcu_sdk.project.asked import Sampling
 
-SAMPLING = ("tokens", "temperature", "top_k", "seed")
-"""The fields of a request that say how a language model's text goes on; `seed` also makes up tensors."""
+SAMPLING = tuple(Sampling.__annotations__)
+"""The options that say how a language model's text goes on."""
 
 
 def check_effect(

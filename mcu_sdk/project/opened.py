@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.planning.bound import Bound, bound_from_json
 from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_facts
-from mcu_sdk.project.effect import SAMPLING, check_effect
+from mcu_sdk.project.asked import Asked, sampling_in
+from mcu_sdk.project.effect import check_effect
 from mcu_sdk.project.manifest import Input, Manifest, read_manifest, read_places
 from mcu_sdk.project.npu_details import NpuDetails, read_details
 from mcu_sdk.targets.protocol import Request
@@ -73,35 +75,28 @@ class Project:
         """What a board's firmware is compared with; a native board's release build with its sanitized one."""
         return "host-debug" if self.board.is_host else "host"
 
-    def request(
-        self,
-        *,
-        prompt: str | None = None,
-        ids: tuple[int, ...] | None = None,
-        steps: int | None = None,
-        tokens: int = 100,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        seed: int = 0,
-    ) -> Request:
+    def request(self, **asked: Unpack[Asked]) -> Request:
         """The request for what the user gave; without a prompt a language model starts from its first token.
 
         Raises UsageError for what does not go with this model.
         """
+        prompt, ids, steps = asked.get("prompt"), asked.get("ids"), asked.get("steps")
         if sum(given is not None for given in (prompt, ids, steps)) > 1:
             raise UsageError(
                 "--prompt, --ids and --steps exclude each other.", hint="Give one of them, or none."
             )
-        values = (tokens, 100), (temperature, 0), (top_k, 0), (seed, 0)
-        changed = [name for name, (value, default) in zip(SAMPLING, values, strict=True) if value != default]
-        self.check_effect(changed, temperature)
+        sampling = sampling_in(asked)
+        changed = [name for name, value in sampling.items() if value != getattr(Request, name)]
+        self.check_effect(changed, sampling.get("temperature", Request.temperature))
         if not self.is_language_model:
             if prompt is not None or ids is not None:
                 raise UsageError(
                     f"{self.manifest.name} takes tensors, not a prompt.",
                     hint="Leave --prompt and --ids out; --steps N runs it on N made-up inputs.",
                 )
-            return Request(steps=DEFAULT_STEPS if steps is None else steps, seed=seed)
+            return Request(
+                steps=DEFAULT_STEPS if steps is None else steps, seed=sampling.get("seed", Request.seed)
+            )
         if steps is not None:
             raise UsageError(
                 f"{self.manifest.name} is a language model.", hint="Use --prompt or --ids, not --steps."
@@ -109,9 +104,7 @@ class Project:
         if prompt is None and ids is None:
             ids = (max(self.manifest.model.bos_id, 0),)
         self._check_ids(ids or ())
-        request = Request(
-            text=prompt, ids=ids, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed
-        )
+        request = Request(text=prompt, ids=None if ids is None else tuple(ids), **sampling)
         request.encode()
         return request
 
@@ -125,7 +118,7 @@ class Project:
             given_inputs=given_inputs,
         )
 
-    def _check_ids(self, ids: tuple[int, ...]) -> None:
+    def _check_ids(self, ids: Sequence[int]) -> None:
         for token in ids:
             if not 0 <= token < self.manifest.model.vocab_size:
                 raise UsageError(

@@ -8,9 +8,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from mcu_sdk.errors import UsageError
+from mcu_sdk.project.asked import Where
+from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.elf import build_id
 from mcu_sdk.project.opened import Project
 from mcu_sdk.targets import serial
@@ -67,6 +69,28 @@ def device_runner(
     return simulator_device(
         choose_simulator(project, simulator), project, program, timeout=timeout, on_text=on_text
     )
+
+
+@dataclass(frozen=True)
+class BuiltDevice:
+    """A build, and the device that runs it. `target`: a simulator, a port, or this computer."""
+
+    target: str
+    built: BuildResult
+    device: Device
+
+
+def built_device(
+    project: Project, *, self_test: bool = False, on_text: OnText | None = None, **where: Unpack[Where]
+) -> BuiltDevice:
+    """Choose what the firmware runs on, build it for that, and make what gives requests to it.
+
+    With `self_test` the firmware tests its kernels at boot. A board at a port runs what was flashed; its build still
+    tells the sizes. Raises what `choose_simulator`, `build` and `device_runner` raise.
+    """
+    target = where.get("port") or choose_simulator(project, where.get("simulator"))
+    built = build(project.folder, project.preset_for(target), self_test=self_test)
+    return BuiltDevice(target, built, device_runner(project, built.program, on_text=on_text, **where))
 
 
 def simulator_device(

@@ -5,35 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import OutputDiffersError
 from mcu_sdk.project import committed
+from mcu_sdk.project.asked import TOKENS, Where
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.committed import Answer, Baseline
 from mcu_sdk.project.findings import Findings, Row
 from mcu_sdk.project.kernel_tests import kernel_rows
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.runners import Device, choose_simulator, device_runner, run_on
+from mcu_sdk.project.runners import BuiltDevice, built_device, run_on
 from mcu_sdk.project.self_test import check_firmware
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import Request, Transcript
-
-TOKENS = 24
-"""Of the answers that `update` asks for by itself."""
-
 
 # ---- testing
 
 
 def run_tests(
-    project: Project,
-    *,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
-    before: Path | None = None,
-    self_test: bool = False,
+    project: Project, *, before: Path | None = None, self_test: bool = False, **where: Unpack[Where]
 ) -> Findings:
     """Build the firmware, ask the known questions on its target, and hold answers and figures against what is committed.
 
@@ -42,57 +34,45 @@ def run_tests(
     answers or no baseline, or another model's or board's, before anything is built, and what building and running raise.
     What fails is told by the result.
     """
-    target = port or choose_simulator(project, simulator)
     answers, baseline = committed.read_answers(project), committed.read_baseline(project)
     other = committed.parse_baseline(before).measures if before is not None else {}
     if self_test:
         check_firmware(project.folder)
-    built = build(project.folder, project.preset_for(target))
-    program, rows, asked = built.program, [], answers
+    plain = built_device(project, **where)
+    running, rows, asked = plain, [], answers
     if self_test:
-        tested = build(project.folder, project.preset_for(target), self_test=True).program
-        with step(f"Testing the kernels on {target}"):
-            rows = kernel_rows(
-                project, device_runner(project, tested, simulator=simulator, port=port, timeout=timeout)
-            )
-        if port is not None:  # there is one image on a board
-            program = tested
+        tested = built_device(project, self_test=True, **where)
+        with step(f"Testing the kernels on {tested.target}"):
+            rows = kernel_rows(project, tested.device)
+        if tested.device.stays:  # there is one image on a board
+            running = tested
             asked = [] if any(row.status == "failed" for row in rows) else answers
-    run = device_runner(project, program, simulator=simulator, port=port, timeout=timeout)
-    transcripts = _ask(run, [answer.request for answer in asked], target)
+    transcripts = _ask(running, [answer.request for answer in asked])
     rows += [
         _compare(number, answer, transcript)
         for number, (answer, transcript) in enumerate(zip(asked, transcripts, strict=True), 1)
     ]
     rows += [_not_asked(number, answer) for number, answer in enumerate(answers[len(asked) :], 1)]
-    measures = measures_of(project, built, transcripts)
-    if program != built.program:
+    measures = measures_of(project, plain.built, transcripts)
+    if running is not plain:
         measures.pop("stack_used_bytes", None)  # the baseline's is another image's
     rows += _gates(baseline, measures, other)
     name, model = project.manifest.name, project.manifest.model.sha256
-    return Findings(name, project.board.name, target, model, tuple(rows))
+    return Findings(name, project.board.name, plain.target, model, tuple(rows))
 
 
-def update(
-    project: Project,
-    more: Sequence[Request] = (),
-    *,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
-) -> tuple[Path, Path]:
+def update(project: Project, more: Sequence[Request] = (), **where: Unpack[Where]) -> tuple[Path, Path]:
     """Write known answers and baseline, and return their paths; the requests that are there stay, and `more` come to them.
 
     The answers are this computer's, which `verify` holds against PyTorch; the target's have to be the same. Raises
     OutputDiffersError, and changes nothing, if they are not.
     """
-    target = port or choose_simulator(project, simulator)
     requests = list(dict.fromkeys([*committed.requests_in(project), *more])) or default_requests(project)
     tolerance = committed.kept_tolerance(project)
-    built = build(project.folder, project.preset_for(target))
-    run = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
-    transcripts = _ask(run, requests, target)
+    running = built_device(project, **where)
+    transcripts = _ask(running, requests)
     reference = build(project.folder, project.host_preset)
+    timeout = where.get("timeout", DEFAULT_TIMEOUT)
     with step("Running on the host"):
         answers = [
             Answer.of(request, run_on("host", project, reference.program, request, timeout=timeout))
@@ -105,11 +85,11 @@ def update(
     wrong = next((row for row in rows if row.status == "failed"), None)
     if wrong is not None:
         raise OutputDiffersError(
-            f"{target} does not answer as this computer does, so there are no answers to be known: {wrong.name}, "
+            f"{running.target} does not answer as this computer does, so there are no answers to be known: {wrong.name}, "
             f"{wrong.detail}.",
             hint="`mcu-sdk verify PROJECT` looks for the first step that differs.",
         )
-    measures = measures_of(project, built, transcripts)
+    measures = measures_of(project, running.built, transcripts)
     return (
         committed.write_answers(project, answers),
         committed.write_baseline(project, measures, tolerance),
@@ -124,11 +104,11 @@ def default_requests(project: Project) -> list[Request]:
     return [greedy, replace(greedy, temperature=0.8, top_k=40, seed=1)]
 
 
-def _ask(run: Device, requests: Sequence[Request], target: str) -> list[Transcript]:
+def _ask(running: BuiltDevice, requests: Sequence[Request]) -> list[Transcript]:
     if not requests:
         return []
-    with step(f"Running on {target}"):
-        return [run(request) for request in requests]
+    with step(f"Running on {running.target}"):
+        return [running.device(request) for request in requests]
 
 
 def _not_asked(number: int, answer: Answer) -> Row:

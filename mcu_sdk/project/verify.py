@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import OutputDiffersError, TextError, UsageError
+from mcu_sdk.project.asked import Where
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.runners import choose_simulator, device_runner, run_on
+from mcu_sdk.project.runners import built_device, run_on
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import Request, Transcript
 
@@ -85,22 +86,12 @@ def verify(
     project: Project,
     request: Request,
     *,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     with_python: bool = True,
     checkpoint: Reference | None = None,
+    **where: Unpack[Where],
 ) -> Verdict:
     """`verify_each` of one request."""
-    (verdict,) = verify_each(
-        project,
-        [request],
-        simulator=simulator,
-        port=port,
-        timeout=timeout,
-        with_python=with_python,
-        checkpoint=checkpoint,
-    )
+    (verdict,) = verify_each(project, [request], with_python=with_python, checkpoint=checkpoint, **where)
     return verdict
 
 
@@ -108,11 +99,9 @@ def verify_each(
     project: Project,
     requests: Sequence[Request],
     *,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     with_python: bool = True,
     checkpoint: Reference | None = None,
+    **where: Unpack[Where],
 ) -> list[Verdict]:
     """Build the project for device and host, run each request on both, and compare; then compare with PyTorch.
 
@@ -121,15 +110,14 @@ def verify_each(
     Raises what building and running raise, with the request's number where there are several; differences are not
     raised but told by the verdicts.
     """
-    if simulator == "host" and not project.board.is_host:
-        raise UsageError("The host is what a device is compared with.", hint="Take another --simulator.")
-    target = port or choose_simulator(project, simulator)
-    built = build(project.folder, project.preset_for(target))
+    check_not_host(project, where.get("simulator"))
+    found = built_device(project, **where)
+    target, built, run_device = found.target, found.built, found.device
     reference = build(project.folder, project.host_preset)
     library = (built.library or reference.library) if with_python else None
-    run_device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
 
     def run_host(wanted: Request) -> Transcript:
+        timeout = where.get("timeout", DEFAULT_TIMEOUT)
         return run_on("host", project, reference.program, wanted, timeout=timeout)
 
     verdicts = []
@@ -157,6 +145,12 @@ def verify_each(
                 checks += compare_with_python(project, request, on_host, library, checkpoint)
         verdicts.append(Verdict(tuple(checks), on_device, on_host, built))
     return verdicts
+
+
+def check_not_host(project: Project, simulator: str | None) -> None:
+    """Raises UsageError for this computer in the place of a board's device."""
+    if simulator == "host" and not project.board.is_host:
+        raise UsageError("The host is what a device is compared with.", hint="Take another --simulator.")
 
 
 # ---- device and host

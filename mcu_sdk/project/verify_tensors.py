@@ -7,15 +7,22 @@ once (docs/verification.md).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mcu_sdk.console import step
-from mcu_sdk.errors import UsageError
 from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.asked import Where
 from mcu_sdk.project.build import build
-from mcu_sdk.project.runners import choose_simulator, device_runner, simulator_device
+from mcu_sdk.project.runners import built_device, simulator_device
 from mcu_sdk.project.tensors import Borders, Inputs, TensorRun, run_series, with_one_nan
-from mcu_sdk.project.verify import Check, Verdict, compare_outputs, compare_transcripts, tosa_delegates
+from mcu_sdk.project.verify import (
+    Check,
+    Verdict,
+    check_not_host,
+    compare_outputs,
+    compare_transcripts,
+    tosa_delegates,
+)
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -29,35 +36,29 @@ def verify_series(
     borders: Borders,
     inputs: Inputs,
     *,
-    simulator: str | None = None,
-    port: str | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
     with_python: bool = True,
+    **where: Unpack[Where],
 ) -> tuple[Verdict, TensorRun]:
     """Build the project for device and host, run both on the inputs, and compare; then compare with PyTorch.
 
     The device's outputs come with the verdict. Raises what building and running raise; differences are told by the
     verdict.
     """
-    if simulator == "host" and not project.board.is_host:
-        raise UsageError("The host is what a device is compared with.", hint="Take another --simulator.")
-    target = port or choose_simulator(project, simulator)
-    built = build(project.folder, project.preset_for(target))
+    check_not_host(project, where.get("simulator"))
+    found = built_device(project, **where)
     reference = build(project.folder, project.host_preset)
-    device = device_runner(project, built.program, simulator=simulator, port=port, timeout=timeout)
+    host = simulator_device("host", project, reference.program, timeout=where.get("timeout", DEFAULT_TIMEOUT))
     with step("Running on the host"):
-        on_host = run_series(
-            simulator_device("host", project, reference.program, timeout=timeout), borders, inputs
-        )
-    with step(f"Running on {target}"):
-        on_device = run_series(device, borders, inputs)
+        on_host = run_series(host, borders, inputs)
+    with step(f"Running on {found.target}"):
+        on_device = run_series(found.device, borders, inputs)
     checks = [_compare(on_device, on_host)]
     if with_python:
         with step("Running the .pte in PyTorch"):
             theirs = _in_python(project.folder, inputs)
         ours = [output.ravel() for outputs in on_host.outputs for output in outputs]
         checks.append(compare_outputs(ours, theirs, len(borders.outputs)))
-    return Verdict(tuple(checks), on_device.transcript, on_host.transcript, built), on_device
+    return Verdict(tuple(checks), on_device.transcript, on_host.transcript, found.built), on_device
 
 
 def _compare(device: TensorRun, host: TensorRun) -> Check:

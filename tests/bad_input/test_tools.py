@@ -86,12 +86,12 @@ def test_the_simulator_is_missing(
     refused: Refused, device_project: Path, only: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The build is a finished one, as far as `run` can tell."""
-    from mcu_sdk.project import build
+    from mcu_sdk.project import runners
 
-    def built(project: Path, preset: str = "release") -> build.BuildResult:
-        return build.BuildResult(preset, project / "firmware.elf", project / "build.log")
+    def built(project: Path, preset: str = "release", **settings: bool) -> runners.BuildResult:
+        return runners.BuildResult(preset, project / "firmware.elf", project / "build.log")
 
-    monkeypatch.setattr(build, "build", built)
+    monkeypatch.setattr(runners, "build", built)
     only()
     command = ["run", "--json", "--ids=1", str(device_project)]
     refused(command, MISSING, "qemu-system-arm", "apt-get install qemu-system-arm")

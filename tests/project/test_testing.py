@@ -18,7 +18,7 @@ import pytest
 
 from mcu_sdk import cli
 from mcu_sdk.board.board import load_board
-from mcu_sdk.project import junit, testing
+from mcu_sdk.project import junit, runners, testing
 from mcu_sdk.project.committed import ANSWERS, BASELINE
 from mcu_sdk.project.findings import Findings, Row, change
 
@@ -170,7 +170,7 @@ def test_files_of_another_kind_are_named_before_anything_is_built(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Capture,
 ) -> None:
-    monkeypatch.setattr(testing, "build", None)
+    monkeypatch.setattr(runners, "build", None)
     edit(project / file, lambda content: content.update(spoil))
     assert cli.run(["test", str(project)]) == 2
     err = capsys.readouterr().err

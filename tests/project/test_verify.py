@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcu_sdk.errors import OutputDiffersError, UsageError
-from mcu_sdk.project import verify as verify_module
+from mcu_sdk.project import runners
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.runners import Run, device_runner
 from mcu_sdk.project.verify import (
@@ -168,7 +168,7 @@ def test_a_device_that_computes_something_else_is_caught_at_its_first_step(
 
         return wrong
 
-    monkeypatch.setattr(verify_module, "device_runner", spoil)
+    monkeypatch.setattr(runners, "device_runner", spoil)
     verdict = verify(project, Request(ids=(1, 2, 3, 4), tokens=2), timeout=60, with_python=False)
     assert not verdict.ok
     assert "the first step that differs is step 3 of" in verdict.summary

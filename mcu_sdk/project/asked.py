@@ -1,0 +1,100 @@
+"""What is asked of a firmware, and where it runs: every option of `run`, `verify` and `test` once.
+
+From the fields below come the flags of the command line (commands/options.py) and the keywords of the Python API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypedDict, cast
+
+from mcu_sdk.errors import UsageError
+from mcu_sdk.option import Flag
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT
+from mcu_sdk.targets.protocol import Request
+
+
+def parse_ids(text: str) -> tuple[int, ...]:
+    """Token ids between commas. Raises UsageError for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--ids takes numbers between commas, not {text!r}.", hint="For example: --ids 12,7,99"
+        ) from error
+
+
+TOKENS = 24
+"""Of a known answer (mcu_sdk.project.testing), where nobody says how many."""
+
+
+class Start(TypedDict, total=False):
+    """What a model is given: at most one of these."""
+
+    prompt: Annotated[str | None, Flag("--prompt", "The text to go on from.")]
+    ids: Annotated[Sequence[int] | None, Flag("--ids", 'The prompt as token ids: "12,7,99".', read=parse_ids)]
+    steps: Annotated[int | None, Flag("--steps", "For models that take tensors: how many made-up inputs.")]
+
+
+class Sampling(TypedDict, total=False):
+    """How a language model's text goes on; `seed` also makes up tensors."""
+
+    tokens: Annotated[int, Flag("--tokens", "How many tokens to generate at most.", default=Request.tokens)]
+    temperature: Annotated[
+        float,
+        Flag(
+            "--temperature",
+            "0 takes the likeliest token; higher values dare more.",
+            default=Request.temperature,
+        ),
+    ]
+    top_k: Annotated[
+        int, Flag("--top-k", "Draw from the K likeliest tokens; 0: from all.", default=Request.top_k)
+    ]
+    seed: Annotated[
+        int, Flag("--seed", "Of the random numbers; the same seed, the same text.", default=Request.seed)
+    ]
+
+
+class Where(TypedDict, total=False):
+    """What a firmware runs on, and how many seconds an answer may take."""
+
+    simulator: Annotated[str | None, Flag("--simulator", "qemu, fvp or host. Default: the board's.")]
+    port: Annotated[
+        str | None, Flag("--port", "The serial port of a board: /dev/ttyACM0, a USB serial number, or auto.")
+    ]
+    timeout: Annotated[float, Flag("--timeout", "Seconds that a run may take.", default=DEFAULT_TIMEOUT)]
+
+
+class Asked(Start, Sampling):
+    """A request, as a user makes it."""
+
+
+class PromptOptions(Sampling, Where):
+    """The keywords of a run on several prompts."""
+
+
+class RunOptions(Asked, Where):
+    """The keywords of a run."""
+
+
+def asked_in(options: Mapping[str, Any]) -> Asked:
+    """Those of a run's keywords that are about the request."""
+    return cast(Asked, _those_of(Asked, options))
+
+
+def sampling_in(options: Mapping[str, Any]) -> Sampling:
+    """Those of a run's keywords that are about how the text goes on."""
+    return cast(Sampling, _those_of(Sampling, options))
+
+
+def where_in(options: Mapping[str, Any]) -> Where:
+    """Those of a run's keywords that are about its place. Raises TypeError for a keyword that there is not."""
+    unknown = sorted(options.keys() - RunOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+    return cast(Where, _those_of(Where, options))
+
+
+def _those_of(holder: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in holder.__annotations__}

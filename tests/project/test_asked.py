@@ -1,0 +1,49 @@
+"""The options of a run: the command's flags and the Python API's keywords are the same, with the same defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcu_sdk import api, cli
+from mcu_sdk.errors import UsageError
+from mcu_sdk.option import options_of
+from mcu_sdk.project.asked import RunOptions, Sampling, Where, asked_in, parse_ids, sampling_in, where_in
+from mcu_sdk.targets.protocol import Request
+
+OPTIONS = options_of(RunOptions)
+
+
+@pytest.mark.parametrize("verb", ["run", "verify", "test"])
+def test_every_option_is_a_flag_of_the_verbs(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(option.flags[0] in shown for option in OPTIONS.values())
+
+
+def test_a_request_has_the_defaults_of_the_options() -> None:
+    defaults = {name: option.default for name, option in options_of(Sampling).items()}
+    assert Request(ids=(1,), **defaults) == Request(ids=(1,))
+
+
+def test_options_are_divided_without_a_rest() -> None:
+    options = dict.fromkeys(OPTIONS)
+    assert {**asked_in(options), **where_in(options)} == options
+    assert sampling_in(options).keys() == Sampling.__annotations__.keys()
+    assert where_in(options).keys() == Where.__annotations__.keys()
+
+
+def test_a_keyword_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="'token'"):
+        where_in({"token": 3})
+    for function in (api.run, api.verify):
+        with pytest.raises(UsageError):  # no project; its keywords are those of the options
+            function(tmp_path, prompt="a", ids=(1,), tokens=3, simulator="host", timeout=1.0)
+
+
+def test_ids_on_the_command_line() -> None:
+    assert parse_ids("12,7,99") == (12, 7, 99)
+    for wrong in ("", "1,,2", "1 2", "a"):
+        with pytest.raises(UsageError, match="--ids takes numbers"):
+            parse_ids(wrong)
