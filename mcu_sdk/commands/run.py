@@ -26,6 +26,7 @@ from mcu_sdk.project.asked import Asked, Where, asked_in, sampling_in, where_in
 
 if TYPE_CHECKING:
     from mcu_sdk.project.opened import Project
+    from mcu_sdk.project.report import Report
     from mcu_sdk.targets.protocol import Request
 
 
@@ -52,7 +53,6 @@ def run_command(
     as_json: JsonOption = False,
 ) -> None:
     """Build a project if need be, run it on a simulator or a board, and report what it used."""
-    from mcu_sdk.api import run_request
     from mcu_sdk.project.opened import open_project
     from mcu_sdk.project.report import print_report
 
@@ -85,27 +85,7 @@ def run_command(
             )
         _profile(opened, request, where, as_json)
         return
-    shows_text = opened.is_language_model and not as_json
-    started = False
-
-    def start() -> None:
-        nonlocal started
-        started = True
-        if prompt:
-            say(prompt)
-
-    try:
-        ran = run_request(
-            opened,
-            request,
-            on_text=say if shows_text else None,
-            on_start=start if shows_text else None,
-            **where,
-        )
-    finally:
-        if started:
-            say("\n")
-    report = ran.report
+    report = _run(opened, request, where, prompt or "", shows_text=opened.is_language_model and not as_json)
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
     elif markdown:
@@ -115,15 +95,36 @@ def run_command(
         print_report(report)
 
 
+def _run(opened: Project, request: Request, where: Where, prompt: str, *, shows_text: bool) -> Report:
+    """Run one request; with `shows_text` the prompt and what comes after it are printed as it comes."""
+    from mcu_sdk.api import run_request
+
+    if not shows_text:
+        return run_request(opened, request, **where).report
+    started = False
+
+    def start() -> None:
+        nonlocal started
+        started = True
+        say(prompt)
+
+    try:
+        return run_request(opened, request, on_text=say, on_start=start, **where).report
+    finally:
+        if started:
+            say("\n")
+
+
 def _profile(opened: Project, request: Request, where: Where, as_json: bool) -> None:
     """Run the project's profiled twin, and show what each operator costs."""
     from rich.console import Console
 
     from mcu_sdk.project import profile
-    from mcu_sdk.project.runners import built_device
+    from mcu_sdk.project.runners import built_device, choose_simulator
     from mcu_sdk.project.verify import last_position
     from mcu_sdk.regeneration import make_profiled
 
+    choose_simulator(opened, where.get("simulator"))  # before the twin is generated
     folder, plan = make_profiled(opened)
     twin = built_device(replace(opened, folder=folder), **where)
     with step(f"Running on {twin.target}"):

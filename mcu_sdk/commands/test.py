@@ -21,6 +21,7 @@ from mcu_sdk.project.asked import TOKENS, Asked, Start, Where, asked_in, where_i
 
 if TYPE_CHECKING:
     from mcu_sdk.project.findings import Findings
+    from mcu_sdk.project.opened import Project
 
 
 @with_options(Asked, Where, defaults={"tokens": TOKENS})
@@ -53,7 +54,7 @@ def test_command(
     from mcu_sdk.project.opened import open_project
 
     exclude(("--json", as_json), ("--markdown", markdown))
-    options, named, where = given.run, given.named, where_in(given.run)
+    options, named = given.run, given.named
     asked = any(options.get(name) is not None for name in Start.__annotations__)
     if asked and not update:
         raise UsageError(
@@ -71,20 +72,11 @@ def test_command(
     check_writable(junit)
     opened = open_project(project, board)
     if update:
-        more = []
-        if asked:
-            opened.check_effect(named, options["temperature"])
-            question = asked_in(options)
-            if not opened.is_language_model:
-                question = {"steps": options["steps"], "seed": options["seed"]}
-            more = [opened.request(**question)]
-        written = testing.update(opened, more, **where)
-        paths = [str(path) for path in written]
-        print(json.dumps({"written": paths}, indent=2) if as_json else "\n".join(paths))
+        _update(opened, given, asked=asked, as_json=as_json)
         return
     suite = f"mcu-sdk test {opened.manifest.name} on {opened.board.name}"
     with errors_in(junit, suite):
-        tested = testing.run_tests(opened, before=before, self_test=self_test, **where)
+        tested = testing.run_tests(opened, before=before, self_test=self_test, **where_in(options))
     if junit is not None:
         write(junit, suite, tested.to_junit())
     if as_json:
@@ -94,6 +86,21 @@ def test_command(
     else:
         _print(tested)
     tested.require()
+
+
+def _update(opened: Project, given: Given, *, asked: bool, as_json: bool) -> None:
+    """Write answers and baseline, with a new question if one was `asked`, and print where they are."""
+    from mcu_sdk.project import testing
+
+    options, more = given.run, []
+    if asked:
+        opened.check_effect(given.named, options["temperature"])
+        question = asked_in(options)
+        if not opened.is_language_model:
+            question = {"steps": options["steps"], "seed": options["seed"]}
+        more = [opened.request(**question)]
+    paths = [str(path) for path in testing.update(opened, more, **where_in(options))]
+    print(json.dumps({"written": paths}, indent=2) if as_json else "\n".join(paths))
 
 
 def _print(tested: Findings) -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -80,19 +80,9 @@ def build(project: Path, preset: str = "release", *, self_test: bool = False) ->
         )
     check_path(str(project.resolve()), "Move the project to another folder.")
     native = preset in HOST_PRESETS or not (project / _CROSS).is_file()
-    cmake = find_tool("cmake")
-    ninja = find_tool("ninja")
-    if native:
-        find_tool("c++")
-    else:
-        find_compilers(project)
-
+    cmake, ninja = _find_tools(project, native)
     if self_test:
-        from mcu_sdk.project.self_test import check_firmware, ensure
-
-        check_firmware(project)
-        with step("Computing what the kernels have to answer"):
-            ensure(project)
+        _prepare_self_test(project)
     changed = tuple(edited_sources(project))
     if changed:
         log(f"changed since they were generated, and built as they are: {said(changed)}")
@@ -109,36 +99,54 @@ def build(project: Path, preset: str = "release", *, self_test: bool = False) ->
         _run([cmake, "--build", place, "--parallel", jobs], project, output, log_file)
         prefix = library_prefix(project)
         archive = folder / f"lib{prefix}.a" if prefix is not None else None
+        result = BuildResult(preset, folder / "firmware", log_file, edited=changed, archive=archive)
         if native:
-            return BuildResult(
-                preset,
-                folder / "firmware",
-                log_file,
-                library=None if self_test else folder / "libmodel.so",
-                edited=changed,
-                archive=archive,
-            )
-        program = folder / "firmware.elf"
-        _check_instructions(program, project)
-        _check_symbols(program)
-        sizes, stack = read_sizes(program), stack_bound(program)
-        _check_stack(stack, sizes.stack)
-        map_file = folder / "firmware.map"
-        parts: dict[str, int] = {}
-        if prefix is not None:
-            parts = archive_sizes(map_file.read_text(encoding="utf-8", errors="replace"), prefix)
-            stack = interface_bound(program, prefix)
-            _compare_stack(stack, stated_stack(project, prefix))
-    return BuildResult(
-        preset,
-        program,
-        log_file,
+            return replace(result, library=None if self_test else folder / "libmodel.so")
+        return _examined(result, project, prefix)
+
+
+def _find_tools(project: Path, native: bool) -> tuple[str, str]:
+    """CMake and Ninja, where there is a compiler, too. Raises ToolMissingError."""
+    cmake, ninja = find_tool("cmake"), find_tool("ninja")
+    if native:
+        find_tool("c++")
+    else:
+        find_compilers(project)
+    return cmake, ninja
+
+
+def _prepare_self_test(project: Path) -> None:
+    """Write the sources of the self-test, if they are not there. Raises UsageError for a library."""
+    from mcu_sdk.project.self_test import check_firmware, ensure
+
+    check_firmware(project)
+    with step("Computing what the kernels have to answer"):
+        ensure(project)
+
+
+def _examined(result: BuildResult, project: Path, prefix: str | None) -> BuildResult:
+    """A board's firmware, checked, with sizes, stack and libraries.
+
+    `prefix`: of a library's names. Raises BuildError and DoesNotFitError as `build` says.
+    """
+    folder = result.program.parent
+    program, map_file = folder / "firmware.elf", folder / "firmware.map"
+    _check_instructions(program, project)
+    _check_symbols(program)
+    sizes, stack = read_sizes(program), stack_bound(program)
+    _check_stack(stack, sizes.stack)
+    parts: dict[str, int] = {}
+    if prefix is not None:
+        parts = archive_sizes(map_file.read_text(encoding="utf-8", errors="replace"), prefix)
+        stack = interface_bound(program, prefix)
+        _compare_stack(stack, stated_stack(project, prefix))
+    return replace(
+        result,
+        program=program,
         map=map_file,
         sizes=sizes,
         stack=stack,
         libraries=library_parts(map_file),
-        edited=changed,
-        archive=archive,
         archive_parts=parts,
     )
 

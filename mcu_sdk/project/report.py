@@ -245,43 +245,9 @@ def make_report(
     """
     if bound is not None and run is not None:
         bound = bound.measured(run.number("instructions_last"))
-    sizes = built.sizes if built is not None else None
-    if sizes is None:
-        return Report(
-            name,
-            board.name,
-            target=target,
-            npu=npu,
-            npu_details=npu_details,
-            accuracy=accuracy,
-            bound=bound,
-            run=run,
-            agreement=agreement,
-        )
-    if built is not None and built.archive is not None:
-        return replace(
-            library_report(name, board, built),
-            target=target,
-            accuracy=accuracy,
-            run=run,
-            agreement=agreement,
-        )
-    used = sizes.by_region(board)
-    return Report(
-        name=name,
-        board=board.name,
-        flash=sizes.flash,
-        weights=sizes.weights,
-        code=sizes.code,
-        ram=sizes.ram,
-        arena=sizes.arena,
-        kv_cache=sizes.kv_cache,
-        stack=sizes.stack,
-        stack_bound=built.stack if built is not None else None,
-        libraries=built.libraries if built is not None else (),
-        other=sizes.data + sizes.bss,
-        regions=tuple(RegionUse(region.name, used[region.name], region.size) for region in board.region),
-        in_flash=sum(used[region.name] for region in board.region if region.kind == "rom") >= sizes.flash,
+    known = Report(
+        name,
+        board.name,
         target=target,
         npu=npu,
         npu_details=npu_details,
@@ -289,6 +255,32 @@ def make_report(
         bound=bound,
         run=run,
         agreement=agreement,
+    )
+    if built is None or built.sizes is None:
+        return known
+    if built.archive is not None:
+        return replace(
+            library_report(name, board, built),
+            target=target,
+            accuracy=accuracy,
+            run=run,
+            agreement=agreement,
+        )
+    sizes, used = built.sizes, built.sizes.by_region(board)
+    return replace(
+        known,
+        flash=sizes.flash,
+        weights=sizes.weights,
+        code=sizes.code,
+        ram=sizes.ram,
+        arena=sizes.arena,
+        kv_cache=sizes.kv_cache,
+        stack=sizes.stack,
+        stack_bound=built.stack,
+        libraries=built.libraries,
+        other=sizes.data + sizes.bss,
+        regions=tuple(RegionUse(region.name, used[region.name], region.size) for region in board.region),
+        in_flash=sum(used[region.name] for region in board.region if region.kind == "rom") >= sizes.flash,
     )
 
 
