@@ -49,7 +49,7 @@ def compare_command(
     from rich.console import Console
 
     from mcu_sdk.api import compare
-    from mcu_sdk.project.compare import to_markdown, to_table
+    from mcu_sdk.project.compare import to_markdown, to_tables
 
     simulator, timeout = given.run["simulator"], given.run["timeout"]
     exclude(("--json", as_json), ("--markdown", markdown))
@@ -68,7 +68,11 @@ def compare_command(
     elif markdown:
         print(to_markdown(found), end="")
     else:
-        Console(highlight=False).print(to_table(found))
+        console = Console(highlight=False)
+        for number, table in enumerate(to_tables(found, console.width)):
+            if number:
+                console.print()
+            console.print(table)
 
 
 def _variants(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,15 +103,45 @@ def to_markdown(compared: Sequence[Compared]) -> str:
     return "\n".join(table(["", *(one.title for one in compared)], "l" + "r" * len(compared), rows)) + "\n"
 
 
-def to_table(compared: Sequence[Compared]) -> Table:
-    """What rich prints."""
+def to_tables(compared: Sequence[Compared], width: int) -> list[Table]:
+    """What rich prints: tables one below the other, each of as many projects as `width` holds without breaking a word."""
+    rows = rows_of(compared)
+    labels = [label for label, _ in rows]
+    columns = [[one.title, *(values[n] for _, values in rows)] for n, one in enumerate(compared)]
+    groups: list[list[list[str]]] = []
+    left = 0
+    for column in columns:
+        needs = _GAP + _longest_word(column)
+        if not groups or needs > left:
+            groups.append([])
+            left = width - max(map(len, labels))
+        groups[-1].append(column)
+        left -= needs
+    return [_table(labels, group, width) for group in groups]
+
+
+_GAP = 2
+"""Characters between two columns."""
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=0)
+
+
+def _table(labels: Sequence[str], columns: Sequence[Sequence[str]], width: int) -> Table:
+    """`columns`: a title and a value for each label. Each has the width of its longest word, and what is left of `width`
+    as far as it is of use."""
     from rich.table import Table
     from rich.text import Text
 
-    columns = Table(box=None, pad_edge=False)
-    columns.add_column("")
-    for one in compared:
-        columns.add_column(Text(one.title), justify="right", overflow="fold")
-    for label, values in rows_of(compared):
-        columns.add_row(Text(label), *map(Text, values))
-    return columns
+    shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    shown.add_column("", no_wrap=True)
+    left = width - max(map(len, labels)) - sum(_GAP + _longest_word(column) for column in columns)
+    for column in columns:
+        least = _longest_word(column)
+        more = min(max(left, 0), max(map(len, column)) - least)
+        left -= more
+        shown.add_column(Text(column[0]), justify="right", overflow="fold", width=least + more)
+    for number, label in enumerate(labels, start=1):
+        shown.add_row(Text(label), *(Text(column[number]) for column in columns))
+    return shown

@@ -179,8 +179,10 @@ class Report:
         slowest = self.npu_details.slowest_layers() if self.npu_details is not None else []
         if slowest:
             layers = Table(title="most cycles by Vela's estimate", title_justify="left", box=None)
-            for heading in ("layer", "on the NPU", "cycles", "MACs", "SRAM"):
-                layers.add_column(heading, justify="left" if heading in ("layer", "on the NPU") else "right")
+            layers.add_column("layer", overflow="fold")
+            layers.add_column("on the NPU", no_wrap=True)
+            for heading in ("cycles", "MACs", "SRAM"):
+                layers.add_column(heading, justify="right", no_wrap=True)
             for layer in slowest:
                 numbers = (f"{layer.cycles:,}", f"{layer.macs:,}", f"{layer.memory_bytes:,}")
                 layers.add_row(Text(layer.name), Text(layer.npu_operator), *numbers)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from mcu_sdk import cli, variants
 from mcu_sdk.errors import DoesNotFitError
 from mcu_sdk.options import GenerateRequest
 from mcu_sdk.planning.bound import Bound, RegionReads
 from mcu_sdk.project.accuracy import Accuracy
-from mcu_sdk.project.compare import Compared, rows_of, to_markdown
+from mcu_sdk.project.compare import Compared, rows_of, to_markdown, to_tables
 from mcu_sdk.project.report import RegionUse, Report
 from mcu_sdk.targets.protocol import Transcript
 
@@ -58,6 +60,26 @@ def test_what_is_known_of_any_has_a_row_and_nothing_else_does() -> None:
         "note": ["-", "-", "does not fit"],
     }
     assert to_markdown(compared).splitlines()[0] == "| | a | b\\|c | d |"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_width_breaks_a_word(width: int) -> None:
+    regions = (RegionUse("SRAM_SECURE", 123_456, 2_097_152),)
+    titles = ["int8, 256 positions", "shakespeare-corstone-300", "c", "tinystories-nucleo-n657x0-q", "e"]
+    compared = [
+        Compared(title, Report("a", "mimxrt1060-evk", flash=1_234_567, regions=regions)) for title in titles
+    ]
+    compared.append(Compared("f", None, "does not fit: SRAM_SECURE is over by 1,234 bytes"))
+    tables = to_tables(compared, width)
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    for table in tables:
+        console.print(table)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    told = [one.title for one in compared] + [text for _, values in rows_of(compared) for text in values]
+    words = {word for text in told for word in text.split()}
+    assert words <= set(shown.split())
+    assert shown.count("mimxrt1060-evk") == len(titles)
+    assert len(tables) > 1
 
 
 def test_variants_are_made_and_what_does_not_fit_is_told(
