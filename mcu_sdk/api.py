@@ -344,7 +344,8 @@ def verify_prompts(
 
 
 def _verified(project: Project, verdict: Verdict, where: Where) -> Verified:
-    target = where.get("port") or choose_simulator(project, where.get("simulator"))
+    port = where.get("port")
+    target = port if port is not None else choose_simulator(project, where.get("simulator"))
     agreement = "ok" if verdict.ok else "DIFFERS"
     return Verified(verdict, _report(project, verdict.built, verdict.device, target, agreement))
 

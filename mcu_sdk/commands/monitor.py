@@ -47,12 +47,21 @@ def monitor_command(
 ) -> None:
     """Show what a board says, and ask it what is typed; Ctrl-] ends. --json: one object for each answer."""
     from mcu_sdk.board.board import load_board
+    from mcu_sdk.project.effect import check_effect
     from mcu_sdk.project.opened import open_project
     from mcu_sdk.targets.monitor import Monitor, Screen, Typed
     from mcu_sdk.targets.ports import AUTO, find_port, open_port
+    from mcu_sdk.targets.process import check_timeout
     from mcu_sdk.targets.serial import Pace
 
+    check_timeout(given.run["timeout"])
     opened = open_project(project, board) if project is not None else None
+    check_effect(
+        opened.manifest.name if opened is not None else "the board's model",
+        given.named,
+        is_language_model=opened is None or opened.is_language_model,
+        temperature=given.run["temperature"],
+    )
     found = opened.board if opened is not None else load_board(board) if board is not None else None
     if found is None and port == AUTO:
         raise UsageError("Which board's port is meant?", hint="Name a project, --board NAME, or --port PORT.")

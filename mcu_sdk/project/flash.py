@@ -10,8 +10,9 @@ from pathlib import Path
 from mcu_sdk.errors import BuildError, UsageError
 from mcu_sdk.project.build import build, build_folder, find_tool
 from mcu_sdk.project.opened import Project
-from mcu_sdk.targets.flash.runner import DEFAULT_TIMEOUT, FlashJob, FlashRunner, flash_runner
+from mcu_sdk.targets.flash.runner import FlashJob, FlashRunner, flash_runner
 from mcu_sdk.targets.flash.segments import Segment, check_segments, read_segments
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT, check_timeout
 
 PRESET = "release"
 _PROTOCOL = b"@mcu ready=1"
@@ -42,6 +43,7 @@ def prepare(
     an image that is another project's, that must not be written, or, without `with_build`, is older than its sources; and
     what `build` raises.
     """
+    check_timeout(timeout)
     chosen = flash_runner(choose_runner(project, runner))
     if chosen.programs:
         chosen.program()

@@ -18,7 +18,7 @@ from mcu_sdk.project.opened import Project
 from mcu_sdk.targets import serial
 from mcu_sdk.targets.image import Image
 from mcu_sdk.targets.ports import called, find_port
-from mcu_sdk.targets.process import DEFAULT_TIMEOUT
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT, check_timeout
 from mcu_sdk.targets.protocol import Message, OnText, Request, Transcript
 from mcu_sdk.targets.runner import HOST, RUNNERS, Job, runner
 from mcu_sdk.targets.verdict import check_verdict
@@ -60,8 +60,7 @@ def device_runner(
     raises OtherImageError.
     """
     if port is not None:
-        if simulator is not None:
-            raise UsageError("--port and --simulator exclude each other.", hint="Leave one of them out.")
+        check_alone(simulator)
         baud = project.board.uart.baud if project.board.uart is not None else 115200
         image, port = image_of(project, program), find_port(project.board, port)
         each = partial(serial.each, port, baud=baud, timeout=timeout, on_text=on_text, image=image)
@@ -86,11 +85,33 @@ def built_device(
     """Choose what the firmware runs on, build it for that, and make what gives requests to it.
 
     With `self_test` the firmware tests its kernels at boot. A board at a port runs what was flashed; its build still
-    tells the sizes. Raises what `choose_simulator`, `build` and `device_runner` raise.
+    tells the sizes. Raises what `target_of`, `build` and `device_runner` raise.
     """
-    target = where.get("port") or choose_simulator(project, where.get("simulator"))
+    target = target_of(project, **where)
     built = build(project.folder, project.preset_for(target), self_test=self_test)
     return BuiltDevice(target, built, device_runner(project, built.program, on_text=on_text, **where))
+
+
+def target_of(project: Project, **where: Unpack[Where]) -> str:
+    """What the firmware runs on: a port, or a simulator's name. What can be wrong with it is found before any build.
+
+    Raises UsageError, DeviceMissingError for a port that there is not, and what the runner's `check` raises.
+    """
+    port, simulator = where.get("port"), where.get("simulator")
+    check_timeout(where.get("timeout", DEFAULT_TIMEOUT))
+    if port is not None:
+        check_alone(simulator)
+        find_port(project.board, port)
+        return port
+    name = choose_simulator(project, simulator)
+    runner(name).check(Job(project.board, project.folder / "firmware", project.accelerator))
+    return name
+
+
+def check_alone(simulator: str | None) -> None:
+    """Raises UsageError for a simulator beside a port."""
+    if simulator is not None:
+        raise UsageError("--port and --simulator exclude each other.", hint="Leave one of them out.")
 
 
 def simulator_device(

@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from mcu_sdk.errors import RunError, TargetTimeoutError, ToolMissingError
+from mcu_sdk.errors import RunError, TargetTimeoutError, ToolMissingError, UsageError
 from mcu_sdk.targets.protocol import EOT, Listener, Message, News, OnText, Transcript, new_number
 from mcu_sdk.targets.verdict import check_verdict
 
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from mcu_sdk.npu.cosimulation import CoSimulation
 
 DEFAULT_TIMEOUT = 600.0
+LONGEST_TIMEOUT = 1e6
+
+
+def check_timeout(seconds: float) -> None:
+    """Raises UsageError for what is no time to wait: clocks take neither infinity nor NaN."""
+    if not 0 < seconds <= LONGEST_TIMEOUT:
+        raise UsageError(
+            f"--timeout is a number of seconds above 0, at most {LONGEST_TIMEOUT:,.0f}, not {seconds:g}."
+        )
+
+
 """Seconds that an answer may take."""
 
 LARGEST_OUTPUT = 16 << 20

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mcu_sdk import api, cli
-from mcu_sdk.errors import UsageError
+from mcu_sdk.errors import McuSdkError, UsageError
 from mcu_sdk.option import options_of
+from mcu_sdk.project import runners
 from mcu_sdk.project.asked import RunOptions, Sampling, Where, asked_in, parse_ids, sampling_in, where_in
+from mcu_sdk.project.flash import prepare
+from mcu_sdk.project.opened import open_project
+from mcu_sdk.project.render import render_project
 from mcu_sdk.targets.protocol import Request
+from tests.project.conftest import make_inputs
 
 OPTIONS = options_of(RunOptions)
 
@@ -47,3 +54,43 @@ def test_ids_on_the_command_line() -> None:
     for wrong in ("", "1,,2", "1 2", "a"):
         with pytest.raises(UsageError, match="--ids takes numbers"):
             parse_ids(wrong)
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        ({"timeout": math.nan}, "--timeout"),
+        ({"timeout": math.inf}, "--timeout"),
+        ({"timeout": 0.0}, "--timeout"),
+        ({"timeout": -1.0}, "--timeout"),
+        ({"port": "/dev/ttyACM0", "simulator": "qemu"}, "exclude"),
+        ({"port": ""}, "no serial port"),
+        ({"port": "123456789"}, "no serial port"),
+        ({"simulator": "renode"}, "no simulator"),
+        ({"simulator": ""}, "no simulator"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_before_anything_is_built(
+    where: dict[str, Any], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*arguments: object, **settings: object) -> None:
+        raise AssertionError("nothing is built for a place that cannot be")
+
+    monkeypatch.setattr(runners, "build", build)
+    project = open_project(render_project(make_inputs(), tmp_path / "project"))
+    for function in (api.run, api.verify):
+        with pytest.raises(McuSdkError, match=what):
+            function(project, ids=(1,), **where)
+    if "timeout" in where:
+        with pytest.raises(UsageError, match=what):
+            prepare(project, **where)
+        command = ["monitor", "--port", "/dev/none", "--timeout", str(where["timeout"])]
+        assert cli.run(command) == 2
+
+
+@pytest.mark.parametrize("option", ["--top-k", "--seed"])
+def test_an_option_of_monitor_that_would_change_nothing_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["monitor", "--port", "/dev/none", option, "5"]) == 2
+    assert f"{option} is for tokens that are drawn" in capsys.readouterr().err

@@ -17,10 +17,8 @@ from mcu_sdk.board.flash import FLASH_RUNNERS
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
 from mcu_sdk.targets.flash.segments import Segment
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.tool import Finished, find_program, run_tool
-
-DEFAULT_TIMEOUT = 600.0
-"""Seconds that each of a runner's steps may take."""
 
 
 @dataclass(frozen=True)
