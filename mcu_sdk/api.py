@@ -33,7 +33,7 @@ from mcu_sdk.project.asked import (
 )
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.compare import Compared
-from mcu_sdk.project.manifest import read_places
+from mcu_sdk.project.manifest import digest, read_places
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
@@ -47,7 +47,7 @@ from mcu_sdk.targets.protocol import OnText, Request, Transcript
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mcu_sdk.project.verify import Verdict
+    from mcu_sdk.project.verify import Reference, Verdict
 
 __all__ = [
     "Answered",
@@ -313,7 +313,9 @@ def verify(
         _check_alone(asked)
         borders = borders_of(opened)
         prepared = _prepared(borders, inputs)
-        verdict, _ = verify_series(opened, borders, prepared, with_python=with_python, **where)
+        verdict, _ = verify_series(
+            opened, borders, prepared, with_python=with_python, checkpoint=_checkpoint(opened), **where
+        )
         return _verified(opened, verdict, where)
     verdict = verifying.verify(
         opened,
@@ -370,20 +372,22 @@ def _prepared(borders: Borders, inputs: Arrays) -> Inputs:
     return prepare(borders.inputs, choose(borders.inputs, given, "an input"))
 
 
-def _checkpoint(project: Project) -> Callable[[Sequence[int]], NDArray[Any] | None] | None:
-    """The logits of the checkpoint that the project was made from; None for a .pte, whose checkpoint is not known."""
+def _checkpoint(project: Project) -> Reference | None:
+    """The checkpoint that the project was made from; None for a .pte, whose checkpoint is not known."""
     entry, accuracy = project.manifest.inputs.get("model"), project.accuracy()
     if entry is None:
         return None
-    place = read_places(project.folder).get("model")
-    model = entry.name if entry.kind in ("packaged", "hub") else str(place)
+    from mcu_sdk.recipes.reference import CheckpointReference
 
-    def reference(tokens: Sequence[int]) -> NDArray[Any] | None:
-        from mcu_sdk.recipes.reference import checkpoint_reference
-
-        return checkpoint_reference(model, accuracy.checkpoint if accuracy else None, tokens)
-
-    return reference
+    places = read_places(project.folder)
+    model = entry.name if entry.kind in ("packaged", "hub") else str(places.get("model"))
+    text, said = places.get("calibration_text"), project.manifest.inputs.get("calibration_text")
+    if said is not None and (text is None or not text.is_file() or digest(text.read_bytes()) != said.sha256):
+        text, samples = None, False
+    else:
+        samples = True
+    fingerprint, for_npu = accuracy.checkpoint if accuracy else None, project.accelerator is not None
+    return CheckpointReference(model, fingerprint, text, samples, for_npu)
 
 
 def _opened(project: str | Path | Project, board: str | None) -> Project:

@@ -6,10 +6,10 @@ the same .pte, which tells a wrong plan or kernel from a right one that is only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import OutputDiffersError, TextError, UsageError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mcu_sdk.npu.reference import TosaDelegate
     from mcu_sdk.project.host_library import HostModel
+    from mcu_sdk.project.interpret import Interpreter
     from mcu_sdk.project.runners import Run
 
 BOUND = 1 / 64
@@ -38,7 +39,15 @@ such steps. Between `mcu::` operators and their kernels the difference is 0.
 TIMES, SLACK = 2, 0.05
 """What is allowed of a .pte against its checkpoint: TIMES the error stated at generation, and SLACK."""
 
-Reference = Callable[[Sequence[int]], "NDArray[Any] | None"]
+
+class Reference(Protocol):
+    """What the checkpoint computes that a project was made from (mcu_sdk.recipes.reference); None where it is not at hand."""
+
+    def logits(self, tokens: Sequence[int], /) -> NDArray[Any] | None: ...
+
+    def outputs(self, steps: Sequence[Sequence[NDArray[Any]]], /) -> list[list[NDArray[Any]]] | None: ...
+
+    def sample(self, length: int, /) -> list[list[NDArray[Any]]] | None: ...
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ def verify_each(
 ) -> list[Verdict]:
     """Build the project for device and host, run each request on both, and compare; then compare with PyTorch.
 
-    `checkpoint(tokens)`: the checkpoint's float logits of each step, or None where it is not at hand.
+    `checkpoint`: what gives the float outputs of the checkpoint that the project was made from.
 
     Raises what building and running raise, with the request's number where there are several; differences are not
     raised but told by the verdicts.
@@ -258,29 +267,46 @@ def compare_with_python(
     checks.append(compare_outputs(ours, theirs, per_step))
     if request.steps is None:
         checks.append(compare_choices(ours, theirs, first=len(on_host.prompt_ids) - 1))
-        right = reference(fed_tokens(on_host)) if reference is not None else None
-        accuracy = project.accuracy()
-        if right is not None and accuracy is not None:
-            checks.append(compare_with_checkpoint(theirs, right, accuracy.relative_rms_error))
+    accuracy = project.accuracy()
+    if reference is not None and accuracy is not None:
+        stated = accuracy.relative_rms_error
+        if request.steps is not None:
+            checks += compare_sample(interpreter, reference, stated)
+        elif (right := reference.logits(fed_tokens(on_host))) is not None:
+            checks.append(compare_with_checkpoint(theirs, list(right), stated, choices=True))
     return checks
 
 
-def compare_with_checkpoint(theirs: Values, reference: NDArray[Any], stated: float) -> Check:
-    """The .pte's logits in PyTorch against the checkpoint's, float32[steps, V]: relative RMS error, and greedy choices.
+def compare_sample(interpreter: Interpreter, reference: Reference, stated: float) -> list[Check]:
+    """The .pte of an encoder in PyTorch against its checkpoint, on inputs like those that it was calibrated on: of made-up
+    ones nobody knows what its int8 scales are worth. Nothing where there is no checkpoint, or none of an encoder."""
+    sample = reference.sample(int(interpreter.inputs[0].shape[-1]))
+    right = reference.outputs(sample) if sample is not None else None
+    if sample is None or right is None:
+        return []
+    theirs = [output for arrays in sample for output in _python_step(interpreter, arrays)]
+    return [compare_with_checkpoint(theirs, [output for outputs in right for output in outputs], stated)]
+
+
+def compare_with_checkpoint(
+    theirs: Values, reference: Values, stated: float, *, choices: bool = False
+) -> Check:
+    """The .pte's outputs in PyTorch against the checkpoint's, as many flat arrays: relative RMS error over all, and, with
+    `choices`, the share whose greatest element is the same.
 
     `stated`: the error that `generate` measured on its calibration data. TIMES it, and SLACK, are allowed: another
     text is another sample, and a few steps are a small one. A graph that is wrong is off by 0.3 and more.
     """
     import numpy as np
 
-    ours, right = np.stack(theirs).astype(np.float64), reference.astype(np.float64)
+    ours, right = (np.concatenate(side).astype(np.float64) for side in (theirs, reference))
     error = float(np.sqrt(((ours - right) ** 2).mean() / max((right**2).mean(), 1e-60)))
-    alike = float((ours.argmax(-1) == right.argmax(-1)).mean())
     allowed = TIMES * stated + SLACK
-    found = (
-        f"{error:.3g} of the logits (RMS; {stated:.3g} at generation, {allowed:.3g} allowed), "
-        f"{100 * alike:.4g} % of choices alike"
-    )
+    what = "logits" if choices else "outputs"
+    found = f"{error:.3g} of the {what} (RMS; {stated:.3g} at generation, {allowed:.3g} allowed)"
+    if choices:
+        alike = np.mean([left.argmax() == row.argmax() for left, row in zip(theirs, reference, strict=True)])
+        found += f", {100 * alike:.4g} % of choices alike"
     return Check("PyTorch = the checkpoint, within", error <= allowed, found)
 
 

@@ -17,10 +17,12 @@ from mcu_sdk.project.runners import built_device, simulator_device
 from mcu_sdk.project.tensors import Borders, Inputs, TensorRun, run_series, with_one_nan
 from mcu_sdk.project.verify import (
     Check,
+    Reference,
     Verdict,
     check_not_host,
     compare_outputs,
     compare_transcripts,
+    compare_with_checkpoint,
     tosa_delegates,
 )
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
@@ -37,11 +39,12 @@ def verify_series(
     inputs: Inputs,
     *,
     with_python: bool = True,
+    checkpoint: Reference | None = None,
     **where: Unpack[Where],
 ) -> tuple[Verdict, TensorRun]:
     """Build the project for device and host, run both on the inputs, and compare; then compare with PyTorch.
 
-    The device's outputs come with the verdict. Raises what building and running raise; differences are told by the
+    `checkpoint`: as `verify_each` takes it. The device's outputs come with the verdict. Raises what building and running raise; differences are told by the
     verdict.
     """
     check_not_host(project, where.get("simulator"))
@@ -58,6 +61,11 @@ def verify_series(
             theirs = _in_python(project.folder, inputs)
         ours = [output.ravel() for outputs in on_host.outputs for output in outputs]
         checks.append(compare_outputs(ours, theirs, len(borders.outputs)))
+        accuracy = project.accuracy()
+        right = checkpoint.outputs(inputs.steps) if checkpoint is not None else None
+        if right is not None and accuracy is not None:
+            flat = [output for outputs in right for output in outputs]
+            checks.append(compare_with_checkpoint(theirs, flat, accuracy.relative_rms_error))
     return Verdict(tuple(checks), on_device.transcript, on_host.transcript, found.built), on_device
 
 

@@ -2,38 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcu_sdk.console import quiet_libraries
 from mcu_sdk.errors import McuSdkError
-from mcu_sdk.model.load import find_checkpoint
+from mcu_sdk.model.load import Checkpoint, find_checkpoint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mcu_sdk.model.encoder import Encoder
 
-def checkpoint_reference(
-    model: str | None, fingerprint: str | None, tokens: Sequence[int]
-) -> NDArray[Any] | None:
-    """The float logits of the checkpoint `model` (None: the bundled one) for `tokens`, float32[len(tokens), V].
+Found = TypeVar("Found")
+Arrays = list["NDArray[Any]"]
 
-    None where it is not at hand: not there, or not the one with this fingerprint.
+SAMPLE = 2
+"""Calls of those that an encoder was calibrated on."""
+
+
+@dataclass(frozen=True)
+class CheckpointReference:
+    """The float outputs of a checkpoint; None where it is not at hand: not there, or not the one with this fingerprint.
+
+    `model`: None for the bundled one; `text`: the file that was calibrated on, if any; `samples`: whether that is at
+    hand; `for_npu`: whether an encoder was made for an NPU, and so has its main input alone.
     """
-    if fingerprint is None:
-        return None
-    try:
-        checkpoint = find_checkpoint(model)
-        if checkpoint.fingerprint() != fingerprint:
-            return None
-        with quiet_libraries():
+
+    model: str | None
+    fingerprint: str | None
+    text: Path | None = None
+    samples: bool = True
+    for_npu: bool = False
+
+    def logits(self, tokens: Sequence[int]) -> NDArray[Any] | None:
+        """Of a decoder: float32[len(tokens), V]."""
+
+        def compute() -> NDArray[Any] | None:
             import torch
 
             from mcu_sdk.lowering.guard import checkpoint_logits
             from mcu_sdk.model.load import load_model
 
-            logits = checkpoint_logits(load_model(checkpoint), torch.tensor([list(tokens)]))
+            checkpoint = self._checkpoint
+            if checkpoint is None:
+                return None
+            (found,) = checkpoint_logits(load_model(checkpoint), torch.tensor([list(tokens)]))
+            logits: NDArray[Any] = found.numpy()
+            return logits
+
+        return _if_at_hand(compute)
+
+    def outputs(self, steps: Sequence[Sequence[NDArray[Any]]]) -> list[Arrays] | None:
+        """Of an encoder, for the inputs of each step in the model's shapes: flat arrays."""
+
+        def compute() -> list[Arrays] | None:
+            import torch
+
+            from mcu_sdk.lowering.guard import outputs_of
+
+            encoder = self._encoder
+            if encoder is None:
+                return None
+            calls = [[torch.from_numpy(array.copy()) for array in arrays] for arrays in steps]
+            try:
+                if not self.for_npu:
+                    encoder.look_for_optional_outputs(tuple(calls[0]))
+                found = [outputs_of(encoder, call) for call in calls]
+            except (
+                RuntimeError,
+                IndexError,
+            ):  # an id beyond the vocabulary, say, of which the firmware makes zeros
+                return None
+            return [[output.contiguous().flatten().numpy() for output in outputs] for outputs in found]
+
+        return _if_at_hand(compute)
+
+    def sample(self, length: int) -> list[Arrays] | None:
+        """Inputs of the kind that an encoder was calibrated on, `length` elements in the first one."""
+
+        def compute() -> list[Arrays] | None:
+            from mcu_sdk.model.encoder_calls import example_calls
+
+            encoder, checkpoint = self._encoder, self._checkpoint
+            if encoder is None or checkpoint is None or not self.samples:
+                return None
+            is_text = encoder.input_name == "input_ids"
+            calls = example_calls(encoder, length if is_text else None, self.text, checkpoint)
+            return [[tensor.numpy() for tensor in call] for call in calls[:SAMPLE]]
+
+        return _if_at_hand(compute)
+
+    @cached_property
+    def _checkpoint(self) -> Checkpoint | None:
+        if self.fingerprint is None:
+            return None
+        found = find_checkpoint(self.model)
+        return found if found.fingerprint() == self.fingerprint else None
+
+    @cached_property
+    def _encoder(self) -> Encoder | None:
+        from mcu_sdk.model.encoder import encoder_architecture, load_encoder
+
+        checkpoint = self._checkpoint
+        architecture = encoder_architecture(checkpoint) if checkpoint is not None else None
+        if checkpoint is None or architecture is None:
+            return None
+        return load_encoder(checkpoint, architecture, for_npu=self.for_npu).eval()
+
+
+def _if_at_hand(compute: Callable[[], Found | None]) -> Found | None:
+    """What it computes; None where a file is not there any more, or what it holds is refused."""
+    try:
+        with quiet_libraries():
+            return compute()
     except (McuSdkError, OSError):
         return None
-    found: NDArray[Any] = logits[0].numpy()
-    return found
