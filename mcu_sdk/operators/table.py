@@ -21,6 +21,7 @@ class Work(Enum):
     CONVOLUTION = "windows of the input times a filter for each output"
     BATCHED = "products of two activations"
     ATTENTION = "products with the cache so far, and a softmax for each head"
+    SEQUENCE = "products of every query with every key, and a softmax for each query and head"
     STREAM = "every byte once, and some instructions for each vector of results"
 
 
@@ -212,6 +213,29 @@ _ROWS = (
         ("out", "scratch"),
         caches={**_ATTENDED, "k_scales": 2, "v_scales": 2},
         work=Work.ATTENTION,
+    ),
+    Operator(
+        "mcu::sequence_attention_s8",
+        "Tensor q, Tensor k, Tensor v, Tensor? padding, Tensor? bias, int heads, float score_scale, float out_scale, "
+        "int out_zero_point",
+        ("out", "scratch"),
+        work=Work.SEQUENCE,
+    ),
+    # One load that gathers from the table.
+    Operator("mcu::lookup_s8", "Tensor self, Tensor table", in_place=True, arithmetic=2),
+    # For 16 elements, four vectors each time: convert both and add; centre, square and add; scale, weight, bias, round.
+    Operator(
+        "mcu::layer_norm_s8",
+        "Tensor x, Tensor? y, Tensor weight, Tensor bias, float y_ratio, float eps",
+        arithmetic=44,
+    ),
+    Operator(
+        "mcu::embedding_s8_add",
+        "Tensor self, Tensor weight, Tensor scale, Tensor ids",
+        in_place=True,
+        one_of={"weight": 0, "scale": 0},
+        index="ids",
+        arithmetic=2,
     ),
     Operator(
         "cortex_m::quantized_linear",

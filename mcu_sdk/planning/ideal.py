@@ -101,6 +101,8 @@ def ideal_instructions(instruction: Instruction, rates: Rates, position: int = 0
         return _stream(instruction, row, rates)
     if row.work is Work.ATTENTION:
         return _attention(instruction, rates, position)
+    if row.work is Work.SEQUENCE:
+        return _sequence(instruction, row, rates)
     return _rate(instruction, row, rates).of(_MACS[row.work](instruction, row))
 
 
@@ -134,6 +136,17 @@ def _attention(instruction: Instruction, rates: Rates, position: int) -> int:
     heads = q.elements // q.shape[-1]
     softmax = heads * SOFTMAX * _up(positions * DType.F32.size, rates.vector_bytes)
     return rates.int8.of(2 * q.elements * positions) + softmax + 2 * _up(q.nbytes, rates.vector_bytes)
+
+
+def _sequence(instruction: Instruction, row: Operator, rates: Rates) -> int:
+    """Scores and weighted sums of q[1, Lq, heads * n] over the Lk rows of k[1, Lk, ...], and a softmax for each query and
+    head. Queries share a load of a key, so that a multiply-accumulate is what a product costs at least."""
+    q, k = instruction.arguments[0], instruction.arguments[1]
+    heads = instruction.arguments[row.position("heads")]
+    assert isinstance(q, Tensor) and isinstance(k, Tensor) and isinstance(heads, int)
+    length, queries = k.shape[1], q.shape[1]
+    softmax = heads * queries * SOFTMAX * _up(length * DType.F32.size, rates.vector_bytes)
+    return _up(2 * q.elements * length * rates.int8.instructions, 2 * rates.int8.products) + softmax
 
 
 def _stream(instruction: Instruction, row: Operator | None, rates: Rates) -> int:

@@ -134,13 +134,14 @@ class ConstantArray:
 
 @dataclass(frozen=True)
 class Parameters:
-    """A struct of int32_t that a kernel takes by its address; printed as `constexpr` above the calls, field by field."""
+    """A struct of int32_t and float that a kernel takes by its address; printed as `constexpr` above the calls, field by
+    field."""
 
     c_type: str  # "McuWindow", ...
-    fields: tuple[tuple[str, int], ...]
+    fields: tuple[tuple[str, int | float], ...]
 
     @property
-    def values(self) -> tuple[int, ...]:
+    def values(self) -> tuple[int | float, ...]:
         return tuple(value for _, value in self.fields)
 
 
@@ -192,4 +193,6 @@ def _is_float(argument: Argument) -> bool:
         return argument.tensor.dtype.is_float
     if isinstance(argument, (Pointer, ConstantArray)):
         return argument.c_type in ("float", "double")
+    if isinstance(argument, Parameters):
+        return any(isinstance(value, float) for value in argument.values)
     return isinstance(argument, float)

@@ -359,7 +359,7 @@ def _table_name(table: ConstantArray | Parameters, number: int) -> str:
 def _table_key(table: ConstantArray | Parameters) -> tuple[str, tuple[str, ...]]:
     """Type and literals: equal keys are equal bytes (values alone are not: 0.0 equals -0.0)."""
     if isinstance(table, Parameters):
-        return table.c_type, _table_key(ConstantArray("int32_t", table.values))[1]
+        return table.c_type, tuple(map(_field, table.values))
     if table.c_type in ("float", "double"):
         return table.c_type, tuple(render_float(float(value), table.c_type) for value in table.values)
     if table.c_type == "bool":
@@ -373,6 +373,13 @@ def _table_key(table: ConstantArray | Parameters) -> tuple[str, tuple[str, ...]]
             raise ValueError(f"{value!r} is no {table.c_type}")
         texts.append(f"UINT64_C({value})" if value > 2**63 - 1 else render_integer(value))
     return table.c_type, tuple(texts)
+
+
+def _field(value: int | float) -> str:
+    """A literal of int32_t or float."""
+    if isinstance(value, float):
+        return render_float(value)
+    return _table_key(ConstantArray("int32_t", (value,)))[1][0]
 
 
 def _tensor_to_template(tensor: Tensor, places: Places) -> dict[str, Any]:

@@ -39,8 +39,9 @@ def check_quantized_bounds(pte: Pte) -> None:
     for instruction, written in zip(pte.instructions, pte.writes, strict=True):
         read = [_place(value) for value in _read(instruction, len(written)) if value.dtype is DType.S8]
         quantized = next((place for place in read if place in points), None)
+        point = None if quantized is None else points[quantized]
         if quantized is not None and instruction.operator in _BOUNDED:
-            _check(instruction, points[quantized])
+            _check(instruction, point)
         for tensor in written:
             points.pop(_place(tensor), None)
             if tensor.dtype is not DType.S8:
@@ -48,7 +49,7 @@ def check_quantized_bounds(pte: Pte) -> None:
             if instruction.operator.startswith(_QUANTIZING):
                 points[_place(tensor)] = _stated(instruction)
             elif quantized is not None:
-                points[_place(tensor)] = points[quantized]
+                points[_place(tensor)] = point
 
 
 def _check(instruction: Instruction, point: int | None) -> None:

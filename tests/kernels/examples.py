@@ -91,6 +91,21 @@ def own_examples() -> list[Case]:
         Case("mcu::gated_gelu", (f(2, k), f(2, k), True)),
         Case("mcu::gated_gelu", (f(2, k), f(2, k), False)),
         Case(
+            "mcu::sequence_attention_s8",
+            (q(1, 5, 24), q(1, 9, 12), q(1, 9, 12), i(np.int64, 0, 2, 1, 9), f(4, 5, 9), 4, 0.002, 0.7, 3),
+        ),
+        Case(
+            "mcu::sequence_attention_s8",
+            (q(1, 5, 12), q(1, 9, 12), q(1, 9, 12), None, f(1, 1, 13, space=MODEL), 2, 0.002, 0.7, -3),
+        ),
+        Case("mcu::lookup_s8", (q(2, k), q(256, space=MODEL))),
+        Case("mcu::layer_norm_s8", (q(2, k), q(2, k), f(k, space=MODEL), f(k, space=MODEL), 1.7, 1e-5)),
+        Case("mcu::layer_norm_s8", (f(2, k), None, f(k, space=MODEL), f(k, space=MODEL), 0.0, 1e-5)),
+        Case(
+            "mcu::embedding_s8_add",
+            (f(1, 3, k), q(7, k, space=MODEL), f(7, space=MODEL), i(np.int64, -1, 8, 1, 3)),
+        ),
+        Case(
             "mcu::linear_s4",
             (*zip(int4[:2], (ARENA, ARENA), strict=True), *zip(int4[2:], (MODEL, MODEL), strict=True), n),
         ),

@@ -132,8 +132,7 @@ class Machine:
             start = self._memories[argument.tensor.space, argument.tensor.offset].address
             return ctypes.c_void_p(start + argument.byte_offset)
         if isinstance(argument, (ConstantArray, Parameters)):
-            kinds = {dtype.c_type: NUMPY[dtype] for dtype in DType if dtype is not DType.F16}
-            keep.append(np.array(argument.values, kinds.get(argument.c_type, np.int32)))
+            keep.append(table_of(argument))
             return ctypes.c_void_p(keep[-1].ctypes.data)
         if isinstance(argument, Scratch):
             keep.append(Memory(-(-argument.size // 16) * 16))
@@ -145,6 +144,15 @@ class Machine:
         if isinstance(argument, int):
             return ctypes.c_int32(argument) if -(2**31) <= argument < 2**31 else ctypes.c_int64(argument)
         return ctypes.c_float(argument)
+
+
+def table_of(argument: ConstantArray | Parameters) -> np.ndarray[Any, Any]:
+    """The bytes of a table, or of a struct of int32_t and float."""
+    if isinstance(argument, Parameters):
+        words = [np.float32(v).view(np.int32) if isinstance(v, float) else v for v in argument.values]
+        return np.array(words, np.int32)
+    kinds = {dtype.c_type: NUMPY[dtype] for dtype in DType if dtype is not DType.F16}
+    return np.array(argument.values, {**kinds, "uint16_t": np.uint16}[argument.c_type])
 
 
 def instruction(operator: str, *arguments: Value) -> Instruction:

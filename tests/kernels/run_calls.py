@@ -19,10 +19,7 @@ from mcu_sdk.planning.instruction import (
     Space,
     Tensor,
 )
-from tests.kernels.instructions import NUMPY
-
-_TABLES = {"float": np.float32, "bool": np.bool_, "int8_t": np.int8, "uint8_t": np.uint8, "int16_t": np.int16}
-_TABLES |= {"int32_t": np.int32, "int64_t": np.int64, "uint16_t": np.uint16}
+from tests.kernels.instructions import NUMPY, table_of
 
 
 def aligned(size: int) -> np.ndarray[Any, Any]:
@@ -75,7 +72,7 @@ def _argument(
         assert tensor.offset + tensor.nbytes <= block.size and offset <= block.size
         return ctypes.c_void_p(block.ctypes.data + offset)
     if isinstance(argument, (ConstantArray, Parameters)):
-        kept.append(np.array(argument.values, _TABLES.get(argument.c_type, np.int32)))
+        kept.append(table_of(argument))
         return ctypes.c_void_p(kept[-1].ctypes.data)
     if isinstance(argument, Scratch):
         block = aligned(argument.size + 128)

@@ -163,6 +163,13 @@ static inline float32x4_t mcu_next(const float*& x, McuAllLanes) {
     return v;
 }
 static inline float32x4_t mcu_next(const float*& x, McuLanes lanes) { return mcu_load(x, lanes); }
+// Bytes: the address has to be in one of the lower registers.
+static inline int32x4_t mcu_next(const int8_t*& x, McuAllLanes) {
+    int32x4_t v;
+    asm("vldrb.s32 %q0, [%1], #4" : "=w"(v), "+l"(x) : "m"(*reinterpret_cast<const int8_t(*)[4]>(x)));
+    return v;
+}
+static inline int32x4_t mcu_next(const int8_t*& x, McuLanes lanes) { return vldrbq_z_s32(x, lanes.predicate); }
 
 // Puts four where `to` points, or those that are left; it moves on.
 static inline void mcu_put(float*& to, float32x4_t v, McuAllLanes) {
@@ -170,7 +177,7 @@ static inline void mcu_put(float*& to, float32x4_t v, McuAllLanes) {
 }
 static inline void mcu_put(float*& to, float32x4_t v, McuLanes lanes) { mcu_store(to, v, lanes); }
 static inline void mcu_put(int8_t*& to, int32x4_t v, McuAllLanes) {
-    asm("vstrb.32 %q2, [%0], #4" : "+r"(to), "=m"(*reinterpret_cast<int8_t(*)[4]>(to)) : "w"(v));
+    asm("vstrb.32 %q2, [%0], #4" : "+l"(to), "=m"(*reinterpret_cast<int8_t(*)[4]>(to)) : "w"(v));
 }
 static inline void mcu_put(int8_t*& to, int32x4_t v, McuLanes lanes) { mcu_store(to, v, lanes); }
 

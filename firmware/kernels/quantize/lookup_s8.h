@@ -1,4 +1,4 @@
-// cortex_m::quantized_activation: out[i] = table[x[i] + 128], table[256]. out may be x.
+// cortex_m::quantized_activation, mcu::lookup_s8: out[i] = table[x[i] + 128], table[256]. out may be x.
 #pragma once
 
 #include <stdint.h>

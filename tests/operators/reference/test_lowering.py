@@ -162,7 +162,8 @@ STATIC = {
     "embedding_s8.out": 1, "layer_norm.out": 1, "quantize.out": 2, "linear_s8_static.out": 2, "cache_write_": 1,
     "cache_write_columns_": 1, "attention_s8.out": 1, "linear_s8_requantize.out": 1, "gelu.out": 1, "gated_gelu.out": 1,
 }  # fmt: skip
-LOWERED = {name.removesuffix(".out").removesuffix("_") for name in DYNAMIC | STATIC}
+CHANGING = {"embedding_s8.out": 1, "embedding_s8_add_": 1, "quantize.out": 1, "lookup_s8_": 1}
+LOWERED = {name.removesuffix(".out").removesuffix("_") for name in DYNAMIC | STATIC | CHANGING}
 REMAINING = [
     case
     for case in own_examples()
@@ -254,6 +255,28 @@ def test_lowered_by_executorch_alone(name: str) -> None:
     functions = [call.call.function for call in compile_plan(pte).calls]
     assert "mcu_copy" not in functions  # neither before the update nor for the write-back behind it
     _check_bits(pte, kind())
+
+
+class Changing(Weights):
+    """Values of one step that are written over."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.linear("table", VOCABULARY)
+        self.integers("values", -128, 127, 256)
+
+    def forward(self, ids: Tensor, position: Tensor) -> Tensor:
+        x = mcu.embedding_s8(self.table_weight, self.table_scale, ids)
+        x = mcu.embedding_s8_add(x, self.table_weight, self.table_scale, position.view(1, 1))
+        result: Tensor = mcu.lookup_s8(mcu.quantize(x, 0.002, -3), self.values)
+        return result
+
+
+def test_a_value_of_one_step_is_written_over() -> None:
+    pte = _pte(Changing(), _by_the_sdk)
+    assert _counts(pte) == CHANGING
+    assert "mcu_copy" not in [call.call.function for call in compile_plan(pte).calls]
+    _check_bits(pte, Changing())
 
 
 def test_every_operator_is_lowered_here() -> None:
