@@ -122,6 +122,7 @@ def plan_memory(
     mutable = _mutable_buffer_specs(graph_module, graph_signature)
     _refresh_output_specs(graph_module)
     _refresh_view_bases(graph_module)
+    _keep_what_is_updated(graph_module, mutable)
     referred = _specs_in_use(graph_module)
     sizes = [0, 0]
     for memory in (ARENA, KV_CACHE):
@@ -162,6 +163,20 @@ def _refresh_output_specs(graph_module: GraphModule) -> None:
         argument.meta["spec"] if hasattr(argument, "meta") else spec
         for argument, spec in zip(arguments, old, strict=True)
     )
+
+
+def _keep_what_is_updated(graph_module: GraphModule, mutable: set[int]) -> None:
+    """A value lives until its last reader. ExecuTorch does not count those that read it from an in-place write, whose
+    spec is the value's; buffers that live from step to step (`mutable`) are planned apart."""
+    for place, node in enumerate(graph_module.graph.nodes):
+        for source in node.all_input_nodes:
+            spec = source.meta.get("spec")
+            for one in spec if isinstance(spec, (list, tuple)) else (spec,):
+                if one is None or id(one) in mutable or not hasattr(one, "lifetime"):
+                    continue
+                first, last = one.lifetime
+                if last is not None and last < place:
+                    one.lifetime = [first, place]
 
 
 def _refresh_view_bases(graph_module: GraphModule) -> None:

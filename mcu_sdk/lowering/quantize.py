@@ -40,6 +40,12 @@ from mcu_sdk.lowering.fuse.graph import (
     tidy,
 )
 from mcu_sdk.lowering.requantize import rewrite_requantized
+from mcu_sdk.lowering.sequence_s8 import (
+    add_embeddings,
+    annotate_sequence,
+    rewrite_after_linears,
+    rewrite_before_linears,
+)
 from mcu_sdk.operators.table import Work
 
 if TYPE_CHECKING:
@@ -89,13 +95,15 @@ DYNAMIC = QuantizationSpec(
 class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
     """Linears: int8 weights per output channel and int8 inputs. Embeddings: int8 rows. The rest stays float.
 
-    With `int8_outputs` what the model returns is int8, too, at a calibrated scale.
+    With `int8_outputs` what the model returns is int8, too, at a calibrated scale; with `sequence` what lies between the
+    linears of a sequence (sequence_s8.py).
     """
 
-    def __init__(self, activations: Activations, int8_outputs: bool = False) -> None:
+    def __init__(self, activations: Activations, int8_outputs: bool = False, sequence: bool = False) -> None:
         super().__init__()
         self.activations = activations
         self.int8_outputs = int8_outputs
+        self.sequence = sequence
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """Give each of several linears that read one value a view of its own: PT2E's conversion expects a single
@@ -126,6 +134,8 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
                 node.meta["quantization_annotation"] = QuantizationAnnotation(
                     input_qspec_map=specs, output_qspec=STATIC if node in returned else None, _annotated=True
                 )
+        if self.sequence:
+            annotate_sequence(model, STATIC)
         return model
 
     def validate(self, model: GraphModule) -> None:
@@ -155,13 +165,14 @@ def quantize(
 
     `calibrate` runs the prepared module on data: one step is enough for the weights, static activations want more.
     Buffers that change from step to step are zero again afterwards. With `requantize`, a linear whose result is
-    quantized again (behind a clamp, at most) gives int8; `int8_outputs` quantizes what the model returns, still
+    quantized again (behind a clamp, at most) gives int8, and so do attention, norms and functions between int8 values;
+    `int8_outputs` quantizes what the model returns, still
     followed by a dequantization.
     """
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
     mutable = set(program.graph_signature.buffers_to_mutate.values())
-    prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs))
+    prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs, requantize))
     with torch.no_grad():
         calibrate(prepared)
         converted = convert_pt2e(prepared)
@@ -174,8 +185,13 @@ def quantize(
     for node in list(quantized.graph.nodes):
         if is_call(node, aten._assert_tensor_metadata.default):
             quantized.graph.erase_node(node)
+    if requantize:
+        rewrite_before_linears(quantized)
     _rewrite_linears(quantized, requantize)
     _rewrite_embeddings(quantized)
+    if requantize:
+        rewrite_after_linears(quantized)
+        add_embeddings(quantized)
     tidy(quantized)
     return quantized
 

@@ -10,12 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.lower import lower
 from mcu_sdk.lowering.memory import Block, lower_bound, place
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.interpret import Interpreter
 from mcu_sdk.recipes.checkpoint import compile_checkpoint
 from tests.checkpoints import FAMILIES
 
@@ -134,3 +136,26 @@ def test_a_view_of_a_cache_that_was_written_has_the_caches_memory() -> None:
     program = torch.export.export(Kept(), example, strict=False).run_decompositions({})
     plan = compile_plan(read_pte(lower(program, {}, cortex_m_passes=False).pte))
     assert plan.kv_cache_bytes == 2 * 4 * 8 * 4
+
+
+class Updated(torch.nn.Module):
+    """A value that is changed in place, twice, and read by what has another result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.arange(-128, 128).flip(0).to(torch.int8))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mcu = torch.ops.mcu
+        q = mcu.quantize(x, 0.1, 0)
+        twice = mcu.lookup_s8(mcu.lookup_s8(q, self.table), self.table)
+        return mcu.layer_norm_s8(twice, None, x[0, 0], x[0, 1], 0.0, 1e-5), mcu.quantize(x, 0.2, 0)
+
+
+def test_what_is_updated_in_place_lives_until_its_last_reader() -> None:
+    x = torch.randn(1, 4, 32, generator=torch.Generator().manual_seed(0))
+    pte = read_pte(lower(torch.export.export(Updated(), (x,)), {}).pte)
+    assert [i.full_name for i in pte.instructions].count("mcu::lookup_s8_") == 2
+    for found, wanted in zip(Interpreter(pte).run(x), Updated()(x), strict=True):
+        assert torch.equal(found, wanted)
+    compile_plan(pte)  # which refuses a result that lies on what it is made from
