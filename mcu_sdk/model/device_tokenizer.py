@@ -15,6 +15,7 @@ from mcu_sdk.model.tokenizer_tables import (
     write_charsmap,
     write_code_map,
     write_common,
+    write_compositions,
     write_nfc,
     write_patterns,
     write_unigram,
@@ -51,6 +52,8 @@ class DeviceTokenizer(TokenizerParts):
         files = {"encode", "unicode", *(part for parts in chosen.values() for part in parts)}
         if self.steps:
             files.add("rewriting")
+        if any(isinstance(step, steps.Compose) for step in self.steps):
+            files.add("compose")
         if any(isinstance(step, steps.ApplyCharsmap) for step in self.steps):
             files |= {"charsmap", "vocabulary"}
         if self.single or self.pair:
@@ -110,6 +113,12 @@ def _call(step: steps.Step, number: int, out: Tables) -> str:
         return f"map(text, kMap{number})"
     if isinstance(step, steps.Reorder):
         return f"reorder(text, {out.code_points(f'kClasses{number}', step.classes, 'combining classes')})"
+    if isinstance(step, steps.Compose):
+        classes = out.code_points(f"kComposed{number}", step.classes, "combining classes")
+        narrow = [pair for pair in step.pairs if max(pair) < 2**16]
+        write_compositions(f"kPairs{number}", narrow, out)
+        write_compositions(f"kBeyond{number}", [pair for pair in step.pairs if max(pair) >= 2**16], out)
+        return f"compose(text, {classes}, kPairs{number}, kBeyond{number})"
     if isinstance(step, steps.Strip):
         spaces = out.code_points(f"kStrip{number}", whitespace(), "whitespace")
         return f"strip(text, {spaces}, {str(step.left).lower()}, {str(step.right).lower()})"

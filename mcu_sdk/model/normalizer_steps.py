@@ -9,7 +9,7 @@ from typing import Any
 
 from mcu_sdk.model import unicode_tables
 from mcu_sdk.model.charsmap import Charsmap, compile_charsmap
-from mcu_sdk.model.code_map import BOUNDARY, CodeMap, changed_by, pack
+from mcu_sdk.model.code_map import BOUNDARY, CodeMap, changed_by, normalizer_of, pack
 from mcu_sdk.text import shown
 
 Part = Mapping[str, Any]
@@ -36,6 +36,14 @@ class Reorder:
     """Combining marks into canonical order. `classes`: packed as unicode_tables.combining()."""
 
     classes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Compose:
+    """NFC of decomposed text. `pairs`: (first, second, what they become), rising; without Hangul."""
+
+    classes: tuple[int, ...]
+    pairs: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class ApplyCharsmap:
     charsmap: Charsmap
 
 
-Step = Map | Reorder | Strip | Prepend | Replace | ApplyCharsmap
+Step = Map | Reorder | Compose | Strip | Prepend | Replace | ApplyCharsmap
 
 _ORDER, _COMPOSE = "order", "compose"
 
@@ -100,7 +108,8 @@ def steps_of(parts: Sequence[Part], matters: Matters | None = None) -> tuple[Ste
         if free:
             steps += _map(changed_by(free), None if items else matters)
         elif items[0] == _COMPOSE:
-            raise UnsupportedStep("composes characters (NFC, NFKC)")
+            items.pop(0)
+            steps.append(Compose(unicode_tables.combining(), _compositions()))
         else:
             steps.append(items.pop(0))
     return tuple(steps)
@@ -189,6 +198,23 @@ def _classes() -> dict[int, int]:
         for entry in unicode_tables.combining()
         for i in range((entry >> 8 & 7) + 1)
     }
+
+
+@cache
+def _compositions() -> tuple[tuple[int, int, int], ...]:
+    """As the library's NFC composes. Raises UnsupportedStep for a pair that becomes longer, for which there is no room."""
+    compose = normalizer_of([{"type": "NFC"}]).normalize_str
+    pairs = []
+    for code, text in changed_by([{"type": "NFD"}]).items():
+        if len(text) < 2 or 0xAC00 <= code < 0xD7A4:
+            continue
+        first = compose(text[:-1])
+        if len(first) != 1 or compose(first + text[-1]) != chr(code):
+            continue
+        if len(chr(code).encode()) > len((first + text[-1]).encode()):
+            raise UnsupportedStep(f"composes U+{code:04X}, which takes more bytes than its parts")
+        pairs.append((ord(first), ord(text[-1]), code))
+    return tuple(sorted(pairs))
 
 
 def _ordered(before: Sequence[Part], behind: Sequence[Part], matters: Matters | None) -> list[Step]:

@@ -224,6 +224,15 @@ def _code_map_fields(name: str, codes: CodeMap, out: Tables) -> Fields:
     ]
 
 
+def write_compositions(name: str, pairs: Sequence[tuple[int, int, int]], out: Tables) -> None:
+    """An `mcu_composition_data`."""
+    fields: Fields = [("count", len(pairs))]
+    for place, field in enumerate(("first", "second", "result")):
+        column = [pair[place] for pair in pairs]
+        fields.append((field, out.column(f"{name}{field.capitalize()}", column, "pairs that NFC composes")))
+    out.struct("mcu_composition_data", name, fields)
+
+
 def write_charsmap(name: str, charsmap: Charsmap, out: Tables) -> None:
     """An `mcu_charsmap_data`."""
 

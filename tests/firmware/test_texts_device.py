@@ -104,6 +104,12 @@ def without_accents() -> Tokenizer:
     return word_piece(steps, pre.Sequence(stages))
 
 
+def composed() -> Tokenizer:
+    """NFKC and more; NFC behind it."""
+    steps = [normalizers.NFKC(), normalizers.Lowercase(), normalizers.NFC()]
+    return word_piece(normalizers.Sequence(steps), pre.Whitespace())
+
+
 def first_metaspace() -> Tokenizer:
     return word_piece(normalizers.Strip(right=False), pre.Metaspace(prepend_scheme="first", split=False))
 
@@ -238,6 +244,7 @@ MAKERS: dict[str, Callable[[], Tokenizer]] = {
         rxnmapper,
         normalized_step_by_step,
         without_accents,
+        composed,
         first_metaspace,
         roberta,
         albert,
@@ -245,6 +252,31 @@ MAKERS: dict[str, Callable[[], Tokenizer]] = {
         unigram_of_bytes,
     )
 }
+
+NORMALIZERS: dict[str, Callable[[], Any]] = {
+    "nfc": normalizers.NFC,
+    "nfkc": normalizers.NFKC,
+    "nfkd": normalizers.NFKD,
+    "cased": lambda: normalizers.BertNormalizer(lowercase=False),
+    "uncased": normalizers.BertNormalizer,
+    "accents": lambda: normalizers.BertNormalizer(strip_accents=False),
+    "nfd without marks": lambda: normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()]),
+    "lowercase, nfd": lambda: normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.NFD(), normalizers.Strip()]
+    ),
+    "nmt": normalizers.Nmt,
+    "charsmap": lambda: normalizers.Precompiled(nmt_nfkc()),
+}
+"""What ids of bytes show to the last one."""
+
+
+def seen_by_bytes(normalizer: Any) -> Tokenizer:
+    """Every byte of the normalized text is a token."""
+    bytes_of = [(f"<0x{byte:02X}>", -1.0) for byte in range(256)]
+    tokenizer = Tokenizer(models.Unigram([("<unk>", -5.0), *bytes_of], unk_id=0, byte_fallback=True))
+    tokenizer.normalizer = normalizer
+    return tokenizer
+
 
 Pair = tuple[Tokenizer, Device]
 
@@ -297,6 +329,29 @@ def test_random_texts(pair: Pair) -> None:
 @pytest.mark.slow
 def test_many_random_texts(pair: Pair) -> None:
     check_many(pair, 10_000, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_normalizers(name: str, build: Build) -> None:
+    """To the byte, every code point among others included."""
+    tokenizer = seen_by_bytes(NORMALIZERS[name]())
+    compiled = compile_tokenizer(json.loads(tokenizer.to_str()), texts=LONGEST)
+    assert compiled.supported, compiled.reason
+    pair = tokenizer, build(compiled)
+    check_many(pair, 3000, 3)
+    rng = random.Random(4)
+    for code in (
+        *range(0xD800),
+        *range(0xE000, 0x30000, 1 + (name != "charsmap")),
+        0xE0001,
+        0x10FFFD,
+        0xFFFFE,
+    ):
+        mark = rng.choice(
+            ("\u0301", "\u0323", "\u093c", "\u1161", "\u200d", "\u0600", "\ufe0f", "x", "\U0001d165")
+        )
+        check(pair, f"A{chr(code)}{mark}e {mark}{chr(code)}\u0345{mark}", None, LONGEST)
 
 
 @pytest.mark.slow

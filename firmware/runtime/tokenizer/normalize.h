@@ -21,6 +21,8 @@ constexpr uint8_t kBoundary = 0xFF;
 // Each returns false where the room does not suffice.
 bool map(Text& text, const mcu_code_map& codes);           // each code point by itself
 bool reorder(Text& text, const mcu_code_points& classes);  // combining marks into canonical order
+bool compose(Text& text, const mcu_code_points& classes, const mcu_composition_data& pairs,
+             const mcu_composition_data& beyond);  // compose.cpp
 bool strip(Text& text, const mcu_code_points& spaces, bool left, bool right);
 bool prepend(Text& text, const uint8_t* bytes, int32_t count);  // unless the text is empty
 bool replace(Text& text, const uint8_t* pattern, int32_t pattern_bytes, const uint8_t* by, int32_t bytes);

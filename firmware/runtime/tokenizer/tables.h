@@ -166,6 +166,12 @@ struct mcu_code_map {
     const uint8_t* strings;
 };
 
+// Pairs of characters and what they become under NFC, by the first and then the second; without Hangul.
+struct mcu_composition_data {
+    int32_t count;
+    mcu_column first, second, result;
+};
+
 // What a code point is to the ends of graphemes; entries (first << 11 | count - 1 << 3 | class) of at most 256 code
 // points.
 enum mcu_grapheme_class {
