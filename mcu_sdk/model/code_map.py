@@ -37,7 +37,19 @@ def normalizer_of(parts: Sequence[Mapping[str, Any]]) -> Any:
 
     content = json.loads(Tokenizer(models.BPE()).to_str())
     content["normalizer"] = {"type": "Sequence", "normalizers": list(parts)}
-    return Tokenizer.from_str(json.dumps(content)).normalizer
+    return read_by_library(content).normalizer
+
+
+def read_by_library(content: Mapping[str, Any]) -> Any:
+    """The library's tokenizer of a tokenizer.json. Raises ValueError where it cannot read it."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(json.dumps(content))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # bare Exceptions, and what panics of the library become
+        raise ValueError(str(error)) from error
 
 
 def changed_by(parts: Sequence[Mapping[str, Any]]) -> dict[int, str]:

@@ -17,7 +17,7 @@ from typing import Any
 from mcu_sdk.errors import ModelError
 from mcu_sdk.model import unicode_tables
 from mcu_sdk.model.charsmap import UnsupportedCharsmap
-from mcu_sdk.model.code_map import normalizer_of
+from mcu_sdk.model.code_map import normalizer_of, read_by_library
 from mcu_sdk.model.device_tokenizer import DeviceTokenizer
 from mcu_sdk.model.folder import check_fetched
 from mcu_sdk.model.json_object import json_object
@@ -25,7 +25,7 @@ from mcu_sdk.model.normalizer_steps import Matters, UnsupportedStep, steps_of
 from mcu_sdk.model.piece_stages import Stages, add_stage
 from mcu_sdk.model.templates import UnsupportedTemplate, specials_around, template_items
 from mcu_sdk.model.tokenizer_parts import NO_BYTE, AddedToken, Merge, Unigram, WordPiece
-from mcu_sdk.model.tokenizer_tables import CL100K, DIGITS, GPT2, PATTERNS, PREFIX_SPACE
+from mcu_sdk.model.tokenizer_tables import CL100K, DIGITS, GPT2, PATTERNS, PREFIX_SPACE, SET
 from mcu_sdk.model.vocabulary import Vocabulary
 from mcu_sdk.text import one_line, shown
 
@@ -112,13 +112,17 @@ def _compile(content: Mapping[str, Any], texts: int | None) -> DeviceTokenizer:
         single=single,
         pair=pair,
         pad_id=_pad_id(content),
-        work_bytes=_WORK_BYTES + _WORK_PER_TOKEN * texts,
+        work_bytes=_WORK_BYTES + texts * (_WORK_OF_A_TEXT if _is_one_word(compiled) else _WORK_PER_TOKEN),
     )
 
 
-_WORK_BYTES, _WORK_PER_TOKEN = 1024, 16
+_WORK_BYTES, _WORK_PER_TOKEN, _WORK_OF_A_TEXT = 1024, 16, 96
 """Room for changed text: of a text that fills the model's sequence, each token takes about five bytes, as it is, normalized,
-and as it is cut."""
+and as it is cut; where Unigram takes all of it for one word, each of these another 16 bytes."""
+
+
+def _is_one_word(compiled: DeviceTokenizer) -> bool:
+    return isinstance(compiled.words, Unigram) and SET not in (kind for kind, _ in compiled.stages)
 
 
 def _pad_id(content: Mapping[str, Any]) -> int:
@@ -173,12 +177,10 @@ UNKNOWN_PENALTY = 10.0
 
 def _unigram(content: Mapping[str, Any]) -> Unigram:
     model = content["model"]
-    from tokenizers import Tokenizer
-
     # As the library has read them: its numbers may differ from Python's in the last place.
-    pairs = json.loads(
-        Tokenizer.from_str(json.dumps({**content, "truncation": None, "padding": None})).to_str()
-    )["model"]["vocab"]
+    pairs = json.loads(read_by_library({**content, "truncation": None, "padding": None}).to_str())["model"][
+        "vocab"
+    ]
     scores = {token: float(score) for token, score in pairs}  # of two with one name, the last counts
     vocabulary = _vocabulary({token: index for index, (token, _) in enumerate(pairs)})
     names = [f"<0x{byte:02X}>" for byte in range(256)]

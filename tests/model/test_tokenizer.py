@@ -186,6 +186,58 @@ def test_refused_with_a_reason(
     assert template["present"] is False and template["structs"] == [] and "\n" not in template["reason"]
 
 
+def words(**parts: Any) -> dict[str, Any]:
+    """A tokenizer.json of a WordPiece with a word or two."""
+    vocabulary = {"[UNK]": 0, "[PAD]": 1, "king": 2, "##s": 3}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(["[PAD]"])
+    parsed: dict[str, Any] = json.loads(tokenizer.to_str())
+    return parsed | parts
+
+
+def replaced(pattern: dict[str, str]) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": "x"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (words(normalizer=replaced({"Regex": "[0-9]"})), "its normalizer replaces by an unknown pattern"),
+        (words(normalizer=replaced({"String": ""})), "its normalizer replaces the empty text"),
+        (words(normalizer={"type": "ByteLevel"}), "its normalizer is ByteLevel"),
+        (words(pre_tokenizer=LATER), "its pre-tokenizer ByteLevel has no counterpart"),
+        (
+            words(pre_tokenizer={"type": "Sequence", "pretokenizers": [
+                {"type": "WhitespaceSplit"}, METASPACE | {"prepend_scheme": "first"}
+            ]}),
+            "for the first piece only behind another",
+        ),
+        (words(post_processor=TEMPLATE), "repeats the text 2 times"),
+        (words(model={"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}), "its model is WordLevel"),
+    ],
+)  # fmt: skip
+def test_refused_for_texts_with_a_reason(content: dict[str, Any], reason: str) -> None:
+    compiled = compile_tokenizer(content, texts=16)
+    assert not compiled.supported and reason in compiled.reason
+
+
+def test_tables_for_texts() -> None:
+    compiled = compile_tokenizer(words(), texts=16)
+    assert compiled.supported and compiled.words is not None
+    assert compiled.words.vocabulary.tokens == (b"##s", b"[PAD]", b"[UNK]", b"king")
+    assert compiled.pad_id == 1 and compiled.work_bytes == 1024 + 16 * 16
+    assert compiled.single == ((-1, 0),) and compiled.pair == ((-1, 0), (-2, 1))
+    assert compile_tokenizer(words()).reason == "its model is WordPiece, not byte-level BPE"
+
+
+@pytest.mark.parametrize(
+    "normalizer", [{"type": "Unheard"}, {"type": "Precompiled", "precompiled_charsmap": "AAAA"}]
+)
+def test_no_normalizer(normalizer: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="not consistent"):
+        compile_tokenizer(words(normalizer=normalizer), texts=16)
+
+
 def test_single_words_are_refused(content: dict[str, Any]) -> None:
     changed = copy.deepcopy(content)
     changed["added_tokens"][0]["single_word"] = True
