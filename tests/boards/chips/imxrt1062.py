@@ -82,13 +82,16 @@ def _check(bus: Bus, register: Register, value: int) -> str:
     from_pll = not bus.get("CCM.CBCDR.PERIPH_CLK_SEL")
     if name == "CCM_ANALOG.PLL_ARM" and from_pll:
         return "the PLL changes while the core runs from it"
+    if name == "CCM.CBCDR" and value >> 25 & 1 and bus.get("CCM.CBCMR.PERIPH_CLK2_SEL") != 1:
+        return "while the PLL changes, the core takes another clock than the crystal's"
     if name == "CCM.CBCDR" and not from_pll and not value >> 25 & 1:
         if not bus.get("CCM_ANALOG.PLL_ARM.LOCK") or bus.get("CCM_ANALOG.PLL_ARM.BYPASS"):
             return "the core takes the PLL's clock before it is locked"
         if not 648e6 <= _arm_pll(bus) <= 1300e6 or _fast(bus) > 600e6:
             return f"the PLL runs at {_arm_pll(bus):,.0f} Hz, and the core would at {_fast(bus):,.0f}"
-        if 0.8 + 0.025 * bus.get("DCDC.REG3.TRG") < 1.25 and _fast(bus) > 528e6:
-            return "the core's voltage is too low for its clock"
+        volts = 0.8 + 0.025 * bus.get("DCDC.REG3.TRG")
+        if (volts < 1.2499 and _fast(bus) > 528e6) or volts > 1.3001:
+            return f"the core's voltage is not for its clock: {volts:.3f} V"
         if _fast(bus) / ((value >> 10 & 7) + 1) / ((value >> 8 & 3) + 1) > 150e6:
             return "the peripherals' bus is too fast"
     if name == "RTWDOG.TOVAL" and bus.last_writes[-2:-1] != [("RTWDOG.CNT", 0xD928C520)]:

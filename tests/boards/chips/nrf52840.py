@@ -21,13 +21,16 @@ class _Uart:
         return bus.receive() if register.name == "RXD" else None
 
     def write(self, bus: Bus, register: Register, value: int) -> None:
-        if register.name == "TASKS_STARTTX":
-            self.sending = bus.value("UART0.ENABLE") == 4
-        if register.name == "TASKS_STARTRX":
-            self.receiving = bus.value("UART0.ENABLE") == 4 and _pin(bus, "RXD") == 8
+        if register.name == "TASKS_STARTTX" and value == 1:
+            self.sending = bus.value("UART0.ENABLE") == 4 and bus.value("P0.PIN_CNF6") & 3 == 3
+        if register.name == "TASKS_STARTRX" and value == 1:
+            input_connected = bus.value("P0.PIN_CNF8") & 3 == 0
+            self.receiving = bus.value("UART0.ENABLE") == 4 and _pin(bus, "RXD") == 8 and input_connected
         if register.name == "TXD":
             if not self.sending or _pin(bus, "TXD") != 6:
                 bus.complain("a byte is written to a UART that does not send")
+            if bus.value("UART0.EVENTS_TXDRDY"):
+                bus.complain("that a byte has left is not told from that of the one before")
             bus.send(value)
             bus.set("UART0.EVENTS_TXDRDY", 1)
 
@@ -39,7 +42,7 @@ def _pin(bus: Bus, name: str) -> int:
 
 
 def _write(bus: Bus, register: Register, value: int) -> None:
-    if register.full_name == "CLOCK.TASKS_HFCLKSTART":
+    if register.full_name == "CLOCK.TASKS_HFCLKSTART" and value == 1:
         bus.set("CLOCK.EVENTS_HFCLKSTARTED", 1)
     if register.full_name == "P0.OUTSET":
         bus.set("P0.OUT", bus.value("P0.OUT") | value)
@@ -58,6 +61,11 @@ def _baud(bus: Bus) -> float:
     return bus.value("UART0.BAUDRATE") * _UART_CLOCK / 2**32
 
 
+def _final(bus: Bus) -> str:
+    """What has to be so in the end."""
+    return "" if bus.value("NVMC.ICACHECNF") & 1 else "the cache is off"
+
+
 CHIP = Chip(
     registers=read_svd("nrf52840.svd"),
     uart="UART0",
@@ -68,4 +76,5 @@ CHIP = Chip(
     baud=_baud,
     write=_write,
     check=_check,
+    final=_final,
 )

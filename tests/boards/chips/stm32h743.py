@@ -49,6 +49,8 @@ def _uart(bus: Bus) -> float:
 def _check(bus: Bus, register: Register, value: int) -> str:
     """8.5.5 on the PLL's limits; 4.3.8 on wait states; 6.6.2 on the voltage."""
     name = register.full_name
+    if name == "RCC.CR" and value >> 16 & 1 and not value >> 18 & 1:
+        return "the clock that comes from the debugger is taken for a crystal"
     if name == "RCC.CR" and value >> 24 & 1:
         low = (1e6, 2e6, 4e6, 8e6)[bus.get("RCC.PLLCFGR.PLL1RGE")]
         wide = not bus.get("RCC.PLLCFGR.PLL1VCOSEL")
