@@ -86,7 +86,9 @@ class Chip:
     write at this moment ("" for nothing); `boot` takes the image's bytes at an address and returns where the vector
     table is, as the chip's boot ROM finds it. `final` says what is wrong when the firmware is ready; `initial`:
     registers that the chip sets itself. `exempt`: bits that the manual lets one write, though the description calls them
-    reserved or read-only. `sets`: registers whose ones set bits of another one. `spaces`: begin and size of address ranges with registers outside of those that the
+    reserved or read-only. `sets`: registers whose ones set bits of another one.
+    `free`: bits that the firmware sets and could do without, as far as a model can see: pull-ups, caches, what only makes
+    it faster, and the lowest bits of a divider. `spaces`: begin and size of address ranges with registers outside of those that the
     architecture has for peripherals. `memory_gates`: regions that are off after reset, and the fields (with spaces between) that turn
     each on.
     """
@@ -108,6 +110,7 @@ class Chip:
     memory_gates: Mapping[str, str] = field(default_factory=dict)
     spaces: tuple[tuple[int, int], ...] = ()
     sets: Mapping[str, str] = field(default_factory=dict)
+    free: Mapping[str, int] = field(default_factory=dict)
 
     def writers(self, register: str) -> set[str]:
         """The registers by which a register's bits are turned on: itself, and those that set them."""
@@ -148,6 +151,10 @@ class Bus:
 
     def value_of(self, register: Register) -> int:
         return self.values.get(register.address, register.reset & register.reset_mask)
+
+    def first_value(self, register: Register) -> int:
+        """Its value before the firmware runs."""
+        return self.chip.initial.get(register.full_name, register.reset & register.reset_mask)
 
     def set(self, name: str, value: int) -> None:
         """Give a register a value, as the chip itself does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,18 +55,25 @@ def test_from_reset_to_the_verdict(name: str, scalar_elf: Elf, on_this_computer:
     assert complaints(board, run.bus) == []
 
 
-def trouble(
-    board: Board, elf: Path, mutate: Mutation = lambda register, address, value: (address, value)
-) -> list[str]:
-    """The complaints about a firmware whose writes to registers are changed, from reset to its answer."""
+def unchanged(register: Register | None, address: int, value: int) -> tuple[int, int]:
+    return address, value
+
+
+def answer_of(output: bytes) -> bytes:
+    """What a firmware said, without the cycles that it took."""
+    return re.sub(rb"cycles_\w+=\d+", b"", output)
+
+
+def trouble(board: Board, elf: Path, mutate: Mutation = unchanged, right: bytes | None = None) -> list[str]:
+    """The complaints about a firmware whose writes to registers are changed, from reset to its answer, which is `right`."""
     machine = Machine(board, chip_of(board.name), elf)
     machine.bus.mutate = mutate
     try:
         run = machine.run(REQUEST.encode(NUMBER))
     except MachineError as error:
         return [str(error)]
-    answered = [] if b"verdict=ok" in run.output else [f"no answer: {run.output[-100:]!r}"]
-    return complaints(board, machine.bus) + answered
+    other = right is not None and answer_of(run.output) != right
+    return complaints(board, machine.bus) + ([f"the answer is {run.output!r}"] if other else [])
 
 
 def mutants(bus: Bus, board: Board) -> Iterator[tuple[str, Mutation]]:
@@ -109,13 +117,61 @@ def _gate(bus: Bus, gate: str) -> tuple[Register, int]:
 def test_what_is_wrong_is_noticed(name: str, scalar_elf: Elf) -> None:
     board, elf = scalar(load_board(name)), scalar_elf(name)
     machine = Machine(board, chip_of(name), elf)
-    bus = machine.run(REQUEST.encode(NUMBER)).bus
-    assert trouble(board, elf) == [], "otherwise what follows shows nothing"
+    run = machine.run(REQUEST.encode(NUMBER))
+    bus, right = run.bus, answer_of(run.output)
+    assert trouble(board, elf, unchanged, right) == [], "otherwise what follows shows nothing"
     tried = 0
     for what, mutation in mutants(bus, board):
-        assert trouble(board, elf, mutation), f"{name}: nobody noticed {what}"
+        assert trouble(board, elf, mutation, right), f"{name}: nobody noticed {what}"
         tried += 1
     assert tried > len(bus.written)
+
+
+def changed_bits(board: Board, elf: Path) -> Iterator[tuple[Register, int, int]]:
+    """Each bit that the firmware writes otherwise than it is before: its register, the bit, and what that is."""
+    machine = Machine(board, chip_of(board.name), elf)
+    bus, found = machine.bus, dict[str, int]()
+
+    def watch(register: Register | None, address: int, value: int) -> tuple[int, int]:
+        if register is not None and register.address == address:
+            changed = (value ^ bus.first_value(register)) & register.all_bits
+            found[register.full_name] = found.get(register.full_name, 0) | changed
+        return address, value
+
+    bus.mutate = watch
+    machine.run(REQUEST.encode(NUMBER))
+    for name, bits in found.items():
+        register = bus.chip.registers.named(name)
+        for bit in (1 << i for i in range(8 * register.size)):
+            if bits & bit:
+                yield register, bit, bus.first_value(register) & bit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHECKED)
+def test_every_bit_that_is_forgotten_is_noticed(name: str, scalar_elf: Elf) -> None:
+    """Each bit that the firmware changes, left as it was before: a clock that is not turned on, a divider, a pin."""
+    board, elf = scalar(load_board(name)), scalar_elf(name)
+    right = answer_of(Machine(board, chip_of(name), elf).run(REQUEST.encode(NUMBER)).output)
+    assert trouble(board, elf, unchanged, right) == []
+    unnoticed: dict[str, int] = {}
+    for register, bit, before in changed_bits(board, elf):
+
+        def forget(
+            written: Register | None,
+            address: int,
+            value: int,
+            register: Register = register,
+            bit: int = bit,
+            before: int = before,
+        ) -> tuple[int, int]:
+            return address, value & ~bit | before if written is register else value
+
+        if not trouble(board, elf, forget, right):
+            unnoticed[register.full_name] = unnoticed.get(register.full_name, 0) | bit
+    assert {name: hex(bits) for name, bits in unnoticed.items()} == {
+        name: hex(bits) for name, bits in chip_of(name).free.items()
+    }
 
 
 @pytest.mark.parametrize("name", CHECKED)

@@ -149,6 +149,8 @@ def chip(uart: str, gate: str, pins: tuple[str, str], select: str = "") -> Chip:
         baud=partial(_baud, uart=uart),
         write=_write,
         check=_check,
+        # RTWDOG: the time of a watchdog that is off, and whether it can be set again; 25 mV; what came with a byte
+        free={"RTWDOG.TOVAL": 0xFBFF, "RTWDOG.CS": 1 << 5, "DCDC.REG3": 0x1, f"{uart}.DATA": 1 << 12},
         final=_final,
         boot=_boot,
         # 59.4.2: the unlocking word has 32 bits. 49.3.1.9: above bit 9, DATA says what came with a received byte.

@@ -85,6 +85,7 @@ CHIP = Chip(
         _uart(bus) / ((bus.value("USART0.OSR") & 15) + 1) / ((bus.value("USART0.BRG") & 65535) + 1)
     ),
     check=_check,
+    free={"IOCON.PIO0_29": 1 << 5},  # a pull-up
     boot=_boot,
     memory_gates={"sram1234": " ".join(f"SYSCON.AHBCLKCTRL0.SRAM_CTRL{i}" for i in range(1, 5))},
 )

@@ -76,5 +76,6 @@ CHIP = Chip(
     baud=_baud,
     write=_write,
     check=_check,
+    free={"P0.PIN_CNF8": 3 << 2, "UART0.BAUDRATE": 0x7E000},  # a pull-up; the rate within 2 %
     final=_final,
 )

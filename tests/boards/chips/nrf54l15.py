@@ -100,13 +100,14 @@ def _final(bus: Bus) -> str:
     """What has to be so when the board is ready."""
     if bus.value("GLOBAL_OSCILLATORS_S.XOSC32KI.INTCAP") != _TRIM:
         return "the factory's trim values are not loaded"
-    signals = [f"DOMAIN0.{signal}" for signal in ("DBGEN", "NIDEN", "SPIDEN", "SPNIDEN")]
-    if not all(bus.value(f"GLOBAL_TAMPC_S.PROTECT.{signal}.CTRL") & 1 for signal in (*signals, "AP0.DBGEN")):
+    if not all(bus.value(f"GLOBAL_TAMPC_S.PROTECT.{signal}.CTRL") & 1 for signal in _SIGNALS):
         return "the debug port is closed"
     if bus.value("ICACHE_S.ENABLE") != 1:
         return "the cache is off"
     return ""
 
+
+_SIGNALS = (*(f"DOMAIN0.{signal}" for signal in ("DBGEN", "NIDEN", "SPIDEN", "SPNIDEN")), "AP0.DBGEN")
 
 CHIP = Chip(
     registers=read_svd("nrf54l15.svd"),
@@ -130,6 +131,12 @@ CHIP = Chip(
     write=_write,
     check=_check,
     final=_final,
+    # the write protection that comes back; a pull-up; the rate within 2 %
+    free={
+        **{f"GLOBAL_TAMPC_S.PROTECT.{signal}.CTRL": 1 << 4 for signal in _SIGNALS},
+        "GLOBAL_P1_S.PIN_CNF5": 3 << 2,
+        f"{_UART}.BAUDRATE": 0x7E000,
+    },
     initial={"GLOBAL_FICR_NS.TRIMCNF0.ADDR": 0x5012_0904, "GLOBAL_FICR_NS.TRIMCNF0.DATA": _TRIM},
     spaces=((0x00FF_C000, 0x1000),),
 )

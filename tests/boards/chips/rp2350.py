@@ -119,5 +119,13 @@ CHIP = Chip(
     baud=_baud,
     write=_write,
     check=_check,
+    # how long the crystal is waited for; a pull-up instead of a pull-down; the divider within 2 %; FEN
+    free={
+        "XOSC.STARTUP": 0xEB,
+        "PADS_BANK0.GPIO1": 3 << 2,
+        "UART0.UARTIBRD": 0x1,
+        "UART0.UARTFBRD": 0x18,
+        "UART0.UARTLCR_H": 1 << 4,
+    },
     boot=_boot,
 )

@@ -22,7 +22,7 @@ class _Clocks:
 
     def pll_input(self, bus: Bus) -> float:
         value = bus.value("RCC.PLLCFGR")
-        return (self.crystal if value >> 22 & 1 else _RC) / (value & 63)
+        return (self.crystal if value >> 22 & 1 else _RC) / max(value & 63, 1)
 
     def vco(self, bus: Bus) -> float:
         return self.pll_input(bus) * (bus.value("RCC.PLLCFGR") >> 6 & 511)
@@ -80,4 +80,11 @@ def stm32f4(svd: str, crystal: float, uart: str, pins: tuple[Pin, Pin], gates: M
             Mirror("RCC.CFGR", 3, "RCC.CFGR", 2),
         ),
         check=clocks.check,
+        # PLLQ, for USB; caches and prefetch; a pull-up; the divider within 2 %
+        free={
+            "RCC.PLLCFGR": 3 << 24,
+            "FLASH.ACR": 7 << 8,
+            f"{pins[1][0]}.PUPDR": 1 << 2 * pins[1][1],
+            f"{uart}.BRR": 0x9,
+        },
     )

@@ -93,6 +93,14 @@ CHIP = Chip(
         Mirror("RCC.CFGR", 7, "RCC.CFGR", 3),
     ),
     check=_check,
+    # DIVQ1EN, DIVR1EN and the wider of two ranges; WRHIGHFREQ; a pull-up; the divider within 2 %; OVRDIS
+    free={
+        "RCC.PLLCFGR": 0x60004,
+        "FLASH.ACR": 1 << 4,
+        "GPIOD.PUPDR": 1 << 18,
+        "USART3.BRR": 0x4,
+        "USART3.CR3": 1 << 12,
+    },
     memory_gates={"sram123": "RCC.AHB2ENR.SRAM1EN RCC.AHB2ENR.SRAM2EN RCC.AHB2ENR.SRAM3EN"},
     initial={"PWR.CSR1": 0x6000, "PWR.D3CR": 0x6000},  # both voltages are ready
 )

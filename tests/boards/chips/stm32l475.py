@@ -66,4 +66,6 @@ CHIP = Chip(
         Mirror("RCC.CFGR", 3, "RCC.CFGR", 2),
     ),
     check=_check,
+    # prefetch, a pull-up, the divider within 2 %, OVRDIS
+    free={"FLASH.ACR": 1 << 8, "GPIOB.PUPDR": 1 << 14, "USART1.BRR": 0x6, "USART1.CR3": 1 << 12},
 )

@@ -62,6 +62,8 @@ CHIP = Chip(
         "RCC.APB2ENSR": "RCC.APB2ENR",
     },
     check=_check,
+    # a pull-up; OVRDIS; the divider within 2 %
+    free={"GPIOE.PUPDR": 1 << 12, "USART1.CR3": 1 << 12, "USART1.BRR": 0xC},
     # As a boot ROM can leave it: on a PLL, the oscillator off and divided by four.
     initial={"RCC.CR": 0x100, "RCC.SR": 0x100, "RCC.CFGR1": 0x3333_0000, "RCC.HSICFGR": 2 << 7},
     memory_gates={
