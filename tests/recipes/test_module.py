@@ -137,7 +137,7 @@ def test_what_is_also_read_as_float_stays_float() -> None:
     compiled = mcu_sdk.compile_module(module, calls[0], calibration=calls)
     assert operators(compiled).count("mcu::linear_s8_requantize") == 1  # up, with the clamp in its bounds
     assert operators(compiled).count("mcu::linear_s8_static") == 1
-    assert {"mcu::layer_norm", "aten::add"} <= set(operators(compiled))
+    assert {"mcu::layer_norm_s8", "aten::add"} <= set(operators(compiled))
     assert relative_error(run(compiled, calls[0])[0], module(calls[0]).detach()) < INT8_ERROR
 
 
