@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -17,12 +18,16 @@ def why_not_writable(path: Path) -> str | None:
         return "its folder does not exist"
     if path.exists() and not path.is_file():
         return "it is a device or a pipe, which a file would replace"
+    if _is_own_stream(path):
+        return "it is where this command's own output goes"
     return None if os.access(folder, os.W_OK) else "its folder cannot be written to"
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
     """Write text (as UTF-8) or bytes beside `path`, or beside what a link there names, and rename. Raises OSError; then
     what was there stays."""
+    if _is_own_stream(path):
+        raise OSError(errno.EINVAL, "it is where this command's own output goes", str(path))
     path = path.resolve()
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is a folder, a device or a pipe", str(path))
@@ -35,6 +40,16 @@ def replace_file(path: Path, content: str | bytes) -> None:
     except BaseException:
         os.unlink(beside)
         raise
+
+
+def _is_own_stream(path: Path) -> bool:
+    """Whether this process's standard output or error was redirected to that file, as /dev/stdout may be: in its place
+    there would be a new file, and what is printed would be lost."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return True
+    return False
 
 
 def _umask() -> int:

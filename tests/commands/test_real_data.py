@@ -209,6 +209,18 @@ def test_a_language_model_takes_no_arrays(
     assert "has no tokenizer" in capsys.readouterr().err
 
 
+def test_what_a_command_prints_into_is_not_replaced(tmp_path: Path) -> None:
+    """`--junit /dev/stdout > file` named the file."""
+    code = "import sys; from pathlib import Path; from mcu_sdk.project.files import replace_file, why_not_writable; "
+    code += (
+        "print(why_not_writable(Path('/dev/stdout')), flush=True); replace_file(Path('/dev/stdout'), 'lost')"
+    )
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run([sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1 and b"own output" in done.stderr
+    assert (tmp_path / "out").read_text() == "it is where this command's own output goes\n"
+
+
 def test_a_link_stays_one_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
     link.symlink_to(file)
