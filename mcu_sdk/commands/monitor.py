@@ -52,6 +52,7 @@ def monitor_command(
     from mcu_sdk.targets.monitor import Monitor, Screen, Typed
     from mcu_sdk.targets.ports import AUTO, find_port, open_port
     from mcu_sdk.targets.process import check_timeout
+    from mcu_sdk.targets.protocol import Request
     from mcu_sdk.targets.serial import Pace
 
     check_timeout(given.run["timeout"])
@@ -62,6 +63,11 @@ def monitor_command(
         is_language_model=opened is None or opened.is_language_model,
         temperature=given.run["temperature"],
     )
+    Request(
+        ids=(0,), **sampling_in(given.run)
+    ).encode()  # raises for numbers out of range, before a prompt is typed
+    if baud is not None and baud <= 0:
+        raise UsageError(f"--baud is a number above 0, not {baud}.")
     found = opened.board if opened is not None else load_board(board) if board is not None else None
     if found is None and port == AUTO:
         raise UsageError("Which board's port is meant?", hint="Name a project, --board NAME, or --port PORT.")

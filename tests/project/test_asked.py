@@ -94,3 +94,20 @@ def test_an_option_of_monitor_that_would_change_nothing_is_refused(
 ) -> None:
     assert cli.run(["monitor", "--port", "/dev/none", option, "5"]) == 2
     assert f"{option} is for tokens that are drawn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--baud", "0"], "--baud"),
+        (["--baud", "-5"], "--baud"),
+        (["--temperature", "nan"], "temperature"),
+        (["--tokens", "-1"], "tokens"),
+        (["--temperature", "1", "--seed", str(2**64)], "seed"),
+    ],
+)
+def test_numbers_that_monitor_cannot_take_are_refused_before_the_port_is_opened(
+    options: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["monitor", "--port", "/dev/none", *options]) == 2
+    assert what in capsys.readouterr().err
