@@ -104,13 +104,13 @@
 
 // Saves the registers and makes the frame and its table: r10 the arguments afterwards. `bytes` of one result; behind a
 // record's five words: the second row's results (`second` 1), and both rows' scales (`second` 3).
-.macro FUNCTION name, bytes, second
-    .section .text.mcu_pairs_s8_\name, "ax", %progbits
+.macro FUNCTION name, function, bytes, second
+    .section .text.\function, "ax", %progbits
     .p2align 2
-    .global mcu_pairs_s8_\name
+    .global \function
     .thumb_func
-    .type mcu_pairs_s8_\name, %function
-mcu_pairs_s8_\name:
+    .type \function, %function
+\function:
     push {r4-r11, lr}
     vpush {d8-d15}
     .equ FRAME_BYTES_\name, (FRAME_TABLE + MOST_PAIRS * (RECORD_BYTES + 4 * \second) + RECORD_BYTES + 7) & ~7
@@ -190,12 +190,12 @@ mcu_pairs_s8_\name:
     strd r6, r4, [sp, #FRAME_OTHER_HALF]
 .endm
 
-.macro RETURN name
+.macro RETURN name, function
 .Lend_\name:
     add sp, #FRAME_BYTES_\name
     vpop {d8-d15}
     pop {r4-r11, pc}
-    .size mcu_pairs_s8_\name, . - mcu_pairs_s8_\name
+    .size \function, . - \function
 .endm
 
 // What the sums of both rows begin with: r0, r2, r4, r6 for the four channels.
@@ -210,7 +210,7 @@ mcu_pairs_s8_\name:
 // multiplication that rounds; then a shift to the right, where one is taken from negative values first (q2, q3: a shift
 // by 31; by 32 to the left, which is zero, where nothing is shifted), so that ties go away from zero. Both rows' results
 // take turns as halfwords, each with its offset.
-    FUNCTION requantize, 1, 0
+    FUNCTION requantize, mcu_pairs_s8_requantize, 1, 0
     ldrd r4, r5, [r10, #ZERO_POINT]
     ldr r6, [r10, #HIGH]
     str r4, [sp, #FRAME_ZERO_POINT]
@@ -269,7 +269,7 @@ mcu_pairs_s8_\name:
     rsb r2, r2, #96                 // from there to the next group's, and so on
     str r2, [sp, #FRAME_CHANNELS + 4]
     b .Lbegin_requantize
-    RETURN requantize
+    RETURN requantize, mcu_pairs_s8_requantize
 
 // Where four floats of a row go: q6, which moves on with the channels; and the channels' biases in q5, where there are
 // none -0, which changes nothing that it is added to. r9: the biases' next, or 0.
@@ -289,7 +289,7 @@ mcu_pairs_s8_\name:
 .endm
 
 // (sum + offset) * scale + bias: the offsets are what the sums begin with.
-    FUNCTION static, 4, 1
+    FUNCTION static, mcu_pairs_s8_static, 4, 1
     FLOAT_BEGIN
     ldr r5, [r10, #CONSTANTS]
     ldr r7, [r10, #SCALE]
@@ -320,10 +320,10 @@ mcu_pairs_s8_\name:
     ldrd r5, r7, [sp, #FRAME_CHANNELS]
     ldr r9, [sp, #FRAME_HIGH]
     b .Lbegin_static
-    RETURN static
+    RETURN static, mcu_pairs_s8_static
 
 // (sum * scale) * row_scale + bias.
-    FUNCTION dynamic, 4, 3
+    FUNCTION dynamic, mcu_pairs_s8_dynamic, 4, 3
     FLOAT_BEGIN
     ldr r7, [r10, #SCALE]
     movs r0, #0
@@ -356,7 +356,7 @@ mcu_pairs_s8_\name:
     vadd.i32 q6, q6, r0
     ldrd r7, r9, [sp, #FRAME_CHANNELS]
     b .Lbegin_dynamic
-    RETURN dynamic
+    RETURN dynamic, mcu_pairs_s8_dynamic
 
 #elif defined(__linux__) && defined(__ELF__)
     .section .note.GNU-stack, "", %progbits
