@@ -80,7 +80,10 @@ def test_assembly_comes_with_the_header_that_declares_it() -> None:
         "kernels/linear/linear_s8_packed_row_helium.cpp",
         "kernels/linear/pairs_s8_helium.S",
     )
-    assert kernel_sources("kernels/linear/linear_s8.h") == ("kernels/linear/linear_s8.cpp",)
+    assert kernel_sources("kernels/linear/linear_s8.h") == (
+        "kernels/linear/dot_s8.S",
+        "kernels/linear/linear_s8.cpp",
+    )
 
 
 def test_a_closure_is_closed() -> None:

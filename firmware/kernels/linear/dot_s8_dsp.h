@@ -16,52 +16,15 @@ static inline int32_t mcu_dot_s8(const int8_t* a, const int8_t* b, int32_t k) {
     return sum;
 }
 
-// sums[j] = sum x[i] * w[j][i], w[4][k]: four channels share the conversion of x, 25 instructions for 16 products.
-// Two pointers and the distance to the other two rows, and the loop in one piece of assembly: compilers run out of
-// registers here and keep pointers and sums on the stack.
+// sums[j] = sum x[i] * w[j][i], w[4][k], over the whole fours of k: kernels/linear/dot_s8.S. Four channels share the
+// conversion of x.
+extern "C" void mcu_dot4_fours_s8(const int8_t* x, const int8_t* w, int32_t k, int32_t sums[4]);
+
 static inline void mcu_dot4_s8_dsp(const int8_t* x, const int8_t* w, int32_t k, int32_t sums[4]) {
-    const int8_t *w0 = w, *w1 = w + k;
-    int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
-    const int32_t twice = 2 * k;
-    const int8_t* const whole = x + (k & ~3);
-    while (x != whole) {
-        uint32_t even, odd, first, second;
-        asm volatile(
-            "ldr %[odd], [%[x]], #4\n"
-            "ldr %[first], [%[w0], %[twice]]\n"
-            "sxtb16 %[even], %[odd]\n"
-            "sxtb16 %[odd], %[odd], ror #8\n"
-            "sxtb16 %[second], %[first]\n"
-            "sxtb16 %[first], %[first], ror #8\n"
-            "smlad %[sum2], %[even], %[second], %[sum2]\n"
-            "ldr %[second], [%[w1], %[twice]]\n"
-            "smlad %[sum2], %[odd], %[first], %[sum2]\n"
-            "sxtb16 %[first], %[second]\n"
-            "sxtb16 %[second], %[second], ror #8\n"
-            "smlad %[sum3], %[even], %[first], %[sum3]\n"
-            "ldr %[first], [%[w0]], #4\n"
-            "smlad %[sum3], %[odd], %[second], %[sum3]\n"
-            "sxtb16 %[second], %[first]\n"
-            "sxtb16 %[first], %[first], ror #8\n"
-            "smlad %[sum0], %[even], %[second], %[sum0]\n"
-            "ldr %[second], [%[w1]], #4\n"
-            "smlad %[sum0], %[odd], %[first], %[sum0]\n"
-            "sxtb16 %[first], %[second]\n"
-            "sxtb16 %[second], %[second], ror #8\n"
-            "smlad %[sum1], %[even], %[first], %[sum1]\n"
-            "smlad %[sum1], %[odd], %[second], %[sum1]\n"
-            : [x] "+r"(x), [w0] "+r"(w0), [w1] "+r"(w1), [sum0] "+r"(sum0), [sum1] "+r"(sum1), [sum2] "+r"(sum2),
-              [sum3] "+r"(sum3), [even] "=&r"(even), [odd] "=&r"(odd), [first] "=&r"(first), [second] "=&r"(second)
-            : [twice] "r"(twice)
-            : "memory");
+    mcu_dot4_fours_s8(x, w, k, sums);
+    for (int32_t i = k & ~3; i < k; ++i) {
+        for (int32_t j = 0; j < 4; ++j) sums[j] += int32_t(x[i]) * int32_t(w[j * k + i]);
     }
-    for (int32_t i = 0; i < (k & 3); ++i) {
-        sum0 += int32_t(x[i]) * int32_t(w0[i]);
-        sum1 += int32_t(x[i]) * int32_t(w1[i]);
-        sum2 += int32_t(x[i]) * int32_t(w0[twice + i]);
-        sum3 += int32_t(x[i]) * int32_t(w1[twice + i]);
-    }
-    sums[0] = sum0, sums[1] = sum1, sums[2] = sum2, sums[3] = sum3;
 }
 
 static inline int32_t mcu_dots_s8(const int8_t* x, const int8_t* w, int32_t k, int32_t channels, int32_t sums[4]) {
@@ -73,8 +36,12 @@ static inline int32_t mcu_dots_s8(const int8_t* x, const int8_t* w, int32_t k, i
     return 1;
 }
 
+// Four bytes at a time, as numbers from 0 on.
 static inline int32_t mcu_sum_s8(const int8_t* x, int32_t n) {
-    int32_t sum = 0;
-    for (int32_t i = 0; i < n; ++i) sum += x[i];
+    int32_t sum = -128 * (n & ~3);
+    for (; n >= 4; n -= 4, x += 4) {
+        asm("usada8 %0, %1, %2, %0" : "+r"(sum) : "r"(mcu_load_word(x) ^ 0x80808080u), "r"(0));
+    }
+    for (; n > 0; --n) sum += *x++;
     return sum;
 }
