@@ -33,10 +33,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a kind of core does at once: bytes of one load or store, and products of each type of weights."""
+    """What a kind of core does at once: bytes of one load or store, and products of each type of weights.
+
+    `int8_rows`: of several rows, which share the loads of the weights.
+    """
 
     vector_bytes: int
     int8: Rate
+    int8_rows: Rate
     int4: Rate
     float32: Rate
 
@@ -44,12 +48,14 @@ class Rates:
 HELIUM = Rates(
     vector_bytes=16,
     int8=Rate(16, 2),  # a load, a multiply-accumulate in 16 lanes
+    int8_rows=Rate(128, 14),  # eight sums: six loads for two rows and four channels
     int4=Rate(32, 5),  # a load, two instructions that make bytes of nibbles, two multiply-accumulates
     float32=Rate(4, 2),
 )
 DSP = Rates(
     vector_bytes=4,
     int8=Rate(4, 5),  # a load, two that make halfwords of bytes, two multiply-accumulates of two halfwords
+    int8_rows=Rate(16, 15),  # two rows, halfwords already, in one load; the weights of two channels as above
     int4=Rate(
         8, 10
     ),  # a load, one that lifts the low nibbles, four that make halfwords, four multiply-accumulates
@@ -58,6 +64,7 @@ DSP = Rates(
 SCALAR = Rates(
     vector_bytes=4,
     int8=Rate(1, 2),  # a load, a multiply-accumulate
+    int8_rows=Rate(1, 2),
     int4=Rate(2, 5),  # a load, one for each nibble, two multiply-accumulates
     float32=Rate(1, 2),
 )
@@ -109,7 +116,11 @@ def ideal_instructions(instruction: Instruction, rates: Rates, position: int = 0
 def _rate(instruction: Instruction, row: Operator, rates: Rates) -> Rate:
     if row.weight_bits == 4:
         return rates.int4
-    return rates.float32 if _input(instruction, row).dtype is DType.F32 else rates.int8
+    x = _input(instruction, row)
+    if x.dtype is DType.F32:
+        return rates.float32
+    one = row.work is Work.PRODUCT and x.elements == x.shape[-1]
+    return rates.int8 if one else rates.int8_rows
 
 
 def _product_macs(instruction: Instruction, row: Operator) -> int:

@@ -84,6 +84,17 @@ def test_the_bound_is_the_cores_own() -> None:
     assert [rates_of(core) for core in cores] == [HELIUM, DSP, SCALAR]
 
 
+def test_several_rows_share_their_weights() -> None:
+    """Two rows by four channels, six loads for eight multiply-accumulates; convolutions and batches likewise."""
+    weights = t(S8, 10, 64), t(F32, 10)
+    rows = make("mcu::linear_s8", t(S8, 3, 64), t(F32, 3), *weights, None, t(F32, 3, 10))
+    image, pixels = t(S8, 1, 8, 5, 5), t(S8, 1, 16, 5, 5)
+    convolution = make("cortex_m::quantized_conv2d", image, t(S8, 16, 3, 3, 8), None, pixels)
+    for instruction, macs in ((rows, 3 * 64 * 10), (convolution, 25 * 16 * 72)):
+        assert ideal_instructions(instruction, HELIUM) == -(-macs * 14 // 128)
+        assert ideal_instructions(instruction, DSP) == macs * 15 // 16
+
+
 def test_a_product_of_floats_takes_a_load_for_four() -> None:
     x, weight = t(F32, 2, 64), t(F32, 10, 64)
     assert (

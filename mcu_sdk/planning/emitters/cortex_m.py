@@ -24,6 +24,7 @@ from mcu_sdk.planning.emitters.checks import (
     same_or_apart,
     tensor,
 )
+from mcu_sdk.planning.emitters.mcu_linear import several_rows, shifts_right, two_rows_scratch
 from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, elementwise, elementwise_but, stored
 from mcu_sdk.planning.emitters.quantized_decomposed import int8, int8_range
 from mcu_sdk.planning.emitters.strided import axis_of
@@ -164,7 +165,12 @@ def quantized_linear(instruction: Instruction) -> Sequence[KernelCall]:
     apart(instruction, out, x, weight, bias, kernel_sum)
     if out.elements == 0:
         return []
-    fields = (("zero_point", int8(instruction, 6)), ("low", low), ("high", high))
+    point = int8(instruction, 6)
+    if rows > 1 and shifts_right(factors[1]):
+        multiplier, shift = (ConstantArray("int32_t", (factor,) * 4) for factor in factors)
+        numbers = point, low, high
+        return several_rows(x, weight, addend, multiplier, shift, out, (rows, k, n), numbers, one_factor=True)
+    fields = (("zero_point", point), ("low", low), ("high", high))
     scales = Parameters("McuRequantization", (("multiplier", factors[0]), ("shift", factors[1]), *fields))
     return call("linear_s8_per_tensor", x, weight, addend, out, rows, k, n, scales)
 
@@ -213,7 +219,10 @@ def quantized_batch_matmul(instruction: Instruction) -> Sequence[KernelCall]:
     sizes = (("batch", batch), ("m", m), ("k", k), ("n", n))
     shifted = (("a_offset", offsets[0]), ("b_offset", offsets[1]), ("zero_point", point))
     scales = (("multiplier", factors[0]), ("shift", factors[1]))
-    return call("batch_matmul_s8", a, b, out, Parameters("McuBatchMatmul", (*sizes, *shifted, *scales)))
+    matmul = Parameters("McuBatchMatmul", (*sizes, *shifted, *scales))
+    if m > 1 and shifts_right(factors[1]):
+        return call("batch_matmul_rows_s8", a, b, out, matmul, Scratch(two_rows_scratch(k, pairs=1) + 4 * n))
+    return call("batch_matmul_s8", a, b, out, matmul)
 
 
 @emits("cortex_m::softmax")

@@ -22,7 +22,15 @@ from mcu_sdk.planning.emitters.checks import (
     shape_is,
     tensor,
 )
-from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor
+from mcu_sdk.planning.instruction import (
+    ConstantArray,
+    DType,
+    Instruction,
+    KernelCall,
+    Parameters,
+    Scratch,
+    Tensor,
+)
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32, S64, F32 = DType.S8, DType.S32, DType.S64, DType.F32
@@ -147,9 +155,42 @@ def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
         shape_is(instruction, value, what, n)
     check_requantization(instruction, multiplier, shift)
     apart(instruction, out, x, weight, bias, multiplier, shift)
-    return call(
-        "linear_s8_requantize", x, weight, bias, multiplier, shift, out, rows, k, n, zero_point, low, high
-    )
+    numbers = zero_point, low, high
+    if rows > 1 and shifts_right(shift):
+        return several_rows(x, weight, bias, multiplier, shift, out, (rows, k, n), numbers)
+    return call("linear_s8_requantize", x, weight, bias, multiplier, shift, out, rows, k, n, *numbers)
+
+
+def shifts_right(*shifts: Tensor | int) -> bool:
+    """Whether every shift is one to the right, as the kernels for two rows at a time want it."""
+    values = [np.frombuffer(s.data or b"", "<i4") if isinstance(s, Tensor) else np.array(s) for s in shifts]
+    return all((value < 0).all() for value in values)
+
+
+def two_rows_scratch(k: int, *, pairs: int = 8) -> int:
+    """Bytes of the pairs of rows, at most `pairs`, that kernels/linear/two_rows_s8.h lays out together for any core."""
+    blocks = -(-k // 16)
+    return 64 * blocks * max(1, min(pairs, 16 // blocks))
+
+
+def several_rows(
+    x: Tensor,
+    weight: Tensor | ConstantArray,
+    bias: Tensor | ConstantArray,
+    multiplier: Tensor | ConstantArray,
+    shift: Tensor | ConstantArray,
+    out: Tensor,
+    sizes: tuple[int, int, int],
+    numbers: tuple[int, int, int],
+    *,
+    one_factor: bool = False,
+) -> list[KernelCall]:
+    """A linear of (rows, k, n), two rows at a time; numbers: zero point, low and high. `one_factor`: for all channels."""
+    fields = (*zip(("rows", "k", "n"), sizes, strict=True), ("step", 0 if one_factor else 1))
+    limits = zip(("zero_point", "low", "high"), numbers, strict=True)
+    linear = Parameters("McuLinearRows", (*fields, *limits))
+    scratch = Scratch(two_rows_scratch(sizes[1]))
+    return call("linear_rows_s8", x, weight, bias, multiplier, shift, out, linear, scratch)
 
 
 def check_requantization(instruction: Instruction, multiplier: Tensor, shift: Tensor) -> None:

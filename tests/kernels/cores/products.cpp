@@ -6,8 +6,10 @@
 
 #include <initializer_list>
 
+#include "kernels/linear/batch_matmul_rows_s8.h"
 #include "kernels/linear/blocks_s4.h"
 #include "kernels/linear/dot_s8.h"
+#include "kernels/linear/linear_rows_s8.h"
 #include "kernels/linear/linear_s4.h"
 #include "kernels/linear/linear_s8.h"
 #include "platform/counter.h"
@@ -20,6 +22,8 @@ decltype(mcu_linear_s8) portable_linear_s8;
 decltype(mcu_linear_s8_static) portable_linear_s8_static;
 decltype(mcu_linear_s8_requantize) portable_linear_s8_requantize;
 decltype(mcu_linear_s8_per_tensor) portable_linear_s8_per_tensor;
+decltype(mcu_linear_rows_s8) portable_linear_rows_s8;
+decltype(mcu_batch_matmul_rows_s8) portable_batch_matmul_rows_s8;
 }
 
 namespace {
@@ -30,6 +34,7 @@ int8_t x[kRows * kLongest + 4], weight[kChannels * kLongest + 4];
 int8_t blocks[kChannels / MCU_S4_ROWS * (kLongest / MCU_S4_COLUMNS) * MCU_S4_BLOCK_BYTES];
 float scale[kChannels], bias[kChannels];
 int32_t offset[kChannels], multiplier[kChannels], shift[kChannels];
+alignas(8) uint8_t scratch[4 * kLongest + 4 * kChannels + 1024];
 uint8_t found[kRows * kChannels * 4], expected[kRows * kChannels * 4];
 
 uint32_t state = 1;
@@ -89,7 +94,7 @@ void all(int32_t rows, int32_t k, int32_t n, int32_t misaligned) {
         bias[i] = float(random_byte()) * 0.25f;
         offset[i] = int32_t(random_word());
         multiplier[i] = int32_t(random_word() >> 1);
-        shift[i] = -int32_t(random_word() % 20);
+        shift[i] = -1 - int32_t(random_word() % 20);
     }
     fill_blocks();
     compare("linear_s4", rows, k, n, [&](bool fast, uint8_t* out) {
@@ -108,8 +113,19 @@ void all(int32_t rows, int32_t k, int32_t n, int32_t misaligned) {
     });
     const McuRequantization requantization = {multiplier[0], shift[0], -5, -100, 120};
     compare("linear_s8_per_tensor", rows, k, n, [&](bool fast, uint8_t* out) {
-        (fast ? mcu_linear_s8_per_tensor : portable_linear_s8_per_tensor)(
-            a, w, nullptr, reinterpret_cast<int8_t*>(out), rows, k, n, &requantization);
+        (fast ? mcu_linear_s8_per_tensor : portable_linear_s8_per_tensor)(a, w, nullptr, reinterpret_cast<int8_t*>(out),
+                                                                          rows, k, n, &requantization);
+    });
+    const int32_t several = rows == 1 ? 2 : rows;
+    const McuLinearRows linear = {several, k, n, 1, 100, -101, 119};
+    compare("linear_rows_s8", several, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_linear_rows_s8 : portable_linear_rows_s8)(a, w, offset, multiplier, shift,
+                                                              reinterpret_cast<int8_t*>(out), &linear, scratch);
+    });
+    const McuBatchMatmul matmul = {1, several, k, n, -127, 128, -3, multiplier[0], shift[0]};
+    compare("batch_matmul_rows_s8", several, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_batch_matmul_rows_s8 : portable_batch_matmul_rows_s8)(a, w, reinterpret_cast<int8_t*>(out), &matmul,
+                                                                          scratch);
     });
 }
 
