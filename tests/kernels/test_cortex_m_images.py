@@ -137,7 +137,39 @@ def test_conv2d_of_one_tap(
     _check(kernel_library, "quantized_conv2d", x, arguments)
     expected = np.zeros((2, outputs, 3, 2), np.int8)
     (one,) = emit(_placed(Machine(), "quantized_conv2d", x, arguments, expected, scratch=True))
-    assert one.function == "mcu_linear_s8_requantize"
+    assert one.function == "mcu_linear_rows_s8"
+
+
+def test_a_shift_to_the_left_has_the_plain_kernels(kernel_library: ctypes.CDLL) -> None:
+    """Kernels for two rows at a time shift to the right only."""
+    rng = np.random.default_rng(7)
+    shifts = np.array([0, -3, 2], np.int32)
+    factors = [np.full(3, 1 << 30, np.int32), shifts, -128, 127]
+    expected = np.zeros((1, 3, 4, 4), np.int8)
+    for size, function in ((3, "conv2d_s8"), (1, "linear_s8_requantize")):
+        pad = [size // 2] * 2
+        arguments = [int8(rng, 3, size, size, 5), None, [1, 1], pad, [1, 1], 3, 2, *factors]
+        x = int8(rng, 1, 5, 4, 4)
+        _check(kernel_library, "quantized_conv2d", x, arguments)
+        (one,) = emit(_placed(Machine(), "quantized_conv2d", x, arguments, expected, scratch=True))
+        assert one.function == f"mcu_{function}"
+
+
+def test_a_convolution_of_one_channel_is_a_dense_one(kernel_library: ctypes.CDLL) -> None:
+    """ExecuTorch lowers it to a depthwise one, with the filters in another order."""
+    rng = np.random.default_rng(8)
+    factors = [quantize_multiplier_aot(factor) for factor in rng.uniform(1e-4, 0.05, 8)]
+    multipliers, shifts = (np.array(column, np.int32) for column in zip(*factors, strict=True))
+    x, weight, bias = (
+        int8(rng, 1, 1, 13, 6),
+        int8(rng, 1, 10, 4, 8),
+        rng.integers(-99, 99, 8).astype(np.int32),
+    )
+    arguments = [weight, bias, [2, 2], [5, 1], [1, 1], 8, 100, -5, multipliers, shifts, -128, 127]
+    _check(kernel_library, "quantized_depthwise_conv2d", x, arguments)
+    expected = _expected("quantized_depthwise_conv2d", x, arguments, True)
+    (one,) = emit(_placed(Machine(), "quantized_depthwise_conv2d", x, arguments, expected, scratch=True))
+    assert one.function == "mcu_conv2d_rows_s8"
 
 
 @settings(max_examples=60, deadline=None)

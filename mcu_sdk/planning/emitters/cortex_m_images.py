@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mcu_sdk.planning.emitters.checks import (
     LIMIT,
@@ -16,10 +17,23 @@ from mcu_sdk.planning.emitters.checks import (
     tensor,
 )
 from mcu_sdk.planning.emitters.cortex_m import folded_bias, offset_of, requantization
-from mcu_sdk.planning.emitters.mcu_linear import check_requantization
+from mcu_sdk.planning.emitters.mcu_linear import (
+    check_requantization,
+    several_rows,
+    shifts_right,
+    two_rows_scratch,
+)
 from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, stored
 from mcu_sdk.planning.emitters.quantized_decomposed import int8, int8_range
-from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Parameters, Tensor
+from mcu_sdk.planning.instruction import (
+    ConstantArray,
+    DType,
+    Instruction,
+    KernelCall,
+    Parameters,
+    Scratch,
+    Tensor,
+)
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32 = DType.S8, DType.S32
@@ -27,6 +41,10 @@ MOST_TAPS = 1 << 16
 """Products of a channel and a tap that an int32 sum holds: each is at most 255 * 128."""
 LARGEST_STEP = 1 << 12
 """Of strides, paddings and dilations: larger ones are nobody's, and could overflow."""
+LARGEST_TABLE = 1 << 14
+"""Bytes of weights that are written into the plan in another order than the file's; it holds them once more."""
+_LINE_BYTES, _MORE_PIXELS = 64, 16
+"""Of kernels/conv/depthwise_conv2d_s8.h: what a pixel takes, and the pixels beside those under a line of outputs."""
 
 
 def _image(instruction: Instruction, index: int, written: bool = False) -> Tensor:
@@ -132,18 +150,59 @@ def _convolution(
     low, high = int8_range(instruction, at + 4, at + 5)
     apart(instruction, out, x, weight, bias, multiplier, shift)
     offset, point = offset_of(instruction, at), int8(instruction, at + 1)
-    constants = weight.data is not None and (bias is None or bias.data is not None)
-    if weight.shape == (outputs, 1, 1, inputs) and stride == (1, 1) and padding == (0, 0) and constants:
-        # One pixel at a time is a linear over channels.
-        factors = (folded_bias(instruction, weight, bias, offset), multiplier, shift)
-        sizes = (out.elements // outputs, inputs, outputs)
-        return call("linear_s8_requantize", x, weight, *factors, out, *sizes, point, low, high)
     groups = outputs // (inputs // group_inputs)
     fields = [("group_inputs", group_inputs), ("group_outputs", groups)]
     fields += [("weight_step", steps[0]), ("tap_step", steps[1]), ("offset", offset)]
     fields += [("zero_point", point), ("low", low), ("high", high)]
     convolution = Parameters("McuConvolution", tuple(fields))
-    return call("conv2d_s8", x, weight, bias, multiplier, shift, out, window, convolution)
+    channels, rest = (bias, multiplier, shift, out), (window, convolution)
+    small = max(size) <= 3 and max(stride) <= 2 and dilation == (1, 1) and outputs <= LARGEST_STEP
+    if shifts_right(shift) and inputs == outputs > 1 and group_inputs == 1 and steps[0] == 1 and small:
+        along = 8 * -(-max(out.shape[1:3]) // 8)  # outputs of a line
+        scratch = Scratch(_LINE_BYTES * (_MORE_PIXELS + max(stride) * along))
+        return call("depthwise_conv2d_s8", x, weight, *channels, *rest, scratch)
+    filters = _filters(weight, outputs, bias) if group_inputs == inputs else None
+    if filters is None:
+        return call("conv2d_s8", x, weight, *channels, *rest)
+    folded, k = folded_bias(instruction, filters, bias, offset), filters.elements // outputs
+    # A table of its own where the file has the filters in another order.
+    rows = weight if weight.shape[0] == outputs else _table(filters)
+    if size == (1, 1) and stride == (1, 1) and padding == (0, 0):
+        # One pixel at a time is a linear over channels.
+        sizes = out.elements // outputs, k, outputs
+        if sizes[0] > 1 and shifts_right(shift):
+            return several_rows(x, rows, folded, multiplier, shift, out, sizes, (point, low, high))
+        numbers = *sizes, point, low, high
+        return call("linear_s8_requantize", x, rows, folded, multiplier, shift, out, *numbers)
+    if not shifts_right(shift):
+        return call("conv2d_s8", x, weight, *channels, *rest)
+    scratch = Scratch(two_rows_scratch(k) + 2 * _up(k))
+    return call("conv2d_rows_s8", x, rows, folded, multiplier, shift, out, *rest, scratch)
+
+
+def _filters(weight: Tensor, outputs: int, bias: Tensor | None) -> Tensor | None:
+    """A constant weight of a convolution without groups as [out][taps and channels]; None where that is too costly.
+
+    To a depthwise convolution ExecuTorch also lowers those of one channel: [1][y][x][out].
+    """
+    import numpy as np
+
+    if weight.data is None or (bias is not None and bias.data is None):
+        return None
+    if weight.shape[0] == outputs:
+        return weight
+    if weight.elements > LARGEST_TABLE:
+        return None
+    turned = np.frombuffer(weight.data, np.int8, weight.elements).reshape(-1, outputs).T
+    return replace(weight, shape=(outputs, weight.elements // outputs), dim_order=(), data=turned.tobytes())
+
+
+def _table(filters: Tensor) -> ConstantArray:
+    return ConstantArray("int8_t", tuple(memoryview(filters.data or b"").cast("b")))
+
+
+def _up(size: int) -> int:
+    return -(-size // 16) * 16
 
 
 def _weight(instruction: Instruction) -> tuple[int, ...]:

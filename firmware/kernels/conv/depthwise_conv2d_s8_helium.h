@@ -1,0 +1,138 @@
+// kernels/conv/depthwise_conv2d_s8.h on Helium.
+//
+// A line of outputs along one side of the image, for 16 channels: vst4 makes of each pixel under it (and of those
+// before and behind it across the line) one word a channel, [pixel][16 channels][4]. Four of these words along the line
+// are the window of one output, and of the next one with the weights a word further on
+// (kernels/conv/depthwise_line_s8.h).
+#pragma once
+
+#include <arm_mve.h>
+
+#include "kernels/conv/depthwise_line_s8.h"
+#include "kernels/math/math.h"
+
+namespace {
+
+constexpr int32_t kLanes = 16, kPixelBytes = 4 * kLanes, kWeightPixels = 5;
+
+// One side of the image: along the line of outputs, or across it.
+struct Side {
+    int32_t size, outputs, taps, stride, pad;
+    int32_t in_step, out_step, weight_step;  // in bytes, to the next pixel or tap
+};
+
+struct Depthwise {
+    Side along, across;
+    int32_t outside;  // the value of what is not on the image
+};
+
+// Words of what is not on the image.
+inline int8_t* lay_out_outside(int8x16_t outside, int32_t pixels, int8_t* to) {
+    for (const int8_t* const end = to + (pixels > 0 ? pixels : 0) * kPixelBytes; to != end; to += kLanes) {
+        vstrbq_s8(to, outside);
+    }
+    return to;
+}
+
+// Words of the pixels under the outputs of one line; of x the first `channels` channels.
+[[gnu::noinline]] void lay_out_line(const Depthwise& d, const int8_t* x, int32_t line, int32_t channels, int8_t* to) {
+    const Side &along = d.along, &across = d.across;
+    const int8x16_t outside = vdupq_n_s8(int8_t(d.outside));
+    alignas(16) int8_t beyond[kLanes];
+    vstrbq_s8(beyond, outside);
+    McuDepthwiseWords words = {{}, {}, to, 0, channels};
+    for (int32_t tap = 0; tap < 3; ++tap) {
+        const int32_t at = line * across.stride - across.pad + tap;
+        const bool inside = tap < across.taps && at >= 0 && at < across.size;
+        words.from[tap] = inside ? x + at * across.in_step : beyond;
+        words.step[tap] = inside ? along.in_step : 0;
+    }
+    const int32_t end = (along.outputs - 1) * along.stride - along.pad + along.taps;
+    const int32_t before = end < 0 ? along.pad + end : along.pad;
+    words.to = lay_out_outside(outside, before, to);
+    words.pixels = end < along.size ? end : along.size;
+    if (words.pixels > 0) {
+        mcu_depthwise_words_s8(&words);
+        words.to += words.pixels * kPixelBytes;
+    }
+    lay_out_outside(outside, end - along.size, words.to);
+}
+
+// The weights of 16 channels in the same way, behind a word of zeros and before others.
+[[gnu::noinline]] void lay_out_weights(const Depthwise& d, const int8_t* weight, mve_pred16_t channels, int8_t* to) {
+    const int8x16_t zeros = vdupq_n_s8(0);
+#pragma GCC unroll 1
+    for (int32_t i = 0; i < kWeightPixels; ++i, to += kPixelBytes) {
+        int8x16x4_t words;
+        words.val[3] = zeros;
+        for (int32_t tap = 0; tap < 3; ++tap) {
+            const bool some = i >= 1 && i - 1 < d.along.taps && tap < d.across.taps;
+            const int8_t* at = weight + (i - 1) * d.along.weight_step + tap * d.across.weight_step;
+            words.val[tap] = some ? vldrbq_z_s8(at, channels) : zeros;
+        }
+        vst4q_s8(to, words);
+    }
+}
+
+// [channel][2][16]: each channel's weights of the words from a pixel on, and of those from the pixel before it on; and
+// its bias with the offset of the inputs.
+[[gnu::noinline]] void lay_out_channels(const Depthwise& d, const int8_t* words, const int32_t* bias, int32_t count,
+                                        int8_t* to, int32_t* folded) {
+    const uint32x4_t pixels = vmulq_n_u32(vidupq_n_u32(0, 1), kPixelBytes);
+    for (int32_t c = 0; c < count; ++c, words += 4, to += 2 * kLanes) {
+        const uint32x4_t from = vaddq_n_u32(pixels, uint32_t(reinterpret_cast<uintptr_t>(words)));
+        const int8x16_t weights = vreinterpretq_s8_s32(vldrwq_gather_base_s32(from, kPixelBytes));
+        vstrbq_s8(to, weights);
+        vstrbq_s8(to + kLanes, vreinterpretq_s8_s32(vldrwq_gather_base_s32(from, 0)));
+        folded[c] = mcu_add_wrapping(bias != nullptr ? bias[c] : 0, -d.outside * vaddvq_s8(weights));
+    }
+}
+
+}  // namespace
+
+void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
+                             const int32_t* shift, int8_t* out, const McuWindow* window,
+                             const McuConvolution* convolution, void* scratch) {
+    const McuWindow w = *window;
+    const McuConvolution p = *convolution;
+    const int32_t n = w.channels;
+    const Side down = {w.height, w.out_height, w.rows,          w.stride_y,
+                       w.pad_y,  w.width * n,  w.out_width * n, w.columns * n};
+    const Side right = {w.width, w.out_width, w.columns, w.stride_x, w.pad_x, n, n, n};
+    const bool lies = w.out_width >= w.out_height || 7 * down.out_step > 0xFFFF;
+    const Depthwise d = {lies ? right : down, lies ? down : right, -p.offset};
+    int8_t* const weights = static_cast<int8_t*>(scratch);
+    int8_t* const weight_words = weights + kLanes * 2 * kLanes;
+    int8_t* const words = weight_words + kWeightPixels * kPixelBytes;
+    int32_t folded[kLanes];
+    for (int32_t first = 0; first < n; first += kLanes) {
+        const mve_pred16_t channels = vctp8q(uint32_t(n - first));
+        const int32_t count = n - first < kLanes ? n - first : kLanes;
+        lay_out_weights(d, weight + first, channels, weight_words);
+        lay_out_channels(d, weight_words, bias != nullptr ? bias + first : nullptr, count, weights, folded);
+        for (int32_t image = 0; image < w.batch; ++image) {
+            const int8_t* const from = x + image * w.height * w.width * n + first;
+            int8_t* const to = out + image * w.out_height * w.out_width * n + first;
+            for (int32_t line = 0; line < d.across.outputs; ++line) {
+                lay_out_line(d, from, line, count, words);
+                const McuDepthwiseLine outputs = {words,
+                                                  weights,
+                                                  folded,
+                                                  multiplier + first,
+                                                  shift + first,
+                                                  to + line * d.across.out_step,
+                                                  count,
+                                                  d.along.outputs,
+                                                  d.along.out_step,
+                                                  p.zero_point,
+                                                  p.low,
+                                                  p.high};
+                if (d.along.stride == 1) {
+                    mcu_depthwise_line_1_s8(&outputs);
+                } else {
+                    mcu_depthwise_line_2_s8(&outputs);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+"""On Helium the convolutions are what this computer's plain kernel gives, bit for bit, and cost what they are to cost."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.kernels.call import Guarded, assert_same_bits, call, int8
+from tests.kernels.conftest import sources_of
+from tests.kernels.device.simulated import Simulated, build
+
+Shape = tuple[int, int, int, int, tuple[int, int], tuple[int, int], tuple[int, int]]
+"""(height, width, channels, outputs, window, strides, paddings)"""
+
+DENSE: list[Shape] = [
+    (1, 1, 1, 1, (1, 1), (1, 1), (0, 0)),
+    (5, 4, 3, 8, (3, 3), (1, 1), (1, 1)),
+    (5, 4, 3, 7, (3, 3), (2, 2), (1, 1)),
+    (6, 7, 17, 5, (2, 3), (1, 2), (0, 2)),
+    (13, 6, 1, 12, (10, 4), (2, 2), (5, 1)),
+    (3, 3, 40, 16, (1, 1), (2, 2), (0, 0)),
+    (2, 2, 16, 4, (5, 5), (1, 1), (4, 4)),
+]
+DEPTHWISE: list[Shape] = [
+    (height, width, channels, channels, window, (stride, stride), (pad, pad))
+    for height, width, channels in ((1, 1, 2), (5, 5, 3), (25, 5, 20), (4, 19, 16), (3, 9, 33), (9, 8, 64))
+    for window, stride, pad in (((3, 3), 1, 1), ((3, 3), 2, 1), ((2, 3), 1, 1), ((3, 1), 2, 2))
+]
+
+
+@pytest.fixture(scope="module")
+def convolutions(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    sources = sources_of("conv2d_s8", "conv2d_rows_s8", "depthwise_conv2d_s8")
+    return build(sources, tmp_path_factory.mktemp("device"))
+
+
+def _outputs(shape: Shape) -> tuple[int, int]:
+    sizes = zip(shape[:2], *shape[4:], strict=True)
+    height, width = ((size + 2 * pad - taps) // stride + 1 for size, taps, stride, pad in sizes)
+    return height, width
+
+
+def _window(shape: Shape, batch: int) -> Any:
+    height, width, channels, outputs, window, stride, pad = shape
+    out = _outputs(shape)
+    return np.array([batch, height, width, channels, *out, outputs, *window, *stride, *pad, 1, 1], np.int32)
+
+
+def _operands(
+    rng: np.random.Generator, shape: Shape, batch: int, depthwise: bool
+) -> tuple[list[Any], Any, Any]:
+    """x, weight, bias, multiplier and shift; the window; the convolution."""
+    height, width, channels, outputs, window, *_ = shape
+    taps = window[0] * window[1]
+    x = int8(rng, batch, height, width, channels)
+    weight = int8(rng, taps, outputs) if depthwise else int8(rng, outputs, taps * channels)
+    bias = rng.integers(-9999, 9999, outputs).astype(np.int32)
+    multiplier = rng.integers(2**30, 2**31, outputs).astype(np.int32)
+    shift = rng.integers(-9, -4, outputs).astype(np.int32)
+    steps = [1, 1, 1, outputs] if depthwise else [channels, outputs, taps * channels, channels]
+    low, high = sorted(rng.integers(-128, 128, 2).tolist()) if outputs % 2 else (-128, 127)
+    numbers = [*steps, int(rng.integers(-127, 129)), int(rng.integers(-128, 128)), low, high]
+    return (
+        [Guarded(v.shape, v.dtype, v) for v in (x, weight, bias, multiplier, shift)],
+        _window(shape, batch),
+        np.array(numbers, np.int32),
+    )
+
+
+def _folded(weight: Any, bias: Any, offset: int) -> Any:
+    return (bias + offset * weight.astype(np.int32).sum(axis=1)).astype(np.int32)
+
+
+def _dense_scratch(shape: Shape) -> Guarded:
+    blocks = -(-shape[2] * shape[4][0] * shape[4][1] // 16)
+    return Guarded((32 + 64 * max(1, min(8, 16 // blocks))) * blocks, np.uint8, aligned=True)
+
+
+def _depthwise_scratch(shape: Shape) -> Guarded:
+    along = 8 * -(-max(_outputs(shape)) // 8)
+    return Guarded(64 * (16 + max(shape[5]) * along), np.uint8, aligned=True)
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_is_the_plain_kernel(convolutions: Simulated, kernel_library: ctypes.CDLL, depthwise: bool) -> None:
+    rng = np.random.default_rng(30 + depthwise)
+    results = []
+    for shape in DEPTHWISE if depthwise else DENSE:
+        if min(_outputs(shape)) < 1:
+            continue
+        batch = int(rng.integers(1, 3))
+        operands, window, numbers = _operands(rng, shape, batch, depthwise)
+        out = Guarded((batch, *_outputs(shape), shape[3]), np.int8)
+        expected = Guarded(out.array.shape, np.int8)
+        call(kernel_library, "conv2d_s8", *operands, expected, window, numbers)
+        if depthwise:
+            name, scratch = "depthwise_conv2d_s8", _depthwise_scratch(shape)
+        else:
+            name, scratch = "conv2d_rows_s8", _dense_scratch(shape)
+            folded = _folded(operands[1].array, operands[2].array, int(numbers[4]))
+            operands[2] = Guarded(folded.shape, np.int32, folded)
+        convolutions.call(name, *operands, out, window, numbers, scratch)
+        results.append((shape, out, expected))
+    convolutions.run()
+    assert len(results) >= (20 if depthwise else 7)
+    for _, out, expected in results:
+        assert_same_bits(out.array, expected.array)
+
+
+@pytest.mark.parametrize(
+    ("depthwise", "shape", "least"),
+    [
+        (False, (25, 5, 64, 64, (3, 3), (1, 1), (1, 1)), 7.0),
+        (False, (49, 10, 1, 64, (10, 4), (2, 2), (5, 1)), 2.6),
+        (True, (48, 16, 64, 64, (3, 3), (1, 1), (1, 1)), 1.5),
+        (True, (25, 5, 64, 64, (3, 3), (1, 1), (1, 1)), 1.15),
+    ],
+)
+def test_instructions(convolutions: Simulated, depthwise: bool, shape: Shape, least: float) -> None:
+    """Products an instruction, requantization included; a line's last outputs cost as much as eight."""
+    operands, window, numbers = _operands(np.random.default_rng(0), shape, 1, depthwise)
+    out = Guarded((1, *_outputs(shape), shape[3]), np.int8)
+    scratch = _depthwise_scratch(shape) if depthwise else _dense_scratch(shape)
+    name = "depthwise_conv2d_s8" if depthwise else "conv2d_rows_s8"
+    done = convolutions.call(name, *operands, out, window, numbers, scratch)
+    convolutions.run()
+    products = out.array.size * shape[4][0] * shape[4][1] * (1 if depthwise else shape[2])
+    assert products / done.instructions >= least
