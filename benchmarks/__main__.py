@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import document, durations, growth, measure, plots, profiles, results, tables
+from benchmarks import document, durations, growth, measure, plots, profiles, results, shapes, tables
 from benchmarks.cases import CASES, Case
 from benchmarks.reference import load_reference
 from mcu_sdk.console import quiet_libraries, set_quiet
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with quiet_libraries():
             status = run(cases, new_baseline=options.baseline, profile=not options.no_profile)
+            if not options.cases and not options.no_shapes:
+                status = max(status, run_shapes(new_baseline=options.baseline))
             if not options.cases and not options.no_growth:
                 status = max(status, run_growth())
             if not options.cases and not options.no_durations:
@@ -57,6 +59,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], help="default: all", metavar="CASE")
     parser.add_argument("--baseline", action="store_true", help="make the figures the new baseline")
     parser.add_argument("--no-profile", action="store_true", help="leave the tables by operator out")
+    parser.add_argument("--no-shapes", action="store_true", help="leave single kernels beside CMSIS-NN out")
     parser.add_argument("--no-growth", action="store_true", help="leave the growth of the cost out")
     parser.add_argument("--no-durations", action="store_true", help="leave the SDK's own processor time out")
     parser.add_argument("--verbose", action="store_true", help="show each step")
@@ -97,6 +100,23 @@ def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> i
     for item in worse:
         console.print(f"worse than the baseline: {item}", style="red")
     return 1 if worse else 0
+
+
+def run_shapes(*, new_baseline: bool) -> int:
+    """Count kernels at single shapes; 1 if one is worse than its baseline, or than it may be beside CMSIS-NN."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    print("kernels at single shapes", file=sys.stderr, flush=True)
+    rows = shapes.read_rows(shapes.measure())
+    console.print(tables.shapes_table(rows))
+    console.print(f"CMSIS-NN: {shapes.source_of_reference()}", style="dim", soft_wrap=True)
+    if new_baseline:
+        shapes.write_baseline(rows)
+        document.replace_block(PAGE, "shapes", shapes.markdown(rows))
+        return 0
+    for row in rows:
+        if row.complaint:
+            console.print(f"{row.board}, {row.shape}: {row.complaint}", style="red")
+    return 1 if any(row.complaint for row in rows) else 0
 
 
 def run_growth() -> int:

@@ -10,6 +10,7 @@ from benchmarks.durations import Duration
 from benchmarks.growth import Series
 from benchmarks.reference import Reference
 from benchmarks.results import Figures
+from benchmarks.shapes import Row
 
 
 def instructions_table(
@@ -71,6 +72,26 @@ def bytes_table(
             _change(before.code_bytes if before else None, now.code_bytes),
             _goal(goal.get("code_bytes"), now.code_bytes),
             _number(stock.get("code_bytes")),
+        )
+    return table
+
+
+def shapes_table(rows: Sequence[Row]) -> Table:
+    """A row for each kernel at a shape on a board: instructions, the change, and the part of CMSIS-NN's."""
+    table = Table(title="kernels at single shapes, instructions in QEMU")
+    table.add_column("board")
+    table.add_column("shape")
+    for name in ("instructions", "change", "CMSIS-NN", "ours / CMSIS-NN", "bar"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.board,
+            row.shape,
+            f"{row.now:,}",
+            _change(row.baseline or None, row.now),
+            _number(row.cmsis_nn or None),
+            _ratio(row.now, row.cmsis_nn),
+            f"{row.bar:g}" if row.bar else "",
         )
     return table
 
