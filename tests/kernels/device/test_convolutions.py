@@ -33,7 +33,9 @@ DEPTHWISE: list[Shape] = [
 
 @pytest.fixture(scope="module")
 def convolutions(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
-    sources = sources_of("conv2d_s8", "conv2d_rows_s8", "depthwise_conv2d_s8")
+    sources = sources_of(
+        "conv2d_s8", "conv2d_rows_s8", "depthwise_conv2d_s8", "avg_pool2d_s8", "max_pool2d_s8"
+    )
     return build(sources, tmp_path_factory.mktemp("device"))
 
 
@@ -129,3 +131,48 @@ def test_instructions(convolutions: Simulated, depthwise: bool, shape: Shape, le
     convolutions.run()
     products = out.array.size * shape[4][0] * shape[4][1] * (1 if depthwise else shape[2])
     assert products / done.instructions >= least
+
+
+POOLS: list[Shape] = [
+    (height, width, channels, channels, window, (stride, stride), (pad, pad))
+    for height, width, channels in ((4, 5, 1), (6, 3, 15), (5, 5, 16), (3, 4, 37))
+    for window, stride, pad in (((2, 2), 2, 0), ((3, 3), 1, 1), ((3, 2), 2, 1))
+]
+
+
+def _pool(shape: Shape) -> tuple[Any, Any, Guarded]:
+    rng = np.random.default_rng(sum(shape[:3]))
+    x = int8(rng, 2, *shape[:3])
+    return (
+        Guarded(x.shape, np.int8, x),
+        _window(shape, 2),
+        Guarded((2, *_outputs(shape), shape[3]), np.int8),
+    )
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("max_pool2d_s8", (-90, 100)), ("avg_pool2d_s8", (-7, 0.037))])
+def test_pools(
+    convolutions: Simulated, kernel_library: ctypes.CDLL, name: str, numbers: tuple[Any, ...]
+) -> None:
+    results = []
+    for shape in POOLS:
+        x, window, out = _pool(shape)
+        expected = Guarded(out.array.shape, np.int8)
+        call(kernel_library, name, x, expected, window, *numbers)
+        convolutions.call(name, x, out, window, *numbers)
+        results.append((out, expected))
+    convolutions.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected.array)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "most"), [("max_pool2d_s8", (-128, 127), 20), ("avg_pool2d_s8", (0, 0.1), 60)]
+)
+def test_pools_cost(convolutions: Simulated, name: str, numbers: tuple[Any, ...], most: int) -> None:
+    """Instructions for a tap of 16 channels, all included."""
+    shape: Shape = (25, 5, 64, 64, (25, 5), (25, 5), (0, 0))
+    x, window, out = _pool(shape)
+    done = convolutions.call(name, x, out, window, *numbers)
+    convolutions.run()
+    assert done.instructions <= most * 2 * 125 * 4
