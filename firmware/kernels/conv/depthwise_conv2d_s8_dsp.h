@@ -86,25 +86,39 @@ struct Region {
     int32_t from_line, factor_line;  // to the next line of pixels, and of taps
 };
 
-// The sums of four channels over a window. Not inlined: with what its caller keeps, compilers run out of registers.
-[[gnu::noinline]] void four_sums(const int8_t* from, const int8_t* factors, const Region* region, uint32_t offset,
-                                 int32_t sums[4]) {
+struct FourSums {
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+
+    // One tap's products; the offset is added to the pixel.
+    void add(const int8_t* pixel, const int8_t* factor, uint32_t offset) {
+        const uint32_t values = mcu_load_word(pixel), taps = mcu_load_word(factor);
+        const uint32_t even = add_even_halves(offset, values), even_taps = mcu_even_halves(taps);
+        s0 = add_low_product(even, even_taps, s0);
+        s2 = add_high_product(even, even_taps, s2);
+        const uint32_t odd = add_odd_halves(offset, values), odd_taps = mcu_odd_halves(taps);
+        s1 = add_low_product(odd, odd_taps, s1);
+        s3 = add_high_product(odd, odd_taps, s3);
+    }
+};
+
+// The sums of four channels over a window. Not inlined: with what its caller keeps, compilers run out of registers.
+[[gnu::noinline]] FourSums four_sums(const int8_t* from, const int8_t* factors, const Region* region, uint32_t offset) {
+    FourSums sums;
     const int32_t step = region->step;
-    for (int32_t row = region->rows; row > 0; --row) {
-        const int8_t *pixel = from, *factor = factors;
-        for (const int8_t* const end = from + region->line; pixel < end; pixel += step, factor += step) {
-            const uint32_t values = mcu_load_word(pixel), taps = mcu_load_word(factor);
-            const uint32_t even = add_even_halves(offset, values), odd = add_odd_halves(offset, values);
-            const uint32_t even_taps = mcu_even_halves(taps), odd_taps = mcu_odd_halves(taps);
-            s0 = add_low_product(even, even_taps, s0);
-            s1 = add_low_product(odd, odd_taps, s1);
-            s2 = add_high_product(even, even_taps, s2);
-            s3 = add_high_product(odd, odd_taps, s3);
+    if (region->line == 3 * step) {  // most windows
+        for (int32_t row = region->rows; row > 0; --row) {
+            sums.add(from, factors, offset);
+            sums.add(from + step, factors + step, offset);
+            sums.add(from + 2 * step, factors + 2 * step, offset);
+            from += region->from_line, factors += region->factor_line;
         }
+        return sums;
+    }
+    for (int32_t row = region->rows; row > 0; --row) {
+        for (int32_t at = 0; at < region->line; at += step) sums.add(from + at, factors + at, offset);
         from += region->from_line, factors += region->factor_line;
     }
-    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+    return sums;
 }
 
 }  // namespace
@@ -126,9 +140,7 @@ void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_
         const Region region = {rows.end - rows.first, (columns.end - columns.first) * n, n, w.width * n, w.columns * n};
         int32_t c = 0;
         for (; c + 4 <= n; c += 4) {
-            int32_t sums[4];
-            four_sums(from + c, factors + c, &region, offset, sums);
-            auto [s0, s1, s2, s3] = sums;
+            auto [s0, s1, s2, s3] = four_sums(from + c, factors + c, &region, offset);
             if (bias != nullptr) {
                 s0 = mcu_add_wrapping(s0, bias[c]), s1 = mcu_add_wrapping(s1, bias[c + 1]);
                 s2 = mcu_add_wrapping(s2, bias[c + 2]), s3 = mcu_add_wrapping(s3, bias[c + 3]);

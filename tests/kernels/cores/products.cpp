@@ -6,6 +6,8 @@
 
 #include <initializer_list>
 
+#include "kernels/conv/conv2d_rows_s8.h"
+#include "kernels/conv/depthwise_conv2d_s8.h"
 #include "kernels/linear/batch_matmul_rows_s8.h"
 #include "kernels/linear/blocks_s4.h"
 #include "kernels/linear/dot_s8.h"
@@ -24,6 +26,8 @@ decltype(mcu_linear_s8_requantize) portable_linear_s8_requantize;
 decltype(mcu_linear_s8_per_tensor) portable_linear_s8_per_tensor;
 decltype(mcu_linear_rows_s8) portable_linear_rows_s8;
 decltype(mcu_batch_matmul_rows_s8) portable_batch_matmul_rows_s8;
+decltype(mcu_conv2d_rows_s8) portable_conv2d_rows_s8;
+decltype(mcu_depthwise_conv2d_s8) portable_depthwise_conv2d_s8;
 }
 
 namespace {
@@ -129,6 +133,29 @@ void all(int32_t rows, int32_t k, int32_t n, int32_t misaligned) {
     });
 }
 
+// A convolution of an image of `height` x `width` with windows of `taps` x `taps`, dense to four channels or depthwise.
+void convolve(int32_t height, int32_t width, int32_t channels, int32_t taps, int32_t stride, int32_t pad) {
+    const int32_t out_height = (height + 2 * pad - taps) / stride + 1,
+                  out_width = (width + 2 * pad - taps) / stride + 1;
+    for (int8_t& value : x) value = random_byte();
+    for (int32_t i = 0; i < 4 * taps * taps * channels; ++i) weight[i] = random_byte();
+    for (int32_t i = 0; i < kChannels; ++i) shift[i] = -1 - int32_t(random_word() % 14);
+    McuWindow window = {1,    height, width,  channels, out_height, out_width, channels, taps,
+                        taps, stride, stride, pad,      pad,        1,         1};
+    const McuConvolution depthwise = {1, 1, 1, channels, 128, -9, -101, 119};
+    compare("depthwise_conv2d_s8", out_height * out_width, taps * taps, channels, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_depthwise_conv2d_s8 : portable_depthwise_conv2d_s8)(
+            x, weight, offset, multiplier, shift, reinterpret_cast<int8_t*>(out), &window, &depthwise, scratch);
+    });
+    const int32_t k = taps * taps * channels;
+    window.out_channels = 4;
+    const McuConvolution dense = {channels, 4, k, channels, -127, -9, -128, 127};
+    compare("conv2d_rows_s8", out_height * out_width, k, 4, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_conv2d_rows_s8 : portable_conv2d_rows_s8)(x, weight, offset, multiplier, shift,
+                                                              reinterpret_cast<int8_t*>(out), &window, &dense, scratch);
+    });
+}
+
 }  // namespace
 
 int main() {
@@ -141,6 +168,11 @@ int main() {
     all(1, 256, 64, 0);
     all(2, 688, 64, 1);
     all(1, kLongest, kChannels, 0);
+    for (int32_t channels : {1, 4, 7, 12}) {
+        for (int32_t taps = 1; taps <= 3; ++taps) {
+            for (int32_t stride = 1; stride <= 2; ++stride) convolve(6, 5, channels, taps, stride, taps - 1);
+        }
+    }
     print_text("done\n");
     return 0;
 }
