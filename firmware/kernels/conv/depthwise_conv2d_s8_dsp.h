@@ -2,6 +2,7 @@
 // their sums' registers.
 #pragma once
 
+#include "kernels/conv/depthwise_conv2d_s8.h"
 #include "kernels/linear/words_dsp.h"
 #include "kernels/math/math.h"
 #include "kernels/quantize/clamp_to_s8.h"

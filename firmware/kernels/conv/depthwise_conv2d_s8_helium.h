@@ -8,6 +8,7 @@
 
 #include <arm_mve.h>
 
+#include "kernels/conv/depthwise_conv2d_s8.h"
 #include "kernels/conv/depthwise_line_s8.h"
 #include "kernels/math/math.h"
 

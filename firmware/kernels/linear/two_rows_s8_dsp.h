@@ -2,6 +2,7 @@
 // one ldm takes them: 15 instructions for 16 products.
 #pragma once
 
+#include "kernels/linear/two_rows_s8.h"
 #include "kernels/linear/words_dsp.h"
 
 // to[row][even columns, odd columns] of at most four columns, zeros beyond them.

@@ -3,7 +3,7 @@
 
 #include <arm_mve.h>
 
-#include "kernels/linear/dot_s8.h"
+#include "kernels/linear/two_rows_s8.h"
 
 static inline void mcu_two_rows_lay_out(const int8_t* x0, const int8_t* x1, int32_t k, int8_t* to) {
     for (; k >= 16; k -= 16, x0 += 16, x1 += 16, to += 32) {

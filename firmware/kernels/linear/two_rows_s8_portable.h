@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/linear/dot_s8.h"
+#include "kernels/linear/two_rows_s8.h"
 
 static inline void mcu_two_rows_lay_out(const int8_t* x0, const int8_t* x1, int32_t k, int8_t* to) {
     memcpy(to, x0, size_t(k));
