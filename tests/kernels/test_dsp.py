@@ -118,12 +118,12 @@ def test_large_products_take_what_the_assembly_says(cases: list[Case]) -> None:
 
 
 def test_smaller_products_are_faster_too(cases: list[Case]) -> None:
-    """From 33 columns on always; the smallest pay for choosing between the loops, some dozens of instructions, and those of
-    two rows at a time for laying them out."""
+    """From 33 columns on always; the smallest pay for choosing between the loops, some dozens of instructions for four
+    channels, and two rows at a time for being laid out and for channels one by one where there are few columns."""
     for case in cases:
         if case.name in CONVOLUTIONS:
             continue
-        more = 400 if "rows" in case.name else 160
+        more = 1000 if "rows" in case.name else 200
         assert case.dsp < 0.75 * case.portable if case.k >= 33 else case.dsp <= case.portable + more, case
 
 
