@@ -281,7 +281,14 @@ def seen_by_bytes(normalizer: Any) -> Tokenizer:
 Pair = tuple[Tokenizer, Device]
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+FAST = {"minilm", "composed", "albert", "unigram_of_bytes", "roberta"}
+"""Between them all parts of the device's code but Strip and Prepend."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in MAKERS],
+)
 def pair(request: pytest.FixtureRequest, build: Build) -> Pair:
     tokenizer = MAKERS[request.param]()
     compiled = compile_tokenizer(json.loads(tokenizer.to_str()), texts=LONGEST)
