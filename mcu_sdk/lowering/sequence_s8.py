@@ -138,8 +138,15 @@ def _is_residual_of_norm(node: Node) -> bool:
         and args(norm)[0] is node
         and first is not second
         and shape_of(first) == shape_of(second) == shape_of(node)
-        and any(is_call(user, aten.linear.default) for user in _behind_views(norm))
+        and (any(is_call(user, aten.linear.default) for user in _behind_views(norm)) or _is_taken_from(norm))
         and all(_is_from_linear_or_norm(value) for value in (first, second))
+    )
+
+
+def _is_taken_from(norm: Node) -> bool:
+    """Whether linears read one token's row of a norm, and nothing else reads it: a pooler."""
+    return len(norm.users) == 1 and all(
+        is_call(user, aten.select.int) and _leads_to_a_linear(user) for user in norm.users
     )
 
 
@@ -162,6 +169,9 @@ def _is_from_linear_or_norm(node: Node) -> bool:
 def rewrite_before_linears(program: ExportedProgram) -> None:
     """Share equal quantizations, and make attention int8: its linears then have a quantization right behind them."""
     _share_quantizations(program.graph)
+    for node in list(program.graph.nodes):
+        if is_call(node, _QUANTIZE):
+            _quantize_before_taking(program.graph, node)
     for node in list(program.graph.nodes):
         if is_call(node, _ATTENTION):
             _rewrite_attention(program, node)
@@ -207,6 +217,23 @@ def _share_quantizations(graph: Graph) -> None:
             if first is not node:
                 node.replace_all_uses_with(first)
                 graph.erase_node(node)
+
+
+def _quantize_before_taking(graph: Graph, quantize: Node) -> None:
+    """quantize(norm[:, i]) -> quantize(norm)[:, i]."""
+    taken = args(quantize)[0]
+    if not (is_call(taken, aten.select.int) and len(taken.users) == 1):
+        return
+    norm = args(taken)[0]
+    if not (is_call(norm, mcu.layer_norm.default) and len(norm.users) == 1):
+        return
+    with graph.inserting_before(taken):
+        whole = graph.call_function(_QUANTIZE, (norm, *args(quantize)[1:]))
+        whole.meta = {**norm.meta, "val": norm.meta["val"].to(torch.int8)}
+    row = replace(graph, quantize, aten.select.int, (whole, *args(taken)[1:]))
+    row.meta = {**taken.meta, "val": quantize.meta["val"]}
+    graph.erase_node(quantize)
+    graph.erase_node(taken)
 
 
 def _rewrite_attention(program: ExportedProgram, node: Node) -> None:
