@@ -27,6 +27,11 @@ tested: GPT-2, Qwen3 and Gemma in float32, with nothing quantized and nothing fu
 of ExecuTorch wrote goes on reading (tests/fixtures). A ReLU or hardtanh that ExecuTorch 1.5.1's quantizer leaves behind
 a division compares int8 numbers with a bound in real numbers; the file says so, the model does not: it is refused by name.
 
+Convolutions with constant weights and without groups, and those of one channel, are computed as products of rows;
+depthwise ones with windows of at most 3 x 3, strides of 1 or 2 and no dilation have a kernel of their own
+([performance](performance.md)). Other groups, windows and dilations, and scales that make a number larger, have a plain
+kernel, which takes several times as long.
+
 The operators of this SDK, `mcu::`, which its own passes make, all have kernels: mcu_sdk/operators/table.py is their list,
 mcu_sdk/operators/reference/ their specification.
 

@@ -21,7 +21,9 @@ USAGE = 2
 def test_a_pte_stays_as_it_is(refused: Refused, project: Path) -> None:
     pte = project / "model" / "model.pte"
     refused(
-        ["generate", "--board=host", f"--pte={pte}", "--weights=int4"], USAGE, "--weights is for a checkpoint"
+        ["generate", "--board=host", f"--pte={pte}", "--weights=int4"],
+        USAGE,
+        "--weights is for a decoder's checkpoint",
     )
 
 
@@ -32,7 +34,7 @@ def test_an_npu_takes_int8(refused: Refused, checkpoint: Callable[[str], Path]) 
 
 def test_an_npu_is_not_measured_with_int4(refused: Refused) -> None:
     command = ["evaluate", "text.txt", "--target=ethos-u55-128", "--weights=int4"]
-    refused(command, USAGE, "--weights is for a checkpoint on a processor")
+    refused(command, USAGE, "--weights is for a decoder's checkpoint on a processor")
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_an_archive_defines_nothing_but_its_own_and_what_is_shared(program: Path
         ).stdout
         symbols = [line.split()[-2:] for line in listing.splitlines() if len(line.split()) == 3]
         defined = [symbol for kind, symbol in symbols if kind.isupper() or kind in "vw"]
-        own = re.compile(rf"mcu_{name}(_|$)|_ZN{len(name) + 4}mcu_{name}4plan|mcu_\w+_[0-9a-f]{{8}}$")
+        own = re.compile(rf"mcu_{name}(_|$)|_ZNK?\d+mcu_{name}(4plan|_tokenizing)|mcu_\w+_[0-9a-f]{{8}}$")
         assert defined and not [symbol for symbol in defined if not own.match(symbol)]
         variables = [symbol for kind, symbol in symbols if kind in "bBdD"]
         assert len(variables) <= 3 and all(
