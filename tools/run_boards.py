@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.document import replace_block  # noqa: E402
 from mcu_sdk.board.board import Board, board_names, load_board  # noqa: E402
+from mcu_sdk.markdown import cell  # noqa: E402
 from mcu_sdk.targets.protocol import Listener, Request  # noqa: E402
 from tests.boards.chips import BOARDS, chip_of  # noqa: E402
 from tests.boards.machine import Machine  # noqa: E402
@@ -68,7 +69,7 @@ def look_at(board: Board) -> Row:
     shutil.rmtree(project, ignore_errors=True)
     code, made = mcu_sdk("generate", "--board", board.name, "--output", str(project))
     if code:
-        reason = made["error"].removeprefix("error: ").split(". ")[0].replace("|", "\\|")
+        reason = cell(made["error"].removeprefix("error: ").split(". ")[0])
         return Row(board, [f"refused: {reason}", "", "", "", "", ""])
     chosen = made["chosen"].replace("the bundled model ", "") or "as it is"
     bound = made.get("bound")

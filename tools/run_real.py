@@ -19,6 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from mcu_sdk.markdown import cell  # noqa: E402
+
 WORK = ROOT / "build" / "real"
 PAGE = ROOT / "docs" / "real-models.md"
 
@@ -249,7 +253,7 @@ def render(results: Sequence[Result]) -> str:
             options = " ".join(
                 word if word.isprintable() and " " not in word else "..." for word in outcome.step.options
             )
-            says = outcome.says.replace("|", "\\|")
+            says = cell(outcome.says)
             lines.append(
                 f"| {first} | `{outcome.step.verb} {options}`".rstrip("`").rstrip()
                 + f"` | {says} | {outcome.seconds:.0f} | {outcome.peak:,.0f} |"

@@ -10,9 +10,6 @@
 // Says that the request `number` was taken and that its answer begins; 0: it has none, nothing is said.
 void answer_start(uint32_t number);
 
-// Writes to the console, and counts the bytes in. All that print.h prints comes through here.
-void answer_write(const char* bytes, int32_t count);
-
 // Ends the line of the verdict, with number and CRC, and the answer.
 void answer_end();
 

@@ -1,14 +1,27 @@
 // See print.h.
 #include "runtime/print.h"
 
-#include "runtime/answer.h"
+#include "platform/platform.h"
+#include "runtime/crc.h"
 #include "runtime/divide.h"
 
-void print_text(const char* text) {
-    for (; *text != '\0'; ++text) answer_write(text, 1);
+namespace {
+
+bool counting = false;  // whether the bytes go into the CRC
+uint32_t crc = kCrcOfNothing;
+
+}  // namespace
+
+void print_bytes(const char* bytes, int32_t count) {
+    if (counting) crc = crc_add(crc, bytes, count);
+    platform_write(bytes, count);
 }
 
-void print_bytes(const uint8_t* bytes, int32_t count) { answer_write(reinterpret_cast<const char*>(bytes), count); }
+void print_bytes(const uint8_t* bytes, int32_t count) { print_bytes(reinterpret_cast<const char*>(bytes), count); }
+
+void print_text(const char* text) {
+    for (; *text != '\0'; ++text) print_bytes(text, 1);
+}
 
 void print_unsigned(uint64_t value) {
     char digits[20];
@@ -18,7 +31,7 @@ void print_unsigned(uint64_t value) {
         value = divide_by_small(value, 10, &digit);
         digits[--first] = static_cast<char>('0' + digit);
     } while (value != 0);
-    answer_write(digits + first, 20 - first);
+    print_bytes(digits + first, 20 - first);
 }
 
 void print_signed(int64_t value) {
@@ -30,7 +43,7 @@ void print_signed(int64_t value) {
 void print_hex(uint64_t value, int32_t digits) {
     char text[16];
     for (int32_t i = digits; i-- > 0; value >>= 4) text[i] = "0123456789abcdef"[value & 15];
-    answer_write(text, digits);
+    print_bytes(text, digits);
 }
 
 void print_fact(const char* key, const char* value) {
@@ -47,4 +60,15 @@ void print_fact(const char* key, uint64_t value) {
     print_text("=");
     print_unsigned(value);
     print_text("\n");
+}
+
+void print_crc_start() {
+    counting = true;
+    crc = kCrcOfNothing;
+}
+
+void print_crc() {
+    counting = false;
+    print_text(" crc=");
+    print_hex(crc, 8);
 }

@@ -54,7 +54,7 @@ void print_base64(const uint8_t* bytes, size_t count) {
         for (int32_t i = 0; i < 4; ++i) text[i] = kDigits[bits >> (18 - 6 * i) & 63];
         if (count < 3) text[3] = '=';
         if (count < 2) text[2] = '=';
-        answer_write(text, 4);
+        print_bytes(text, 4);
         const size_t taken = count < 3 ? count : 3;
         bytes += taken;
         count -= taken;
