@@ -6,6 +6,7 @@ Every import counts, those inside functions and for the type checker too: an arr
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,8 +14,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import mcu_sdk
+from mcu_sdk import resources
 
 PACKAGE = Path(mcu_sdk.__file__).parent
+FIRMWARE = resources.firmware()
 
 TOOLS = {
     "heap",
@@ -124,6 +127,19 @@ def test_tools_import_tools_alone() -> None:
 
 def test_no_files_import_each_other() -> None:
     circle = circle_in(arrow for arrow in ARROWS - STILL.keys() if arrow[1] != "mcu_sdk")
+    assert circle is None, " -> ".join(circle or [])
+
+
+def test_no_firmware_files_need_each_other() -> None:
+    """A .cpp and its .h are one: what either includes, both need. Kernels and their variants name each other."""
+    arrows = {
+        (str(path.relative_to(FIRMWARE).with_suffix("")), str(Path(included).with_suffix("")))
+        for path in FIRMWARE.rglob("*.*")
+        if path.suffix in (".h", ".cpp") and path.relative_to(FIRMWARE).parts[0] != "kernels"
+        for included in re.findall(r'^#include "([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(arrows) > 100
+    circle = circle_in(arrow for arrow in arrows if arrow[0] != arrow[1])
     assert circle is None, " -> ".join(circle or [])
 
 
