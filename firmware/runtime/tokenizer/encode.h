@@ -8,8 +8,6 @@
 
 #include "runtime/tokenizer/tables.h"
 
-extern const mcu_tokenizer_data mcu_tokenizer;
-
 namespace mcu_tokenizing {
 
 constexpr int32_t kTooLong = -1;

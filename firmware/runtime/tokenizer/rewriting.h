@@ -3,7 +3,8 @@
 
 #include <stdint.h>
 
-#include "runtime/tokenizer/normalize.h"
+#include "runtime/tokenizer/tables.h"
+#include "runtime/tokenizer/text.h"
 
 namespace mcu_tokenizing {
 

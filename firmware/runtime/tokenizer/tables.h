@@ -201,3 +201,5 @@ enum mcu_code_change {
     MCU_CODE_SPACED = 3,      // a space, the code point + argument (signed), a space
     MCU_CODE_HANGUL = 4,      // a Hangul syllable's two or three jamo
 };
+
+extern const mcu_tokenizer_data mcu_tokenizer;  // generated: model/tokenizer.cpp

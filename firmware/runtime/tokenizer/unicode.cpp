@@ -1,8 +1,6 @@
 // See unicode.h.
 #include "runtime/tokenizer/unicode.h"
 
-#include "runtime/tokenizer/encode.h"
-
 namespace mcu_tokenizing {
 
 uint32_t at(const mcu_column& column, int32_t index) {
