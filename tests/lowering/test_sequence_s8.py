@@ -95,6 +95,31 @@ def test_attention_that_is_spelt_out_is_the_same() -> None:
         )
 
 
+class Pooled(nn.Module):
+    """A residual sum with its norm, of which a linear reads one row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(16), nn.Linear(16, 24), nn.Linear(24, 16)
+        self.last, self.pooler = nn.LayerNorm(16), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(x)
+        return self.pooler(self.last(x + self.down(torch.tanh(self.up(x))))[:, 0])
+
+
+def test_a_row_is_taken_from_int8() -> None:
+    x = torch.randn(1, 5, 16, generator=torch.Generator().manual_seed(1))
+    counts = Counter(i.operator for i in read_pte(mcu_sdk.compile_module(Pooled(), x).pte).instructions)
+    assert counts == {
+        "mcu::layer_norm_s8": 2,
+        "mcu::linear_s8_requantize": 2,
+        "mcu::lookup_s8_": 1,
+        "aten::select_copy": 1,
+        "mcu::linear_s8_static": 1,
+    }
+
+
 class Sum(nn.Module):
     """A residual stream that no norm ends: it stays float."""
 
