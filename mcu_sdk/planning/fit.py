@@ -288,15 +288,15 @@ def _used(
 ) -> dict[str, int]:
     """Bytes that are taken from each region's origin on, gaps for alignment included, as the linker will.
 
-    What start-up copies takes room where it is stored, too.
+    What start-up copies takes room where it is stored, too; it is told of an empty section as of any other.
     """
     ends = {name: region.origin for name, region in board.regions.items()}
     lots = {section: _lots(board, sizes, regions, pieces, section) for section in _ALIGNMENT}
     copied = [
         name
         for section in _IN_IMAGE
-        for name, size in lots[section]
-        if size and stored_in(board.regions, regions["code"], name) != name
+        for name, _ in lots[section]
+        if stored_in(board.regions, regions["code"], name) != name
     ]
     lots["copies"] = [(regions["code"], COPY_BYTES * len(copied))]
     for section, alignment in _ALIGNMENT.items():
