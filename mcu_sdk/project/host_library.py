@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import BuildError, RunError, TextError
 from mcu_sdk.npu.failures import driver_error
-from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import open_project
-from mcu_sdk.project.tensors import with_one_nan
+from mcu_sdk.project.tensors import Borders, borders_of, with_one_nan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,13 +63,14 @@ class HostModel:
         self.inputs = [self._view(library.model_input, i) for i in range(library.model_input_count())]
         self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
         self.has_tokenizer = bool(library.model_has_tokenizer())
-        self.output_shapes: list[tuple[int, ...]] = [output.shape for output in self.outputs]
+        self._borders: Borders | None = None
         self._position = 0
         self._npu = _SimulatedNpu(library, accelerator) if accelerator is not None else None
 
     @classmethod
     def of(cls, project: str | Path, board: str | None = None) -> HostModel:
-        """Build a project's preset `host` and load it; inputs and outputs of `run` then have the .pte's shapes.
+        """Build a project's preset `host` and load it; inputs and outputs of `run` then have the .pte's shapes, whatever
+        the order in which their elements lie in memory.
 
         Raises what opening and building a project raise.
         """
@@ -78,8 +78,8 @@ class HostModel:
         library = build(opened.folder, "host").library
         assert library is not None, "a host's build makes libmodel.so"
         model = cls(library, opened.accelerator)
-        pte = read_pte((opened.folder / "model" / "model.pte").read_bytes())
-        model.output_shapes = [tensor.shape for tensor in pte.outputs]
+        if not opened.is_language_model:
+            model._borders = borders_of(opened)
         return model
 
     def _view(self, function: Any, index: int) -> NDArray[Any]:
@@ -150,25 +150,37 @@ class HostModel:
             raise ValueError(f"position {position} is not in 0..{self.max_sequence_length - 1}")
 
     def run(self, inputs: Sequence[NDArray[Any] | bytes]) -> list[NDArray[Any]]:
-        """One step on raw inputs (each of exactly the bytes the model expects); returns copies of the outputs: flat, or in
-        the .pte's shapes for a model that came by `of`.
+        """One step; returns copies of the outputs.
 
-        Raises ValueError when the number of inputs or a size differs. Does not reset.
+        Of a model that came by `of`, inputs and outputs are arrays of the .pte's shapes and types. Otherwise, and for an
+        input that is `bytes` or flat: the elements as they lie in memory; and such outputs. Raises ValueError when the
+        number of inputs, a shape, a type or a size differs. Does not reset.
         """
         import numpy as np
 
         if len(inputs) != len(self.inputs):
             raise ValueError(f"the model has {len(self.inputs)} inputs, not {len(inputs)}")
         for i, (memory, given) in enumerate(zip(self.inputs, inputs, strict=True)):
-            data = given if isinstance(given, bytes) else np.ascontiguousarray(given).tobytes()
+            data = given if isinstance(given, bytes) else self._stored(i, given)
             if len(data) != memory.nbytes:
                 raise ValueError(f"input {i} has {memory.nbytes} bytes, not {len(data)}")
             memory[:] = np.frombuffer(data, dtype=memory.dtype)
         self._step()
+        if self._borders is None:
+            return [output.copy() for output in self.outputs]
         return [
-            output.reshape(shape).copy()
-            for output, shape in zip(self.outputs, self.output_shapes, strict=True)
+            border.from_bytes(output.tobytes())
+            for border, output in zip(self._borders.outputs, self.outputs, strict=True)
         ]
+
+    def _stored(self, index: int, array: NDArray[Any]) -> bytes:
+        """An input's bytes as they lie in memory."""
+        if self._borders is None or array.ndim == 1:
+            return array.tobytes()
+        border = self._borders.inputs[index]
+        if array.dtype != border.dtype or array.shape != border.shape:
+            raise ValueError(f"input {index} is {border}, not {array.dtype}{list(array.shape)}")
+        return border.to_bytes(array)
 
     def digest(self, arrays: Sequence[NDArray[Any]]) -> int:
         """FNV-1a, 64 bits, over the raw bytes of the arrays in order, with one NaN for all: the firmware's `@mcu digest`."""

@@ -107,6 +107,19 @@ class Interpreter:
                 trace(instruction, [self._view(tensor).clone() for tensor in written])
         return [output.clone() for output in self.outputs]
 
+    def run_stored(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """`run` on flat arrays of elements in the order in which they lie in the firmware's memory, and so its outputs:
+        for a tensor in channels-last order that is not the order of its shape."""
+        given = [
+            _of_shape(torch.from_numpy(array).to(view.dtype), tensor)
+            for array, view, tensor in zip(arrays, self.inputs, self._pte.inputs, strict=True)
+        ]
+        outputs = self.run(*given)
+        return [
+            output.permute(_order(tensor)).flatten().numpy()
+            for output, tensor in zip(outputs, self._pte.outputs, strict=True)
+        ]
+
     def run_alone(self) -> None:
         """The instructions on whatever is in the memories. Raises PteError when an operator rejects its arguments."""
         with torch.no_grad():
@@ -139,9 +152,7 @@ class Interpreter:
                 )
             else:
                 raw = self._memory[tensor.space][tensor.offset : tensor.offset + tensor.nbytes]
-            order = tensor.dim_order or tuple(range(len(tensor.shape)))
-            stored = raw.view(_DTYPES[tensor.dtype]).view([tensor.shape[dimension] for dimension in order])
-            self._views[tensor] = stored.permute([order.index(dimension) for dimension in range(len(order))])
+            self._views[tensor] = _of_shape(raw.view(_DTYPES[tensor.dtype]), tensor)
         return self._views[tensor]
 
     def _resolve(self, value: Value) -> Any:
@@ -214,6 +225,18 @@ class Interpreter:
         if value.is_constant:
             return torch.frombuffer(bytearray(value.data or b""), dtype=torch.uint8)
         return self._memory[value.space][value.offset : value.offset + value.nbytes]
+
+
+def _order(tensor: Tensor) -> list[int]:
+    """The dimensions as they lie in memory, outermost first."""
+    return list(tensor.dim_order or range(len(tensor.shape)))
+
+
+def _of_shape(elements: torch.Tensor, tensor: Tensor) -> torch.Tensor:
+    """A view of a tensor's shape over its elements as they lie in memory."""
+    order = _order(tensor)
+    stored = elements.view([tensor.shape[dimension] for dimension in order])
+    return stored.permute([order.index(dimension) for dimension in range(len(order))])
 
 
 def _count_inputs(instruction: Instruction, written: Sequence[Tensor]) -> int:

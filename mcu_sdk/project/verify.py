@@ -253,7 +253,7 @@ def compare_with_python(
     interpreter = Interpreter(pte, tosa_delegates(project.folder, len(pte.delegates)))
     if request.steps is not None:
         inputs = _made_up_inputs(model, request)
-        ours = [array for values in inputs for array in _host_step(model, values)]
+        ours = [array for values in inputs for array in model.run(values)]
     else:
         inputs = _token_inputs(fed_tokens(on_host))
         ours = list(model.tokens(fed_tokens(on_host)))
@@ -262,7 +262,7 @@ def compare_with_python(
     if digest != on_host.digest:
         found = f"the library's digest is {digest}, the program's {on_host.digest}"
         checks.append(Check("host library = host program", False, found))
-    theirs = [output for values in inputs for output in _python_step(interpreter, values)]
+    theirs = [output for values in inputs for output in interpreter.run_stored(values)]
     per_step = len(ours) // len(inputs)
     checks.append(compare_outputs(ours, theirs, per_step))
     if request.steps is None:
@@ -284,7 +284,7 @@ def compare_sample(interpreter: Interpreter, reference: Reference, stated: float
     right = reference.outputs(sample) if sample is not None else None
     if sample is None or right is None:
         return []
-    theirs = [output for arrays in sample for output in _python_step(interpreter, arrays)]
+    theirs = [output for arrays in sample for output in _outputs(interpreter, arrays)]
     return [compare_with_checkpoint(theirs, [output for outputs in right for output in outputs], stated)]
 
 
@@ -338,17 +338,13 @@ def _made_up_inputs(model: HostModel, request: Request) -> list[Values]:
     return made_up_inputs(shapes, request.seed, request.steps or 0)
 
 
-def _host_step(model: HostModel, values: Values) -> Values:
-    return model.run(values)
-
-
-def _python_step(interpreter: Any, values: Values) -> Values:
-    """One step in PyTorch: flat copies of the outputs."""
+def _outputs(interpreter: Interpreter, arrays: Values) -> Values:
+    """One step on arrays of the inputs' elements in the order of their shapes: so the outputs, flat."""
     import torch
 
     tensors = [
-        torch.from_numpy(value).reshape(view.shape).to(view.dtype)
-        for value, view in zip(values, interpreter.inputs, strict=True)
+        torch.from_numpy(array).reshape(view.shape).to(view.dtype)
+        for array, view in zip(arrays, interpreter.inputs, strict=True)
     ]
     return [output.contiguous().flatten().numpy() for output in interpreter.run(*tensors)]
 

@@ -16,6 +16,8 @@ from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.interpret import Interpreter
+from mcu_sdk.project.opened import open_project
+from mcu_sdk.project.verify import verify
 from mcu_sdk.targets import host, qemu
 from mcu_sdk.targets.protocol import Request
 from tests.models.stock.lowering import Stock
@@ -43,6 +45,29 @@ def test_a_stock_lowering_becomes_firmware(
     request = Request(steps=4, seed=3)
     device_run = qemu.run(load_board("corstone-300"), on_device.program, request, timeout=300)
     assert device_run.digest == host.run(on_host.program, request).digest
+
+
+def test_images_in_channels_last_order_are_arrays_of_their_shape(
+    stock_model: Callable[[str], Stock], tmp_path: Path
+) -> None:
+    """`HostModel.of` and `verify` know in which order the elements lie."""
+    lowered = stock_model("convolutions")
+    pte = read_pte(lowered.pte.read_bytes())
+    assert any(
+        tensor.dim_order and list(tensor.dim_order) != sorted(tensor.dim_order) for tensor in pte.inputs
+    )
+    project = _generate("host", lowered.pte, tmp_path)
+    model = HostModel.of(project)
+    interpreter = Interpreter(pte)
+    for given in lowered.steps:
+        found, wanted = model.run([tensor.numpy() for tensor in given]), interpreter.run(*given)
+        assert [array.shape for array in found] == [tuple(output.shape) for output in wanted]
+        for array, output in zip(found, wanted, strict=True):
+            # As above: where a float is on the edge, the next int8 value.
+            assert np.abs(array - output.numpy()).max() <= 1.5 * float(output.max() - output.min()) / 255
+    with pytest.raises(ValueError, match="input 0 is float32"):
+        model.run([lowered.steps[0][0].numpy().transpose(0, 2, 3, 1)])
+    assert verify(open_project(project), Request(steps=2, seed=5), simulator="host").ok
 
 
 def _generate(board: str, file: Path, folder: Path) -> Path:
