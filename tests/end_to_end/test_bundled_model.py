@@ -44,7 +44,7 @@ def test_generate_twice_gives_the_same(
 
 
 def test_verify_proves_device_host_and_pytorch(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    verdict = run(capfd, "verify", str(project), "--prompt", PROMPT, "--tokens", "90")
+    verdict = run(capfd, "verify", str(project), "--prompt", PROMPT, "--tokens", "40")
     assert verdict["verdict"] == "ok", verdict
     assert {check["ok"] for check in verdict["checks"]} == {True} and len(verdict["checks"]) == 4
 

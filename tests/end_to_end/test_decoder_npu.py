@@ -1,6 +1,6 @@
 """A decoder on a simulated Ethos-U55 beside the simulated Cortex-M55: three independent sources agree.
 
-One of a single layer with random weights in every run; the bundled model, whose lowering alone takes minutes, behind `slow`.
+One of a single layer with random weights, and the bundled model.
 
 The firmware with the simulator executes Vela's command stream; Arm's reference model executes the TOSA graph that the
 stream was compiled from; PyTorch executes the quantized graph that the TOSA graph was made from.
@@ -32,6 +32,7 @@ from mcu_sdk.recipes.decoder_npu import npu_step
 from mcu_sdk.targets.protocol import Request, Transcript
 from tests.checkpoints import make_checkpoint
 
+pytestmark = pytest.mark.slow
 TARGET = "ethos-u55-128"
 CACHE_LENGTH = 64
 Exchange = tuple[list[bytes], list[bytes]]
@@ -60,7 +61,7 @@ class Made:
         return self.request.tokens
 
 
-@pytest.fixture(scope="module", params=["llama-gqa-untied", pytest.param("bundled", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["llama-gqa-untied", "bundled"])
 def made(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,

@@ -69,9 +69,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize(
-    "options", ["dynamic", *(pytest.param(name, marks=pytest.mark.slow) for name in ("static", "int4"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", OPTIONS)
 def test_two_runs_make_the_same_bytes(
     options: str, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

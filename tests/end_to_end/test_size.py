@@ -46,6 +46,7 @@ def test_code_and_constants(
     assert set(symbols) <= ({"memcpy", "memset", "strlen"} if optimize == "speed" else set())
 
 
+@pytest.mark.slow
 def test_both_optimizations_give_the_same_bits(
     shared_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,6 +41,7 @@ def test_every_source_compiles_without_a_warning(core: str, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_vector_kernels_give_the_same_bits() -> None:
     """The device's tests once more with kernels by clang; the bars on instruction counts are GCC's."""
     device = Path(__file__).parent / "device"

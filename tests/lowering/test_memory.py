@@ -88,7 +88,7 @@ def test_small_plans_are_the_smallest_possible(given_blocks: list[Block]) -> Non
 
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(f, marks=[] if f in ("llama-odd", "gpt2") else [pytest.mark.slow]) for f in FAMILIES],
+    [pytest.param(f, marks=[] if f == "gpt2" else [pytest.mark.slow]) for f in FAMILIES],
 )
 def test_the_arena_is_near_its_bound_and_the_cache_apart(
     family: str, checkpoint: Callable[[str], Path]

@@ -196,7 +196,7 @@ def test_a_board_s_firmware_finds_no_npu_in_plain_qemu(tmp_path: Path) -> None:
 # ---- ends
 
 
-@pytest.mark.parametrize("block", ["long", "hang"])
+@pytest.mark.parametrize("block", ["long", pytest.param("hang", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_time_out_ends_both_sides(programs: dict[str, Path], kind: str, block: str) -> None:
     with pytest.raises(TargetTimeoutError):
@@ -212,7 +212,7 @@ def test_a_firmware_that_is_killed_in_a_run_is_an_error(programs: dict[str, Path
         run(kind, programs[kind], "long", under_way=kill_later)
 
 
-@pytest.mark.parametrize("block", ["long", "hang"])
+@pytest.mark.parametrize("block", ["hang", pytest.param("long", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ctrl_c_ends_both_sides(
     programs: dict[str, Path], kind: str, block: str, leaves_nothing: Path

@@ -44,8 +44,13 @@ def with_clang(name: str, cpu: str) -> Board:
 
 @pytest.mark.parametrize(
     ("board", "cpu"),
-    [("corstone-300", "cortex-m55"), ("corstone-300", "cortex-m85"), ("mps2-an386", "cortex-m4"), ("mps2-an505", "cortex-m33")],
-)  # fmt: skip
+    [
+        ("corstone-300", "cortex-m55"),
+        pytest.param("corstone-300", "cortex-m85", marks=pytest.mark.slow),
+        ("mps2-an386", "cortex-m4"),
+        pytest.param("mps2-an505", "cortex-m33", marks=pytest.mark.slow),
+    ],
+)
 def test_clang_gives_the_same_bits(
     board: str,
     cpu: str,

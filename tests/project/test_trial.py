@@ -36,7 +36,10 @@ def test_what_is_measured_is_what_is_linked(tiny_inputs: Inputs, tiny_project: P
     assert measure(tiny_inputs()) == linked(tiny_project / "build/release/firmware.elf")
 
 
-@pytest.mark.parametrize(("board", "optimize"), [("mps2-an386", "size"), ("mps2-an500", "speed")])
+@pytest.mark.parametrize(
+    ("board", "optimize"),
+    [("mps2-an386", "size"), pytest.param("mps2-an500", "speed", marks=pytest.mark.slow)],
+)
 def test_also_on_other_cores_and_for_size(
     tmp_path: Path, tiny_inputs: Inputs, board: str, optimize: Optimize
 ) -> None:
@@ -44,7 +47,7 @@ def test_also_on_other_cores_and_for_size(
     assert measure(inputs) == linked(build(render_project(inputs, tmp_path / "p")).program)
 
 
-@pytest.mark.parametrize("optimize", ["speed", "size"])
+@pytest.mark.parametrize("optimize", ["speed", pytest.param("size", marks=pytest.mark.slow)])
 def test_also_with_clang(tmp_path: Path, tiny_inputs: Inputs, optimize: Optimize) -> None:
     board = load_board("mps2-an386").model_copy(update={"toolchain": "clang"})
     inputs = replace(tiny_inputs(board), optimize=optimize)

@@ -23,7 +23,7 @@ from mcu_sdk.targets.protocol import Request
 from tests.models.stock.lowering import Stock
 
 
-@pytest.mark.parametrize("name", ["mlp", "encoder-gelu", "llama"])
+@pytest.mark.parametrize("name", ["mlp", "llama", pytest.param("encoder-gelu", marks=pytest.mark.slow)])
 def test_a_stock_lowering_becomes_firmware(
     name: str, stock_model: Callable[[str], Stock], tmp_path: Path
 ) -> None:

@@ -14,8 +14,6 @@ BOARDS: dict[str, Board] = {
     "cortex-m33": load_board("mps2-an505"),
 }
 
-CORES = [
-    pytest.param(core, marks=[pytest.mark.slow] if core in ("cortex-m7", "cortex-m33") else [])
-    for core in BOARDS
-]
-"""To compile all kernels for: one core of each instruction set in every run (Helium, DSP, neither), its like slowly."""
+CORES = [pytest.param(core, marks=[] if core == "cortex-m55" else [pytest.mark.slow]) for core in BOARDS]
+"""To compile all kernels for: in every run the core for which there is most code; what the others take is compiled for
+the projects of other tests, and whole behind the marker `slow`."""

@@ -81,9 +81,16 @@ def test_calibration_without_data_is_an_error() -> None:
         compile_module_npu(nn.Linear(8, 8), samples()[0], [], default_target("ethos-u55-128"))
 
 
+_OTHER_FUNCTIONS = ((nn.GELU(), 8), (nn.SiLU(), 8), (nn.Tanh(), 8), (nn.ReLU(), 16))
+
+
 @pytest.mark.parametrize(
     ("function", "bits"),
-    [(nn.GELU(), 8), (nn.SiLU(), 8), (nn.Tanh(), 8), (nn.ReLU(), 8), (nn.ReLU(), 16), (nn.GELU(), 16)],
+    [
+        (nn.ReLU(), 8),
+        (nn.GELU(), 16),
+        *(pytest.param(*other, marks=pytest.mark.slow) for other in _OTHER_FUNCTIONS),
+    ],
 )
 def test_a_function_between_products_over_rows_is_compiled_rightly(function: nn.Module, bits: int) -> None:
     """Vela 5.1.0 makes a wrong convolution of it where nothing stands between (docs/npu_simulator.md)."""

@@ -37,16 +37,20 @@ EXPECTED = {  # rope, attention, rms_norm, layer_norm, activation
 }
 
 
-BOTH = ("llama-odd", "gpt2")
-"""Families that every run fuses with either kind of scales; the others' dynamic ones are behind the marker `slow`."""
+QUICK = {
+    ("llama-odd", "calibrated"),
+    ("gpt2", "calibrated"),
+    ("gpt2", "dynamic"),
+    ("gemma", "calibrated"),
+    ("qwen2-window", "dynamic"),
+}
+"""What every run fuses; the rest is behind the marker `slow`."""
 
 
 @pytest.mark.parametrize(
     ("family", "scales"),
     [
-        pytest.param(
-            family, scales, marks=[] if scales == "calibrated" or family in BOTH else [pytest.mark.slow]
-        )
+        pytest.param(family, scales, marks=[] if (family, scales) in QUICK else [pytest.mark.slow])
         for family in FAMILIES
         for scales in ("calibrated", "dynamic")
     ],

@@ -24,8 +24,6 @@ from mcu_sdk.planning.instruction import (
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import read_pte
 
-FLIPS = 2000
-
 
 def emit_anything(instruction: Instruction) -> Sequence[KernelCall]:
     """An emitter as trusting as one can be: shapes and numbers go straight into sizes and tables."""
@@ -83,7 +81,7 @@ def outcome(data: bytes) -> str:
         return "refused"
 
 
-@pytest.mark.parametrize("name", ["kv_cache", "quantized", "delegated"])
+@pytest.mark.parametrize("name", [pytest.param("kv_cache", marks=pytest.mark.slow), "quantized", "delegated"])
 def test_every_prefix_is_refused(tiny: dict[str, Any], emitters: None, name: str) -> None:
     data = tiny[name].data
     for length in range(len(data)):
@@ -99,13 +97,14 @@ def test_every_prefix_of_a_file_without_segments(tiny: dict[str, Any], emitters:
             assert not any(data[length:]) and len(data) - length < 16
 
 
+@pytest.mark.parametrize("count", [500, pytest.param(5000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["kv_cache", "stateful", "inline", "quantized"])
-def test_byte_flips(tiny: dict[str, Any], emitters: None, name: str) -> None:
+def test_byte_flips(tiny: dict[str, Any], emitters: None, name: str, count: int) -> None:
     generator = random.Random(f"flips of {name}")
     original = tiny[name].data
     assert outcome(original) == "ok"
     outcomes = []
-    for _ in range(FLIPS):
+    for _ in range(count):
         data = bytearray(original)
         data[generator.randrange(len(data))] ^= generator.randrange(1, 256)
         outcomes.append(outcome(bytes(data)))
