@@ -107,9 +107,9 @@ def test_host_and_device_compute_the_quantized_graph(
         return generate(GenerateRequest(board, options, model=folder, output=tmp_path / board)).project
 
     firmware = project("corstone-300")
-    # A project for this computer has weights in another layout, and so a lowering of its own: for one family in every
-    # run, for all of them in the matrix. The others' host is that of the firmware's project.
-    is_alone = family == "gpt2" or request.node.get_closest_marker("slow") is not None
+    # A project for this computer has weights in another layout, and so a lowering of its own: in the matrix. The host of
+    # every run is that of the firmware's project.
+    is_alone = request.node.get_closest_marker("slow") is not None
     on_host = build(project("host") if is_alone else firmware, "host")
     on_device = build(firmware, "release")
     asked = Request(ids=PROMPT, tokens=STEPS - len(PROMPT) + 1, past_end=True)
