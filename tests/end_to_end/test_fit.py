@@ -93,10 +93,14 @@ def test_without_a_compiler_the_bound_is_never_under(
 ) -> None:
     """And an image of 9 KB is still accepted on 64 KB of flash, which is a matter of one kernel."""
     requests = [
-        GenerateRequest(board, CompileOptions(LENGTH), output=tmp_path / f"{board}-{number}", **source)  # type: ignore[arg-type]
+        GenerateRequest(board, options, output=tmp_path / f"{board}-{number}", **source)  # type: ignore[arg-type]
         for board in BOARDS
-        for number, source in enumerate(
-            ({"model": str(checkpoint("gpt2"))}, {"pte": multilayer_perceptron_pte(shared_folder)}, {})
+        for number, (options, source) in enumerate(
+            (
+                (CompileOptions(LENGTH), {"model": str(checkpoint("gpt2"))}),
+                (CompileOptions(), {"pte": multilayer_perceptron_pte(shared_folder)}),
+                (CompileOptions(LENGTH), {}),
+            )
         )
     ]
     with monkeypatch.context() as without:
