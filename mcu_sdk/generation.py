@@ -6,6 +6,7 @@ request -> recipe -> plan -> fit -> project
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,13 @@ from mcu_sdk.model.folder import check_fetched, read_config
 from mcu_sdk.model.load import Checkpoint, find_checkpoint
 from mcu_sdk.model.special_tokens import vocabulary_of
 from mcu_sdk.model.stored import read_stored
-from mcu_sdk.model.tokenizer import check_given, check_tokenizer, device_tables, tokenizer_file
+from mcu_sdk.model.tokenizer import (
+    check_given,
+    check_tokenizer,
+    device_tables,
+    text_tables,
+    tokenizer_file,
+)
 from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions, GenerateRequest, Kind, no_npu_library
 from mcu_sdk.planning.bound import step_bound
@@ -33,6 +40,7 @@ from mcu_sdk.planning.language_model import LanguageModel, describe_language_mod
 from mcu_sdk.planning.pieces import by_region
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
+from mcu_sdk.planning.text_model import TextModel, describe_text_model
 from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
 from mcu_sdk.planning.where import where
 from mcu_sdk.project.destination import check_format, check_kept_app, check_output
@@ -170,21 +178,22 @@ def _generate(request: GenerateRequest) -> Generated:
         check_integers_only(plan.calls, board)
         npu = check_delegates(pte, board, npu, chosen=request.target)
         language_model = describe_language_model(plan)
+        text_model = None if language_model is not None else describe_text_model(plan, source.facts)
     if request.format == "library" and npu is not None:
         raise no_npu_library(npu)
-    kind = _kind(request, language_model, npu)
+    kind = _kind(request, language_model, text_model, npu)
     request.check_kind(kind)
+    _check_reads_text(request, source.name, language_model, text_model)
     check_kept_app(destination, language_model=language_model is not None)
     if npu is not None:
         board = board.with_npu_memory()
     facts = _facts(request, board, pte, source)
-    tables = None
-    if language_model is not None:
-        with step("Packing the tokenizer"):
-            tables, facts["tokenizer"], notes = device_tables(source.tokenizer, language_model.vocab_size)
-        facts["notes"] += notes
+    with step("Packing the tokenizer"):
+        tables, told = _tokenizer(request, source, language_model, text_model)
+    facts |= {**told, "notes": [*facts["notes"], *told.get("notes", ())]}
     files = _model_files(source, facts, pte, plan, npu)
-    if source.tokenizer is not None and (tables is not None or request.tokenizer is not None):
+    is_kept = tables is not None or (language_model is not None and request.tokenizer is not None)
+    if source.tokenizer is not None and is_kept:
         files[TOKENIZER] = tokenizer_file(source.tokenizer).read_bytes()
     inputs = ProjectInputs(
         name=source.name,
@@ -194,6 +203,7 @@ def _generate(request: GenerateRequest) -> Generated:
         npu=npu,
         pte=source.pte,
         language_model=language_model,
+        text_model=text_model if tables is not None and isinstance(text_model, TextModel) else None,
         tokenizer=tables,
         files=files,
         options=request.to_manifest(kind, source.name),
@@ -230,13 +240,49 @@ def _check_library(request: GenerateRequest, name: str) -> None:
         check_name(Library.of(slug(name), request.optimize, is_language_model=True, has_tokenizer=True))
 
 
-def _kind(request: GenerateRequest, language_model: LanguageModel | None, npu: NpuTarget | None) -> Kind:
+Texts = TextModel | str | None
+"""What reads texts, or why that does not; None for what is not for texts."""
+
+
+def _kind(
+    request: GenerateRequest, language_model: LanguageModel | None, texts: Texts, npu: NpuTarget | None
+) -> Kind:
     """What was compiled, as the options see it."""
     if request.pte is not None:
-        return Kind.PTE_TENSORS if language_model is None else Kind.PTE_TOKENS
+        if language_model is not None:
+            return Kind.PTE_TOKENS
+        return Kind.PTE_TENSORS if texts is None else Kind.PTE_TEXTS
     if language_model is None:
         return Kind.ENCODER if npu is None else Kind.ENCODER_NPU
     return Kind.DECODER if npu is None else Kind.DECODER_NPU
+
+
+def _check_reads_text(
+    request: GenerateRequest, name: str, language_model: LanguageModel | None, texts: Texts
+) -> None:
+    """Raises UsageError for a tokenizer that was named for a model whose firmware can take no text."""
+    if request.tokenizer is None or language_model is not None or isinstance(texts, TextModel):
+        return
+    why = texts or "it takes tensors that are no texts"
+    raise UsageError(f"--tokenizer is for models that read texts; of {name}, {why}.", hint="Leave it out.")
+
+
+def _tokenizer(
+    request: GenerateRequest, source: _Source, language_model: LanguageModel | None, texts: Texts
+) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
+    """The firmware's tables, and what there is to say of them: facts for the report."""
+    if language_model is not None:
+        tables, word, notes = device_tables(source.tokenizer, language_model.vocab_size)
+        return tables, {"tokenizer": word, "notes": notes}
+    if texts is None:
+        return None, {}
+    if isinstance(texts, str):
+        return None, {"tokenizer": f"none, the firmware takes tensors: {texts}"}
+    if request.format == "library":
+        return None, {"tokenizer": "none: a library takes tensors"}
+    tables, word, notes = text_tables(source.tokenizer, texts.vocab_size, texts.length, texts.segments)
+    told = {"length": texts.length, "bytes": tables["text_bytes"]} if tables is not None else {}
+    return tables, {"tokenizer": word, "notes": notes, "texts": {**source.facts["texts"], **told}}
 
 
 def _from_checkpoint(

@@ -33,6 +33,7 @@ class Kind(enum.Flag):
     ENCODER = enum.auto()
     ENCODER_NPU = enum.auto()
     PTE_TOKENS = enum.auto()
+    PTE_TEXTS = enum.auto()
     PTE_TENSORS = enum.auto()
 
     def __str__(self) -> str:
@@ -48,8 +49,8 @@ class Kind(enum.Flag):
 ON_NPU = Kind.DECODER_NPU | Kind.ENCODER_NPU
 ON_PROCESSOR = Kind.DECODER | Kind.ENCODER
 CHECKPOINT = ON_PROCESSOR | ON_NPU
-PTE = Kind.PTE_TOKENS | Kind.PTE_TENSORS
-TOKENS = Kind.DECODER | Kind.DECODER_NPU | Kind.PTE_TOKENS
+PTE = Kind.PTE_TOKENS | Kind.PTE_TEXTS | Kind.PTE_TENSORS
+TEXTS = Kind.DECODER | Kind.DECODER_NPU | Kind.ENCODER | Kind.PTE_TOKENS | Kind.PTE_TEXTS
 ANY = CHECKPOINT | PTE
 
 WORDS = {
@@ -62,6 +63,7 @@ WORDS = {
     Kind.ENCODER: "an encoder's checkpoint on a processor",
     Kind.ENCODER_NPU: "an encoder's checkpoint on an NPU",
     Kind.PTE_TOKENS: "a language model's .pte",
+    Kind.PTE_TEXTS: "an encoder's .pte",
     Kind.PTE_TENSORS: "a .pte that takes tensors",
 }
 
@@ -158,7 +160,7 @@ class GenerateRequest:
         Path | None, Flag("--pte", "An exported program instead of a checkpoint.", PTE, input=True)
     ] = None
     tokenizer: Annotated[
-        Path | None, Flag("--tokenizer", "A tokenizer.json for a .pte, or its folder.", TOKENS, input=True)
+        Path | None, Flag("--tokenizer", "A tokenizer.json for a .pte, or its folder.", TEXTS, input=True)
     ] = None
     output: Annotated[
         Path | None, Flag("--output --out -o", "The project's folder. Default: MODEL-BOARD.")

@@ -95,6 +95,7 @@ def write_model_header(folder: Path) -> None:
             "bos_id": 1,
             "eos_ids": [2],
         },
+        texts={"ids": 0, "mask": 1, "types": -1, "pad_id": 0, "bytes": 1024},
         profile=True,
         library=None,
         namespace="model",

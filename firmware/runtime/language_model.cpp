@@ -40,6 +40,8 @@ int32_t prompt_from(const Request& request) {
     const char* error = nullptr;
     if (request.steps != 0) {
         error = "steps_for_a_language_model";
+    } else if (request.pair != nullptr) {
+        error = "pair_for_a_language_model";
     } else if (request.text != nullptr) {
         error = encode(request, &count);
     }

@@ -52,8 +52,8 @@ const char* parse_ids(Cursor* in, int32_t* ids, int32_t capacity, Request* reque
 }
 
 // Two digits become one byte, written over the line itself: reading is always ahead of writing.
-const char* parse_text(Cursor* in, char* out, Request* request) {
-    request->text = out;
+const char* parse_text(Cursor* in, char* out, const char** text, int32_t* bytes) {
+    *text = out;
     while (!in->done() && !in->at(' ')) {
         const int32_t high = hex_digit(*in->next);
         const int32_t low = in->end - in->next < 2 ? -1 : hex_digit(in->next[1]);
@@ -61,7 +61,7 @@ const char* parse_text(Cursor* in, char* out, Request* request) {
         *out++ = static_cast<char>(high * 16 + low);
         in->next += 2;
     }
-    request->text_bytes = static_cast<int32_t>(out - request->text);
+    *bytes = static_cast<int32_t>(out - *text);
     return nullptr;
 }
 
@@ -74,7 +74,8 @@ enum Key : uint32_t {
     kIds = 32,
     kText = 64,
     kPastEnd = 128,
-    kRequest = 256
+    kRequest = 256,
+    kPair = 512
 };
 
 Key take_key(Cursor* in) {
@@ -86,6 +87,7 @@ Key take_key(Cursor* in) {
     if (in->take("temperature=")) return kTemperature;
     if (in->take("ids=")) return kIds;
     if (in->take("text=")) return kText;
+    if (in->take("pair=")) return kPair;
     if (in->take("past_end=")) return kPastEnd;
     return Key{};
 }
@@ -115,11 +117,13 @@ const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity,
             case kTemperature: good = parse_temperature(&in, &request->sampling.temperature); break;
             case kPastEnd: good = parse_flag(&in, &request->sampling.past_end); break;
             case kIds: error = parse_ids(&in, ids, id_capacity, request); break;
-            case kText: error = parse_text(&in, line + (in.next - line), request); break;
+            case kText: error = parse_text(&in, line + (in.next - line), &request->text, &request->text_bytes); break;
+            case kPair: error = parse_text(&in, line + (in.next - line), &request->pair, &request->pair_bytes); break;
         }
         if (!good) return "bad_number";
         if (error != nullptr) return error;
     }
+    if (request->pair != nullptr && request->text == nullptr) return "pair_without_text";
     return request->text != nullptr && request->has_ids ? "text_and_ids" : nullptr;
 }
 
@@ -132,7 +136,7 @@ bool request_is_ping(const char* line, int32_t bytes) {
 
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request) {
-    *request = Request{0, defaults, 0, nullptr, 0, false, 0};
+    *request = Request{0, defaults, 0, nullptr, 0, false, 0, nullptr, 0};
     if (bytes == 0 || line[0] != '@') {
         request->text = line;
         request->text_bytes = bytes;

@@ -22,6 +22,10 @@ struct Request {
     int32_t text_bytes;
     bool has_ids;
     int32_t id_count;
+
+    // For models that read texts: a second one beside `text`, as the first.
+    const char* pair;  // nullptr: not given
+    int32_t pair_bytes;
 };
 
 // Whether the line asks if the firmware waits for a request.
@@ -38,6 +42,7 @@ bool request_is_ping(const char* line, int32_t bytes);
 //
 // Keys of `@run`, each at most once: request (0 to 2^32-1), tokens, top_k, steps (0 to 2^31-1), seed (0 to 2^64-1),
 // past_end (0 or 1), temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between
-// commas, may be empty), text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids).
+// commas, may be empty), text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids), pair (the same; only
+// with text).
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request);

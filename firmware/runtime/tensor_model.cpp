@@ -8,11 +8,12 @@
 #include "runtime/console.h"
 #include "runtime/tensor_series.h"
 #include "runtime/tensor_transfer.h"
+#include "runtime/text_model.h"
 
 namespace {
 
-// Of the longest line: mcu-sdk sends 144 bytes of data in one, as 192 digits.
-constexpr size_t kLineBytes = 256;
+// Of the longest line: mcu-sdk sends 144 bytes of data in one, as 192 digits; a text is two digits a byte.
+constexpr size_t kLineBytes = 256 + 2 * static_cast<size_t>(model::kMaxTextBytes);
 
 // A number in [-1, 1) with 11 bits, as the bits of an IEEE half. All of them are normal numbers or zero.
 uint16_t half_from(int32_t thousand_twenty_fourths) {
@@ -47,6 +48,14 @@ void fill(const model::Tensor& tensor, Random* random) {
     }
 }
 
+// What is wrong with a request for this model, or nullptr.
+const char* refusal(const Request& request) {
+    const bool reads_text = request.text != nullptr && model::kMaxTextBytes > 0;
+    if (request.steps == 0 && !reads_text) return "steps_expected";
+    if (request.has_ids || (request.text != nullptr && !reads_text)) return "not_a_language_model";
+    return reads_text && request.steps != 0 ? "text_and_steps" : nullptr;
+}
+
 }  // namespace
 
 void tensor_model_fill(Random* random) {
@@ -62,8 +71,7 @@ bool tensor_model_next(Request* request) {
         if (tensor_transfer_take(line, length)) continue;
         const char* error = request_parse(line, length, kUnused, nullptr, 0, request);
         answer_start(request->number);
-        if (error == nullptr && request->steps == 0) error = "steps_expected";
-        if (error == nullptr && (request->text != nullptr || request->has_ids)) error = "not_a_language_model";
+        if (error == nullptr) error = refusal(*request);
         if (error == nullptr) return true;
         console_fail(error);
     }
@@ -72,6 +80,12 @@ bool tensor_model_next(Request* request) {
 void tensor_model_run(const Request& request) {
     tensor_transfer_forget();
     series_begin();
+    if constexpr (model::kMaxTextBytes > 0) {
+        if (request.text != nullptr) {
+            text_model_run(request);
+            return;
+        }
+    }
     Random random(request.sampling.seed);
     for (int32_t step = 0; step < request.steps; ++step) {
         tensor_model_fill(&random);

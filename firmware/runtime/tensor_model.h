@@ -32,9 +32,10 @@ class Random {
 //   bool             the top bit of x
 void tensor_model_fill(Random* random);
 
-// Waits for `@run steps=N seed=S` on the console; answers `@put` and `@get` (tensor_transfer.h), and refuses other
-// lines with a verdict. False when the input has ended.
+// Waits for `@run steps=N seed=S` on the console or, where the model reads texts, for `@run text=...`; answers `@put`
+// and `@get` (tensor_transfer.h), and refuses other lines with a verdict. False when the input has ended.
 bool tensor_model_next(Request* request);
 
-// Resets the model, runs request.steps steps, each on new inputs, and reports (tensor_series.h).
+// Resets the model, runs request.steps steps, each on new inputs, or one on the request's text, and reports
+// (tensor_series.h).
 void tensor_model_run(const Request& request);

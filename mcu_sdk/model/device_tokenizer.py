@@ -33,10 +33,15 @@ class DeviceTokenizer(TokenizerParts):
 
         `arrays`: [{name, type, comment, rows}]; `structs`: [{type, name, fields: [{name, value}]}] in the order of the C
         structs; `common`: the fields of `mcu_tokenizer`; `functions`: those for each step of encoding; `normalize`: the
-        normalizer's calls; `sources`: the files of runtime/tokenizer/ that all this needs.
+        normalizer's calls; `sources`: the files of runtime/tokenizer/ that all this needs; `text_bytes`: of the longest text.
         """
         out, chosen = Tables(), self._chosen()
-        template = {"present": self.supported, "reason": comment(self.reason), "work_bytes": self.work_bytes}
+        template = {
+            "present": self.supported,
+            "reason": comment(self.reason),
+            "work_bytes": self.work_bytes,
+            "text_bytes": self.text_bytes,
+        }
         common, normalize = [], []
         if self.supported:
             if self.words is None:

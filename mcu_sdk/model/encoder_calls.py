@@ -89,6 +89,17 @@ def _padding(config: Any) -> int:
     return pad if isinstance(pad, int) and 0 <= pad < int(config.vocab_size) else 0
 
 
+def texts_of(encoder: Encoder) -> dict[str, int]:
+    """What a text becomes for the model: how many ids and token types it has, and the id that fills a short text up."""
+    config = encoder.model.config
+    segments = int(getattr(config, "type_vocab_size", 0) or 0)
+    return {
+        "vocabulary": int(config.vocab_size),
+        "segments": max(segments, 1),
+        "padding": _padding(config),
+    }
+
+
 def _images(config: Any) -> list[Call]:
     generator = torch.Generator().manual_seed(0)
     size = getattr(config, "image_size", IMAGE_SIDE)

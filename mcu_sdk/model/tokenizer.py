@@ -30,6 +30,7 @@ __all__ = [
     "read_text",
     "require_tokenizer",
     "text_ids",
+    "text_tables",
     "tokenizer_file",
 ]
 
@@ -248,14 +249,11 @@ def check_tokenizer(source: Path, vocabulary: int | None) -> None:
         _vocabulary_notes(tokenizer, vocabulary, path)
 
 
-def device_tables(
-    source: Path | None, vocabulary: int, texts: int | None = None
-) -> tuple[Mapping[str, Any] | None, str, list[str]]:
+def device_tables(source: Path | None, vocabulary: int) -> tuple[Mapping[str, Any] | None, str, list[str]]:
     """The firmware's tables of a tokenizer.json (or of a folder with one), a word for the report, and notes.
 
     Without a file, or with one that the device cannot run, there are no tables: the word says why. `vocabulary`: how
-    many ids the model has. `texts`: for a model that reads texts and writes none, the most tokens that it reads; the
-    firmware then encodes one text or two (mcu_tokenizer_encode_texts). Raises ModelError for a tokenizer that the library cannot read, or of another model.
+    many ids the model has. Raises ModelError for a tokenizer that the library cannot read, or of another model.
     """
     path = None if source is None else _file(source)
     if path is None:
@@ -271,10 +269,42 @@ def device_tables(
     tokenizer = load_tokenizer(path)
     assert tokenizer is not None
     notes = [*_vocabulary_notes(tokenizer, vocabulary, path), *_config_notes(tokenizer, path.parent)]
-    compiled = compile_tokenizer(path, texts=texts)
+    compiled = compile_tokenizer(path)
     if not compiled.supported:
         return None, f"token ids only: {compiled.reason}", notes
     return compiled.to_template(), "on the device", notes
+
+
+def text_tables(
+    source: Path | None, vocabulary: int, length: int, segments: int
+) -> tuple[Mapping[str, Any] | None, str, list[str]]:
+    """`device_tables` for a model that reads texts of at most `length` tokens and writes none: its firmware encodes one text
+    or two (mcu_tokenizer_encode_texts). `segments`: how many token types the model has."""
+    path = None if source is None else _file(source)
+    if path is None:
+        return None, f"none, as there is no {FILE}: the firmware takes tensors", []
+    tokenizer = load_tokenizer(path)
+    assert tokenizer is not None
+    notes = [
+        note for note in _vocabulary_notes(tokenizer, vocabulary, path) if "nothing is printed" not in note
+    ]
+    compiled = compile_tokenizer(path, texts=length)
+    reason = compiled.reason if not compiled.supported else _no_room_reason(compiled, length, segments)
+    if reason:
+        return None, f"none, the firmware takes tensors: {reason}", notes
+    return compiled.to_template(), "on the device", notes
+
+
+def _no_room_reason(compiled: DeviceTokenizer, length: int, segments: int) -> str:
+    """Why a model of this length, with so many token types, cannot read what the tokenizer makes; "" if it can."""
+    items = (*compiled.single, *compiled.pair)
+    kinds = 1 + max((kind for _, kind in items), default=0)
+    if segments > 1 and kinds > segments:
+        return f"it has {kinds} token types, and the model {segments}"
+    around = sum(identity >= 0 for identity, _ in compiled.pair)
+    if around >= length:
+        return f"the model reads {length} tokens, and {around} stand around two texts"
+    return ""
 
 
 def _vocabulary_notes(tokenizer: Tokenizer, vocabulary: int, path: Path) -> list[str]:

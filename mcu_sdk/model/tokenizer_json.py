@@ -107,18 +107,24 @@ def _compile(content: Mapping[str, Any], texts: int | None) -> DeviceTokenizer:
         prefix_ids, suffix_ids = specials_around(content.get("post_processor"))
         return replace(compiled, prefix_ids=prefix_ids, suffix_ids=suffix_ids)
     single, pair = template_items(content.get("post_processor"))
+    one_word = _is_one_word(compiled)
+    work = _WORK_BYTES + texts * (_WORK_OF_A_TEXT if one_word else _WORK_PER_TOKEN)
     return replace(
         compiled,
         single=single,
         pair=pair,
         pad_id=_pad_id(content),
-        work_bytes=_WORK_BYTES + texts * (_WORK_OF_A_TEXT if _is_one_word(compiled) else _WORK_PER_TOKEN),
+        work_bytes=work,
+        text_bytes=work // (_WORK_OF_A_BYTE if one_word else _COPIES),
     )
 
 
 _WORK_BYTES, _WORK_PER_TOKEN, _WORK_OF_A_TEXT = 1024, 16, 96
 """Room for changed text: of a text that fills the model's sequence, each token takes about five bytes, as it is, normalized,
 and as it is cut; where Unigram takes all of it for one word, each of these another 16 bytes."""
+
+_COPIES, _WORK_OF_A_BYTE = 3, 20
+"""What a byte of a text takes of that room: as it is, normalized, and a third for one that becomes longer."""
 
 
 def _is_one_word(compiled: DeviceTokenizer) -> bool:

@@ -66,7 +66,8 @@ class TokenizerParts:
     """All that model/tokenizer.cpp holds. With `supported` false, `reason` says why and everything else is empty.
 
     The model is BPE, or `words`. `single`, `pair`: what an encoder reads of one text and of two; empty where the model
-    reads no texts. `work_bytes`: room for changed text, as large as the longest text needs it (docs/tokenizers.md).
+    reads no texts. `work_bytes`: room for changed text, as large as the longest text needs it (docs/tokenizers.md);
+    `text_bytes`: of a text that this room is meant for, and a line to the firmware.
     """
 
     supported: bool
@@ -90,3 +91,4 @@ class TokenizerParts:
     pair: tuple[TemplateItem, ...] = ()
     pad_id: int = -1
     work_bytes: int = 0
+    text_bytes: int = 0

@@ -28,6 +28,7 @@ from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.kernel_files import closure, includes
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.planning.pieces import Piece
+from mcu_sdk.planning.text_model import TextModel
 from mcu_sdk.project import ci, flags, manifest
 from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.debugging import debug_servers
@@ -82,7 +83,7 @@ class ProjectInputs:
     """Everything a project is made from.
 
     `name` is the model's name as the user knows it; only a cleaned form of it reaches paths and code. `tokenizer`
-    is `DeviceTokenizer.to_template()`; None stands for no tokenizer. `files` are more files for model/ ("names.json").
+    is `DeviceTokenizer.to_template()`; None stands for no tokenizer; of a model that reads texts, `text_model` says how. `files` are more files for model/ ("names.json").
     `options` and `inputs` go into the manifest; `places`, where the inputs lie, beside it. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
     QEMU, which shares one region with the simulated NPU. `optimize` is what the release build's kernels are
     compiled for; the rest is outside of the steps and always compiled for size.
@@ -98,6 +99,7 @@ class ProjectInputs:
     npu: NpuTarget | None = None
     shared_layout: Layout | None = None
     language_model: LanguageModel | None = None
+    text_model: TextModel | None = None
     tokenizer: Mapping[str, Any] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     options: Mapping[str, manifest.Option] = field(default_factory=dict)
@@ -198,8 +200,8 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "hash": sha256(inputs.pte).hexdigest(),
             "bytes": len(inputs.pte),
             "is_language_model": language_model is not None,
-            "vocab_size": language_model.vocab_size if language_model else 0,
-            "max_sequence_length": language_model.max_sequence_length if language_model else 0,
+            "vocab_size": _vocabulary_and_length(inputs)[0],
+            "max_sequence_length": _vocabulary_and_length(inputs)[1],
             "bos_id": language_model.bos_id if language_model else -1,
             "eos_ids": list(language_model.eos_ids) if language_model else [],
         },
@@ -210,7 +212,26 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "flags": flags,
         **ci.context(board, inputs.inputs),
         "tokenizer": _tokenizer(inputs),
+        "texts": _texts(inputs),
     }
+
+
+def _vocabulary_and_length(inputs: ProjectInputs) -> tuple[int, int]:
+    """Of a model that knows token ids: how many, and how many it reads; 0 and 0 of another."""
+    if inputs.language_model is not None:
+        return inputs.language_model.vocab_size, inputs.language_model.max_sequence_length
+    if inputs.text_model is not None:
+        return inputs.text_model.vocab_size, inputs.text_model.length
+    return 0, 0
+
+
+def _texts(inputs: ProjectInputs) -> dict[str, int] | None:
+    """How a text fills the model's inputs; None for a model that reads none."""
+    texts = inputs.text_model
+    if texts is None or inputs.tokenizer is None:
+        return None
+    named = {"ids": texts.ids, "mask": texts.mask, "types": texts.types, "pad_id": texts.pad_id}
+    return {**named, "bytes": inputs.tokenizer["text_bytes"]}
 
 
 def _has_tables(inputs: ProjectInputs) -> bool:
@@ -366,6 +387,9 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         runtime += ["language_model", "sampler"]
     else:
         runtime += ["tensor_model", "tensor_series", "tensor_transfer"]
+    if inputs.text_model is not None:
+        runtime += ["text_model"]
+        model += ["sdk/runtime/text_inputs.cpp"]
     if _has_tables(inputs):
         model += ["model/tokenizer.cpp", *(f"sdk/{source}" for source in _tokenizer(inputs)["sources"])]
     if inputs.profile:
@@ -484,8 +508,8 @@ def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
         sha256=manifest.digest(inputs.pte),
         is_language_model=language_model is not None,
         tokenizer=manifest.digest(tokenizer) if tokenizer is not None else "",
-        vocab_size=language_model.vocab_size if language_model else 0,
-        max_sequence_length=language_model.max_sequence_length if language_model else 0,
+        vocab_size=_vocabulary_and_length(inputs)[0],
+        max_sequence_length=_vocabulary_and_length(inputs)[1],
         bos_id=language_model.bos_id if language_model else -1,
         accelerator=inputs.npu.accelerator if inputs.npu else None,
     )

@@ -189,7 +189,7 @@ class Trial:
         names = ["model/plan.cpp", *lists["model"], *small, *app]
         accelerator = inputs.npu.accelerator if inputs.npu is not None else None
         defined = [
-            f"MCU_HAS_TOKENIZER={int(inputs.language_model is not None)}",
+            f"MCU_HAS_TOKENIZER={int(inputs.language_model is not None or inputs.tokenizer is not None)}",
             *definitions(inputs.board, accelerator),
         ]
         if inputs.profile:

@@ -53,6 +53,7 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
 def _facts(encoder: Encoder) -> dict[str, Any]:
     """What is called how, and how a classifier's scores are read."""
     from mcu_sdk.model.encoder import labels_of
+    from mcu_sdk.model.encoder_calls import texts_of
 
     labels = labels_of(encoder)
     return {
@@ -60,6 +61,7 @@ def _facts(encoder: Encoder) -> dict[str, Any]:
         "input_names": list(encoder.input_names),
         "output_names": list(encoder.output_names),
         **({"labels": labels} if labels is not None else {}),
+        **({"texts": texts_of(encoder)} if encoder.input_name == "input_ids" else {}),
     }
 
 

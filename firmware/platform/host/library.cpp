@@ -9,6 +9,7 @@
 #include "platform/host/float_mode.h"
 #include "runtime/digest.h"
 #if MCU_HAS_TOKENIZER
+#include "runtime/text_inputs.h"
 #include "runtime/tokenizer.h"
 #endif
 
@@ -86,6 +87,18 @@ EXPORT int32_t model_encode(const char* text, int32_t bytes, int32_t* ids, int32
 }
 
 EXPORT int32_t model_decode(int32_t id, const uint8_t** bytes) { return mcu_tokenizer_decode(id, bytes); }
+
+EXPORT int32_t model_text_bytes() { return model::kMaxTextBytes; }
+
+// Fills the inputs of a model that reads texts; `pair` may be null. Returns what text_inputs_fill() does, and tokens
+// that were cut off.
+EXPORT int32_t model_read_texts(const char* text, int32_t bytes, const char* pair, int32_t pair_bytes,
+                                int32_t* dropped) {
+    mcu_encoded read = {-2, 0};
+    if constexpr (model::kMaxTextBytes > 0) read = text_inputs_fill({text, bytes}, {pair, pair_bytes});
+    *dropped = read.dropped;
+    return read.count;
+}
 #else
 EXPORT int32_t model_has_tokenizer() { return 0; }
 #endif
