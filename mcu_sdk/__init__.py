@@ -6,7 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcu_sdk.api import build, compare, compile_checkpoint, run, run_prompts, verify, verify_prompts
+    from mcu_sdk.api import (
+        build,
+        compare,
+        compile_checkpoint,
+        run,
+        run_prompts,
+        run_texts,
+        verify,
+        verify_prompts,
+        verify_texts,
+    )
     from mcu_sdk.generation import generate
     from mcu_sdk.options import CompileOptions, GenerateRequest
     from mcu_sdk.project.host_library import HostModel
@@ -25,8 +35,10 @@ __all__ = [
     "generate",
     "run",
     "run_prompts",
+    "run_texts",
     "verify",
     "verify_prompts",
+    "verify_texts",
 ]
 
 _PLACES = {
@@ -40,8 +52,10 @@ _PLACES = {
     "generate": "generation",
     "run": "api",
     "run_prompts": "api",
+    "run_texts": "api",
     "verify": "api",
     "verify_prompts": "api",
+    "verify_texts": "api",
 }
 
 

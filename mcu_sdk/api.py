@@ -19,6 +19,7 @@ from mcu_sdk.errors import ToolMissingError, UsageError
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions
+from mcu_sdk.origin import checkpoint_of, text_encoder_of
 from mcu_sdk.project import build as building
 from mcu_sdk.project import verify as verifying
 from mcu_sdk.project.asked import (
@@ -29,38 +30,44 @@ from mcu_sdk.project.asked import (
     Where,
     asked_in,
     sampling_in,
+    text_in,
     where_in,
 )
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.compare import Compared
-from mcu_sdk.project.manifest import digest, read_places
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
 from mcu_sdk.project.runners import built_device, choose_simulator
 from mcu_sdk.project.tensors import Borders, Inputs, borders_of, choose, prepare, run_series, stack
+from mcu_sdk.project.texts import Reader, TextAnswer, ask_texts
 from mcu_sdk.project.verify_tensors import verify_series
+from mcu_sdk.project.verify_texts import verify_each_text
 from mcu_sdk.recipes.compiled import CompiledModel, write_compiled
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import OnText, Request, Transcript
+from mcu_sdk.targets.texts import TextRequest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mcu_sdk.project.verify import Reference, Verdict
+    from mcu_sdk.project.verify import Verdict
 
 __all__ = [
     "Answered",
     "Built",
     "Ran",
+    "Read",
     "Verified",
     "build",
     "compare",
     "compile_checkpoint",
     "run",
     "run_prompts",
+    "run_texts",
     "verify",
     "verify_prompts",
+    "verify_texts",
 ]
 
 
@@ -75,11 +82,12 @@ class Built:
 @dataclass(frozen=True)
 class Ran:
     """What the firmware said (`transcript.text`, `.ids`, `.digest`), and the report on it. `outputs`: by name, of a model
-    that was given inputs."""
+    that was given inputs or a text, which `answer` is about."""
 
     transcript: Transcript
     report: Report
     outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+    answer: TextAnswer | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,14 @@ class Answered:
     """The answer to each prompt (`.prompt`, `.transcript`, `.error` where it was refused), and the report on the last."""
 
     answers: tuple[Answer, ...]
+    report: Report
+
+
+@dataclass(frozen=True)
+class Read:
+    """The answer to each text (`.labels`, `.outputs`, `.dropped` tokens, `.transcript`), and the report on the last."""
+
+    answers: tuple[TextAnswer, ...]
     report: Report
 
 
@@ -176,10 +192,17 @@ def run(
     """Build a project's firmware and run it: in the board's simulator, in `simulator`, or on a board at `port`.
 
     `options`: those of the command, which project/asked.py lists: `prompt` or `ids` for a language model, with `tokens`,
-    `temperature`, `top_k`, `seed`; for one of tensors `inputs`, whose outputs come back, or `steps` on made-up ones;
+    `temperature`, `top_k`, `seed`; for one of tensors `inputs`, whose outputs come back, or `steps` on made-up ones; for an
+    encoder `text` and `text_pair`;
     `simulator`, `port`, `timeout`. `on_text` is called with each piece of text as it comes.
     """
     opened, asked, where = _opened(project, board), asked_in(options), where_in(options)
+    text = text_in(options)
+    if text is not None:
+        _check_alone(asked, inputs)
+        read = run_texts(opened, [text], **where)
+        (answer,) = read.answers
+        return Ran(answer.transcript, read.report, answer.outputs, answer)
     if inputs is not None:
         _check_alone(asked)
         borders = borders_of(opened)
@@ -252,6 +275,61 @@ def run_prompts(
     return Answered(tuple(answers), _report(opened, found.built, last, found.target))
 
 
+Texts = Sequence[TextRequest | str | tuple[str, str | None]]
+"""Texts for an encoder; of two, the second is beside the first."""
+
+
+def run_texts(
+    project: str | Path | Project,
+    texts: Texts,
+    *,
+    board: str | None = None,
+    whole: bool = False,
+    **where: Unpack[Where],
+) -> Read:
+    """Build the project of an encoder and give its firmware one text after the other; it encodes them itself.
+
+    `whole`: take all outputs, of a masked language model, too, whose rows for the masks alone are taken otherwise.
+    """
+    opened = _opened(project, board)
+    reader = Reader.of(opened, text_encoder_of(opened))
+    asked = [reader.ask(each) for each in _requests(texts)]
+    found = built_device(opened, **where)
+    with step(f"Running on {found.target}"):
+        answers = ask_texts(found.device, reader, asked, whole=whole)
+    last = answers[-1].transcript if answers else None
+    return Read(tuple(answers), _report(opened, found.built, last, found.target))
+
+
+def verify_texts(
+    project: str | Path | Project,
+    texts: Texts,
+    *,
+    board: str | None = None,
+    with_python: bool = True,
+    **where: Unpack[Where],
+) -> list[Verified]:
+    """`verify` for each of several texts."""
+    opened = _opened(project, board)
+    reader = Reader.of(opened, text_encoder_of(opened))
+    asked = [reader.ask(each) for each in _requests(texts)]
+    verdicts = verify_each_text(
+        opened, reader, asked, with_python=with_python, checkpoint=checkpoint_of(opened), **where
+    )
+    return [_verified(opened, verdict, where) for verdict in verdicts]
+
+
+def _requests(texts: Texts) -> list[TextRequest]:
+    return [
+        each
+        if isinstance(each, TextRequest)
+        else TextRequest(each)
+        if isinstance(each, str)
+        else TextRequest(*each)
+        for each in texts
+    ]
+
+
 def compare(
     projects: Sequence[str | Path | Project],
     *,
@@ -309,19 +387,24 @@ def verify(
     A difference is not raised but told: `verdict.ok`; `verdict.require()` raises it.
     """
     opened, asked, where = _opened(project, board), asked_in(options), where_in(options)
+    text = text_in(options)
+    if text is not None:
+        _check_alone(asked, inputs)
+        (found,) = verify_texts(opened, [text], with_python=with_python, **where)
+        return found
     if inputs is not None:
         _check_alone(asked)
         borders = borders_of(opened)
         prepared = _prepared(borders, inputs)
         verdict, _ = verify_series(
-            opened, borders, prepared, with_python=with_python, checkpoint=_checkpoint(opened), **where
+            opened, borders, prepared, with_python=with_python, checkpoint=checkpoint_of(opened), **where
         )
         return _verified(opened, verdict, where)
     verdict = verifying.verify(
         opened,
         opened.request(**asked),
         with_python=with_python,
-        checkpoint=_checkpoint(opened),
+        checkpoint=checkpoint_of(opened),
         **where,
     )
     return _verified(opened, verdict, where)
@@ -340,7 +423,7 @@ def verify_prompts(
     check_takes_text(opened)
     requests = [opened.request(prompt=prompt, **sampling) for prompt in prompts]
     verdicts = verifying.verify_each(
-        opened, requests, with_python=with_python, checkpoint=_checkpoint(opened), **where
+        opened, requests, with_python=with_python, checkpoint=checkpoint_of(opened), **where
     )
     return [_verified(opened, verdict, where) for verdict in verdicts]
 
@@ -352,11 +435,14 @@ def _verified(project: Project, verdict: Verdict, where: Where) -> Verified:
     return Verified(verdict, _report(project, verdict.built, verdict.device, target, agreement))
 
 
-def _check_alone(asked: Asked) -> None:
-    """Raises UsageError for anything that is given beside inputs."""
+def _check_alone(asked: Asked, inputs: object = None) -> None:
+    """Raises UsageError for anything that is given beside inputs or a text."""
+    if inputs is not None:
+        raise UsageError("Inputs and a text exclude each other.", hint="Give one of them.")
     if any(asked.get(name) is not None for name in Start.__annotations__):
         raise UsageError(
-            "Inputs exclude a prompt, token ids and a number of made-up steps.", hint="Give one of them."
+            "Inputs, and texts for an encoder, exclude a prompt, token ids and a number of made-up steps.",
+            hint="Give one of them.",
         )
 
 
@@ -370,24 +456,6 @@ def _prepared(borders: Borders, inputs: Arrays) -> Inputs:
     else:
         given = {None: inputs}
     return prepare(borders.inputs, choose(borders.inputs, given, "an input"))
-
-
-def _checkpoint(project: Project) -> Reference | None:
-    """The checkpoint that the project was made from; None for a .pte, whose checkpoint is not known."""
-    entry, accuracy = project.manifest.inputs.get("model"), project.accuracy()
-    if entry is None:
-        return None
-    from mcu_sdk.recipes.reference import CheckpointReference
-
-    places = read_places(project.folder)
-    model = entry.name if entry.kind in ("packaged", "hub") else str(places.get("model"))
-    text, said = places.get("calibration_text"), project.manifest.inputs.get("calibration_text")
-    if said is not None and (text is None or not text.is_file() or digest(text.read_bytes()) != said.sha256):
-        text, samples = None, False
-    else:
-        samples = True
-    fingerprint, for_npu = accuracy.checkpoint if accuracy else None, project.accelerator is not None
-    return CheckpointReference(model, fingerprint, text, samples, for_npu)
 
 
 def _opened(project: str | Path | Project, board: str | None) -> Project:

@@ -160,7 +160,13 @@ class GenerateRequest:
         Path | None, Flag("--pte", "An exported program instead of a checkpoint.", PTE, input=True)
     ] = None
     tokenizer: Annotated[
-        Path | None, Flag("--tokenizer", "A tokenizer.json for a .pte, or its folder.", TEXTS, input=True)
+        Path | None,
+        Flag(
+            "--tokenizer",
+            "A tokenizer.json (or its folder) for a .pte, or instead of the checkpoint's.",
+            TEXTS,
+            input=True,
+        ),
     ] = None
     output: Annotated[
         Path | None, Flag("--output --out -o", "The project's folder. Default: MODEL-BOARD.")

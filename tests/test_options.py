@@ -62,7 +62,9 @@ class _Reached(Exception):
     """The request went through."""
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in Kind.ENCODER | Kind.ENCODER_NPU])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in Kind if kind not in Kind.ENCODER | Kind.ENCODER_NPU | Kind.PTE_TEXTS]
+)
 def test_every_option_makes_a_difference_or_is_refused(
     kind: Kind,
     checkpoint: Callable[[str], Path],

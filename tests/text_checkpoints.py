@@ -8,7 +8,10 @@ from pathlib import Path
 
 from tests.checkpoints import make_encoder
 
-WORDS = "the a lamp light in bedroom kitchen turn on off is good bad very not and what who where red blue".split()
+WORDS = [
+    "the", "a", "lamp", "light", "in", "bedroom", "kitchen", "turn", "on", "off", "is",
+    "good", "bad", "very", "not", "and", "what", "who", "where", "red", "blue",
+]  # fmt: skip
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 

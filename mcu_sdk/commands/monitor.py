@@ -105,13 +105,16 @@ def _open_log(path: Path) -> io.TextIOWrapper:
 
 
 def _messages(project: Project | None, sampling: Sampling) -> Callable[[str], Message]:
-    """What makes a request of a typed line: a prompt; for a model without a tokenizer token ids, for one of tensors how many
-    made-up inputs."""
+    """What makes a request of a typed line: a prompt, or an encoder's text; for a model without a tokenizer token ids, for one
+    of tensors how many made-up inputs."""
     from mcu_sdk.targets.protocol import Request
+    from mcu_sdk.targets.texts import TextRequest
 
     def message(line: str) -> Message:
         if project is None:
             return Request(text=line, **sampling)
+        if project.takes_texts:
+            return TextRequest(line)
         if not project.is_language_model:
             if not line.strip().isdecimal():
                 raise UsageError(

@@ -65,24 +65,25 @@ def run_tensors(
         tensors.write_npy(path, ran.outputs[name])
     if as_json:
         told = [
-            _plain(border, ran.outputs[border.name], files.get(border.name)) for border in borders.outputs
+            output_json(border, ran.outputs[border.name], files.get(border.name))
+            for border in borders.outputs
         ]
         for entry in told if labels is not None else ():
             if labels is not None and entry["name"] == labels.output:
-                entry["labels"] = [vars(label) for label in labels.read(ran.outputs[labels.output])]
+                entry["labels"] = [label.to_json() for label in labels.read(ran.outputs[labels.output])]
         print(json.dumps({**ran.report.to_json(), "outputs": told}, indent=2))
     elif markdown:
         print("\n" + ran.report.to_markdown(), end="")
     else:
         for border in borders.outputs:
-            print(_line(ran.outputs[border.name], border, files.get(border.name)))
+            print(output_line(ran.outputs[border.name], border, files.get(border.name)))
             if labels is not None and border.name == labels.output:
-                print(_labels_line(labels.read(ran.outputs[border.name])))
+                print(labels_line(labels.read(ran.outputs[border.name])))
         print()
         print_report(ran.report)
 
 
-def _line(array: NDArray[Any], border: Border, file: Path | None) -> str:
+def output_line(array: NDArray[Any], border: Border, file: Path | None) -> str:
     """An output on the terminal: where it was written, else its values, or the beginning of them."""
     head = f"{border.name}  {array.dtype}{list(array.shape)}"
     if file is not None:
@@ -94,13 +95,13 @@ def _line(array: NDArray[Any], border: Border, file: Path | None) -> str:
     return f"{head}  {values}{more}"
 
 
-def _labels_line(labels: Sequence[Label]) -> str:
+def labels_line(labels: Sequence[Label]) -> str:
     """The labels on the terminal, or the first of them."""
     more = f", ... ({len(labels):,} in all)" if len(labels) > _SHOWN else ""
     return "label  " + (", ".join(map(str, labels[:_SHOWN])) + more if labels else "none")
 
 
-def _plain(border: Border, array: NDArray[Any], file: Path | None) -> dict[str, Any]:
+def output_json(border: Border, array: NDArray[Any], file: Path | None) -> dict[str, Any]:
     """An output as JSON; its values, null for what is not finite, where no file has them."""
     import numpy as np
 

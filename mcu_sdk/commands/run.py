@@ -1,4 +1,4 @@
-"""`mcu-sdk run`: a prompt in, the firmware's text out, then the report."""
+"""`mcu-sdk run`: a prompt in, the firmware's text out, or a text in and what an encoder says of it; then the report."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from mcu_sdk.commands.options import (
     with_options,
 )
 from mcu_sdk.commands.real_data import can_converse, run_prompts, run_tensors, say
+from mcu_sdk.commands.text_data import run_text
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
-from mcu_sdk.project.asked import Asked, Where, asked_in, sampling_in, where_in
+from mcu_sdk.project.asked import Asked, Texts, Where, asked_in, sampling_in, text_in, where_in
 
 if TYPE_CHECKING:
     from mcu_sdk.project.opened import Project
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mcu_sdk.targets.protocol import Request
 
 
-@with_options(Asked, Where)
+@with_options(Asked, Texts, Where)
 def run_command(
     given: Given,
     project: ProjectArgument,
@@ -40,7 +41,7 @@ def run_command(
         list[str] | None,
         typer.Option(
             "--output",
-            help="Where to write what --input gives: FILE.npy, or NAME=FILE.npy for each output.",
+            help="Where to write what --input or --text gives: FILE.npy, or NAME=FILE.npy for each output.",
             show_default=False,
         ),
     ] = None,
@@ -60,13 +61,19 @@ def run_command(
     options, asked, where = given.run, asked_in(given.run), where_in(given.run)
     prompt, ids, steps = options["prompt"], options["ids"], options["steps"]
     starts = (("--prompt", prompt is not None), ("--ids", ids), ("--prompts", prompts), ("--steps", steps))
-    exclude(*starts, ("--input", inputs))
-    if outputs and not inputs:
-        raise UsageError("--output writes what --input gives.", hint="Name an input, too.")
-    exclude(("--profile", profile), ("--prompts", prompts), ("--input", inputs))
+    text = text_in(options)
+    exclude(*starts, ("--input", inputs), ("--text", text))
+    if outputs and not inputs and text is None:
+        raise UsageError("--output writes what --input or --text gives.", hint="Name one, too.")
+    exclude(("--profile", profile), ("--prompts", prompts), ("--input", inputs), ("--text", text))
     exclude(("--markdown", markdown), ("--prompts", prompts))
     opened = open_project(project, board)
-    opened.check_effect(given.named, options["temperature"], given_inputs=bool(inputs))
+    opened.check_effect(
+        given.named, options["temperature"], given_inputs=bool(inputs), given_text=text is not None
+    )
+    if text is not None:
+        run_text(opened, text, parse_files(outputs, "--output"), where, as_json=as_json, markdown=markdown)
+        return
     if inputs:
         files = parse_files(inputs, "--input"), parse_files(outputs, "--output")
         run_tensors(opened, *files, where, as_json=as_json, markdown=markdown)

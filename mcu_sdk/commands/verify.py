@@ -21,7 +21,7 @@ from mcu_sdk.commands.options import (
     with_options,
 )
 from mcu_sdk.commands.real_data import read_inputs, read_lines
-from mcu_sdk.project.asked import Asked, Where, sampling_in, where_in
+from mcu_sdk.project.asked import Asked, Texts, Where, sampling_in, text_in, where_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mcu_sdk.project.verify import Verdict
 
 
-@with_options(Asked, Where)
+@with_options(Asked, Texts, Where)
 def verify_command(
     given: Given,
     project: ProjectArgument,
@@ -49,19 +49,26 @@ def verify_command(
     from mcu_sdk import api
     from mcu_sdk.project.junit import check_writable, errors_in, write
     from mcu_sdk.project.opened import open_project
+    from mcu_sdk.project.texts import check_takes_texts
 
     options = given.run
     prompt, ids, steps = options["prompt"], options["ids"], options["steps"]
+    text = text_in(options)
     exclude(
         ("--prompt", prompt is not None),
         ("--ids", ids),
         ("--prompts", prompts),
         ("--steps", steps),
         ("--input", inputs),
+        ("--text", text),
     )
     check_writable(junit)
     opened = open_project(project, board)
-    opened.check_effect(given.named, options["temperature"], given_inputs=bool(inputs))
+    opened.check_effect(
+        given.named, options["temperature"], given_inputs=bool(inputs), given_text=text is not None
+    )
+    if text is not None:
+        check_takes_texts(opened)
     lines = read_lines(prompts) if prompts is not None else []
     arrays = None
     if inputs:

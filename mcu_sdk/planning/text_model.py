@@ -37,7 +37,7 @@ def describe_text_model(plan: Plan, facts: Mapping[str, Any]) -> TextModel | str
     numbers = [texts.get(key) for key in ("vocabulary", "segments", "padding")]
     shapes = {(tensor.dtype, tensor.shape) for tensor in plan.inputs}
     length = plan.inputs[0].shape[-1]
-    if shapes != {(DType.S64, (1, length))} or {*names} - {IDS, MASK, TYPES} or IDS not in names:
+    if shapes != {(DType.S64, (1, length))} or {*names} - {IDS, MASK, TYPES} or names[0] != IDS:
         return "the model has inputs that no text fills"
     if not all(type(number) is int for number in numbers):
         return None

@@ -12,6 +12,7 @@ from mcu_sdk.errors import UsageError
 from mcu_sdk.option import Flag
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import Request
+from mcu_sdk.targets.texts import TextRequest
 
 
 def parse_ids(text: str) -> tuple[int, ...]:
@@ -34,6 +35,15 @@ class Start(TypedDict, total=False):
     prompt: Annotated[str | None, Flag("--prompt", "The text to go on from.")]
     ids: Annotated[Sequence[int] | None, Flag("--ids", 'The prompt as token ids: "12,7,99".', read=parse_ids)]
     steps: Annotated[int | None, Flag("--steps", "For models that take tensors: how many made-up inputs.")]
+
+
+class Texts(TypedDict, total=False):
+    """What an encoder is given, which its firmware encodes."""
+
+    text: Annotated[str | None, Flag("--text", "For encoders: the text to read.")]
+    text_pair: Annotated[
+        str | None, Flag("--text-pair", "A second text beside it: an answer, or what --text asks of.")
+    ]
 
 
 class Sampling(TypedDict, total=False):
@@ -74,7 +84,7 @@ class PromptOptions(Sampling, Where):
     """The keywords of a run on several prompts."""
 
 
-class RunOptions(Asked, Where):
+class RunOptions(Asked, Texts, Where):
     """The keywords of a run."""
 
 
@@ -86,6 +96,14 @@ def asked_in(options: Mapping[str, Any]) -> Asked:
 def sampling_in(options: Mapping[str, Any]) -> Sampling:
     """Those of a run's keywords that are about how the text goes on."""
     return cast(Sampling, _those_of(Sampling, options))
+
+
+def text_in(options: Mapping[str, Any]) -> TextRequest | None:
+    """The text among a run's keywords, or none. Raises UsageError for a second one without a first."""
+    text, pair = options.get("text"), options.get("text_pair")
+    if text is None and pair is not None:
+        raise UsageError("--text-pair goes beside --text.", hint="Give --text, too.")
+    return None if text is None else TextRequest(text, pair)
 
 
 def where_in(options: Mapping[str, Any]) -> Where:

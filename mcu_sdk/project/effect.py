@@ -18,10 +18,12 @@ def check_effect(
     is_language_model: bool,
     temperature: float,
     given_inputs: bool = False,
+    given_text: bool = False,
 ) -> None:
     """Raises UsageError for one of SAMPLING that was named and makes no difference.
 
-    `model`: its name, for the message; `given_inputs`: whether a model of tensors is given arrays of the user's.
+    `model`: its name, for the message; `given_inputs`, `given_text`: whether a model of tensors is given arrays of the user's,
+    or a text.
     """
     for name in SAMPLING:
         if name not in named:
@@ -31,8 +33,9 @@ def check_effect(
             raise UsageError(
                 f"{option} is for language models; {model} takes tensors.", hint=f"Leave {option} out."
             )
-        if name == "seed" and given_inputs:
-            raise UsageError("--seed is for made-up inputs; --input gives others.", hint="Leave --seed out.")
+        if name == "seed" and (given_inputs or given_text):
+            which = "--input" if given_inputs else "--text"
+            raise UsageError(f"--seed is for made-up inputs; {which} gives others.", hint="Leave --seed out.")
         if is_language_model and name in ("top_k", "seed") and temperature == 0:
             raise UsageError(
                 f"{option} is for tokens that are drawn; at temperature 0, the default, the likeliest is taken.",

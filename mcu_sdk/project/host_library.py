@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,14 @@ _ENCODE_ERRORS = {
     -1: "it is too long",
     -2: "it is not valid UTF-8, or has characters that the tokenizer does not know",
 }
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """Token ids of a text, and how many tokens were cut off."""
+
+    ids: tuple[int, ...]
+    dropped: int
 
 
 class HostModel:
@@ -63,6 +72,7 @@ class HostModel:
         self.inputs = [self._view(library.model_input, i) for i in range(library.model_input_count())]
         self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
         self.has_tokenizer = bool(library.model_has_tokenizer())
+        self.reads_texts = self.has_tokenizer and not self.is_language_model
         self._borders: Borders | None = None
         self._position = 0
         self._npu = _SimulatedNpu(library, accelerator) if accelerator is not None else None
@@ -166,6 +176,9 @@ class HostModel:
                 raise ValueError(f"input {i} has {memory.nbytes} bytes, not {len(data)}")
             memory[:] = np.frombuffer(data, dtype=memory.dtype)
         self._step()
+        return self._copies()
+
+    def _copies(self) -> list[NDArray[Any]]:
         if self._borders is None:
             return [output.copy() for output in self.outputs]
         return [
@@ -192,6 +205,8 @@ class HostModel:
 
     def encode(self, text: str) -> list[int]:
         """Token ids, by the tokenizer that runs on the device. Raises TextError if it cannot."""
+        if self.reads_texts:
+            return list(self.read(text).ids)
         data = text.encode("utf-8", "surrogatepass")
         capacity = len(data) + 64
         ids = (ctypes.c_int32 * capacity)()
@@ -204,6 +219,28 @@ class HostModel:
             )
             raise TextError(f"The text cannot be encoded: {why}.", hint="Give the prompt as token ids.")
         return list(ids[:count])
+
+    def read(self, text: str, pair: str | None = None) -> ReadText:
+        """Fill the inputs of a model that reads texts, by the tokenizer that runs on the device; `run_read` computes.
+
+        Raises TextError if it cannot, and ValueError for a model that reads none.
+        """
+        if not self.reads_texts:
+            raise ValueError("this model takes no texts")
+        first, second = (each.encode("utf-8", "surrogatepass") for each in (text, pair or ""))
+        dropped = ctypes.c_int32()
+        count = self._library.model_read_texts(
+            first, len(first), None if pair is None else second, len(second), ctypes.byref(dropped)
+        )
+        if count < 0:
+            why = _ENCODE_ERRORS.get(count, "it has a token that the model does not know")
+            raise TextError(f"The text cannot be encoded: {why}.", hint="Give another text.")
+        return ReadText(tuple(int(i) for i in self.inputs[0][:count]), dropped.value)
+
+    def run_read(self) -> list[NDArray[Any]]:
+        """One step on what `read` filled in; returns copies of the outputs, as `run` does."""
+        self._step()
+        return self._copies()
 
     def decode(self, token: int) -> bytes:
         """The raw bytes of one token; empty for special tokens and where the project has no tokenizer."""

@@ -17,15 +17,22 @@ LIKELY = 0.5
 
 @dataclass(frozen=True)
 class Label:
-    """`score`: a share of 1, or of a regression the value itself; None for what is not finite. `position`: of the token that it is for."""
+    """`score`: a share of 1, or of a regression the value itself; None for what is not finite. `position`: of the token that it is for; `text`: what
+    that is in the text."""
 
     name: str
     score: float | None
     position: int | None = None
+    text: str | None = None
 
     def __str__(self) -> str:
         place = "" if self.position is None else f"{self.position} "
+        place += "" if self.text is None else f"{self.text} "
         return f"{place}{self.name} {'not finite' if self.score is None else format(self.score, '.4g')}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; `text` only where a label is of a part of a text."""
+        return {key: value for key, value in vars(self).items() if key != "text" or value is not None}
 
 
 @dataclass(frozen=True)

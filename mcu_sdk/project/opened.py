@@ -36,6 +36,11 @@ class Project:
         return self.manifest.model.is_language_model
 
     @property
+    def takes_texts(self) -> bool:
+        """Whether it is a model of tensors whose firmware fills them from texts."""
+        return not self.is_language_model and bool(self.manifest.model.tokenizer)
+
+    @property
     def accelerator(self) -> str | None:
         """The NPU that parts of the model were compiled for, by Vela's name."""
         return self.manifest.model.accelerator
@@ -90,9 +95,12 @@ class Project:
         self.check_effect(changed, sampling.get("temperature", Request.temperature))
         if not self.is_language_model:
             if prompt is not None or ids is not None:
+                other = (
+                    "--text gives it a text" if self.takes_texts else "--steps N runs it on N made-up inputs"
+                )
                 raise UsageError(
                     f"{self.manifest.name} takes tensors, not a prompt.",
-                    hint="Leave --prompt and --ids out; --steps N runs it on N made-up inputs.",
+                    hint=f"Leave --prompt and --ids out; {other}.",
                 )
             return Request(
                 steps=DEFAULT_STEPS if steps is None else steps, seed=sampling.get("seed", Request.seed)
@@ -108,7 +116,14 @@ class Project:
         request.encode()
         return request
 
-    def check_effect(self, named: Collection[str], temperature: float, *, given_inputs: bool = False) -> None:
+    def check_effect(
+        self,
+        named: Collection[str],
+        temperature: float,
+        *,
+        given_inputs: bool = False,
+        given_text: bool = False,
+    ) -> None:
         """Raises UsageError for one of SAMPLING that was named and makes no difference to this model."""
         check_effect(
             self.manifest.name,
@@ -116,6 +131,7 @@ class Project:
             is_language_model=self.is_language_model,
             temperature=temperature,
             given_inputs=given_inputs,
+            given_text=given_text,
         )
 
     def _check_ids(self, ids: Sequence[int]) -> None:

@@ -58,16 +58,17 @@ def steps_of(inputs: Sequence[bytes], output_sizes: Sequence[int]) -> list[Step]
     """What to send for a series of steps. `inputs`: of each step, the bytes of all its tensors in the model's order."""
     steps = []
     position = 0
-    gets = tuple(
-        Get(number, at, min(GET_BYTES, size - at))
-        for number, size in enumerate(output_sizes)
-        for at in range(0, size, GET_BYTES)
-    )
+    gets = tuple(get for number, size in enumerate(output_sizes) for get in gets_of(number, 0, size))
     for data in inputs:
         pieces = [data[begin : begin + PUT_BYTES] for begin in range(0, len(data), PUT_BYTES)]
         steps.append(Step(tuple(Put(position + i * PUT_BYTES, p) for i, p in enumerate(pieces)), gets))
         position += len(data)
     return steps
+
+
+def gets_of(output: int, begin: int, end: int) -> list[Get]:
+    """What to ask for these bytes of an output, in pieces."""
+    return [Get(output, at, min(GET_BYTES, end - at)) for at in range(begin, end, GET_BYTES)]
 
 
 def messages_of(steps: Sequence[Step]) -> list[Message]:
@@ -106,12 +107,13 @@ def collect(steps: Sequence[Step], output_sizes: Sequence[int], answers: Iterato
             )
         parts = [bytearray() for _ in output_sizes]
         for get in step.gets:
-            parts[get.output] += _data(next(answers), get.size)
+            parts[get.output] += data_of(next(answers), get.size)
         outputs.append(tuple(bytes(part) for part in parts))
     return Series(transcript, tuple(outputs))
 
 
-def _data(answer: Transcript, size: int) -> bytes:
+def data_of(answer: Transcript, size: int) -> bytes:
+    """The bytes in the answer to a Get. Raises RunError if they are not as many as were asked for."""
     text = answer.facts.get("data", "")
     try:
         data = base64.b64decode(text, validate=True)

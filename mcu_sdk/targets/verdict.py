@@ -15,7 +15,17 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
     "text_not_encodable": (
         TextError,
         "the tokenizer cannot encode the prompt",
-        "Give it as token ids (--ids).",
+        "Leave out what is not in its vocabulary, or give token ids (--ids, an encoder --input).",
+    ),
+    "text_too_long": (
+        TextError,
+        "the text is longer than its room for one",
+        "Give a shorter text.",
+    ),
+    "text_and_steps": (UsageError, "it takes a text or made-up inputs, not both", "Give one of them."),
+    **dict.fromkeys(
+        ("pair_without_text", "pair_for_a_language_model"),
+        (UsageError, "a second text goes beside a first one, to an encoder", "Leave the second one out."),
     ),
     "no_tokenizer": (TextError, "the project has no tokenizer", "Give the prompt as token ids (--ids)."),
     "prompt_too_long": (UsageError, "the prompt is longer than the model's cache", "Give a shorter prompt."),

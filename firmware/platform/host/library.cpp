@@ -88,8 +88,6 @@ EXPORT int32_t model_encode(const char* text, int32_t bytes, int32_t* ids, int32
 
 EXPORT int32_t model_decode(int32_t id, const uint8_t** bytes) { return mcu_tokenizer_decode(id, bytes); }
 
-EXPORT int32_t model_text_bytes() { return model::kMaxTextBytes; }
-
 // Fills the inputs of a model that reads texts; `pair` may be null. Returns what text_inputs_fill() does, and tokens
 // that were cut off.
 EXPORT int32_t model_read_texts(const char* text, int32_t bytes, const char* pair, int32_t pair_bytes,

@@ -1,0 +1,119 @@
+"""Proving that a firmware reads texts as this computer does: its tokens, its outputs, PyTorch (docs/verification.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from mcu_sdk.console import step
+from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.asked import Where
+from mcu_sdk.project.build import build
+from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.project.runners import built_device, simulator_device
+from mcu_sdk.project.texts import Asked, Reader
+from mcu_sdk.project.verify import (
+    Check,
+    Reference,
+    Verdict,
+    check_not_host,
+    compare_outputs,
+    compare_transcripts,
+    compare_with_checkpoint,
+    tosa_delegates,
+)
+from mcu_sdk.targets.process import DEFAULT_TIMEOUT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mcu_sdk.project.opened import Project
+    from mcu_sdk.targets.protocol import Transcript
+
+TOKENS = "device's tokens = the tokenizers library's"
+
+
+def verify_each_text(
+    project: Project,
+    reader: Reader,
+    texts: Sequence[Asked],
+    *,
+    with_python: bool = True,
+    checkpoint: Reference | None = None,
+    **where: Unpack[Where],
+) -> list[Verdict]:
+    """Build the project for device and host, give each text to both, and compare; then compare with PyTorch.
+
+    `checkpoint`: as `verify_each` takes it. Raises what building and running raise; differences are told by the verdicts.
+    """
+    check_not_host(project, where.get("simulator"))
+    found = built_device(project, **where)
+    reference = build(project.folder, project.host_preset)
+    host = simulator_device("host", project, reference.program, timeout=where.get("timeout", DEFAULT_TIMEOUT))
+    library = found.built.library or reference.library
+    verdicts = []
+    for number, asked in enumerate(texts, start=1):
+        which = f" ({number} of {len(texts)})" if len(texts) > 1 else ""
+        with step(f"Running on the host{which}"):
+            on_host = host(asked.sent)
+        with step(f"Running on {found.target}{which}"):
+            on_device = found.device(asked.sent)
+        checks = [compare_transcripts(on_device, on_host), _compare_tokens(on_device, asked)]
+        if with_python:
+            assert library is not None, "a native build makes libmodel.so"
+            with step(f"Running the .pte in PyTorch{which}"):
+                checks += _compare_with_python(project, reader, asked, on_host, library, checkpoint)
+        verdicts.append(Verdict(tuple(checks), on_device, on_host, found.built))
+    return verdicts
+
+
+def _compare_tokens(device: Transcript, asked: Asked) -> Check:
+    ids = asked.encoded.ids
+    same = device.prompt_ids == ids
+    cut = f", {asked.encoded.dropped} more cut off" if asked.encoded.dropped else ""
+    place = next(
+        (i for i, pair in enumerate(zip(device.prompt_ids, ids, strict=False)) if pair[0] != pair[1]), None
+    )
+    wrong = f"{len(device.prompt_ids)} and {len(ids)} tokens, the first that differs at {place}"
+    return Check(TOKENS, same, f"{len(ids)} tokens{cut}" if same else wrong)
+
+
+def _compare_with_python(
+    project: Project,
+    reader: Reader,
+    asked: Asked,
+    on_host: Transcript,
+    library: Path,
+    reference: Reference | None,
+) -> list[Check]:
+    """The host's library, model.pte in PyTorch and the checkpoint on the inputs that the `tokenizers` library makes of the
+    text; the library's digest has to be the program's, which encoded the text itself."""
+    from mcu_sdk.project.interpret import Interpreter
+
+    arrays = reader.arrays(asked)
+    model = HostModel(library, project.accelerator)
+    model.reset()
+    ours = model.run([array.ravel() for array in arrays])
+    checks = []
+    digest = f"{model.digest(ours):016x}"
+    if digest != on_host.digest:
+        found = f"the library's digest is {digest}, the program's {on_host.digest}"
+        checks.append(Check("host library = host program", False, found))
+    pte = read_pte((project.folder / "model" / "model.pte").read_bytes())
+    interpreter = Interpreter(pte, tosa_delegates(project.folder, len(pte.delegates)))
+    theirs = _in_python(interpreter, arrays)
+    checks.append(compare_outputs([output.ravel() for output in ours], theirs, len(ours)))
+    accuracy = project.accuracy()
+    right = reference.outputs([arrays]) if reference is not None else None
+    if right is not None and accuracy is not None:
+        checks.append(compare_with_checkpoint(theirs, right[0], accuracy.relative_rms_error))
+    return checks
+
+
+def _in_python(interpreter: Any, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Flat copies of the outputs."""
+    import torch
+
+    tensors = [torch.from_numpy(array.copy()) for array in arrays]
+    return [output.contiguous().flatten().numpy().copy() for output in interpreter.run(*tensors)]
