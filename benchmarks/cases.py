@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Source = Literal["llama", "bundled", "mlp"]
+Source = Literal["checkpoint", "bundled", "pte"]
 
 BOARD = "corstone-300"
 """A Cortex-M55, with Helium; the ideal of a case is an eighth of its multiplications there."""
@@ -26,23 +27,42 @@ class Llama:
 
 
 @dataclass(frozen=True)
+class Encoder:
+    """A checkpoint that is no decoder: a class of transformers and its configuration. `tokens` of one call; None for
+    images."""
+
+    architecture: str
+    config: Mapping[str, int]
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
 class Case:
-    """One row of the table. `cache` is in positions; 0 for a model without a cache. `weights` and
-    `optimize` are generate's options."""
+    """One row of the table. `cache` is in positions; 0 for a model without a cache. `module` names a .pte of
+    benchmarks/models.py. `seed`: of the inputs, where they are random. `weights` and `optimize` are generate's
+    options."""
 
     name: str
     title: str
     cache: int = 0
     llama: Llama | None = None
+    encoder: Encoder | None = None
+    module: str = ""
+    seed: int = 1
     board: str = BOARD
     weights: Literal["int8", "int4"] = "int8"
     optimize: Literal["speed", "size"] = "speed"
 
     @property
     def source(self) -> Source:
-        if self.llama is not None:
-            return "llama"
-        return "bundled" if self.cache else "mlp"
+        if self.llama is not None or self.encoder is not None:
+            return "checkpoint"
+        return "pte" if self.module else "bundled"
+
+    @property
+    def length(self) -> int | None:
+        """generate's --max-cache-len: None for a model without."""
+        return self.encoder.tokens if self.encoder is not None else self.cache or None
 
     @property
     def positions(self) -> tuple[int, int]:
@@ -52,7 +72,7 @@ class Case:
 
 CASE_A = Case("A", "Llama, hidden 64, 2 layers, cache 64", 64, Llama(64, 2, 4, 172))
 CASE_B = Case("B", "Llama, hidden 256, 4 layers, cache 128", 128, Llama(256, 4, 8, 688))
-CASE_C = Case("C", "MLP 512-2048-512, ReLU, int8 throughout")
+CASE_C = Case("C", "MLP 512-2048-512, ReLU, int8 throughout", module="mlp")
 BUNDLED = tuple(
     Case(f"bundled-{length}", f"the bundled model, cache {length}", length) for length in (64, 128, 256, 512)
 )
@@ -69,4 +89,44 @@ OTHER_CORES = (
     Case("bundled-64-m4-int4", "the same with int4 weights", 64, board="mps2-an386", weights="int4"),
 )
 
-CASES = {case.name: case for case in (CASE_A, CASE_B, CASE_C, *BUNDLED, SIZE, *INT4, *OTHER_CORES)}
+_VIT = {
+    "hidden_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 3,
+    "intermediate_size": 192,
+    "image_size": 32,
+    "patch_size": 4,
+    "num_labels": 10,
+}
+_BERT = {
+    "vocab_size": 1024,
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 512,
+    "max_position_embeddings": 128,
+}
+VIT = Case(
+    "vit",
+    "ViT, 4 layers of 96, image 32 x 32 in patches of 4",
+    encoder=Encoder("ViTForImageClassification", _VIT),
+)
+BERT = tuple(
+    Case(
+        f"bert-{length}",
+        f"BERT, 2 layers of 128, {length} tokens",
+        encoder=Encoder("BertForSequenceClassification", _BERT, length),
+        seed=seed,
+    )
+    for length, seed in ((32, 1), (128, 1))
+)
+"""With seeds whose masks leave the last token visible: attention does not look at keys behind the last."""
+CONVOLUTIONS = (
+    Case("ds-cnn", "DS-CNN of MLPerf Tiny, 49 x 10, by ExecuTorch's own lowering", module="ds-cnn"),
+    Case("mobilenet", "MobileNetV1 x 0.25 at 96 x 96, by ExecuTorch's own lowering", module="mobilenet"),
+)
+
+CASES = {
+    case.name: case
+    for case in (CASE_A, CASE_B, CASE_C, *BUNDLED, SIZE, *INT4, *OTHER_CORES, VIT, *BERT, *CONVOLUTIONS)
+}

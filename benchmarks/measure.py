@@ -42,11 +42,12 @@ def prepare(case: Case, folder: Path) -> Built:
     """Generate and build the case below `folder`; what did not change since the last time is not made again."""
     project = folder / case.name
     shutil.rmtree(project / "app", ignore_errors=True)  # the user's part, which nobody changed: take it fresh
+    checkpoint = _checkpoint(case, folder / "models")
     request = GenerateRequest(
         board=case.board,
-        compile_options=CompileOptions(cache_length=case.cache or None, weights=case.weights),
-        model=str(models.llama_checkpoint(case.llama, case.cache, folder / "models")) if case.llama else None,
-        pte=models.multilayer_perceptron_pte(folder / "models") if case.source == "mlp" else None,
+        compile_options=CompileOptions(cache_length=case.length, weights=case.weights),
+        model=str(checkpoint) if checkpoint is not None else None,
+        pte=models.module_pte(case.module, folder / "models") if case.source == "pte" else None,
         output=project,
         name=case.name,
         optimize=case.optimize,
@@ -58,13 +59,19 @@ def prepare(case: Case, folder: Path) -> Built:
     return Built(case, project, generated.plan, vocabulary, built.program, built.sizes)
 
 
+def _checkpoint(case: Case, folder: Path) -> Path | None:
+    if case.llama is not None:
+        return models.llama_checkpoint(case.llama, case.cache, folder)
+    return models.encoder_checkpoint(case.encoder, folder) if case.encoder is not None else None
+
+
 def run_to(built: Built, position: int, program: Path | None = None) -> Transcript:
     """Run up to and including the step at `position`; `instructions_last` is that step's count."""
     board = load_board(built.case.board)
     if built.case.cache:
         request = Request(ids=token_ids(built.vocabulary, position + 1), tokens=1)
     else:
-        request = Request(steps=position + 1, seed=1)
+        request = Request(steps=position + 1, seed=built.case.seed)
     return qemu.run(board, program or built.program, request)
 
 

@@ -19,6 +19,7 @@ class Work(Enum):
 
     PRODUCT = "rows of the input times the rows of a weight"
     CONVOLUTION = "windows of the input times a filter for each output"
+    DEPTHWISE = "windows of one channel of the input times its own filter"
     BATCHED = "products of two activations"
     ATTENTION = "products with the cache so far, and a softmax for each head"
     SEQUENCE = "products of every query with every key, and a softmax for each query and head"
@@ -252,7 +253,7 @@ _ROWS = (
         _CONVOLUTION,
         weight="weight",
         weight_bits=8,
-        work=Work.CONVOLUTION,
+        work=Work.DEPTHWISE,
     ),
     Operator(
         "cortex_m::quantized_transpose_conv2d",

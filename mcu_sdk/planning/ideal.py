@@ -79,7 +79,7 @@ def rates_of(core: Core) -> Rates:
 
 
 def plan_macs(plan: Plan) -> int:
-    """Multiplications by weights in one step: what "linear MACs" means in the table of results."""
+    """Multiplications by weights in one step: what the ideal of a case is made of."""
     return sum(linear_macs(instruction) for instruction in _instructions(plan))
 
 
@@ -94,9 +94,11 @@ def _instructions(plan: Plan) -> list[Instruction]:
 
 
 def linear_macs(instruction: Instruction) -> int:
-    """Multiplications of a matrix-vector or matrix-matrix product with weights; 0 for other operators."""
+    """Multiplications of a product or a convolution with weights; 0 for other operators."""
     row = instruction.row
-    return _product_macs(instruction, row) if row is not None and row.work is Work.PRODUCT else 0
+    if row is None or row.work not in _BY_WEIGHTS:
+        return 0
+    return _MACS[row.work](instruction, row)
 
 
 def ideal_instructions(instruction: Instruction, rates: Rates, position: int = 0) -> int:
@@ -120,7 +122,7 @@ def _rate(instruction: Instruction, row: Operator, rates: Rates) -> Rate:
     if x.dtype is DType.F32:
         return rates.float32
     one = row.work is Work.PRODUCT and x.elements == x.shape[-1]
-    return rates.int8 if one else rates.int8_rows
+    return rates.int8 if one or row.work is Work.DEPTHWISE else rates.int8_rows
 
 
 def _product_macs(instruction: Instruction, row: Operator) -> int:
@@ -133,10 +135,20 @@ def _convolution_macs(instruction: Instruction, row: Operator) -> int:
     return _result(instruction, row).elements * prod(weight.shape[1:])
 
 
+def _depthwise_macs(instruction: Instruction, row: Operator) -> int:
+    """An output is the sum of its channel's taps: the weight is [1, rows, columns, outputs]."""
+    weight = instruction.arguments[row.position(row.weight)]
+    assert isinstance(weight, Tensor)
+    return _result(instruction, row).elements * prod(weight.shape[1:3])
+
+
+_BY_WEIGHTS = (Work.PRODUCT, Work.CONVOLUTION, Work.DEPTHWISE)
+
 _MACS: dict[Work, Callable[[Instruction, Operator], int]] = {
     Work.PRODUCT: _product_macs,
     Work.BATCHED: _product_macs,
     Work.CONVOLUTION: _convolution_macs,
+    Work.DEPTHWISE: _depthwise_macs,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.models import multilayer_perceptron_pte
+from benchmarks.models import module_pte
 from mcu_sdk import cli
 from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.generation import Generated, generate
@@ -46,7 +46,7 @@ def hold(made: Generated, board: str) -> None:
 
 
 def test_a_tensor_model(shared_folder: Path, tmp_path: Path) -> None:
-    pte = multilayer_perceptron_pte(shared_folder)
+    pte = module_pte("mlp", shared_folder)
     for board, optimize in (("corstone-300", "speed"), ("mps2-an386", "size")):
         request = GenerateRequest(
             board, CompileOptions(), pte=pte, output=tmp_path / board, optimize=optimize
@@ -98,7 +98,7 @@ def test_without_a_compiler_the_bound_is_never_under(
         for number, (options, source) in enumerate(
             (
                 (CompileOptions(LENGTH), {"model": str(checkpoint("gpt2"))}),
-                (CompileOptions(), {"pte": multilayer_perceptron_pte(shared_folder)}),
+                (CompileOptions(), {"pte": module_pte("mlp", shared_folder)}),
                 (CompileOptions(LENGTH), {}),
             )
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cases import CASE_A, CASE_B, CASES
-from benchmarks.models import llama_checkpoint, multilayer_perceptron_pte
+from benchmarks.models import llama_checkpoint, module_pte
 from mcu_sdk import cli
 
 KB = 1024
@@ -29,7 +29,7 @@ def report(capfd: pytest.CaptureFixture[str], project: Path, source: list[str], 
 def source_of(case: str, shared_folder: Path) -> list[str]:
     found = CASES[case]
     if found.llama is None:
-        return ["--pte", str(multilayer_perceptron_pte(shared_folder))]
+        return ["--pte", str(module_pte("mlp", shared_folder))]
     return ["--model", str(llama_checkpoint(found.llama, found.cache, shared_folder))]
 
 

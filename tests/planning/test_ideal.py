@@ -95,6 +95,14 @@ def test_several_rows_share_their_weights() -> None:
         assert ideal_instructions(instruction, DSP) == macs * 15 // 16
 
 
+def test_a_depthwise_convolution_multiplies_its_own_channel_only() -> None:
+    image, pixels = t(S8, 1, 8, 5, 5), t(S8, 1, 8, 5, 5)
+    depthwise = make("cortex_m::quantized_depthwise_conv2d", image, t(S8, 1, 3, 3, 8), None, pixels)
+    macs = 25 * 8 * 9
+    assert linear_macs(depthwise) == macs
+    assert ideal_instructions(depthwise, HELIUM) == macs // 8  # a load for each multiply-accumulate
+
+
 def test_a_product_of_floats_takes_a_load_for_four() -> None:
     x, weight = t(F32, 2, 64), t(F32, 10, 64)
     assert (

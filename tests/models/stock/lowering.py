@@ -79,7 +79,7 @@ def _restore(module: torch.nn.Module, before: dict[str, torch.Tensor]) -> None:
             buffer.copy_(before[name])
 
 
-def _quantized(
+def quantized(
     program: ExportedProgram, calibration: Sequence[Inputs], steps: list[Inputs], names: Sequence[str] = ()
 ) -> Made:
     """Quantize with CortexMQuantizer, lower with CortexMPassManager, for the default target (Cortex-M55)."""
@@ -121,7 +121,7 @@ def _float(program: ExportedProgram, steps: list[Inputs], names: Sequence[str]) 
     return bytes(to_edge(program).to_executorch().buffer), steps, expected
 
 
-def _export(module: torch.nn.Module, inputs: Inputs) -> ExportedProgram:
+def export(module: torch.nn.Module, inputs: Inputs) -> ExportedProgram:
     import torch
 
     module = module.eval().requires_grad_(False)
@@ -141,7 +141,7 @@ def mlp() -> Made:
 
     module = nn.Sequential(nn.Linear(20, 33), nn.ReLU(), nn.Linear(33, 7))
     calibration = _made_up(1, 20, count=8)
-    return _quantized(_export(module, calibration[0]), calibration, _made_up(1, 20, count=4))
+    return quantized(export(module, calibration[0]), calibration, _made_up(1, 20, count=4))
 
 
 def encoder(activation: str) -> Made:
@@ -155,7 +155,7 @@ def encoder(activation: str) -> Made:
         if "bias" in name or "norm" in name:
             nn.init.normal_(parameter, mean=1.0 if name.endswith("weight") else 0.0, std=0.1)
     calibration = _made_up(1, 9, 32, count=8)
-    return _quantized(_export(module, calibration[0]), calibration, _made_up(1, 9, 32, count=3))
+    return quantized(export(module, calibration[0]), calibration, _made_up(1, 9, 32, count=3))
 
 
 def convolutions() -> Made:
@@ -187,7 +187,7 @@ def convolutions() -> Made:
     # The stock quantizer takes convolutions with channels last only.
     module = module.to(memory_format=torch.channels_last)
     images = [(x.contiguous(memory_format=torch.channels_last),) for (x,) in _made_up(1, 3, 16, 16, count=11)]
-    return _quantized(_export(module, images[0]), images[:8], images[8:])
+    return quantized(export(module, images[0]), images[:8], images[8:])
 
 
 def arithmetic() -> Made:
@@ -211,7 +211,7 @@ def arithmetic() -> Made:
     pairs: list[Inputs] = [
         (channels_last(torch.randn(1, 4, 6, 8)), channels_last(torch.randn(1, 4, 6, 8))) for _ in range(11)
     ]
-    return _quantized(_export(Arithmetic(), pairs[0]), pairs[:8], pairs[8:])
+    return quantized(export(Arithmetic(), pairs[0]), pairs[:8], pairs[8:])
 
 
 def decoder_program(kind: str, length: int = 24) -> ExportedProgram:
@@ -264,7 +264,7 @@ def llama() -> Made:
     import executorch.backends.cortex_m.passes  # noqa: F401  must come before its quantizer
 
     with _index_copy_not_shared():
-        return _quantized(decoder_program("llama-odd"), _tokens(12), _tokens(6), DECODER_INPUTS)
+        return quantized(decoder_program("llama-odd"), _tokens(12), _tokens(6), DECODER_INPUTS)
 
 
 def float_decoder(kind: str) -> Made:
