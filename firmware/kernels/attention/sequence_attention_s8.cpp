@@ -1,7 +1,5 @@
 #include "kernels/attention/sequence_attention_s8.h"
 
-#include <string.h>
-
 #include "kernels/math/variant.h"
 
 #if defined(MCU_HELIUM_FLOAT)
@@ -23,7 +21,6 @@ struct Parts {
     int8_t* keys;      // one group's, as the variant lays them out
     int8_t* values;    // the same, turned
     float* rows;       // [TILE][positions] scores, then [TILE][n] results
-    float* ones;       // factors of the channels that do nothing
     float* penalties;  // 0, or INVISIBLE, for each key
     int8_t* queries;   // [TILE][n]
     int8_t* p;         // [TILE][positions] probabilities
@@ -35,11 +32,9 @@ struct Parts {
         keys = reinterpret_cast<int8_t*>(scratch);
         values = keys + across * round_up(n, 16);
         rows = reinterpret_cast<float*>(values + channels * round_up(positions, 16));
-        ones = rows + TILE * longest;
-        penalties = ones + longest;
+        penalties = rows + TILE * longest;
         queries = reinterpret_cast<int8_t*>(penalties + longest);
         p = queries + round_up(TILE * n, 16);
-        for (int32_t i = 0; i < longest; ++i) ones[i] = 1.0f;
     }
 };
 
@@ -64,7 +59,7 @@ static inline const float* bias_of(const float* bias, const McuSequenceAttention
 static inline void find_probabilities(const McuSequenceAttention& a, const Parts& parts, const float* bias, bool padded,
                                       int32_t head, int32_t first, int32_t tile, int32_t count, float* factors) {
     for (int32_t i = 0; i < tile; ++i) {
-        float* scores = parts.rows + i * count;
+        float* scores = parts.rows + i * lanes_of(count);
         if (bias) add_to_scores(bias_of(bias, a, head, first + i), scores, count);
         if (padded) add_to_scores(parts.penalties, scores, count);
         factors[i] = a.out_scale / float(exponentiate(scores, parts.p + i * count, count));
@@ -79,8 +74,6 @@ void mcu_sequence_attention_s8(const int8_t* q, const int8_t* k, const int8_t* v
     const int32_t count = padding ? read_padding(padding, a.positions, parts.penalties) : a.positions;
     const int32_t share = a.heads / a.groups;
     const int32_t width = a.heads * a.n;
-    float score_scales[TILE];
-    for (float& scale : score_scales) scale = a.score_scale;
     for (int32_t head = 0; head < a.heads; ++head) {
         if (head % share == 0) {
             const int32_t group = head / share * a.n;
@@ -89,13 +82,13 @@ void mcu_sequence_attention_s8(const int8_t* q, const int8_t* k, const int8_t* v
         for (int32_t first = 0; first < a.queries; first += TILE) {
             const int32_t tile = a.queries - first < TILE ? a.queries - first : TILE;
             const int32_t place = first * width + head * a.n;
-            for (int32_t i = 0; i < tile; ++i) memcpy(parts.queries + i * a.n, q + place + i * width, size_t(a.n));
-            multiply(parts.queries, score_scales, parts.keys, parts.ones, parts.rows, tile, a.n, count);
+            for (int32_t i = 0; i < tile; ++i) copy_query(q + place + i * width, parts.queries + i * a.n, a.n);
+            multiply(parts.queries, parts.keys, a.score_scale, parts.rows, whole_tile(tile), a.n, lanes_of(count));
             float factors[TILE];
             find_probabilities(a, parts, bias, padding != nullptr, head, first, tile, count, factors);
-            multiply(parts.p, factors, parts.values, parts.ones, parts.rows, tile, count, a.n);
+            multiply(parts.p, parts.values, 1.0f, parts.rows, whole_tile(tile), count, lanes_of(a.n));
             for (int32_t i = 0; i < tile; ++i) {
-                round_to_s8(parts.rows + i * a.n, out + place + i * width, a.n, a.out_zero_point);
+                round_to_s8(parts.rows + i * lanes_of(a.n), factors[i], out + place + i * width, a.n, a.out_zero_point);
             }
         }
     }

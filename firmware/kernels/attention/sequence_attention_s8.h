@@ -5,7 +5,7 @@
 // scores, [bias_heads][bias_rows][...] with `bias_stride` floats for each head: one row of positions for each query,
 // or, where bias_rows is 1, one of queries + positions - 1 of which query i begins at queries - 1 - i.
 //
-// scratch, 16-aligned, with R and C for rounded up to 8 and to 16: R(positions) * C(n) + R(n) * C(positions) + 40 *
+// scratch, 16-aligned, with R and C for rounded up to 8 and to 16: R(positions) * C(n) + R(n) * C(positions) + 36 *
 // max(R(positions), R(n)) + C(8 * n) + C(8 * positions) bytes. out must not overlap an input.
 // Specification: mcu_sdk/operators/reference/sequence_attention.py.
 #pragma once

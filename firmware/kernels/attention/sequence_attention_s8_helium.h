@@ -5,48 +5,66 @@
 #include <stdint.h>
 
 #include "kernels/attention/attention.h"
-#include "kernels/linear/linear_s8_packed.h"
+#include "kernels/attention/exp_shares_s8.h"
 #include "kernels/linear/packed_s8.h"
+#include "kernels/linear/pairs_s8.h"
 #include "kernels/math/math_helium.h"
 
-// A row's blocks of 16 into its place in a group; what is behind n in the last is multiplied by nothing.
-static inline void pack_key(const int8_t* key, int32_t n, int8_t* to) {
-    int32_t i = 0;
-    for (; i + MCU_PACKED_COLUMNS <= n; i += MCU_PACKED_COLUMNS, to += MCU_PACKED_ROWS * MCU_PACKED_COLUMNS) {
-        vstrbq_s8(to, vldrbq_s8(key + i));
+// Sixteen channels, or those of `some`, of each key to its row of a group; groups are `group_bytes` apart. What is behind
+// n is multiplied by nothing.
+static inline void pack_keys(const int8_t* k, int32_t stride, int32_t count, mve_pred16_t some, int8_t* to,
+                             int32_t group_bytes) {
+    for (int32_t left = count; left > 0; left -= MCU_PACKED_ROWS, to += group_bytes) {
+        int8_t* row = to;
+        for (int32_t i = left < MCU_PACKED_ROWS ? left : MCU_PACKED_ROWS; i > 0; --i, k += stride) {
+            vstrbq_s8(row, vldrbq_z_s8(k, some));
+            row += MCU_PACKED_COLUMNS;
+        }
     }
-    if (i < n) vstrbq_s8(to, vldrbq_z_s8(key + i, vctp8q(uint32_t(n - i))));
 }
 
-// The n channels of one position: each into its row, `group_bytes` from one group of eight to the next.
-static inline void pack_value(const int8_t* value, int32_t n, int8_t* to, int32_t group_bytes) {
+// Eight channels, or those of `some`, of each position, each into its row; a block is 16 positions.
+static inline void pack_values(const int8_t* v, int32_t stride, int32_t count, mve_pred16_t some, int8_t* to) {
     const uint16x8_t rows = vmulq_n_u16(vidupq_n_u16(0, 1), MCU_PACKED_COLUMNS);
-    int32_t i = 0;
-    for (; i + MCU_PACKED_ROWS <= n; i += MCU_PACKED_ROWS, to += group_bytes) {
-        vstrbq_scatter_offset_s16(to, rows, vldrbq_s16(value + i));
-    }
-    if (i < n) {
-        const mve_pred16_t tail = vctp16q(uint32_t(n - i));
-        vstrbq_scatter_offset_p_s16(to, rows, vldrbq_z_s16(value + i, tail), tail);
+    for (int32_t left = count; left > 0; left -= MCU_PACKED_COLUMNS, to += MCU_PACKED_ROWS * MCU_PACKED_COLUMNS) {
+        int8_t* column = to;
+        for (int32_t i = left < MCU_PACKED_COLUMNS ? left : MCU_PACKED_COLUMNS; i > 0; --i, v += stride) {
+            vstrbq_scatter_offset_p_s16(column++, rows, vldrbq_z_s16(v, some), some);
+        }
     }
 }
 
 static inline void lay_out(const int8_t* k, const int8_t* v, int32_t stride, int32_t count, int32_t n, int8_t* keys,
                            int8_t* values) {
-    const int32_t key_group = mcu_packed_group_bytes(n);
-    const int32_t value_group = mcu_packed_group_bytes(count);
-    for (int32_t t = 0; t < count; ++t, k += stride, v += stride) {
-        const int32_t row = t % MCU_PACKED_ROWS * MCU_PACKED_COLUMNS;
-        pack_key(k, n, keys + t / MCU_PACKED_ROWS * key_group + row);
-        const int32_t block = t / MCU_PACKED_COLUMNS * (MCU_PACKED_ROWS * MCU_PACKED_COLUMNS);
-        pack_value(v, n, values + block + t % MCU_PACKED_COLUMNS, value_group);
+    for (int32_t i = 0; i < n; i += MCU_PACKED_COLUMNS) {
+        pack_keys(k + i, stride, count, vctp8q(uint32_t(n - i)), keys + i * MCU_PACKED_ROWS, mcu_packed_group_bytes(n));
+    }
+    for (int32_t i = 0; i < n; i += MCU_PACKED_ROWS) {
+        pack_values(v + i, stride, count, vctp16q(uint32_t(n - i)),
+                    values + i / MCU_PACKED_ROWS * mcu_packed_group_bytes(count));
     }
 }
 
-// out[i][c] = (float(sum over j of x[i][j] * weight[c][j]) * ones[c]) * factors[i], x[rows][k], n packed rows of k.
-static inline void multiply(const int8_t* x, const float* factors, const int8_t* weight, const float* ones, float* out,
-                            int32_t rows, int32_t k, int32_t n) {
-    mcu_linear_s8_packed(x, factors, weight, ones, nullptr, out, rows, k, n);
+// Places of a row of scores, or of results: channels are multiplied by fours. What is behind `count` is anything.
+static inline int32_t lanes_of(int32_t count) { return (count + 3) & ~3; }
+
+// Rows are multiplied by twos.
+static inline int32_t whole_tile(int32_t rows) { return (rows + 1) & ~1; }
+
+static inline void copy_query(const int8_t* from, int8_t* to, int32_t n) {
+    for (; n >= 16; n -= 16, from += 16, to += 16) vstrbq_s8(to, vldrbq_s8(from));
+    if (n > 0) {
+        const mve_pred16_t tail = vctp8q(uint32_t(n));
+        vstrbq_p_s8(to, vldrbq_z_s8(from, tail), tail);
+    }
+}
+
+// out[i][c] = float(sum over j of x[i][j] * weight[c][j]) * scale, x[rows][k], n packed rows of k; rows even, n a
+// multiple of four.
+static inline void multiply(const int8_t* x, const int8_t* weight, float scale, float* out, int32_t rows, int32_t k,
+                            int32_t n) {
+    const McuPairs pairs = {x, weight, nullptr, out, k, n, n / 4, rows / 2, &scale, nullptr, nullptr, 0, 0, 0};
+    mcu_pairs_s8_scaled(&pairs);
 }
 
 static inline void add_to_scores(const float* added, float* scores, int32_t count) {
@@ -55,25 +73,15 @@ static inline void add_to_scores(const float* added, float* scores, int32_t coun
         count, [&](auto lanes) { mcu_put(scores, vaddq_f32(mcu_next(before, lanes), mcu_next(added, lanes)), lanes); });
 }
 
-// The probabilities of scores[count] as integers; returns their sum.
 static inline int32_t exponentiate(const float* scores, int8_t* p, int32_t count) {
-    float32x4_t greatest = vdupq_n_f32(-__builtin_inff());
-    const float* score = scores;
-    mcu_walk_lanes(count, [&](auto lanes) { greatest = mcu_max(greatest, mcu_next(score, lanes), lanes); });
-    const float highest = vmaxnmvq_f32(-__builtin_inff(), greatest);
-    int32_t sum = 0;
-    mcu_walk_lanes(count, [&](auto lanes) {
-        const float32x4_t weight = mcu_exp_lanes_below(vsubq_n_f32(mcu_next(scores, lanes), highest));
-        const int32x4_t probability = vcvtnq_s32_f32(vmulq_n_f32(weight, MCU_PROBABILITY_ONE));
-        sum = mcu_add_across(sum, probability, lanes);
-        mcu_put(p, probability, lanes);
-    });
-    return sum;
+    return mcu_exp_shares_s8(scores, p, count);
 }
 
-static inline void round_to_s8(const float* x, int8_t* out, int32_t n, int32_t zero_point) {
+// out[i] = x[i] * factor, rounded, plus zero_point, saturated.
+static inline void round_to_s8(const float* x, float factor, int8_t* out, int32_t n, int32_t zero_point) {
     mcu_walk_lanes(n, [&](auto lanes) {
-        const int32x4_t value = mcu_round_clamped_lanes(mcu_next(x, lanes), -128 - zero_point, 127 - zero_point);
+        const float32x4_t scaled = vmulq_n_f32(mcu_next(x, lanes), factor);
+        const int32x4_t value = mcu_round_clamped_lanes(scaled, -128 - zero_point, 127 - zero_point);
         mcu_put(out, vaddq_n_s32(value, zero_point), lanes);
     });
 }

@@ -3,8 +3,10 @@
 
 #include <stdint.h>
 
-#include "kernels/attention/attention_s8_portable.h"
-#include "kernels/linear/linear_s8.h"
+#include <string.h>
+
+#include "kernels/attention/attention.h"
+#include "kernels/linear/dot_s8.h"
 #include "kernels/math/math.h"
 
 // keys[count][n] and values[n][count] of one group, from rows that are `stride` apart.
@@ -18,18 +20,47 @@ static inline void lay_out(const int8_t* k, const int8_t* v, int32_t stride, int
     }
 }
 
-// out[i][c] = (float(sum over j of x[i][j] * weight[c][j]) * ones[c]) * factors[i], x[rows][k], weight[n][k].
-static inline void multiply(const int8_t* x, const float* factors, const int8_t* weight, const float* ones, float* out,
-                            int32_t rows, int32_t k, int32_t n) {
-    mcu_linear_s8(x, factors, weight, ones, nullptr, out, rows, k, n);
+// Places of a row of scores, or of results.
+static inline int32_t lanes_of(int32_t count) { return count; }
+
+// Rows that are multiplied for `rows` that are wanted.
+static inline int32_t whole_tile(int32_t rows) { return rows; }
+
+static inline void copy_query(const int8_t* from, int8_t* to, int32_t n) { memcpy(to, from, size_t(n)); }
+
+// out[i][c] = float(sum over j of x[i][j] * weight[c][j]) * scale, x[rows][k], weight[n][k].
+static inline void multiply(const int8_t* x, const int8_t* weight, float scale, float* out, int32_t rows, int32_t k,
+                            int32_t n) {
+    for (int32_t i = 0; i < rows; ++i, x += k) {
+        for (int32_t c = 0; c < n;) {
+            int32_t sums[4];
+            const int32_t count = mcu_dots_s8(x, weight + c * k, k, n - c, sums);
+            for (int32_t j = 0; j < count; ++j) *out++ = float(sums[j]) * scale;
+            c += count;
+        }
+    }
 }
 
 static inline void add_to_scores(const float* added, float* scores, int32_t count) {
     for (int32_t t = 0; t < count; ++t) scores[t] += added[t];
 }
 
-static inline void round_to_s8(const float* x, int8_t* out, int32_t n, int32_t zero_point) {
+// The probabilities of scores[count] as integers; returns their sum.
+static inline int32_t exponentiate(const float* scores, int8_t* p, int32_t count) {
+    int32_t sum = 0;
+    float highest = -__builtin_inff();
+    for (int32_t t = 0; t < count; ++t) highest = scores[t] > highest ? scores[t] : highest;
+    for (int32_t t = 0; t < count; ++t) {
+        const float share = mcu_exp_share(scores[t] - highest);
+        p[t] = int8_t(mcu_round_clamped(share, 0, int32_t(MCU_PROBABILITY_ONE)));
+        sum += p[t];
+    }
+    return sum;
+}
+
+// out[i] = x[i] * factor, rounded, plus zero_point, saturated.
+static inline void round_to_s8(const float* x, float factor, int8_t* out, int32_t n, int32_t zero_point) {
     for (int32_t i = 0; i < n; ++i) {
-        out[i] = int8_t(mcu_round_clamped(x[i], -128 - zero_point, 127 - zero_point) + zero_point);
+        out[i] = int8_t(mcu_round_clamped(x[i] * factor, -128 - zero_point, 127 - zero_point) + zero_point);
     }
 }

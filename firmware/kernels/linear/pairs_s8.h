@@ -33,4 +33,7 @@ extern "C" void mcu_pairs_s8_static(const McuPairs* pairs);
 
 // out = (float(sum) * scale[channel]) * row_scale[row] + bias[channel].
 extern "C" void mcu_pairs_s8_dynamic(const McuPairs* pairs);
+
+// out = float(sum) * scale[0].
+extern "C" void mcu_pairs_s8_scaled(const McuPairs* pairs);
 #endif

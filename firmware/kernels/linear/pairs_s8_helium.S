@@ -358,6 +358,38 @@
     b .Lbegin_dynamic
     RETURN dynamic, mcu_pairs_s8_dynamic
 
+// sum * scale[0]: q4; to q6 and, in the second row, to q7.
+    FUNCTION scaled, mcu_pairs_s8_scaled, 4, 0
+    movs r0, #0
+    vidup.u32 q6, r0, #4
+    vadd.i32 q7, q6, r3
+    ldr r7, [r10, #SCALE]
+    ldr r7, [r7]
+    vdup.32 q4, r7
+    movs r0, #0
+    movs r2, #0
+    movs r4, #0
+    movs r6, #0
+    BEGIN_WITH
+.Lbegin_scaled:
+    add r11, sp, #FRAME_TABLE
+    NEXT_PAIR
+    SUM_PAIR scaled
+    SUMS_TO_VECTORS
+    vcvt.f32.s32 q0, q0
+    vcvt.f32.s32 q1, q1
+    vmul.f32 q0, q0, q4
+    vmul.f32 q1, q1, q4
+    vstrw.32 q0, [r9, q6]
+    vstrw.32 q1, [r9, q7]
+    NEXT_PAIR
+    NEXT_CHANNELS scaled
+    movs r0, #16
+    vadd.i32 q6, q6, r0
+    vadd.i32 q7, q7, r0
+    b .Lbegin_scaled
+    RETURN scaled, mcu_pairs_s8_scaled
+
 #elif defined(__linux__) && defined(__ELF__)
     .section .note.GNU-stack, "", %progbits
 #endif

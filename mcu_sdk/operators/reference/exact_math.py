@@ -24,6 +24,11 @@ EXP_C5 = F32(float.fromhex("0x1.10624ep-7"))
 EXP_C4 = F32(float.fromhex("0x1.572a64p-5"))
 EXP_C3 = F32(float.fromhex("0x1.5557b0p-3"))
 EXP_C2 = F32(float.fromhex("0x1.fffdfcp-2"))
+EXP2_LOW = F32(-64.0)
+SHARE_C3 = F32(float.fromhex("0x1.bf1d04p+2"))
+SHARE_C2 = F32(float.fromhex("0x1.ec2c56p+4"))
+SHARE_C1 = F32(float.fromhex("0x1.603010p+6"))
+SHARE_ONE = F32(127)
 SQRT_2_OVER_PI = F32(0.7978845608028654)
 GELU_CUBIC = F32(0.044715 * 0.7978845608028654)
 SQRT_HALF = F32(0.7071067811865476)
@@ -97,6 +102,25 @@ def lane_sum_of_squares(x: Array) -> Array:
         for part in parts:
             lanes = _add_once_rounded(part, lanes)
     return (lanes[..., 0] + lanes[..., 1]) + (lanes[..., 2] + lanes[..., 3])
+
+
+def exp_share(x: Array) -> Array:
+    """127 e^x for x <= 0, to be rounded to an int8 (a NaN, and what is below -44, gives next to 0); relative error below
+    1.1e-4.
+
+    t = x log2 e, n = rint(t), a polynomial of degree 3 on [-1/2, 1/2] whose coefficients minimise the largest relative
+    error with the first fixed at 127, and n added to the exponent.
+    """
+    t = x * LOG2_E
+    t = np.where(t > EXP2_LOW, t, EXP2_LOW)
+    n = np.rint(t)
+    f = t - n
+    y = f * SHARE_C3 + SHARE_C2
+    y = fma(y, f, SHARE_C1)
+    y = fma(y, f, SHARE_ONE)
+    bits = np.atleast_1d(y).view(np.int32) + (np.atleast_1d(n).astype(np.int32) << 23)
+    result: Array = bits.view(F32).reshape(np.shape(x))
+    return result
 
 
 def exp(x: Array) -> Array:

@@ -8,7 +8,7 @@ import torch
 from mcu_sdk.operators.layouts import COLUMNS, ROWS
 from mcu_sdk.operators.reference.attention import PROBABILITY_ONE
 from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
-from mcu_sdk.operators.reference.exact_math import F32, exp, round_clamped
+from mcu_sdk.operators.reference.exact_math import F32, exp_share, round_clamped
 
 INVISIBLE = F32(-1e30)
 """What a key that is padding has added to its scores. Where all keys are, all count alike."""
@@ -20,10 +20,10 @@ TILE = 8
 
 def scratch_bytes(positions: int, n: int) -> int:
     """One group's keys and values, laid out for vectors; of a tile of queries the scores, themselves and their
-    probabilities; a row of factors and one of penalties."""
+    probabilities; a row of penalties."""
     rows, columns = _up(positions, ROWS), _up(n, COLUMNS)
     channels, length = _up(n, ROWS), _up(positions, COLUMNS)
-    floats = (TILE + 2) * max(rows, channels)
+    floats = (TILE + 1) * max(rows, channels)
     tiles = _up(TILE * n, COLUMNS) + _up(TILE * positions, COLUMNS)
     return rows * columns + channels * length + 4 * floats + tiles
 
@@ -57,7 +57,7 @@ def sequence_attention_s8(
     q int8[1, Lq, H * n]; k, v int8[1, Lk, G * n], all with zero point 0; query head h reads key/value head g = h //
     (H / G). padding int64[1, Lk]: keys where it is 0 get INVISIBLE added. bias float32[1 or H, Lq, Lk], or, where it
     depends on the distance alone, float32[1 or H, 1, Lq + Lk - 1] with the entry Lq - 1 - i + j for query i and key j.
-    Scores are (float(dot) * score_scale + bias) + penalty; p = rint(exp(score - max) * PROBABILITY_ONE); out =
+    Scores are (float(dot) * score_scale + bias) + penalty; p = rint(exp_share(score - max)); out =
     clamp(rint(float(sum p v) * (out_scale / float(sum p))) + out_zero_point).
     """
     queries, length = q.shape[1], k.shape[1]
@@ -71,8 +71,8 @@ def sequence_attention_s8(
         scores = scores + _rows_of(to_numpy(bias), queries, length)
     if padding is not None:
         scores = scores + np.where(to_numpy(padding)[0] == 0, INVISIBLE, F32(0))
-    weights = exp(scores - scores.max(-1, keepdims=True))
-    p = round_clamped(weights * F32(PROBABILITY_ONE), 0, PROBABILITY_ONE).astype(np.float64)
+    shares = exp_share(scores - scores.max(-1, keepdims=True))
+    p = round_clamped(shares, 0, PROBABILITY_ONE).astype(np.float64)
     total = np.einsum("hij,jhd->ihd", p, values).astype(F32)
     factor = F32(out_scale) / p.sum(-1).astype(F32)
     real = total * factor.T[:, :, None]

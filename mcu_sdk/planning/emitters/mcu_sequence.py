@@ -101,7 +101,7 @@ def _check_scratch(instruction: Instruction, scratch: Tensor, positions: int, n:
     needed = (
         rows * columns
         + channels * length
-        + 40 * max(rows, channels)
+        + 36 * max(rows, channels)
         + _up(8 * n, 16)
         + _up(8 * positions, 16)
     )
