@@ -11,6 +11,10 @@ void mcu_test_exp(const float* x, float* out, int32_t n) {
     for (int32_t i = 0; i < n; ++i) out[i] = mcu_expf(x[i]);
 }
 
+void mcu_test_exp_share(const float* x, float* out, int32_t n) {
+    for (int32_t i = 0; i < n; ++i) out[i] = mcu_exp_share(x[i]);
+}
+
 void mcu_test_erf(const float* x, float* out, int32_t n) {
     for (int32_t i = 0; i < n; ++i) out[i] = mcu_erff(x[i]);
 }

@@ -116,6 +116,18 @@ def test_exp(library: ctypes.CDLL) -> None:
     np.testing.assert_allclose(found[inside], np.exp(x[inside].astype(np.float64)), rtol=2.5e-7)
 
 
+def test_exp_share(library: ctypes.CDLL) -> None:
+    """127 e^x, of what is rounded to an int8; exactly 127 at 0, and next to nothing for a NaN."""
+    x = np.minimum(_sweep(-90, 0), np.float32(0))
+    with np.errstate(all="ignore"):
+        expected = exact_math.exp_share(x)
+    found = _map(library, "exp_share", x)
+    assert_same_bits(found, expected)
+    inside = x >= -44
+    np.testing.assert_allclose(found[inside], 127 * np.exp(x[inside].astype(np.float64)), rtol=1.1e-4)
+    assert (found[x == 0] == 127).all() and (found[~inside] < 1e-16).all()
+
+
 def test_erf(library: ctypes.CDLL) -> None:
     import math
 

@@ -14,6 +14,13 @@
 #include "kernels/quantize/clamp_to_s8.h"
 #include "kernels/quantize/requantize.h"
 
+// Bytes of 16 columns of two rows: as they are, or as halfwords.
+#if defined(MCU_HELIUM)
+#define MCU_TWO_ROWS_BLOCK 32
+#else
+#define MCU_TWO_ROWS_BLOCK 64
+#endif
+
 struct McuTwoRows {
     int8_t* x;                          // what mcu_two_rows_lay_out made: [pairs][mcu_two_rows_bytes(k)], 16-aligned
     const int8_t* weight;               // [n][k]
@@ -27,14 +34,14 @@ struct McuTwoRows {
     int32_t pairs;  // 1 ... mcu_two_rows_pairs(k)
 };
 
-// Pairs of rows of k that are laid out together: at most 8, and no more than 256 columns.
-static inline int32_t mcu_two_rows_pairs(int32_t k) {
-    const int32_t pairs = 16 / ((k + 15) / 16);
-    return pairs > 8 ? 8 : pairs < 1 ? 1 : pairs;
-}
+// Bytes of two rows of k, laid out.
+static inline int32_t mcu_two_rows_bytes(int32_t k) { return (k + 15) / 16 * MCU_TWO_ROWS_BLOCK; }
 
-// Bytes of two rows of k, laid out: at most 4 for each column, 16 columns at a time.
-static inline int32_t mcu_two_rows_bytes(int32_t k) { return (k + 15) / 16 * 64; }
+// Pairs of rows of k that are laid out together: what at most 8 pairs of 16 blocks of halfwords take, or one of more.
+static inline int32_t mcu_two_rows_pairs(int32_t k) {
+    const int32_t halves = 16 / ((k + 15) / 16);
+    return 64 / MCU_TWO_ROWS_BLOCK * (halves > 8 ? 8 : halves < 1 ? 1 : halves);
+}
 
 // What is made of the sum of row `row` and channel c.
 static inline void mcu_two_rows_finish(const McuTwoRows& p, int32_t row, int32_t c, int32_t sum) {

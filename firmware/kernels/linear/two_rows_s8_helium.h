@@ -20,10 +20,13 @@ static inline void mcu_two_rows_lay_out(const int8_t* x0, const int8_t* x1, int3
 // Four channels at a time, n / 4 of them, at least one, of all pairs: kernels/linear/two_rows_s8_helium.S.
 extern "C" void mcu_two_rows_by_four_s8(const McuTwoRows* rows);
 
-// The channels beyond the last four.
-static inline void mcu_two_rows_rest(McuTwoRows p) {
+// The largest n of mcu_two_rows_by_four_s8: where a row's results lie beside the other's has 16 bits.
+#define MCU_TWO_ROWS_LONGEST 0xFFFC
+
+// The channels from `first` on.
+static inline void mcu_two_rows_rest(McuTwoRows p, int32_t first) {
     for (; p.pairs > 0; --p.pairs, p.x += mcu_two_rows_bytes(p.k), p.out[0] += 2 * p.n, p.out[1] += 2 * p.n) {
-        for (int32_t c = p.n & ~3; c < p.n; ++c) {
+        for (int32_t c = first; c < p.n; ++c) {
             const int8_t* w = p.weight + c * p.k;
             int32_t sums[2] = {};
             for (int32_t i = 0; i < p.k; i += 16) {
@@ -38,6 +41,7 @@ static inline void mcu_two_rows_rest(McuTwoRows p) {
 }
 
 static inline void mcu_two_rows_s8(const McuTwoRows& p) {
-    if (p.n >= 4) mcu_two_rows_by_four_s8(&p);
-    if ((p.n & 3) != 0) mcu_two_rows_rest(p);
+    const int32_t first = p.n <= MCU_TWO_ROWS_LONGEST ? p.n & ~3 : 0;
+    if (first > 0) mcu_two_rows_by_four_s8(&p);
+    if (first < p.n) mcu_two_rows_rest(p, first);
 }

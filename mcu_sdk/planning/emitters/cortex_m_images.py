@@ -176,7 +176,7 @@ def _convolution(
         return call("linear_s8_requantize", x, rows, folded, multiplier, shift, out, *numbers)
     if not shifts_right(shift):
         return call("conv2d_s8", x, weight, *channels, *rest)
-    scratch = Scratch(two_rows_scratch(k) + 2 * _up(k))
+    scratch = Scratch(two_rows_scratch(k) + 2 * _up(k) + 32)
     return call("conv2d_rows_s8", x, rows, folded, multiplier, shift, out, *rest, scratch)
 
 

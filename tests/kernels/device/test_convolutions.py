@@ -78,7 +78,7 @@ def _folded(weight: Any, bias: Any, offset: int) -> Any:
 
 def _dense_scratch(shape: Shape) -> Guarded:
     blocks = -(-shape[2] * shape[4][0] * shape[4][1] // 16)
-    return Guarded((32 + 64 * max(1, min(8, 16 // blocks))) * blocks, np.uint8, aligned=True)
+    return Guarded((32 + 64 * max(1, min(8, 16 // blocks))) * blocks + 32, np.uint8, aligned=True)
 
 
 def _depthwise_scratch(shape: Shape) -> Guarded:
