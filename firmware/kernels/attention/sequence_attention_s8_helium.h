@@ -10,8 +10,8 @@
 #include "kernels/linear/pairs_s8.h"
 #include "kernels/math/math_helium.h"
 
-// Sixteen channels, or those of `some`, of each key to its row of a group; groups are `group_bytes` apart. What is behind
-// n is multiplied by nothing.
+// Sixteen channels, or those of `some`, of each key to its row of a group; groups are `group_bytes` apart. What is
+// behind n is multiplied by nothing.
 static inline void pack_keys(const int8_t* k, int32_t stride, int32_t count, mve_pred16_t some, int8_t* to,
                              int32_t group_bytes) {
     for (int32_t left = count; left > 0; left -= MCU_PACKED_ROWS, to += group_bytes) {

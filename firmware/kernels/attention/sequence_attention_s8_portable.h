@@ -2,7 +2,6 @@
 #pragma once
 
 #include <stdint.h>
-
 #include <string.h>
 
 #include "kernels/attention/attention.h"

@@ -3,7 +3,8 @@
 // A line of outputs along one side of the image, for 16 channels: vst4 makes of each pixel under it (and of those
 // before and behind it across the line) one word a channel, [pixel][16 channels][4]. Four of these words along the line
 // are the window of one output, and of the next one with the weights a word further on
-// (kernels/conv/depthwise_line_s8.h).
+// (kernels/conv/depthwise_line_s8.h). Short lines lie one behind the other, as many as there is room for: a channel
+// then goes over all of them.
 #pragma once
 
 #include <arm_mve.h>
@@ -15,6 +16,7 @@
 namespace {
 
 constexpr int32_t kLanes = 16, kPixelBytes = 4 * kLanes, kWeightPixels = 5;
+constexpr int32_t kLinesPixels = 64;  // of lines that lie one behind the other, at most
 
 // One side of the image: along the line of outputs, or across it.
 struct Side {
@@ -89,6 +91,31 @@ inline int8_t* lay_out_outside(int8x16_t outside, int32_t pixels, int8_t* to) {
     }
 }
 
+using Function = void (*)(const McuDepthwiseLine*);
+
+// What computes the lines of an image, and how they lie: `together` at a time, `pitch` pixels from one to the next.
+struct Plan {
+    Function function;
+    int32_t together, pitch;
+};
+
+Plan plan_of(const Depthwise& d) {
+    const Side &along = d.along, &across = d.across;
+    const bool dense = along.stride == 1;
+    const int32_t pixels = (along.outputs - 1) * along.stride + along.taps;
+    int32_t pitch = 8;
+    Function function = nullptr;
+    if (along.outputs <= 4 && pixels <= 8 && across.out_step + 3 * along.out_step <= 0xFFFF) {
+        function = dense ? mcu_depthwise_twos_1_s8 : mcu_depthwise_twos_2_s8;
+    } else if (along.outputs <= 8 && pixels <= 8 * along.stride) {
+        function = dense ? mcu_depthwise_lines_1_s8 : mcu_depthwise_lines_2_s8;
+        pitch = 8 * along.stride;
+    }
+    if (function == nullptr) return {dense ? mcu_depthwise_line_1_s8 : mcu_depthwise_line_2_s8, 1, 0};
+    const int32_t most = kLinesPixels / pitch;
+    return {function, across.outputs < most ? across.outputs : most, pitch};
+}
+
 }  // namespace
 
 void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
@@ -102,6 +129,7 @@ void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_
     const Side right = {w.width, w.out_width, w.columns, w.stride_x, w.pad_x, n, n, n};
     const bool lies = w.out_width >= w.out_height || 7 * down.out_step > 0xFFFF;
     const Depthwise d = {lies ? right : down, lies ? down : right, -p.offset};
+    const Plan plan = plan_of(d);
     int8_t* const weights = static_cast<int8_t*>(scratch);
     int8_t* const weight_words = weights + kLanes * 2 * kLanes;
     int8_t* const words = weight_words + kWeightPixels * kPixelBytes;
@@ -111,28 +139,21 @@ void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_
         const int32_t count = n - first < kLanes ? n - first : kLanes;
         lay_out_weights(d, weight + first, channels, weight_words);
         lay_out_channels(d, weight_words, bias != nullptr ? bias + first : nullptr, count, weights, folded);
+        McuDepthwiseLine outputs = {
+            words, weights,          folded,           multiplier + first, shift + first, nullptr,
+            count, d.along.outputs,  d.along.out_step, p.zero_point,       p.low,         p.high,
+            0,     d.across.out_step};
         for (int32_t image = 0; image < w.batch; ++image) {
             const int8_t* const from = x + image * w.height * w.width * n + first;
             int8_t* const to = out + image * w.out_height * w.out_width * n + first;
-            for (int32_t line = 0; line < d.across.outputs; ++line) {
-                lay_out_line(d, from, line, count, words);
-                const McuDepthwiseLine outputs = {words,
-                                                  weights,
-                                                  folded,
-                                                  multiplier + first,
-                                                  shift + first,
-                                                  to + line * d.across.out_step,
-                                                  count,
-                                                  d.along.outputs,
-                                                  d.along.out_step,
-                                                  p.zero_point,
-                                                  p.low,
-                                                  p.high};
-                if (d.along.stride == 1) {
-                    mcu_depthwise_line_1_s8(&outputs);
-                } else {
-                    mcu_depthwise_line_2_s8(&outputs);
+            for (int32_t line = 0; line < d.across.outputs; line += plan.together) {
+                const int32_t left = d.across.outputs - line, lines = left < plan.together ? left : plan.together;
+                for (int32_t i = 0; i < lines; ++i) {
+                    lay_out_line(d, from, line + i, count, words + i * plan.pitch * kPixelBytes);
                 }
+                outputs.out = to + line * d.across.out_step;
+                outputs.lines = lines;
+                plan.function(&outputs);
             }
         }
     }

@@ -28,9 +28,19 @@ struct McuDepthwiseLine {
     int32_t channels, outputs;
     int32_t step;  // bytes from one output to the next; 7 * step < 2^16
     int32_t zero_point, low, high;
+    int32_t lines;      // of mcu_depthwise_lines_* and _twos_*, at least one
+    int32_t line_step;  // bytes from a line's outputs to the next one's
 };
 
 // Windows that are one pixel apart, or two.
 extern "C" void mcu_depthwise_line_1_s8(const McuDepthwiseLine* line);
 extern "C" void mcu_depthwise_line_2_s8(const McuDepthwiseLine* line);
+
+// The same for `lines` lines of 1 ... 8 outputs, whose words begin 8 pixels apart, or 16.
+extern "C" void mcu_depthwise_lines_1_s8(const McuDepthwiseLine* line);
+extern "C" void mcu_depthwise_lines_2_s8(const McuDepthwiseLine* line);
+
+// The same for lines of 1 ... 4 outputs, whose words begin 8 pixels apart; line_step + 3 * step < 2^16.
+extern "C" void mcu_depthwise_twos_1_s8(const McuDepthwiseLine* line);
+extern "C" void mcu_depthwise_twos_2_s8(const McuDepthwiseLine* line);
 #endif

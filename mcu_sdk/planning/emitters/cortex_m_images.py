@@ -43,8 +43,9 @@ LARGEST_STEP = 1 << 12
 """Of strides, paddings and dilations: larger ones are nobody's, and could overflow."""
 LARGEST_TABLE = 1 << 14
 """Bytes of weights that are written into the plan in another order than the file's; it holds them once more."""
-_LINE_BYTES, _MORE_PIXELS = 64, 16
-"""Of kernels/conv/depthwise_conv2d_s8.h: what a pixel takes, and the pixels beside those under a line of outputs."""
+_LINE_BYTES, _MORE_PIXELS, _SHORT_LINES_PIXELS = 64, 16, 64
+"""Of kernels/conv/depthwise_conv2d_s8.h: what a pixel takes, the pixels beside those under a line of outputs, and those
+under lines of at most 8."""
 
 
 def _image(instruction: Instruction, index: int, written: bool = False) -> Tensor:
@@ -159,7 +160,8 @@ def _convolution(
     small = max(size) <= 3 and max(stride) <= 2 and dilation == (1, 1) and outputs <= LARGEST_STEP
     if shifts_right(shift) and inputs == outputs > 1 and group_inputs == 1 and steps[0] == 1 and small:
         along = 8 * -(-max(out.shape[1:3]) // 8)  # outputs of a line
-        scratch = Scratch(_LINE_BYTES * (_MORE_PIXELS + max(stride) * along))
+        pixels = max(stride) * along if along > 8 else _SHORT_LINES_PIXELS
+        scratch = Scratch(_LINE_BYTES * (_MORE_PIXELS + pixels))
         return call("depthwise_conv2d_s8", x, weight, *channels, *rest, scratch)
     filters = _filters(weight, outputs, bias) if group_inputs == inputs else None
     if filters is None:

@@ -26,7 +26,10 @@ DENSE: list[Shape] = [
 ]
 DEPTHWISE: list[Shape] = [
     (height, width, channels, channels, window, (stride, stride), (pad, pad))
-    for height, width, channels in ((1, 1, 2), (5, 5, 3), (25, 5, 20), (4, 19, 16), (3, 9, 33), (9, 8, 64))
+    for height, width, channels in (
+        *((1, 1, 2), (5, 5, 3), (25, 5, 20), (4, 19, 16), (3, 9, 33), (9, 8, 64)),
+        *((3, 3, 17), (2, 4, 16), (6, 6, 5), (4, 4, 32), (8, 8, 3), (12, 12, 18), (6, 14, 7), (7, 3, 16)),
+    )
     for window, stride, pad in (((3, 3), 1, 1), ((3, 3), 2, 1), ((2, 3), 1, 1), ((3, 1), 2, 2))
 ]
 
@@ -83,7 +86,8 @@ def _dense_scratch(shape: Shape) -> Guarded:
 
 def _depthwise_scratch(shape: Shape) -> Guarded:
     along = 8 * -(-max(_outputs(shape)) // 8)
-    return Guarded(64 * (16 + max(shape[5]) * along), np.uint8, aligned=True)
+    pixels = max(shape[5]) * along if along > 8 else 64
+    return Guarded(64 * (16 + pixels), np.uint8, aligned=True)
 
 
 @pytest.mark.parametrize("depthwise", [False, True])
@@ -116,13 +120,16 @@ def test_is_the_plain_kernel(convolutions: Simulated, kernel_library: ctypes.CDL
     ("depthwise", "shape", "least"),
     [
         (False, (25, 5, 64, 64, (3, 3), (1, 1), (1, 1)), 7.0),
-        (False, (49, 10, 1, 64, (10, 4), (2, 2), (5, 1)), 2.6),
+        (False, (49, 10, 1, 64, (10, 4), (2, 2), (5, 1)), 2.9),
         (True, (48, 16, 64, 64, (3, 3), (1, 1), (1, 1)), 1.5),
         (True, (25, 5, 64, 64, (3, 3), (1, 1), (1, 1)), 1.15),
+        (True, (6, 6, 128, 128, (3, 3), (1, 1), (1, 1)), 0.85),
+        (True, (3, 3, 256, 256, (3, 3), (1, 1), (1, 1)), 0.5),
     ],
 )
 def test_instructions(convolutions: Simulated, depthwise: bool, shape: Shape, least: float) -> None:
-    """Products an instruction, requantization included; a line's last outputs cost as much as eight."""
+    """Products an instruction, requantization included; a line's last outputs cost as much as eight, a short line as
+    much as a long one."""
     operands, window, numbers = _operands(np.random.default_rng(0), shape, 1, depthwise)
     out = Guarded((1, *_outputs(shape), shape[3]), np.int8)
     scratch = _depthwise_scratch(shape) if depthwise else _dense_scratch(shape)

@@ -133,12 +133,12 @@ def test_like_the_host(simulated: Simulated, kernel_library: ctypes.CDLL, name: 
         ("linear_s8", 7.0),
         ("linear_s8_per_tensor", 7.6),
         ("batch_matmul_s8", 10.9),
-        ("linear_rows_s8", 3.4),
-        ("batch_matmul_rows_s8", 4.2),
+        ("linear_rows_s8", 3.0),
+        ("batch_matmul_rows_s8", 4.6),
     ],
 )
 def test_instructions(simulated: Simulated, name: str, limit: float) -> None:
-    """16 rows times 64 x 64, instructions for 16 products: what was measured (6.8, 7.4, 10.6, 3.3, 4.0), and 3 % more."""
+    """16 rows times 64 x 64, instructions for 16 products: what was measured (6.8, 7.4, 10.6, 2.9, 4.5), and 3 % more."""
     rng = np.random.default_rng(12)
     rows, k, n = 16, 64, 64
     before, out, after = KERNELS[name](rng, rows, k, n)
