@@ -293,7 +293,7 @@ def run_texts(
     """
     opened = _opened(project, board)
     reader = Reader.of(opened, text_encoder_of(opened))
-    asked = [reader.ask(each) for each in _requests(texts)]
+    asked = reader.ask_each(_requests(texts))
     found = built_device(opened, **where)
     with step(f"Running on {found.target}"):
         answers = ask_texts(found.device, reader, asked, whole=whole)
@@ -312,7 +312,7 @@ def verify_texts(
     """`verify` for each of several texts."""
     opened = _opened(project, board)
     reader = Reader.of(opened, text_encoder_of(opened))
-    asked = [reader.ask(each) for each in _requests(texts)]
+    asked = reader.ask_each(_requests(texts))
     verdicts = verify_each_text(
         opened, reader, asked, with_python=with_python, checkpoint=checkpoint_of(opened), **where
     )

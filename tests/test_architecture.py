@@ -62,9 +62,13 @@ ROOMS: dict[str, set[str]] = {
     "regeneration": {"generation", "inputs", *BELOW_GENERATE},
     "origin": {"model", "project", "recipes"},
     "api": {"options", "origin", *BELOW_GENERATE},
-    "evaluate": {"generation", "origin", *BELOW_GENERATE},
+    "evaluate": {"generation", *BELOW_GENERATE},
+    "evaluate_dataset": {"generation", "origin", *BELOW_GENERATE},
     "variants": {"generation", *BELOW_GENERATE},
-    "commands": {"api", "generation", "regeneration", "evaluate", "variants", *BELOW_GENERATE},
+    "commands": {
+        *("api", "generation", "regeneration", "evaluate", "evaluate_dataset", "origin", "variants"),
+        *BELOW_GENERATE,
+    },
     "cli": {"commands"},
 }
 """What each room may import besides itself and the tools."""

@@ -1,4 +1,4 @@
-"""`mcu-sdk evaluate`: what quantization costs, on a text of the user's."""
+"""`mcu-sdk evaluate`: what quantization costs, on a text or on labelled texts of the user's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,21 @@ TAKEN = frozenset(options_of(CompileOptions)) | {"model", "target", "activation_
 )
 def evaluate_command(
     given: Given,
-    text: Annotated[Path, typer.Argument(help="A UTF-8 text that the model was not trained on.")],
+    text: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A UTF-8 text that the model was not trained on; with --dataset a project, or a checkpoint.",
+            show_default=False,
+        ),
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            "--dataset",
+            help="For classifiers of texts: a .csv or .jsonl file, or its folder, with the columns text, text_pair "
+            "(where the model reads two) and label.",
+        ),
+    ] = None,
     begin: Annotated[
         float, typer.Option("--begin", help="Skip this fraction of the text: 0.9 measures the last tenth.")
     ] = 0.0,
@@ -45,10 +59,20 @@ def evaluate_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure bits per byte: the float checkpoint against the quantized one, run on this machine."""
+    """Measure bits per byte, or a classifier's accuracy: the float checkpoint against the quantized one, on this machine."""
     from mcu_sdk.evaluate import evaluate
     from mcu_sdk.model.tokenizer import read_text
 
+    if dataset is not None:
+        if begin or every:
+            raise UsageError("--begin and --all are for a text.", hint="Leave them out.")
+        _evaluate_dataset(given, text, dataset, as_json)
+        return
+    if text is None:
+        raise UsageError(
+            "A text to measure on was expected, or --dataset.",
+            hint="Name a UTF-8 file: mcu-sdk evaluate TEXT.",
+        )
     request = given.request()
     options = request.compile_options
     request.check_kind(Kind.DECODER if request.target is None else Kind.DECODER_NPU)
@@ -77,6 +101,51 @@ def evaluate_command(
     else:
         variants = [options]
     _show(evaluate(request.model, text, variants, begin=begin), as_json)
+
+
+def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: bool) -> None:
+    """A project's classifier, or a checkpoint's, on labelled texts."""
+    from dataclasses import asdict
+
+    from mcu_sdk.evaluate_dataset import evaluate_dataset, is_project
+    from mcu_sdk.model.tokenizer import read_text
+
+    request = given.request()
+    options = request.compile_options
+    if place is not None and "model" in given.named:
+        raise UsageError(f"{str(place)!r} and --model both name a model.", hint="Leave one of them out.")
+    if place is not None and is_project(str(place)):
+        for option in (options_of(GenerateRequest) | options_of(CompileOptions)).values():
+            if option.name in given.named:
+                raise UsageError(
+                    f"{option.flags[0]} is for a checkpoint; {str(place)!r} is a project, which was made already.",
+                    hint=f"Leave {option.flags[0]} out.",
+                )
+    elif request.target is not None:
+        raise UsageError(
+            "--dataset measures a processor's code; an NPU's encoder reads no attention mask, and so no texts.",
+            hint="Leave --target out.",
+        )
+    else:
+        request.check_kind(Kind.ENCODER)
+        if options.calibration_text is not None:
+            read_text(options.calibration_text, "to calibrate on")
+    score = evaluate_dataset(str(place) if place is not None else request.model, dataset, options)
+    if as_json:
+        print(json.dumps(asdict(score), indent=2))
+        return
+    cut = f", of which {score.cut:,} were cut to what it reads" if score.cut else ""
+    print(f"{score.name} on {score.rows:,} texts{cut}")
+    for name, quality in (
+        ("float32 checkpoint (PyTorch)", score.checkpoint),
+        ("firmware, int8", score.firmware),
+    ):
+        if quality is not None:
+            print(
+                f"{name:32} accuracy {100 * quality.accuracy:6.2f} %  macro F1 {100 * quality.macro_f1:6.2f} %"
+            )
+    if score.agreement is not None:
+        print(f"{'the same label':32} {100 * score.agreement:15.2f} %")
 
 
 def _show(scores: Sequence[Score], as_json: bool) -> None:

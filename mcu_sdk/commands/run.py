@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +21,7 @@ from mcu_sdk.commands.options import (
     with_options,
 )
 from mcu_sdk.commands.real_data import can_converse, run_prompts, run_tensors, say
-from mcu_sdk.commands.text_data import run_text
+from mcu_sdk.commands.text_data import run_table, run_text
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project.asked import Asked, Texts, Where, asked_in, sampling_in, text_in, where_in
@@ -45,6 +46,14 @@ def run_command(
             show_default=False,
         ),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            help="Texts for an encoder (columns text, text_pair), or rows of numbers for a model of tensors; a label "
+            "and score for each row.",
+        ),
+    ] = None,
     board: BoardOption = None,
     profile: Annotated[
         bool,
@@ -62,15 +71,27 @@ def run_command(
     prompt, ids, steps = options["prompt"], options["ids"], options["steps"]
     starts = (("--prompt", prompt is not None), ("--ids", ids), ("--prompts", prompts), ("--steps", steps))
     text = text_in(options)
-    exclude(*starts, ("--input", inputs), ("--text", text))
+    exclude(*starts, ("--input", inputs), ("--text", text), ("--csv", table))
     if outputs and not inputs and text is None:
         raise UsageError("--output writes what --input or --text gives.", hint="Name one, too.")
-    exclude(("--profile", profile), ("--prompts", prompts), ("--input", inputs), ("--text", text))
-    exclude(("--markdown", markdown), ("--prompts", prompts))
+    exclude(
+        ("--profile", profile),
+        ("--prompts", prompts),
+        ("--input", inputs),
+        ("--text", text),
+        ("--csv", table),
+    )
+    exclude(("--markdown", markdown), ("--prompts", prompts), ("--csv", table))
     opened = open_project(project, board)
     opened.check_effect(
-        given.named, options["temperature"], given_inputs=bool(inputs), given_text=text is not None
+        given.named,
+        options["temperature"],
+        given_inputs=bool(inputs) or table is not None,
+        given_text=text is not None,
     )
+    if table is not None:
+        run_table(opened, table, where, as_json=as_json)
+        return
     if text is not None:
         run_text(opened, text, parse_files(outputs, "--output"), where, as_json=as_json, markdown=markdown)
         return

@@ -1,8 +1,10 @@
-"""What `run` and `verify` do with texts for encoders."""
+"""What `run` does with texts for encoders, and with tables of texts or numbers."""
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from mcu_sdk.commands.real_data import labels_line, output_json, output_line
 if TYPE_CHECKING:
     from mcu_sdk.project.asked import Where
     from mcu_sdk.project.opened import Project
+    from mcu_sdk.project.report import Report
     from mcu_sdk.project.texts import TextAnswer
     from mcu_sdk.targets.texts import TextRequest
 
@@ -70,3 +73,108 @@ def answer_json(answer: TextAnswer) -> dict[str, Any]:
         "prompt_ids": list(answer.transcript.prompt_ids),
         "dropped": answer.dropped,
     }
+
+
+# ---- tables
+
+
+def run_table(opened: Project, path: Path, where: Where, *, as_json: bool) -> None:
+    """Give a firmware the rows of a table; on standard output a line of CSV for each, or JSON with the report.
+
+    Raises UsageError for a table that is not as the model's inputs are, before anything is built.
+    """
+    from mcu_sdk.project.tensors import borders_of
+
+    borders_of(opened)  # a language model has none
+    answered = _texts(opened, path, where) if opened.takes_texts else _numbers(opened, path, where)
+    rows, report = answered
+    if as_json:
+        print(json.dumps({**report.to_json(), "rows": rows}, indent=2))
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    names = [name for name in rows[0] if name not in ("labels", "outputs")]
+    has_labels = "labels" in rows[0]
+    outputs = [] if has_labels else [_column(*place) for place, _ in _flat(rows[0])]
+    writer.writerow([*names, *(["label", "score"] if has_labels else outputs)])
+    for row in rows:
+        if has_labels:
+            labels = row["labels"]
+            told = [
+                "; ".join(_wording(label) for label in labels),
+                "; ".join(_score(label) for label in labels),
+            ]
+        else:
+            told = [f"{value:.6g}" if isinstance(value, float) else str(value) for _, value in _flat(row)]
+        writer.writerow([*(row[name] for name in names), *told])
+
+
+def _texts(opened: Project, path: Path, where: Where) -> tuple[list[dict[str, Any]], Report]:
+    """Of each row its line, label and what was cut off; what was expected, where the table says so."""
+    from mcu_sdk.api import run_texts
+    from mcu_sdk.project.rows import read_examples
+    from mcu_sdk.targets.texts import TextRequest
+
+    examples = read_examples(path, labels=False)
+    read = run_texts(opened, [TextRequest(each.text, each.pair) for each in examples], **where)
+    rows = []
+    for example, answer in zip(examples, read.answers, strict=True):
+        row: dict[str, Any] = {"line": example.line}
+        if any(each.label for each in examples):
+            row["expected"] = example.label
+        row["dropped"] = answer.dropped
+        if answer.labels or answer.outputs.keys() == {"logits"}:
+            row["labels"] = [label.to_json() for label in answer.labels]
+        else:
+            row["outputs"] = {name: array.tolist() for name, array in answer.outputs.items()}
+        rows.append(row)
+    return rows, read.report
+
+
+def _numbers(opened: Project, path: Path, where: Where) -> tuple[list[dict[str, Any]], Report]:
+    """The same for rows of features; each is a step of one series."""
+    from mcu_sdk.api import run_inputs
+    from mcu_sdk.project.accuracy import read_facts
+    from mcu_sdk.project.features import inputs_of
+    from mcu_sdk.project.labels import labels_in
+    from mcu_sdk.project.rows import read_rows
+    from mcu_sdk.project.tensors import borders_of
+
+    borders = borders_of(opened)
+    kept, inputs = inputs_of(read_rows(path), borders.inputs, path)
+    labels = labels_in(read_facts(opened.folder / "model"))
+    ran = run_inputs(opened, borders, inputs, **where)
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(kept):
+        outputs = {name: array[number] for name, array in ran.outputs.items()}
+        if labels is not None:
+            found = [label.to_json() for label in labels.read(outputs[labels.output])]
+            rows.append({"line": row.line, "labels": found})
+        else:
+            rows.append(
+                {"line": row.line, "outputs": {name: array.tolist() for name, array in outputs.items()}}
+            )
+    return rows, ran.report
+
+
+def _flat(row: Mapping[str, Any]) -> list[tuple[tuple[str, int], Any]]:
+    """Every number of the outputs, with its output's name and its place."""
+    import numpy as np
+
+    return [
+        ((name, place), value)
+        for name, values in row["outputs"].items()
+        for place, value in enumerate(np.asarray(values).ravel().tolist())
+    ]
+
+
+def _column(name: str, place: int) -> str:
+    return f"{name}[{place}]"
+
+
+def _wording(label: Mapping[str, Any]) -> str:
+    part = label.get("text")
+    return str(label["name"]) if part is None else f"{part}: {label['name']}"
+
+
+def _score(label: Mapping[str, Any]) -> str:
+    return "" if label["score"] is None else f"{label['score']:.4g}"

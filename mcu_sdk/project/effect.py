@@ -34,8 +34,8 @@ def check_effect(
                 f"{option} is for language models; {model} takes tensors.", hint=f"Leave {option} out."
             )
         if name == "seed" and (given_inputs or given_text):
-            which = "--input" if given_inputs else "--text"
-            raise UsageError(f"--seed is for made-up inputs; {which} gives others.", hint="Leave --seed out.")
+            which = "--text gives" if given_text else "--input and --csv give"
+            raise UsageError(f"--seed is for made-up inputs; {which} others.", hint="Leave --seed out.")
         if is_language_model and name in ("top_k", "seed") and temperature == 0:
             raise UsageError(
                 f"{option} is for tokens that are drawn; at temperature 0, the default, the likeliest is taken.",

@@ -74,6 +74,14 @@ class Reader:
         text, pair = self.encoder.fitting(request.text, request.pair)
         return Asked(request, TextRequest(text, pair), encoded)
 
+    def ask_each(self, requests: Sequence[TextRequest]) -> list[Asked]:
+        """`ask` of each, with its number in errors."""
+        found = []
+        for number, request in enumerate(requests, start=1):
+            with numbered(number, len(requests)):
+                found.append(self.ask(request))
+        return found
+
     def arrays(self, asked: Asked) -> tuple[NDArray[Any], ...]:
         """The model's inputs for a text, int64[1, L] each, as the library encodes it."""
         import numpy as np
@@ -169,7 +177,7 @@ def _answers(
     import numpy as np
 
     for number, (each, wanted) in enumerate(zip(asked, parts, strict=True), start=1):
-        with _numbered(number, len(asked)):
+        with numbered(number, len(asked)):
             transcript = check_verdict(next(answers), name)
             check_ids(transcript, each, name)
         outputs = {}
@@ -185,7 +193,7 @@ def _answers(
 
 
 @contextmanager
-def _numbered(number: int, count: int) -> Iterator[None]:
+def numbered(number: int, count: int) -> Iterator[None]:
     """Names the text, of several, that an error is about."""
     try:
         yield
