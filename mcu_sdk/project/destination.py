@@ -11,7 +11,8 @@ from mcu_sdk.project import manifest
 from mcu_sdk.project.edited import KEPT
 
 UNBUILDABLE = re.compile(r'["\\;|$\[\]\x00-\x1f\x7f]')
-"""What CMake, Ninja or GCC trip over in the path of a folder to build in; `;` even sends CMake to other folders."""
+"""What CMake, Ninja or GCC trip over in the path of a folder to build in; `;` even sends CMake to other folders. Of what no
+terminal shows some builds and some does not, by their versions: none of it is taken."""
 
 
 def check_path(path: str, hint: str) -> None:

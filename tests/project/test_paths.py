@@ -18,6 +18,8 @@ from mcu_sdk.project.render import ProjectInputs, render_project
 Inputs = Callable[..., ProjectInputs]
 
 REFUSED = '"\\;|$[]\x01\t\n\x1f\x7f'
+HIDDEN = "\x01\t\x1f"
+"""No tool of today trips over these; but nobody sees them in a terminal, and nobody means them."""
 BUILT = "".join(c for c in string.punctuation if c not in REFUSED + "/") + " é日ß\u00a0\u200b😀"
 
 
@@ -52,7 +54,7 @@ def test_a_folder_with_all_of_them_builds(tmp_path: Path, tiny_inputs: Inputs, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("character", REFUSED)
+@pytest.mark.parametrize("character", [character for character in REFUSED if character not in HIDDEN])
 def test_nothing_is_refused_without_need(
     character: str, tmp_path: Path, tiny_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
