@@ -70,5 +70,5 @@ def test_nothing_is_refused_without_need(
 def test_each_alone_builds(character: str, tmp_path: Path, tiny_inputs: Inputs) -> None:
     """At the beginning, in the middle and at the end of a name."""
     project = render_project(tiny_inputs(), tmp_path / f"{character}a{character}b{character}" / "p")
-    for preset in ("release", "host", "host-debug"):
+    for preset in ("release", "host"):
         assert build(project, preset).program.is_file()
