@@ -103,6 +103,11 @@ _REQUANTIZED = "int out_zero_point, int out_min, int out_max"
 _CALIBRATED_WRITE = "Tensor self, Tensor x, Tensor inverse_scale, Tensor position"
 _DYNAMIC_WRITE = "Tensor self, Tensor x, Tensor position"
 _CONVOLUTION = "Tensor input, Tensor weight"
+_CONVOLUTION_S8 = (
+    "Tensor x, Tensor weight, Tensor bias, int[] stride, int[] padding, int[] dilation, int input_offset, "
+    "int out_zero_point, Tensor multiplier, Tensor shift, int out_min, int out_max"
+)
+_WINDOWS = "int[] size, int[] stride, int[] padding"
 _KEYS, _VALUES = {"self": 2}, {"self": 3}
 _ATTENDED = {"k_cache": 2, "v_cache": 3}
 
@@ -238,6 +243,12 @@ _ROWS = (
         index="ids",
         arithmetic=2,
     ),
+    Operator("mcu::conv2d_s8", _CONVOLUTION_S8, weight="weight", weight_bits=8, work=Work.CONVOLUTION),
+    Operator(
+        "mcu::depthwise_conv2d_s8", _CONVOLUTION_S8, weight="weight", weight_bits=8, work=Work.CONVOLUTION
+    ),
+    Operator("mcu::max_pool2d_s8", f"Tensor x, {_WINDOWS}, int[] dilation"),
+    Operator("mcu::avg_pool2d_s8", f"Tensor x, {_WINDOWS}, int zero_point, float scale"),
     Operator(
         "cortex_m::quantized_linear",
         "Tensor input, Tensor weights",

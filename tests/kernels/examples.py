@@ -105,6 +105,29 @@ def own_examples() -> list[Case]:
             "mcu::embedding_s8_add",
             (f(1, 3, k), q(7, k, space=MODEL), f(7, space=MODEL), i(np.int64, -1, 8, 1, 3)),
         ),
+        Case("mcu::max_pool2d_s8", (q(1, 6, 5, n), [3, 2], [2, 1], [1, 1], [1, 2])),
+        Case("mcu::avg_pool2d_s8", (q(1, 6, 5, k), [3, 3], [2, 1], [1, 1], -9, 0.021)),
+        *(
+            Case(
+                f"mcu::{name}",
+                (
+                    q(1, 6, 5, c),
+                    q(*weight, space=MODEL),
+                    *requantize[1:2],
+                    *window,
+                    -7,
+                    3,
+                    *requantize[2:],
+                    -128,
+                    100,
+                ),
+            )
+            for name, c, weight, window in (
+                ("conv2d_s8", 3, (n, 3, 2, 3), ([1, 2], [1, 0, 0, 1], [1, 1])),
+                ("conv2d_s8", 10, (n, 3, 3, 2), ([1, 1], [2, 2, 2, 2], [2, 2])),
+                ("depthwise_conv2d_s8", n, (1, 3, 3, n), ([2, 2], [0, 1, 1, 1], [1, 1])),
+            )
+        ),
         Case(
             "mcu::linear_s4",
             (*zip(int4[:2], (ARENA, ARENA), strict=True), *zip(int4[2:], (MODEL, MODEL), strict=True), n),

@@ -1,4 +1,4 @@
-"""Emitters of ExecuTorch's `cortex_m::` convolutions and pools; images have channels last."""
+"""Emitters of ExecuTorch's `cortex_m::` convolutions and pools, and of our own; images have channels last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from mcu_sdk.planning.emitters.checks import (
     count_is,
     integer,
     integers,
+    number,
     optional_tensor,
+    out_tensor,
     tensor,
 )
 from mcu_sdk.planning.emitters.cortex_m import folded_bias, offset_of, requantization
@@ -70,6 +72,17 @@ def _pair(instruction: Instruction, index: int, least: int) -> tuple[int, int]:
     return values[0], values[-1]
 
 
+def _paddings(instruction: Instruction, index: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(y, x) before and after, from a list of one or two for both, or of (top, left, bottom, right)."""
+    values = integers(instruction, index)
+    if len(values) != 4:
+        both = _pair(instruction, index, 0)
+        return both, both
+    if not all(0 <= value <= LARGEST_STEP for value in values):
+        unsupported(instruction, f"argument {index} is {values}, not four numbers from 0 to {LARGEST_STEP}")
+    return (values[0], values[1]), (values[2], values[3])
+
+
 _WINDOW = [
     "batch",
     "height",
@@ -104,16 +117,18 @@ def _window(
     padding: tuple[int, int],
     dilation: tuple[int, int],
     *,
+    after: tuple[int, int] | None = None,
     round_up: bool = False,
 ) -> Parameters:
     """McuWindow of firmware/kernels/conv/window.h, where the output has the size that follows from the rest.
 
-    `round_up`: a last window may reach beyond the padding (ceil_mode), if it begins before.
+    `after`: the padding behind the last row and column, where it is another one. `round_up`: a last window may reach beyond the padding (ceil_mode), if it begins before.
     """
     if min(*x.shape, *out.shape, *size) < 1 or max(size) > LARGEST_STEP or x.shape[0] != out.shape[0]:
         unsupported(instruction, "its shapes do not match")
     for axis in (0, 1):
-        reach = x.shape[1 + axis] + 2 * padding[axis] - dilation[axis] * (size[axis] - 1) - 1
+        padded = x.shape[1 + axis] + padding[axis] + (after or padding)[axis]
+        reach = padded - dilation[axis] * (size[axis] - 1) - 1
         steps = reach // stride[axis]
         if (
             round_up
@@ -132,12 +147,14 @@ def _convolution(
     group_inputs: int,
     steps: tuple[int, int],
     size: tuple[int, int],
+    x: Tensor,
     out: Tensor,
 ) -> list[KernelCall]:
     """Arguments from `at` on: input_offset, output_offset, multipliers, shifts, low, high. steps: weight, tap."""
-    x, weight, bias = _image(instruction, 0), tensor(instruction, 1, S8), optional_tensor(instruction, 2, S32)
-    stride, padding, dilation = (_pair(instruction, i, least) for i, least in ((3, 1), (4, 0), (5, 1)))
-    window = _window(instruction, x, out, size, stride, padding, dilation)
+    weight, bias = tensor(instruction, 1, S8), optional_tensor(instruction, 2, S32)
+    stride, dilation = (_pair(instruction, i, 1) for i in (3, 5))
+    padding, after = _paddings(instruction, 4)
+    window = _window(instruction, x, out, size, stride, padding, dilation, after=after)
     inputs, outputs = x.shape[3], out.shape[3]
     if inputs % group_inputs or outputs % (inputs // group_inputs):
         unsupported(instruction, f"{inputs} channels and {outputs} do not fall into groups of {group_inputs}")
@@ -169,7 +186,7 @@ def _convolution(
     folded, k = folded_bias(instruction, filters, bias, offset), filters.elements // outputs
     # A table of its own where the file has the filters in another order.
     rows = weight if weight.shape[0] == outputs else _table(filters)
-    if size == (1, 1) and stride == (1, 1) and padding == (0, 0):
+    if size == (1, 1) and stride == (1, 1) and padding == after == (0, 0):
         # One pixel at a time is a linear over channels.
         sizes = out.elements // outputs, k, outputs
         if sizes[0] > 1 and shifts_right(shift):
@@ -219,10 +236,7 @@ def quantized_conv2d(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, weight [out][y][x][in of the group], bias, stride, padding, dilation, ..., scratch, out)."""
     count_is(instruction, 14)
     out = _image(instruction, 13, written=True)
-    outputs, rows, columns, inputs = _weight(instruction)
-    if out.shape[3] != outputs:
-        unsupported(instruction, f"its output has {out.shape[3]} channels, its weight {outputs}")
-    return _convolution(instruction, 6, inputs, (rows * columns * inputs, inputs), (rows, columns), out)
+    return _full(instruction, _image(instruction, 0), out)
 
 
 @emits("cortex_m::quantized_depthwise_conv2d")
@@ -230,10 +244,43 @@ def quantized_depthwise_conv2d(instruction: Instruction) -> Sequence[KernelCall]
     """(x, weight [1][y][x][out], bias, stride, padding, dilation, depth multiplier, ..., scratch, out)."""
     count_is(instruction, 15)
     out = _image(instruction, 14, written=True)
+    return _by_channel(instruction, 7, _image(instruction, 0), out)
+
+
+def _full(instruction: Instruction, x: Tensor, out: Tensor) -> list[KernelCall]:
+    outputs, rows, columns, inputs = _weight(instruction)
+    if out.shape[3] != outputs:
+        unsupported(instruction, f"its output has {out.shape[3]} channels, its weight {outputs}")
+    return _convolution(instruction, 6, inputs, (rows * columns * inputs, inputs), (rows, columns), x, out)
+
+
+def _by_channel(instruction: Instruction, at: int, x: Tensor, out: Tensor) -> list[KernelCall]:
     one, rows, columns, outputs = _weight(instruction)
     if one != 1 or out.shape[3] != outputs:
         unsupported(instruction, f"its output has {out.shape[3]} channels, its weight {outputs}")
-    return _convolution(instruction, 7, 1, (1, outputs), (rows, columns), out)
+    return _convolution(instruction, at, 1, (1, outputs), (rows, columns), x, out)
+
+
+@emits("mcu::conv2d_s8")
+def conv2d_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, weight [out][y][x][in of the group], bias, stride, padding, dilation, offsets, multiplier, shift, low, high, out)."""
+    count_is(instruction, 13)
+    return _full(instruction, *_own_images(instruction))
+
+
+@emits("mcu::depthwise_conv2d_s8")
+def depthwise_conv2d_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """The same; weight [1][y][x][out]."""
+    count_is(instruction, 13)
+    return _by_channel(instruction, 6, *_own_images(instruction))
+
+
+def _own_images(instruction: Instruction) -> tuple[Tensor, Tensor]:
+    """[1][height][width][channels] in and out, as their shapes say."""
+    x, out = tensor(instruction, 0, S8), out_tensor(instruction, len(instruction.arguments) - 1, S8)
+    if len(x.shape) != 4 or len(out.shape) != 4:
+        unsupported(instruction, "images of four axes are wanted")
+    return x, out
 
 
 @emits("cortex_m::quantized_max_pool2d")
@@ -270,7 +317,20 @@ def _pool(
     round_up: bool = False,
 ) -> list[KernelCall]:
     """`mcu_<name>(x, out, window, numbers...)`."""
-    x, out = _image(instruction, 0), _image(instruction, out_index, written=True)
+    images = _image(instruction, 0), _image(instruction, out_index, written=True)
+    return _pooled(instruction, name, images, numbers, dilation=dilation, round_up=round_up)
+
+
+def _pooled(
+    instruction: Instruction,
+    name: str,
+    images: tuple[Tensor, Tensor],
+    numbers: tuple[object, ...],
+    *,
+    dilation: tuple[int, int] = (1, 1),
+    round_up: bool = False,
+) -> list[KernelCall]:
+    x, out = images
     size, stride, padding = (_pair(instruction, i, least) for i, least in ((1, 1), (2, 1), (3, 0)))
     if x.shape[3] != out.shape[3]:
         unsupported(instruction, "its shapes do not match")
@@ -279,3 +339,23 @@ def _pool(
     window = _window(instruction, x, out, size, stride, padding, dilation, round_up=round_up)
     apart(instruction, out, x)
     return call(name, x, out, window, *numbers)
+
+
+@emits("mcu::max_pool2d_s8")
+def max_pool2d_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, size, stride, padding, dilation, out)."""
+    count_is(instruction, 6)
+    dilation = _pair(instruction, 4, 1)
+    return _pooled(instruction, "max_pool2d_s8", _own_images(instruction), (-128, 127), dilation=dilation)
+
+
+@emits("mcu::avg_pool2d_s8")
+def avg_pool2d_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, size, stride, padding, zero point, scale, out)."""
+    import numpy as np
+
+    count_is(instruction, 7)
+    scale = float(np.float32(number(instruction, 5)))
+    if not float(np.finfo(np.float32).tiny) <= scale < float("inf"):
+        unsupported(instruction, f"its scale is {scale}")
+    return _pooled(instruction, "avg_pool2d_s8", _own_images(instruction), (int8(instruction, 4), scale))
