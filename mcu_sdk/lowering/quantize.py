@@ -39,6 +39,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
+from mcu_sdk.lowering.images_s8 import annotate_images, rewrite_images
 from mcu_sdk.lowering.requantize import rewrite_requantized
 from mcu_sdk.lowering.sequence_s8 import (
     add_embeddings,
@@ -136,6 +137,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
                 )
         if self.sequence:
             annotate_sequence(model, STATIC)
+            annotate_images(model, STATIC, WEIGHT)
         return model
 
     def validate(self, model: GraphModule) -> None:
@@ -187,6 +189,7 @@ def quantize(
             quantized.graph.erase_node(node)
     if requantize:
         rewrite_before_linears(quantized)
+        rewrite_images(quantized)
     _rewrite_linears(quantized, requantize)
     _rewrite_embeddings(quantized)
     if requantize:

@@ -116,7 +116,7 @@ def requantization(
         offset = offset + torch.round(bias.to(torch.float64) / unit).clamp(-(2.0**40), 2.0**40).to(
             torch.int64
         )
-    factors = [_multiplier_and_shift(float(factor)) for factor in unit / out_scale]
+    factors = [multiplier_and_shift(float(factor)) for factor in unit / out_scale]
     if any(shift > LARGEST_SHIFT for _, shift in factors):
         return None
     multiplier = torch.tensor([m for m, _ in factors], dtype=torch.int32)
@@ -127,7 +127,8 @@ def requantization(
     return Constants(offset.to(torch.int32), multiplier, shift)
 
 
-def _multiplier_and_shift(factor: float) -> tuple[int, int]:
+def multiplier_and_shift(factor: float) -> tuple[int, int]:
+    """factor = multiplier / 2^31 * 2^shift, the multiplier in [2^30, 2^31); (0, 0) for one that is next to nothing."""
     mantissa, exponent = math.frexp(factor)
     multiplier = round(mantissa * (1 << 31))
     if multiplier == 1 << 31:

@@ -32,7 +32,8 @@ from mcu_sdk.lowering.fuse.graph import (
     same_bytes_source,
     shape_of,
 )
-from mcu_sdk.lowering.fuse.masks import read_mask
+from mcu_sdk.lowering.fuse.masks import Mask, read_mask, table_mask
+from mcu_sdk.lowering.fuse.new_node import call_before
 
 mcu = torch.ops.mcu
 decomposed = torch.ops.quantized_decomposed
@@ -45,6 +46,9 @@ SYMMETRIC = QuantizationSpec(
     observer_or_fake_quant_ctr=MinMaxObserver,
 )
 """Queries, keys and values: without zero points a product of two needs no corrections."""
+
+MOST_SEQUENCES = 64
+"""Windows of an image, or channels of a series, that attend within themselves: each is a call of its own."""
 
 TABLES = (
     mcu.gelu.default,
@@ -100,16 +104,18 @@ def _leads_to_a_linear(node: Node) -> bool:
 
 
 def _is_plain_attention(node: Node) -> bool:
-    """Of one sequence, each head of queries with its own of keys and values, all of one width; no dropout."""
+    """Of one sequence or some, each head of queries with its own of keys and values, all of one width; no dropout."""
     given = [*args(node), *[None] * 6][:6]
     shapes = [shape_of(value) for value in given[:3]]
-    if any(len(shape) != 4 or shape[0] != 1 for shape in shapes):
+    if any(len(shape) != 4 or not 1 <= shape[0] <= MOST_SEQUENCES for shape in shapes):
         return False
     dropout, causal = node.kwargs.get("dropout_p", given[4]), node.kwargs.get("is_causal", given[5])
     if dropout or causal or node.kwargs.get("enable_gqa"):
         return False
-    (_, heads, _, n), keys, values = shapes
-    return keys == values and (keys[1], keys[3]) == (heads, n) and len(set(given[:3])) == 3
+    (sequences, heads, _, n), keys, values = shapes
+    return (
+        keys == values and (keys[0], keys[1], keys[3]) == (sequences, heads, n) and len(set(given[:3])) == 3
+    )
 
 
 def _reads(attention: Node) -> bool:
@@ -246,40 +252,79 @@ def _rewrite_attention(program: ExportedProgram, node: Node) -> None:
     inputs = [args(value) for value in args(node)[:3]]
     if any(int(zero_point) for _, _, zero_point, *_ in inputs):
         return
-    shapes = [shape_of(value) for value in args(node)[:2]]
-    given = [*args(node), None][:4]
-    added: Any = node.kwargs.get("attn_mask", given[3])
-    mask = read_mask(program, added, (shapes[0][2], shapes[1][2]))
-    if mask is None or (mask.padding is not None and dtype_of(mask.padding) != torch.int64):
+    masks = _masks(program, node)
+    if masks is None:
         return
+    shapes = [shape_of(value) for value in args(node)[:2]]
     scale: Any = node.kwargs.get("scale")
     scale = 1 / math.sqrt(shapes[0][3]) if scale is None else float(scale)
-    bias = None
-    if mask.table is not None:
-        if not bool(torch.isfinite(mask.table).all()):
-            return
-        bias = add_buffer(program, "attention_bias", by_distance(mask.table))
+    biases: list[tuple[torch.Tensor, Node]] = []
     q, k, v = (_heads_side_by_side(graph, source) for source, *_ in inputs)
     scales = [float(entry[1]) for entry in inputs]
     _, out_scale, out_zero_point, *_ = args(joined)
-    arguments = (
-        *(q, k, v, mask.padding, bias, shapes[0][1]),
+    numbers = (
+        shapes[0][1],
         *(scales[0] * scales[1] * scale, scales[2] / float(out_scale), int(out_zero_point)),
     )
-    target = mcu.sequence_attention_s8.default
-    with graph.inserting_before(joined):
-        pair = graph.call_function(target, arguments)
-        pair.meta = {**node.meta, "val": target(*torch.fx.node.map_arg(arguments, lambda n: n.meta["val"]))}
-        out = graph.call_function(operator.getitem, (pair, 0))
-        out.meta = {**node.meta, "val": pair.meta["val"][0]}
-        result = graph.call_function(aten.view.default, (out, list(shape_of(joined))))
-        result.meta = {**node.meta, "val": out.meta["val"].view(shape_of(joined))}
+    outs = []
+    for at, mask in enumerate(masks):
+        bias = None if mask.table is None else _shared_bias(program, biases, by_distance(mask.table))
+        parts = [_one_of(graph, joined, value, at) for value in (q, k, v)]
+        pair = call_before(
+            graph, joined, mcu.sequence_attention_s8.default, *parts, mask.padding, bias, *numbers
+        )
+        pair.meta = {**node.meta, "val": pair.meta["val"]}
+        outs.append(call_before(graph, joined, operator.getitem, pair, 0))
+    out = outs[0] if len(outs) == 1 else call_before(graph, joined, aten.cat.default, outs)
+    result = call_before(graph, joined, aten.view.default, out, list(shape_of(joined)))
+    for new in (*outs, out, result):
+        new.meta = {**node.meta, "val": new.meta["val"]}
     joined.replace_all_uses_with(result)
     for unused in _back_to(
         joined, node
     ):  # tagged as random, because of its dropout: no dead-code elimination takes it
         graph.erase_node(unused)
     graph.eliminate_dead_code()
+
+
+def _masks(program: ExportedProgram, node: Node) -> list[Mask] | None:
+    """The mask of each sequence of an attention; None where one is not understood."""
+    (sequences, _, queries, _), keys = (shape_of(value) for value in args(node)[:2])
+    given = [*args(node), None][:4]
+    added: Any = node.kwargs.get("attn_mask", given[3])
+    if sequences > 1 and added is not None:
+        if not is_constant(program, added):
+            return None
+        values = constant_value(program, added)
+        masks = [
+            table_mask(value[None], (queries, keys[2]))
+            for value in values.expand(sequences, *values.shape[1:])
+        ]
+    else:
+        mask = read_mask(program, added, (queries, keys[2]))
+        if mask is None or (mask.padding is not None and dtype_of(mask.padding) != torch.int64):
+            return None
+        masks = [mask] * sequences
+    finite = all(mask.table is None or bool(torch.isfinite(mask.table).all()) for mask in masks)
+    return masks if finite else None
+
+
+def _shared_bias(
+    program: ExportedProgram, biases: list[tuple[torch.Tensor, Node]], table: torch.Tensor
+) -> Node:
+    """The constant of a table, one for all sequences whose tables are equal."""
+    for other, node in biases:
+        if torch.equal(other, table):
+            return node
+    biases.append((table, add_buffer(program, "attention_bias", table)))
+    return biases[-1][1]
+
+
+def _one_of(graph: Graph, place: Node, rows: Node, at: int) -> Node:
+    """Sequence `at` of int8[sequences, L, H * n]."""
+    if shape_of(rows)[0] == 1:
+        return rows
+    return call_before(graph, place, aten.slice.Tensor, rows, 0, at, at + 1)
 
 
 def by_distance(table: torch.Tensor) -> torch.Tensor:
@@ -294,12 +339,14 @@ def by_distance(table: torch.Tensor) -> torch.Tensor:
 def _joined_quantization(node: Node) -> Node | None:
     """The quantization that alone reads an attention's heads, joined to one row for each query."""
     source = node
-    turned = False
+    turned = shape_of(node)[1] == 1  # nothing to turn
     while len(node.users) == 1:
         (user,) = node.users
         if is_call(user, _QUANTIZE):
-            _, heads, queries, n = shape_of(source)
-            rows = shape_of(user)[-1] == heads * n and math.prod(shape_of(user)) == heads * queries * n
+            heads, n = shape_of(source)[1], shape_of(source)[3]
+            rows = shape_of(user)[-1] == heads * n and math.prod(shape_of(user)) == math.prod(
+                shape_of(source)
+            )
             return user if turned and rows and args(user)[5] == torch.int8 else None
         if not turned and _swaps_heads(user):
             turned = True
@@ -325,13 +372,13 @@ def _swaps_heads(node: Node) -> bool:
 
 
 def _heads_side_by_side(graph: Graph, quantize: Node) -> Node:
-    """int8[1, L, H * n] of a quantized [1, H, L, n]: the value before its heads were split, if that is what it is."""
-    _, heads, length, n = shape_of(quantize)
-    wanted = [1, length, heads * n]
+    """int8[B, L, H * n] of a quantized [B, H, L, n]: the value before its heads were split, if that is what it is."""
+    sequences, heads, length, n = shape_of(quantize)
+    wanted = [sequences, length, heads * n]
     x, rest = args(quantize)[0], args(quantize)[1:]
-    if is_call(quantize, _QUANTIZE) and _swaps_heads(x):
-        source = same_bytes_source(args(x)[0])
-        if math.prod(shape_of(source)) == length * heads * n and shape_of(source)[-1] == heads * n:
+    if is_call(quantize, _QUANTIZE) and (heads == 1 or _swaps_heads(x)):
+        source = same_bytes_source(x if heads == 1 else args(x)[0])
+        if math.prod(shape_of(source)) == math.prod(wanted) and shape_of(source)[-1] == heads * n:
             same = next(
                 (user for user in source.users if is_call(user, _QUANTIZE) and args(user)[1:] == rest), None
             )

@@ -33,24 +33,25 @@ def fuse(
     """
     import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
     from mcu_sdk.lowering.fuse.activations import fuse_activations
-    from mcu_sdk.lowering.fuse.attention import fuse_attention
+    from mcu_sdk.lowering.fuse.attention import fuse_attention, scale_by_number
     from mcu_sdk.lowering.fuse.cached_attention import fuse_cached_attention
     from mcu_sdk.lowering.fuse.graph import drop_cumulative_lengths, tidy
+    from mcu_sdk.lowering.fuse.images import prepare_images
     from mcu_sdk.lowering.fuse.masks import simplify_masks
     from mcu_sdk.lowering.fuse.normalize import fold_constants, normalize
     from mcu_sdk.lowering.fuse.norms import fuse_layer_norm, fuse_rms_norm
-    from mcu_sdk.lowering.fuse.patches import patches_to_linears
     from mcu_sdk.lowering.fuse.positions import PositionTable, position_input, resolve_positions
     from mcu_sdk.lowering.fuse.rope import fuse_rope
 
     drop_cumulative_lengths(program)
-    if patches_to_linears(program):
-        tidy(program)
-    normalize(program)
-    rope = attention = 0
     position = position_input(program)
     if position is None:
+        prepare_images(program)
+    normalize(program)
+    rope = attention = 0
+    if position is None:
         fuse_attention(program)
+        scale_by_number(program)
         simplify_masks(program)
         tidy(program)
     if position is not None and cache_length is not None:

@@ -7,12 +7,22 @@ softmax(q k^T scale + bias + mask) v, with the products of all heads at once. Wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
-from mcu_sdk.lowering.fuse.graph import args, aten, constant_scalar, either_order, is_call, shape_of
+from mcu_sdk.lowering.fuse.graph import (
+    SAME_BYTES,
+    args,
+    aten,
+    constant_scalar,
+    depends_only_on,
+    either_order,
+    is_call,
+    shape_of,
+)
 from mcu_sdk.lowering.fuse.masks import read_mask
 
 
@@ -27,7 +37,7 @@ def fuse_attention(program: ExportedProgram) -> int:
     """Rewrite in place; returns how many there were."""
     count = 0
     for node in list(program.graph.nodes):
-        if not is_call(node, aten.matmul.default) or len(shape_of(node)) != 4 or shape_of(node)[0] != 1:
+        if not is_call(node, aten.matmul.default) or len(shape_of(node)) != 4:
             continue
         weights, values = args(node)
         scores = _scores_behind(program, weights)
@@ -38,7 +48,7 @@ def fuse_attention(program: ExportedProgram) -> int:
             continue
         mask = _sum_of(program.graph, node, scores.added)
         lengths = shape_of(query)[2], shape_of(keys)[3]
-        if mask is not None and read_mask(program, mask, lengths) is None:
+        if mask is not None and not _is_understood(program, mask, shape_of(query)[0], lengths):
             continue
         _attend(program.graph, node, query, keys, values, mask, scores.scale)
         count += 1
@@ -78,14 +88,44 @@ def _terms(program: ExportedProgram, node: object, scale: float) -> _Scores | No
 
 
 def _is_one_attention(query: object, keys: object, values: Node) -> bool:
-    """q[1, H, Lq, n], k^T[1, H, n, Lk], v[1, H, Lk, n]."""
+    """q[B, H, Lq, n], k^T[B, H, n, Lk], v[B, H, Lk, n]."""
     if not (isinstance(query, Node) and isinstance(keys, Node)):
         return False
     shapes = shape_of(query), shape_of(keys), shape_of(values)
-    if any(len(shape) != 4 or shape[0] != 1 for shape in shapes):
+    if any(len(shape) != 4 for shape in shapes):
         return False
-    (_, heads, _, n), turned, third = shapes
-    return turned[1:3] == (heads, n) and third == (1, heads, turned[3], n)
+    (sequences, heads, _, n), turned, third = shapes
+    return turned[:3] == (sequences, heads, n) and third == (sequences, heads, turned[3], n)
+
+
+def _is_understood(program: ExportedProgram, mask: Node, sequences: int, lengths: tuple[int, int]) -> bool:
+    """Whether quantization will find a mask that it knows; for several sequences, a constant."""
+    if sequences > 1:
+        return mask in depends_only_on(program, ())
+    return read_mask(program, mask, lengths) is not None
+
+
+def scale_by_number(program: ExportedProgram) -> None:
+    """attention(q * c) -> attention(q) with c in its scale, in place, where nothing else reads the product."""
+    for node in list(program.graph.nodes):
+        if not is_call(node, aten.scaled_dot_product_attention.default):
+            continue
+        product = args(node)[0]
+        while (
+            is_call(product, *SAME_BYTES, aten.transpose.int, aten.permute.default)
+            and len(product.users) == 1
+        ):
+            product = args(product)[0]
+        if not is_call(product, aten.mul.Tensor) or len(product.users) != 1 or product is args(node)[0]:
+            continue
+        for x, factor in either_order(product):
+            number = constant_scalar(program, factor)
+            if number and isinstance(x, Node) and shape_of(x) == shape_of(product):
+                scale: Any = node.kwargs.get("scale")
+                usual = shape_of(args(node)[0])[3] ** -0.5
+                node.kwargs = {**node.kwargs, "scale": (usual if scale is None else float(scale)) * number}
+                product.replace_all_uses_with(x)
+                break
 
 
 def _sum_of(graph: Graph, before: Node, terms: tuple[Node, ...]) -> Node | None:

@@ -58,8 +58,7 @@ def read_mask(program: ExportedProgram, node: Node | None, lengths: tuple[int, i
     if padding is None:
         if node not in depends_only_on(program, ()):
             return None
-        table = _table(evaluate(program, node, {}), lengths)
-        return Mask(None, _or_nothing(table))
+        return table_mask(evaluate(program, node, {}), lengths)
     if shape_of(padding) != (1, lengths[1]):
         return None
     values = [_table(evaluate(program, node, {padding: probe}), lengths) for probe in _probes(padding)]
@@ -71,6 +70,11 @@ def read_mask(program: ExportedProgram, node: Node | None, lengths: tuple[int, i
         if not torch.equal(value, expected):
             return None
     return Mask(padding, _or_nothing(whole))
+
+
+def table_mask(value: torch.Tensor, lengths: tuple[int, int]) -> Mask:
+    """The mask that a constant [1, heads or 1, Lq or 1, Lk] is."""
+    return Mask(None, _or_nothing(_table(value, lengths)))
 
 
 def simplify_masks(program: ExportedProgram) -> None:

@@ -41,7 +41,7 @@ def _cuts_patches(program: ExportedProgram, node: Node) -> bool:
         return False
     window, size = shape_of(weight)[2:], shape_of(x)[2:]
     plain = not transposed and groups == 1 and not any(_pair(padding)) and set(_pair(dilation)) == {1}
-    fits = all(side % step == 0 for side, step in zip(size, window, strict=True))
+    fits = window != (1, 1) and all(side % step == 0 for side, step in zip(size, window, strict=True))
     return plain and fits and tuple(_pair(stride)) == window
 
 

@@ -1,0 +1,82 @@
+"""Networks of convolutions become int8 from end to end, and stay close to float."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+import mcu_sdk
+from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.interpret import Interpreter
+
+
+class Network(nn.Module):
+    """Padding that is not the same on both sides, a residual sum with a ReLU, SiLU, pools, groups, a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.wide = nn.Conv2d(3, 8, 3, stride=2), nn.Conv2d(8, 8, 3, padding=1)
+        self.channels, self.points = nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 12, 1)
+        self.grouped, self.head = nn.Conv2d(12, 12, (1, 3), groups=2, dilation=(1, 2)), nn.Linear(12, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.pad(x, (0, 1, 0, 1))
+        x = nn.functional.max_pool2d(self.stem(x).relu(), 3, 2, 1)
+        x = (x + self.wide(x)).relu()
+        x = nn.functional.silu(self.points(self.channels(x).clamp(-3, 3)))
+        x = nn.functional.avg_pool2d(self.grouped(x), 3, 1, 1, count_include_pad=False)
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_network() -> None:
+    torch.manual_seed(0)
+    network, calls = Network().eval(), [torch.randn(1, 3, 20, 18) for _ in range(8)]
+    compiled = mcu_sdk.compile_module(network, calls[0], calibration=calls)
+    program = read_pte(compiled.pte)
+    operators = Counter(instruction.operator for instruction in program.instructions)
+    assert operators["mcu::conv2d_s8"] == 3 and operators["mcu::depthwise_conv2d_s8"] == 1
+    assert (
+        operators["cortex_m::quantized_add"]
+        == operators["mcu::lookup_s8"] + operators["mcu::lookup_s8_"]
+        == 1
+    )
+    assert operators["mcu::max_pool2d_s8"] == operators["mcu::avg_pool2d_s8"] == 1
+    assert not any(name in operators for name in ("aten::convolution", "aten::add", "aten::relu"))
+    interpreter = Interpreter(program)
+    with torch.no_grad():
+        wanted = torch.cat([network(call) for call in calls])
+    found = torch.cat([interpreter.run(call)[0] for call in calls])
+    assert float((found - wanted).norm() / wanted.norm()) < 0.1
+
+
+class Windows(nn.Module):
+    """Attention within each of four windows of a sequence, a bias for all or for each."""
+
+    def __init__(self, each: bool) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(16, 48), nn.Linear(16, 16)
+        self.register_buffer("bias", 3 * torch.randn(4 if each else 1, 2, 6, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = self.qkv(x.view(4, 6, 16)).view(4, 6, 3, 2, 8)
+        q, k, v = rows.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self.bias)
+        return self.out(attended.transpose(1, 2).reshape(1, 24, 16))
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_attention_within_windows(each: bool) -> None:
+    torch.manual_seed(0)
+    module, calls = Windows(each).eval(), [torch.randn(1, 24, 16) for _ in range(4)]
+    compiled = mcu_sdk.compile_module(module, calls[0], calibration=calls)
+    program = read_pte(compiled.pte)
+    operators = Counter(instruction.operator for instruction in program.instructions)
+    assert operators["mcu::sequence_attention_s8"] == 4 and not operators["aten::bmm"]
+    interpreter = Interpreter(program)
+    with torch.no_grad():
+        wanted = torch.cat([module(call) for call in calls])
+    found = torch.cat([interpreter.run(call)[0] for call in calls])
+    assert float((found - wanted).norm() / wanted.norm()) < 0.06
