@@ -37,11 +37,28 @@ TASKS = {
     "AutoModelForQuestionAnswering": Task("question-answering", ("start_logits", "end_logits")),
     "AutoModelForNextSentencePrediction": Task("next-sentence-prediction", ("logits",)),
     "AutoModelForImageClassification": Task("image-classification", ("logits",)),
+    "AutoModelForAudioClassification": Task("audio-classification", ("logits",)),
+    "AutoModelForSemanticSegmentation": Task("image-segmentation", ("logits",)),
+    "AutoModelForCTC": Task("automatic-speech-recognition", ("logits",)),
     "AutoModel": FEATURES,
 }
 """By the class of transformers that lists the architectures; the first that does."""
 
-OTHER_NAMES = {"T5EncoderModel": FEATURES}
+_SERIES, _FORECAST, _REGRESSION = (
+    "time-series-classification",
+    "time-series-prediction",
+    "time-series-regression",
+)
+
+OTHER_NAMES = {
+    "T5EncoderModel": FEATURES,
+    "PatchTSTForClassification": Task(_SERIES, ("prediction_logits",)),
+    "PatchTSMixerForTimeSeriesClassification": Task(_SERIES, ("prediction_outputs",)),
+    "PatchTSTForPrediction": Task(_FORECAST, ("prediction_outputs",), logits=False),
+    "PatchTSMixerForPrediction": Task(_FORECAST, ("prediction_outputs",), logits=False),
+    "PatchTSTForRegression": Task(_REGRESSION, ("regression_outputs",), logits=False),
+    "PatchTSMixerForRegression": Task(_REGRESSION, ("regression_outputs",), logits=False),
+}
 """Architectures that none of them lists."""
 
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -90,7 +107,8 @@ class Encoder(nn.Module):
     """forward(*inputs) -> the task's outputs, a tuple of float32 tensors.
 
     `inputs` are named by `input_names`: token ids int64[1, L] and, beside them, the mask of those that count and the
-    segment of each, both int64[1, L]; or pixel values float32[1, C, H, W].
+    segment of each, both int64[1, L]; or pixel values float32[1, C, H, W]; or a signal (model/encoder_calls.py has the
+    shapes).
     """
 
     def __init__(self, model: PreTrainedModel, task: Task, pooling: Pooling | None, *, several: bool) -> None:
@@ -138,7 +156,10 @@ def load_encoder(checkpoint: Checkpoint, architecture: str, *, for_npu: bool = T
     import transformers
 
     task = task_of(architecture, checkpoint.name)
-    if read_config(checkpoint.folder).get("is_encoder_decoder") and architecture not in OTHER_NAMES:
+    encoder_alone = (
+        architecture in OTHER_NAMES or task.name == "audio-classification"
+    )  # Whisper's: its encoder and a head
+    if read_config(checkpoint.folder).get("is_encoder_decoder") and not encoder_alone:
         raise ModelError(
             f"An encoder alone was expected; {checkpoint.name}, a {architecture}, has a decoder, too.",
             hint="Save its encoder, or lower the whole yourself and pass the result with --pte.",
@@ -166,7 +187,7 @@ def labels_of(encoder: Encoder) -> dict[str, Any] | None:
     if not encoder.task.name.endswith("classification"):
         return None
     names = {int(number): str(label) for number, label in (config.id2label or {}).items()}
-    count = int(config.num_labels or 0)
+    count = int((config.num_targets if encoder.task.name == _SERIES else config.num_labels) or 0)
     problem = getattr(config, "problem_type", None)
     scores = "softmax"
     if problem == "multi_label_classification":
