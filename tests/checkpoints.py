@@ -30,13 +30,25 @@ def make_checkpoint(name: str, folder: Path, seed: int = 0, **changes: object) -
 
 
 def make_encoder(name: str, folder: Path, seed: int = 0, **changes: object) -> Path:
-    """The same of tests/models/encoders/<name>.json, whose "architecture" is a class of transformers; `changes` of its
-    configuration make another model, for another folder."""
+    """The same of tests/models/encoders/<name>.json, whose "architecture" is a class of transformers and "length" what
+    encoder_length() says; `changes` of its configuration make another model, for another folder."""
     import transformers
 
-    settings = {**json.loads((MODELS / "encoders" / f"{name}.json").read_text()), **changes}
+    settings = {**_encoder_settings(name), **changes}
+    settings.pop("length", None)
     architecture = getattr(transformers, settings.pop("architecture"))
     return _save(folder / name, seed, lambda: architecture(transformers.AutoConfig.for_model(**settings)))
+
+
+def encoder_length(name: str) -> int | None:
+    """Tokens or samples of one call, where the configuration of a signal does not say it itself."""
+    length = _encoder_settings(name).get("length")
+    return None if length is None else int(length)
+
+
+def _encoder_settings(name: str) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((MODELS / "encoders" / f"{name}.json").read_text())
+    return settings
 
 
 def _save(destination: Path, seed: int, make: Callable[[], Any]) -> Path:

@@ -14,15 +14,18 @@ from mcu_sdk.project.accuracy import accuracy_of
 from mcu_sdk.project.build import build
 from mcu_sdk.targets import host, qemu
 from mcu_sdk.targets.protocol import Request
-from tests.checkpoints import ENCODERS, make_encoder
+from tests.checkpoints import ENCODERS, encoder_length, make_encoder
 
 BOARDS = ("corstone-300", "mps2-an386", "mps2-an505")
 """A Cortex-M55, M4 and M33."""
 
-IMAGES = ("vit", "deit", "dinov2")
+NOT_FUSED = ("deberta-v2", "levit", "mobilevit", "mobilevitv2", "patchtsmixer")
+"""Whose attention is of another kind: a part of the scores computed from the queries, values wider than keys, products of
+one context for all, gates."""
 
-NOT_FUSED = ("deberta-v2",)
-"""Whose scores have a part that is computed from the queries beside their products with the keys."""
+WITHOUT_ATTENTION = (
+    "convnext", "efficientnet", "mobilenet-v1", "mobilenet-v2", "poolformer", "resnet",
+)  # fmt: skip
 
 LARGEST_ERROR = 0.25
 """RMS of what quantization changes, as a share of the outputs', in models with random weights; 0.13 was measured."""
@@ -30,7 +33,7 @@ LARGEST_ERROR = 0.25
 
 def same_bits(family: str, folder: Path, boards: tuple[str, ...]) -> None:
     checkpoint = make_encoder(family, folder / "checkpoint")
-    options = CompileOptions(None if family in IMAGES else 16)
+    options = CompileOptions(encoder_length(family))
     made = {
         board: generate(GenerateRequest(board, options, model=str(checkpoint), output=folder / board))
         for board in ("host", *boards)
@@ -38,8 +41,8 @@ def same_bits(family: str, folder: Path, boards: tuple[str, ...]) -> None:
     accuracy = accuracy_of(made["host"].facts)
     assert accuracy is not None and accuracy.relative_rms_error < LARGEST_ERROR
     operators = {planned.instruction.operator for planned in made["host"].plan.calls}
-    assert ("mcu::sequence_attention_s8" in operators) == (family not in NOT_FUSED)
-    assert not operators & {"aten::bmm", "aten::_softmax"} or family in NOT_FUSED
+    assert ("mcu::sequence_attention_s8" in operators) == (family not in (*NOT_FUSED, *WITHOUT_ATTENTION))
+    assert not operators & {"aten::bmm", "aten::_softmax", "aten::convolution"} or family in NOT_FUSED
     request = Request(steps=3, seed=1)
     expected = host.run(build(made["host"].project, "host").program, request).digest
     for board in boards:
@@ -55,3 +58,7 @@ def test_families(family: str, tmp_path: Path) -> None:
 
 def test_a_bert(tmp_path: Path) -> None:
     same_bits("bert", tmp_path, BOARDS[:1])
+
+
+def test_a_network_of_convolutions(tmp_path: Path) -> None:
+    same_bits("resnet", tmp_path, BOARDS[:1])
