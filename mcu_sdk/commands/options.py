@@ -32,6 +32,14 @@ InputOption = Annotated[
         show_default=False,
     ),
 ]
+ImageOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--image",
+        help="For models of images: a file, prepared as the checkpoint says (extra `vision`).",
+        show_default=False,
+    ),
+]
 PromptsOption = Annotated[
     Path | None,
     typer.Option(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mcu_sdk.project.labels import Label
     from mcu_sdk.project.opened import Project
     from mcu_sdk.project.prompts import Answer
-    from mcu_sdk.project.tensors import Border, Borders
+    from mcu_sdk.project.tensors import Border
 
 _SHOWN = 16
 """Elements of an output that are printed."""
@@ -32,23 +32,31 @@ def say(text: str) -> None:
 # ---- tensors
 
 
-def read_inputs(borders: Borders, files: Mapping[str | None, Path]) -> dict[str, NDArray[Any]]:
-    """The arrays by the model's names; errors as `choose` and `read_npy` raise them."""
-    from mcu_sdk.project.tensors import choose, read_npy
+Files = Mapping[str | None, Path] | Path
+"""Arrays by name, or an image."""
 
-    return {name: read_npy(path, name) for name, path in choose(borders.inputs, files, "--input").items()}
+
+def read_inputs(opened: Project, files: Files) -> dict[str, NDArray[Any]]:
+    """The arrays by the model's names; errors as `borders_of`, `choose`, `read_npy` and `read_image` raise them."""
+    from mcu_sdk.project.images import read_image
+    from mcu_sdk.project.tensors import borders_of, choose, read_npy
+
+    if isinstance(files, Path):
+        return read_image(opened, files)
+    chosen = choose(borders_of(opened).inputs, files, "--input")
+    return {name: read_npy(path, name) for name, path in chosen.items()}
 
 
 def run_tensors(
     opened: Project,
-    inputs: Mapping[str | None, Path],
+    inputs: Files,
     outputs: Mapping[str | None, Path],
     where: Where,
     *,
     as_json: bool,
     markdown: bool,
 ) -> None:
-    """Run a model on arrays from files, write its outputs to files, and report."""
+    """Run a model on arrays from files, or on an image, write its outputs to files, and report."""
     from mcu_sdk.api import run_inputs
     from mcu_sdk.project import tensors
     from mcu_sdk.project.accuracy import read_facts
@@ -56,10 +64,11 @@ def run_tensors(
     from mcu_sdk.project.report import print_report
 
     labels = labels_in(read_facts(opened.folder / "model"))
+    arrays = read_inputs(opened, inputs)
     borders = tensors.borders_of(opened)
-    prepared = tensors.prepare(borders.inputs, read_inputs(borders, inputs))
+    prepared = tensors.prepare(borders.inputs, arrays)
     files = tensors.choose(borders.outputs, outputs, "--output")
-    tensors.check_writable(files, list(inputs.values()))
+    tensors.check_writable(files, [inputs] if isinstance(inputs, Path) else list(inputs.values()))
     ran = run_inputs(opened, borders, prepared, **where)
     for name, path in files.items():
         tensors.write_npy(path, ran.outputs[name])

@@ -1,4 +1,5 @@
-"""`mcu-sdk run`: a prompt in, the firmware's text out, or a text in and what an encoder says of it; then the report."""
+"""`mcu-sdk run`: a prompt in, the firmware's text out, or a text or an image in and what a model says of it; then the
+report."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import typer
 from mcu_sdk.commands.options import (
     BoardOption,
     Given,
+    ImageOption,
     InputOption,
     JsonOption,
     ProjectArgument,
@@ -38,11 +40,12 @@ def run_command(
     project: ProjectArgument,
     prompts: PromptsOption = None,
     inputs: InputOption = None,
+    image: ImageOption = None,
     outputs: Annotated[
         list[str] | None,
         typer.Option(
             "--output",
-            help="Where to write what --input or --text gives: FILE.npy, or NAME=FILE.npy for each output.",
+            help="Where to write what --input, --text or --image gives: FILE.npy, or NAME=FILE.npy for each output.",
             show_default=False,
         ),
     ] = None,
@@ -71,22 +74,23 @@ def run_command(
     prompt, ids, steps = options["prompt"], options["ids"], options["steps"]
     starts = (("--prompt", prompt is not None), ("--ids", ids), ("--prompts", prompts), ("--steps", steps))
     text = text_in(options)
-    exclude(*starts, ("--input", inputs), ("--text", text), ("--csv", table))
-    if outputs and not inputs and text is None:
-        raise UsageError("--output writes what --input or --text gives.", hint="Name one, too.")
+    exclude(*starts, ("--input", inputs), ("--text", text), ("--csv", table), ("--image", image))
+    if outputs and not inputs and text is None and image is None:
+        raise UsageError("--output writes what --input, --text or --image gives.", hint="Name one, too.")
     exclude(
         ("--profile", profile),
         ("--prompts", prompts),
         ("--input", inputs),
         ("--text", text),
         ("--csv", table),
+        ("--image", image),
     )
     exclude(("--markdown", markdown), ("--prompts", prompts), ("--csv", table))
     opened = open_project(project, board)
     opened.check_effect(
         given.named,
         options["temperature"],
-        given_inputs=bool(inputs) or table is not None,
+        given_inputs=bool(inputs) or table is not None or image is not None,
         given_text=text is not None,
     )
     if table is not None:
@@ -95,9 +99,10 @@ def run_command(
     if text is not None:
         run_text(opened, text, parse_files(outputs, "--output"), where, as_json=as_json, markdown=markdown)
         return
-    if inputs:
-        files = parse_files(inputs, "--input"), parse_files(outputs, "--output")
-        run_tensors(opened, *files, where, as_json=as_json, markdown=markdown)
+    if inputs or image is not None:
+        given_files = parse_files(inputs, "--input") if image is None else image
+        files = parse_files(outputs, "--output")
+        run_tensors(opened, given_files, files, where, as_json=as_json, markdown=markdown)
         return
     is_plain = not (any(value for _, value in starts) or profile or as_json or markdown)
     if prompts is not None or (is_plain and can_converse(opened)):

@@ -12,6 +12,7 @@ import typer
 from mcu_sdk.commands.options import (
     BoardOption,
     Given,
+    ImageOption,
     InputOption,
     JsonOption,
     ProjectArgument,
@@ -38,6 +39,7 @@ def verify_command(
     project: ProjectArgument,
     prompts: PromptsOption = None,
     inputs: InputOption = None,
+    image: ImageOption = None,
     board: BoardOption = None,
     python: Annotated[bool, typer.Option(help="Also compare with the .pte executed in PyTorch.")] = True,
     junit: Annotated[
@@ -61,20 +63,22 @@ def verify_command(
         ("--steps", steps),
         ("--input", inputs),
         ("--text", text),
+        ("--image", image),
     )
     check_writable(junit)
     opened = open_project(project, board)
     opened.check_effect(
-        given.named, options["temperature"], given_inputs=bool(inputs), given_text=text is not None
+        given.named,
+        options["temperature"],
+        given_inputs=bool(inputs) or image is not None,
+        given_text=text is not None,
     )
     if text is not None:
         check_takes_texts(opened)
     lines = read_lines(prompts) if prompts is not None else []
     arrays = None
-    if inputs:
-        from mcu_sdk.project.tensors import borders_of
-
-        arrays = read_inputs(borders_of(opened), parse_files(inputs, "--input"))
+    if inputs or image is not None:
+        arrays = read_inputs(opened, parse_files(inputs, "--input") if image is None else image)
     suite = f"mcu-sdk verify {opened.manifest.name} on {opened.board.name}"
     with errors_in(junit, suite):
         if lines:

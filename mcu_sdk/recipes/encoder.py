@@ -43,17 +43,18 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
             reference=_as_written(encoder),
             logits=encoder.gives_logits,
         )
-    facts = {**compiled.facts, **_facts(encoder)}
+    facts = {**compiled.facts, **_facts(encoder, checkpoint)}
     if options.calibration_text is None:
         what = "token ids" if encoder.input_name == "input_ids" else "noise"
         facts["notes"] = [*facts.get("notes", ()), RANDOM_NOTE.format(what=what)]
     return replace(compiled, facts=facts)
 
 
-def _facts(encoder: Encoder) -> dict[str, Any]:
-    """What is called how, and how a classifier's scores are read."""
+def _facts(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is called how, how a classifier's scores are read, and how texts or images become its inputs."""
     from mcu_sdk.model.encoder import labels_of
     from mcu_sdk.model.encoder_calls import texts_of
+    from mcu_sdk.model.image_processor import image_facts
 
     labels = labels_of(encoder)
     return {
@@ -62,6 +63,7 @@ def _facts(encoder: Encoder) -> dict[str, Any]:
         "output_names": list(encoder.output_names),
         **({"labels": labels} if labels is not None else {}),
         **({"texts": texts_of(encoder)} if encoder.input_name == "input_ids" else {}),
+        **({"images": image_facts(checkpoint.folder)} if encoder.input_name == "pixel_values" else {}),
     }
 
 

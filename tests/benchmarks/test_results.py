@@ -106,6 +106,16 @@ def test_counts_repeat_to_the_digit_and_a_worse_figure_fails(
     page = tmp_path / "page.md"
     page.write_text("<!-- figures -->\n<!-- end of figures -->\n<!-- profile -->\n<!-- end of profile -->\n")
     monkeypatch.setattr("benchmarks.__main__.PAGE", page)
+    readme, docs = tmp_path / "README.md", tmp_path / "docs"
+    docs.mkdir()
+    for file, blocks in (
+        (readme, ("figures",)),
+        (docs / "int4.md", ("figures",)),
+        (docs / "size.md", ("size", "memory")),
+    ):
+        file.write_text("".join(f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in blocks))
+    monkeypatch.setattr("benchmarks.__main__.README", readme)
+    monkeypatch.setattr("benchmarks.__main__.DOCS", docs)
     for name in ("LATEST", "BASELINE"):
         monkeypatch.setattr(results, name, tmp_path / f"{name}.json")
     assert run_benchmarks([CASES["A"]], new_baseline=True) == 0
