@@ -1,4 +1,5 @@
-"""A classifier of texts on a user's dataset: accuracy and macro F1 of the firmware's code, and its agreement with float.
+"""An encoder on a user's texts: a classifier's accuracy and macro F1 with the firmware's code, and its agreement with float;
+of others how close their outputs are to the float ones.
 
 The texts are encoded and computed by the C++ sources that run on the device, built for this computer; `verify` shows that
 the device has the same bits.
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
 from mcu_sdk.origin import checkpoint_of, text_encoder_of
+from mcu_sdk.project.accuracy import read_facts
 from mcu_sdk.project.heads import Head
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.labels import Labels
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
     from mcu_sdk.options import CompileOptions
     from mcu_sdk.project.opened import Project
+
+
+CLASSIFICATION = "text-classification"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,21 @@ class DatasetScore:
     agreement: float | None
 
 
+@dataclass(frozen=True)
+class OutputScore:
+    """Of what is no classifier: the cosine of the firmware's outputs and the float checkpoint's, of each text's own tokens
+    where there is a vector for each."""
+
+    name: str
+    rows: int
+    cut: int
+    mean_cosine: float
+    least_cosine: float
+
+
+Score = DatasetScore | OutputScore
+
+
 def is_project(place: str) -> bool:
     """Whether it is a folder that `generate` wrote."""
     return (Path(place) / FILE).is_file()
@@ -59,27 +79,34 @@ def is_project(place: str) -> bool:
 
 def evaluate_dataset(
     place: str | None, dataset: Path, options: CompileOptions, *, use_cache: bool = True
-) -> DatasetScore:
+) -> Score:
     """`place`: a project, or a checkpoint, which is generated for this computer with `options`.
 
-    Raises UsageError, before anything slow is done, for a dataset that cannot be read and for a model that is no
-    classifier of texts; and what generating and building raise.
+    Raises UsageError, before anything slow is done, for a dataset that cannot be read and for a model that reads no texts;
+    and what generating and building raise.
     """
     table = find_table(dataset)
-    with step("Reading the dataset"):
-        examples = read_examples(table, labels=True)
     if place is not None and is_project(place):
-        return score(open_project(Path(place)), table, examples)
-    _check_checkpoint(place)
+        project = open_project(Path(place))
+        check_takes_texts(project)
+        task = Head.of(read_facts(project.folder / "model")).task
+    else:
+        project, task = None, _task_of(place)
+    with step("Reading the dataset"):
+        examples = read_examples(table, labels=task == CLASSIFICATION)
+    if project is not None:
+        return score(project, table, examples)
     with tempfile.TemporaryDirectory(prefix="mcu-sdk-evaluate-") as folder:
-        project = _generate(place, options, Path(folder) / "project", use_cache)
-        return score(open_project(project), table, examples)
+        made = _generate(place, options, Path(folder) / "project", use_cache)
+        return score(open_project(made), table, examples)
 
 
-def score(project: Project, table: Path, examples: Sequence[Example]) -> DatasetScore:
+def score(project: Project, table: Path, examples: Sequence[Example]) -> Score:
     """Build the project for this computer, and measure. `table`: what the examples are from, for messages."""
     check_takes_texts(project)
     reader = Reader.of(project, text_encoder_of(project))
+    if reader.head.task != CLASSIFICATION:
+        return _score_outputs(project, reader, [_ask(reader, example, table) for example in examples])
     labels = _labels(project, reader.head)
     right = [_place(example, labels, table) for example in examples]
     asked = [_ask(reader, example, table) for example in examples]
@@ -103,6 +130,39 @@ def score(project: Project, table: Path, examples: Sequence[Example]) -> Dataset
     )
 
 
+def _score_outputs(project: Project, reader: Reader, asked: Sequence[Asked]) -> OutputScore:
+    """Raises UsageError where there is no checkpoint to compare with."""
+    reference = checkpoint_of(project)
+    with step(f"Measuring the float checkpoint on {len(asked):,} texts"):
+        right = None if reference is None else reference.outputs([reader.arrays(each) for each in asked])
+    if right is None:
+        raise UsageError(
+            f"The checkpoint of {project.manifest.name} is needed to compare with; it is not where it was, or another one.",
+            hint="Name the checkpoint itself in place of the project.",
+        )
+    model = HostModel.of(project.folder)
+    found = []
+    with step(f"Measuring the firmware's code on {len(asked):,} texts"):
+        for each, outputs in zip(asked, right, strict=True):
+            model.reset()
+            model.read(each.sent.text, each.sent.pair)
+            found.append(_cosine(model.run_read(), outputs, len(each.encoded.ids)))
+    cut = sum(each.encoded.dropped > 0 for each in asked)
+    return OutputScore(project.manifest.name, len(asked), cut, sum(found) / len(found), min(found))
+
+
+def _cosine(ours: Sequence[NDArray[Any]], right: Sequence[NDArray[Any]], tokens: int) -> float:
+    """Of all outputs as one vector. `right`: flat; of outputs with a row for each token those of the text's `tokens`."""
+    import numpy as np
+
+    sides: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
+    for left, flat in zip(ours, right, strict=True):
+        for side, output in zip(sides, (left, flat.reshape(left.shape)), strict=True):
+            side.append((output[:, :tokens] if output.ndim == 3 else output).astype(np.float64).ravel())
+    a, b = (np.concatenate(side) for side in sides)
+    return float(a @ b / max(float(np.sqrt((a @ a) * (b @ b))), 1e-60))
+
+
 def quality(right: Sequence[int], chosen: Sequence[int]) -> Quality:
     """Accuracy and macro F1 of labels by their numbers."""
     scores = []
@@ -119,13 +179,12 @@ def _share(left: Sequence[int], right: Sequence[int]) -> float:
 def _labels(project: Project, head: Head) -> Labels:
     """Raises UsageError for what is no classifier with one right label."""
     labels = head.labels
-    if head.task == "text-classification" and labels is not None and labels.scores == "softmax":
+    if labels is not None and labels.scores == "softmax":
         return labels
     kinds = {"sigmoid": "several labels of a text may be right", "value": "it gives a value"}
     why = f": {kinds[labels.scores]}" if labels is not None and labels.scores in kinds else ""
     raise UsageError(
-        f"--dataset is for classifiers of texts, of whose labels one is right; {project.manifest.name} is for "
-        f"{head.task or 'another task'}{why}.",
+        f"Of a classifier's labels one has to be right; {project.manifest.name} has others{why}.",
         hint="`mcu-sdk run PROJECT --csv FILE` says what it makes of each text.",
     )
 
@@ -162,8 +221,8 @@ def _choose(model: HostModel, asked: Asked, reader: Reader, labels: Labels) -> i
     return int(outputs[labels.output].argmax())
 
 
-def _check_checkpoint(model: str | None) -> None:
-    """Raises UsageError for a checkpoint that is no classifier of texts, by its configuration: before it is compiled."""
+def _task_of(model: str | None) -> str:
+    """Of a checkpoint, by its configuration: before it is compiled. Raises UsageError for one that reads no texts."""
     from mcu_sdk.model.load import find_checkpoint
 
     with step("Reading the checkpoint"):
@@ -171,12 +230,13 @@ def _check_checkpoint(model: str | None) -> None:
         from mcu_sdk.model.encoder import encoder_architecture, task_of
 
         architecture = encoder_architecture(checkpoint)
-        task = "language models" if architecture is None else task_of(architecture, checkpoint.name).name
-    if task != "text-classification":
+        task = "text generation" if architecture is None else task_of(architecture, checkpoint.name).name
+    if architecture is None or task == "image-classification":
         raise UsageError(
-            f"--dataset is for classifiers of texts; {checkpoint.name} is for {task}.",
-            hint="Name a classifier, or measure a language model on a text: mcu-sdk evaluate TEXT.",
+            f"--dataset is for encoders of texts; {checkpoint.name} is for {task}.",
+            hint="Name an encoder, or measure a language model on a text: mcu-sdk evaluate TEXT.",
         )
+    return task
 
 
 def _generate(model: str | None, options: CompileOptions, folder: Path, use_cache: bool) -> Path:

@@ -47,8 +47,8 @@ def evaluate_command(
         Path | None,
         typer.Option(
             "--dataset",
-            help="For classifiers of texts: a .csv or .jsonl file, or its folder, with the columns text, text_pair "
-            "(where the model reads two) and label.",
+            help="For encoders: a .csv or .jsonl file, or its folder, with the columns text, text_pair (where the model "
+            "reads two) and, of a classifier, label.",
         ),
     ] = None,
     begin: Annotated[
@@ -107,7 +107,7 @@ def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: 
     """A project's classifier, or a checkpoint's, on labelled texts."""
     from dataclasses import asdict
 
-    from mcu_sdk.evaluate_dataset import evaluate_dataset, is_project
+    from mcu_sdk.evaluate_dataset import OutputScore, evaluate_dataset, is_project
     from mcu_sdk.model.tokenizer import read_text
 
     request = given.request()
@@ -136,6 +136,12 @@ def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: 
         return
     cut = f", of which {score.cut:,} were cut to what it reads" if score.cut else ""
     print(f"{score.name} on {score.rows:,} texts{cut}")
+    if isinstance(score, OutputScore):
+        print(
+            f"cosine of the firmware's outputs and the float checkpoint's: {score.mean_cosine:.4f}, ", end=""
+        )
+        print(f"at least {score.least_cosine:.4f}")
+        return
     for name, quality in (
         ("float32 checkpoint (PyTorch)", score.checkpoint),
         ("firmware, int8", score.firmware),
