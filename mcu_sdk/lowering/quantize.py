@@ -7,7 +7,7 @@ take per-tensor weights with int8 outputs alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -46,7 +46,9 @@ from mcu_sdk.lowering.sequence_s8 import (
     annotate_sequence,
     rewrite_after_linears,
     rewrite_before_linears,
+    summed_before_norms,
 )
+from mcu_sdk.lowering.uneven import uneven_values
 from mcu_sdk.operators.table import Work
 
 if TYPE_CHECKING:
@@ -97,14 +99,21 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
     """Linears: int8 weights per output channel and int8 inputs. Embeddings: int8 rows. The rest stays float.
 
     With `int8_outputs` what the model returns is int8, too, at a calibrated scale; with `sequence` what lies between the
-    linears of a sequence (sequence_s8.py).
+    linears of a sequence (sequence_s8.py), but for sums of the values in `uneven` (uneven.py).
     """
 
-    def __init__(self, activations: Activations, int8_outputs: bool = False, sequence: bool = False) -> None:
+    def __init__(
+        self,
+        activations: Activations,
+        int8_outputs: bool = False,
+        sequence: bool = False,
+        uneven: Collection[str] = frozenset(),
+    ) -> None:
         super().__init__()
         self.activations = activations
         self.int8_outputs = int8_outputs
         self.sequence = sequence
+        self.uneven = uneven
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """Give each of several linears that read one value a view of its own: PT2E's conversion expects a single
@@ -136,7 +145,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
                     input_qspec_map=specs, output_qspec=STATIC if node in returned else None, _annotated=True
                 )
         if self.sequence:
-            annotate_sequence(model, STATIC)
+            annotate_sequence(model, STATIC, self.uneven)
             annotate_images(model, STATIC, WEIGHT)
         return model
 
@@ -174,7 +183,9 @@ def quantize(
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
     mutable = set(program.graph_signature.buffers_to_mutate.values())
-    prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs, requantize))
+    summed = summed_before_norms(module) if requantize and not mutable else set()
+    uneven = uneven_values(module, summed, calibrate)
+    prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs, requantize, uneven))
     with torch.no_grad():
         calibrate(prepared)
         converted = convert_pt2e(prepared)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -72,8 +72,18 @@ _DEQUANTIZE = decomposed.dequantize_per_tensor.default
 # ---- annotation
 
 
-def annotate_sequence(model: GraphModule, static: QuantizationSpec) -> None:
-    """Annotate what becomes int8 besides the linears, which have been annotated."""
+def summed_before_norms(model: GraphModule) -> set[Node]:
+    """The values whose sums `annotate_sequence` would make int8."""
+    sums = (
+        node for node in model.graph.nodes if is_call(node, aten.add.Tensor) and _is_residual_of_norm(node)
+    )
+    return {value for node in sums for value in args(node)[:2]}
+
+
+def annotate_sequence(
+    model: GraphModule, static: QuantizationSpec, uneven: Collection[str] = frozenset()
+) -> None:
+    """Annotate what becomes int8 besides the linears, which have been annotated. Sums of a value in `uneven` stay float."""
     for node in model.graph.nodes:
         specs: dict[Any, QuantizationSpec] = {}
         if (
@@ -86,7 +96,8 @@ def annotate_sequence(model: GraphModule, static: QuantizationSpec) -> None:
         elif is_call(node, *TABLES) and _leads_to_a_linear(node):
             specs = {args(node)[0]: static}
         elif is_call(node, aten.add.Tensor) and _is_residual_of_norm(node):
-            specs = dict.fromkeys(args(node)[:2], static)
+            summed = args(node)[:2]
+            specs = {} if any(value.name in uneven for value in summed) else dict.fromkeys(summed, static)
         if specs:
             node.meta["quantization_annotation"] = QuantizationAnnotation(
                 input_qspec_map=specs, _annotated=True
