@@ -206,7 +206,7 @@ def _ask(reader: Reader, example: Example, table: Path) -> Asked:
     from mcu_sdk.errors import TextError
 
     try:
-        return reader.ask(TextRequest(example.text, example.pair))
+        return reader.ask(TextRequest(example.text, example.pair), for_answer=False)
     except TextError as error:
         raise TextError(f"{str(table)!r}, line {example.line}: {error.message}", hint=error.hint) from error
 

@@ -102,12 +102,20 @@ def _npu(board: str, target: str, length: int) -> Step:
     return Step("generate", options)
 
 
-def _encoder(board: str) -> tuple[Step, ...]:
-    """On a processor alone: made, compared with PyTorch and the checkpoint on one call."""
-    generate = Step("generate", ("--board", board, "--max-cache-len", "32"))
-    return generate, Step("build", ()), Step("verify", ("--steps", "1"))
+def _encoder(board: str, length: int, texts: str, example: str) -> tuple[Step, ...]:
+    """On a processor alone: made with the scales of tools/texts/TEXTS.txt, compared with PyTorch and the checkpoint on a
+    text, and its outputs with the float ones on the 200 texts of tools/texts/TEXTS.csv, which are others."""
+    lines, table = f"tools/texts/{texts}.txt", f"tools/texts/{texts}.csv"
+    generate = ("--board", board, "--max-cache-len", str(length), "--calibration-text", lines)
+    return (
+        Step("generate", generate),
+        Step("build", ()),
+        Step("verify", ("--text", example)),
+        Step("evaluate", ("--dataset", table)),
+    )
 
 
+REACTION = "C C ( = O ) O . N C >> C C ( = O ) [MASK] C"
 QUESTION = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
 MODELS = (
     Model(
@@ -128,7 +136,7 @@ MODELS = (
         "AlbertForMaskedLM, 12 layers that share weights, pickled",
         _albert,
         (
-            *_encoder("corstone-300"),
+            *_encoder("corstone-300", 64, "reactions", REACTION),
             _npu("corstone-300", "ethos-u55-128", 32),
             Step("build", ()),
         ),
@@ -139,7 +147,7 @@ MODELS = (
         "BertModel, 22.7 M parameters, in a zip",
         _zipped,
         (
-            *_encoder("corstone-300"),
+            *_encoder("corstone-300", 32, "sentences", "The last ferry leaves at seven."),
             _npu("corstone-320", "ethos-u85-256", 32),
             Step("build", ()),
         ),
@@ -210,7 +218,7 @@ def run(step: Step, arguments: Sequence[str]) -> Outcome:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MCU_SDK_CACHE": str(WORK / "cache")}
     output, errors = WORK / "out.json", WORK / "err.txt"
     with output.open("wb") as out, errors.open("wb") as err:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=err, cwd=ROOT)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)  # waited for: nobody else has to
     says = _says(step, output.read_text(), errors.read_text(errors="replace"), process.returncode)
@@ -229,6 +237,8 @@ def _says(step: Step, out: str, err: str, code: int) -> str:
         return f"{transcript['text'].strip()!r}; {transcript['instructions_last']:,} instructions for the last token"
     if step.verb == "verify":
         return f"{content['verdict']}: " + "; ".join(check["name"] for check in content["checks"])
+    if step.verb == "evaluate":
+        return f"cosine with float {content['mean_cosine']:.4f} of {content['rows']} texts, at least {content['least_cosine']:.4f}"
     return f"image {content['flash_bytes']:,} bytes, RAM {content['ram_bytes']:,}"
 
 

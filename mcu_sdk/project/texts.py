@@ -67,10 +67,11 @@ class Reader:
         padding = texts.get("padding", 0) if isinstance(texts, dict) else 0
         return cls(borders_of(project), Head.of(facts), encoder, int(padding))
 
-    def ask(self, request: TextRequest) -> Asked:
-        """Raises TextError for what cannot be encoded, and UsageError for what the task has no answer to."""
+    def ask(self, request: TextRequest, *, for_answer: bool = True) -> Asked:
+        """Raises TextError for what cannot be encoded, and, `for_answer`, UsageError for what the task has none to."""
         encoded = self.encoder.encode(request.text, request.pair)
-        self.head.check(request, encoded, self.encoder)
+        if for_answer:
+            self.head.check(request, encoded, self.encoder)
         text, pair = self.encoder.fitting(request.text, request.pair)
         return Asked(request, TextRequest(text, pair), encoded)
 

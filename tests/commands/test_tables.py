@@ -164,3 +164,17 @@ def test_what_cannot_be_measured(
     assert cli.run(["evaluate", *(each.format(**places) for each in arguments)]) == code
     out, err = capsys.readouterr()
     assert words in err and not out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["BertModel", "BertForMaskedLM"])
+def test_other_encoders_outputs_are_compared_with_float(
+    architecture: str, texts: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    checkpoint = make_text_encoder("bert", tmp_path / "checkpoint", architecture=architecture)
+    file = tmp_path / "texts.csv"
+    file.write_text("text\n" + "\n".join(texts) + "\n")
+    command = ["evaluate", str(checkpoint), "--dataset", str(file), "--max-cache-len", "16", "--json"]
+    assert cli.run(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == len(texts) and 0.98 < told["least_cosine"] <= told["mean_cosine"] < 1
