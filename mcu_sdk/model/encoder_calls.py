@@ -9,7 +9,9 @@ import torch
 
 from mcu_sdk.errors import ModelError, TextError, UsageError
 from mcu_sdk.model.encoder import Encoder
+from mcu_sdk.model.image_processor import image_facts, prepares
 from mcu_sdk.model.load import Checkpoint
+from mcu_sdk.model.made_up_images import made_up_images
 from mcu_sdk.model.tokenizer import read_text, require_tokenizer, text_ids
 
 CALIBRATION_CALLS = 16
@@ -30,7 +32,8 @@ Call = tuple[torch.Tensor, ...]
 def example_calls(
     encoder: Encoder, length: int | None, text: Path | None, checkpoint: Checkpoint
 ) -> list[Call]:
-    """CALIBRATION_CALLS calls: the lines of `text`, random tokens without it, or images or signals of normal noise.
+    """CALIBRATION_CALLS calls: the lines of `text`, random tokens without it, made-up images where it is known how they
+    are prepared, or else signals of normal noise.
 
     `length`: tokens of one call (None: the model's longest, at most LONGEST_DEFAULT), or samples of a waveform. Where the
     encoder reads a mask, the first call is of full length, and others end earlier. Raises ModelError for an input of
@@ -45,6 +48,9 @@ def example_calls(
                 f"{checkpoint.name}, a {config.model_type}, is {encoder.input_name}.",
                 hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
             )
+        images = image_facts(checkpoint.folder)
+        if encoder.input_name == "pixel_values" and prepares(images, shape):
+            return [(image,) for image in made_up_images(shape, images, CALIBRATION_CALLS)]
         return _noise(shape)
     length = choose_length(config, length, checkpoint.name)
     pad = _padding(config)

@@ -125,6 +125,13 @@ def image_facts(folder: Path) -> dict[str, Any]:
         return {"refused": f"in the checkpoint's {FILE} {error}"}
 
 
+def prepares(facts: Mapping[str, Any], shape: tuple[int, ...]) -> bool:
+    """Whether images become [1, C, H, W] by these facts: nothing is refused, and each channel has a mean and deviation."""
+    if "refused" in facts or len(shape) != 4:
+        return False
+    return all(facts[name] is None or len(facts[name]) in (1, shape[1]) for name in ("mean", "std"))
+
+
 def _facts(said: Mapping[str, Any]) -> dict[str, Any]:
     """Raises Unknown."""
     name = said.get("image_processor_type") or said.get("feature_extractor_type")

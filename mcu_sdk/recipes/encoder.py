@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 RANDOM_NOTE = (
     "The int8 scales were taken from random {what}, since there was no --calibration-text: of the kind of input that the "
     "model is for they would be better."
+)
+
+IMAGES_NOTE = (
+    "The int8 scales were taken from made-up images, prepared as the checkpoint says; `verify --image FILE` tells how well they "
+    "suit a real one."
 )
 
 
@@ -45,9 +51,15 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
         )
     facts = {**compiled.facts, **_facts(encoder, checkpoint)}
     if options.calibration_text is None:
-        what = "token ids" if encoder.input_name == "input_ids" else "noise"
-        facts["notes"] = [*facts.get("notes", ()), RANDOM_NOTE.format(what=what)]
+        facts["notes"] = [*facts.get("notes", ()), _note(facts)]
     return replace(compiled, facts=facts)
+
+
+def _note(facts: Mapping[str, Any]) -> str:
+    """What the scales were taken from."""
+    if "refused" not in facts.get("images", {"refused": ""}):
+        return IMAGES_NOTE
+    return RANDOM_NOTE.format(what="token ids" if "texts" in facts else "noise")
 
 
 def _facts(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
