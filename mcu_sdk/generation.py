@@ -295,6 +295,8 @@ def _from_checkpoint(
     layout = layout_for(helium=board.core.helium and npu is None)
     options = replace(request.compile_options, npu=npu, weight_layout=layout)
     _check_kind_of(request, checkpoint, npu)
+    if request.tokenizer is not None and vocabulary_of(read_config(checkpoint.folder)) is None:
+        _check_reads_text(request, checkpoint.name, None, None)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)

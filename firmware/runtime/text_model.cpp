@@ -1,6 +1,7 @@
 // See text_model.h.
 #include "runtime/text_model.h"
 
+#include "kernels/math/math.h"
 #include "model/model.h"
 #include "runtime/console.h"
 #include "runtime/print.h"
@@ -23,6 +24,30 @@ void print_ids(int32_t count) {
     print_text("\n");
 }
 
+// The likeliest label and its share of 1, as the model's text: "yes 0.602".
+void print_label() {
+    const float* scores = static_cast<const float*>(model::kOutputs[model::kLabelsOutput].data);
+    int32_t best = 0;
+    for (int32_t i = 1; i < model::kLabelCount; ++i) {
+        if (scores[i] > scores[best]) best = i;
+    }
+    float sum = 0.0f;
+    bool finite = true;
+    for (int32_t i = 0; i < model::kLabelCount; ++i) {
+        sum += mcu_expf(scores[i] - scores[best]);
+        finite = finite && scores[i] - scores[i] == 0.0f;
+    }
+    if (!finite) {
+        print_text("?\n");
+        return;
+    }
+    const uint32_t thousandths = static_cast<uint32_t>(mcu_round(1000.0f / sum));
+    print_text(model::kLabels[best]);
+    print_text(thousandths == 1000 ? " 1." : " 0.");
+    for (uint32_t unit = 100; unit > 0; unit /= 10) print_unsigned(thousandths / unit % 10);
+    print_text("\n");
+}
+
 }  // namespace
 
 void text_model_run(const Request& request) {
@@ -35,5 +60,6 @@ void text_model_run(const Request& request) {
     print_fact("dropped", static_cast<uint64_t>(read.dropped));
     print_ids(read.count);  // a step's outputs may lie over its inputs
     series_step();
+    if constexpr (model::kLabelCount > 0) print_label();
     series_report();
 }

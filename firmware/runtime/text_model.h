@@ -4,5 +4,5 @@
 #include "runtime/request.h"
 
 // One step on the request's text, after series_begin(), and its report: how many tokens it is, how many were cut off,
-// their ids, and what tensor_series.h says.
+// their ids, of a classifier the likeliest label with its share as text, and what tensor_series.h says.
 void text_model_run(const Request& request);

@@ -16,7 +16,8 @@ IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
 @dataclass(frozen=True)
 class TextModel:
     """What the firmware has to know to fill its inputs from a text. `length`: tokens that it reads; `segments`: token types
-    that it knows; `pad_id`: what fills a short text up; `ids`, `mask`, `types`: their places among the inputs (-1: none)."""
+    that it knows; `pad_id`: what fills a short text up; `ids`, `mask`, `types`: their places among the inputs (-1: none).
+    `labels`: of a classifier of whose labels one is right, of the output at `labels_output`."""
 
     length: int
     vocab_size: int
@@ -25,6 +26,8 @@ class TextModel:
     ids: int
     mask: int
     types: int
+    labels: tuple[str, ...] = ()
+    labels_output: int = 0
 
 
 def describe_text_model(plan: Plan, facts: Mapping[str, Any]) -> TextModel | str | None:
@@ -42,5 +45,25 @@ def describe_text_model(plan: Plan, facts: Mapping[str, Any]) -> TextModel | str
     if not all(type(number) is int for number in numbers):
         return None
     vocabulary, segments, padding = (int(str(number)) for number in numbers)
-    places = (names.index(name) if name in names else -1 for name in (IDS, MASK, TYPES))
-    return TextModel(length, vocabulary, segments, padding, *places)
+    ids, mask, types = (names.index(name) if name in names else -1 for name in (IDS, MASK, TYPES))
+    labels, output = _labels(plan, facts)
+    return TextModel(length, vocabulary, segments, padding, ids, mask, types, labels, output)
+
+
+def _labels(plan: Plan, facts: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """The names of a classifier's scores, and which output they are; none for another task."""
+    said, outputs = facts.get("labels"), facts.get("output_names")
+    if (
+        facts.get("task") != "text-classification"
+        or not isinstance(said, Mapping)
+        or not isinstance(outputs, list)
+    ):
+        return (), 0
+    names, output = said.get("names"), said.get("output")
+    if said.get("scores") != "softmax" or not isinstance(names, list) or output not in outputs:
+        return (), 0
+    place = outputs.index(output)
+    tensor = plan.outputs[place] if place < len(plan.outputs) else None
+    if tensor is None or tensor.dtype is not DType.F32 or tensor.elements != len(names):
+        return (), 0
+    return tuple(str(name) for name in names), place

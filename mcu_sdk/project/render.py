@@ -225,13 +225,15 @@ def _vocabulary_and_length(inputs: ProjectInputs) -> tuple[int, int]:
     return 0, 0
 
 
-def _texts(inputs: ProjectInputs) -> dict[str, int] | None:
-    """How a text fills the model's inputs; None for a model that reads none."""
+def _texts(inputs: ProjectInputs) -> dict[str, Any] | None:
+    """How a text fills the model's inputs, and what a classifier's scores are called; None for a model that reads none."""
     texts = inputs.text_model
     if texts is None or inputs.tokenizer is None:
         return None
     named = {"ids": texts.ids, "mask": texts.mask, "types": texts.types, "pad_id": texts.pad_id}
-    return {**named, "bytes": inputs.tokenizer["text_bytes"]}
+    labels = ["".join(c if c.isprintable() else " " for c in name) for name in texts.labels]
+    named |= {"labels_output": texts.labels_output, "bytes": inputs.tokenizer["text_bytes"]}
+    return {**named, "labels": labels}
 
 
 def _has_tables(inputs: ProjectInputs) -> bool:

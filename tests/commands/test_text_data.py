@@ -70,6 +70,7 @@ def test_a_text_gets_a_label(classifier: Path, simulator: str, capsys: Capture) 
             "position": None,
         }
     ]
+    assert told["run"]["text"] == f"{told['labels'][0]['name']} {shares.max():.3f}"
     assert cli.run(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"label  {told['labels'][0]['name']} ") and "tokens  7\n" in out
