@@ -116,8 +116,12 @@ def _is_turn(node: object, order: list[int]) -> bool:
 
 
 def _behind_clamps(node: Node) -> Node:
-    while len(node.users) == 1 and clamp_bounds(next(iter(node.users))) is not None:
-        node = next(iter(node.users))
+    """The last of the clamps that alone read a value, copies between them looked through."""
+    while len(node.users) == 1:
+        (user,) = node.users
+        if clamp_bounds(user) is None and not is_call(user, aten.clone.default):
+            break
+        node = user
     return node
 
 

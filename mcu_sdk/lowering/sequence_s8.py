@@ -350,7 +350,7 @@ def by_distance(table: torch.Tensor) -> torch.Tensor:
 def _joined_quantization(node: Node) -> Node | None:
     """The quantization that alone reads an attention's heads, joined to one row for each query."""
     source = node
-    turned = shape_of(node)[1] == 1  # nothing to turn
+    turned = 1 in shape_of(node)[1:3]  # nothing to turn
     while len(node.users) == 1:
         (user,) = node.users
         if is_call(user, _QUANTIZE):
@@ -387,8 +387,8 @@ def _heads_side_by_side(graph: Graph, quantize: Node) -> Node:
     sequences, heads, length, n = shape_of(quantize)
     wanted = [sequences, length, heads * n]
     x, rest = args(quantize)[0], args(quantize)[1:]
-    if is_call(quantize, _QUANTIZE) and (heads == 1 or _swaps_heads(x)):
-        source = same_bytes_source(x if heads == 1 else args(x)[0])
+    if is_call(quantize, _QUANTIZE) and (1 in (heads, length) or _swaps_heads(x)):
+        source = same_bytes_source(args(x)[0] if _swaps_heads(x) else x)
         if math.prod(shape_of(source)) == math.prod(wanted) and shape_of(source)[-1] == heads * n:
             same = next(
                 (user for user in source.users if is_call(user, _QUANTIZE) and args(user)[1:] == rest), None

@@ -53,28 +53,37 @@ def test_a_network() -> None:
 
 
 class Windows(nn.Module):
-    """Attention within each of four windows of a sequence, a bias for all or for each."""
+    """Attention within each of some windows of a sequence, a bias for all or for each of them."""
 
-    def __init__(self, each: bool) -> None:
+    def __init__(self, windows: int, heads: int, biases: int, copied: bool = False) -> None:
         super().__init__()
+        self.windows, self.heads, self.copied = windows, heads, copied
         self.qkv, self.out = nn.Linear(16, 48), nn.Linear(16, 16)
-        self.register_buffer("bias", 3 * torch.randn(4 if each else 1, 2, 6, 6))
+        length = 24 // windows
+        self.register_buffer("bias", 3 * torch.randn(biases, heads, length, length))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        rows = self.qkv(x.view(4, 6, 16)).view(4, 6, 3, 2, 8)
-        q, k, v = rows.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self.bias)
+        rows = self.qkv(x.view(self.windows, -1, 16)).chunk(3, -1)
+        parts = [value.view(*value.shape[:2], self.heads, -1).transpose(1, 2) for value in rows]
+        if self.copied:  # as Whisper's
+            parts = [(parts[0] * 0.5).contiguous(), *(part.contiguous() for part in parts[1:])]
+        attended = nn.functional.scaled_dot_product_attention(*parts, attn_mask=self.bias)
         return self.out(attended.transpose(1, 2).reshape(1, 24, 16))
 
 
-@pytest.mark.parametrize("each", [False, True])
-def test_attention_within_windows(each: bool) -> None:
+@pytest.mark.parametrize(
+    ("windows", "heads", "biases", "copied"),
+    [(4, 2, 1, False), (4, 2, 4, False), (4, 1, 1, False), (24, 2, 1, False), (1, 2, 1, True)],
+)
+def test_attention_within_windows(windows: int, heads: int, biases: int, copied: bool) -> None:
     torch.manual_seed(0)
-    module, calls = Windows(each).eval(), [torch.randn(1, 24, 16) for _ in range(4)]
+    module = Windows(windows, heads, biases, copied).eval()
+    calls = [torch.randn(1, 24, 16) for _ in range(4)]
     compiled = mcu_sdk.compile_module(module, calls[0], calibration=calls)
     program = read_pte(compiled.pte)
     operators = Counter(instruction.operator for instruction in program.instructions)
-    assert operators["mcu::sequence_attention_s8"] == 4 and not operators["aten::bmm"]
+    assert operators["mcu::sequence_attention_s8"] == windows
+    assert not any(name in operators for name in ("aten::bmm", "aten::permute_copy", "aten::mul"))
     interpreter = Interpreter(program)
     with torch.no_grad():
         wanted = torch.cat([module(call) for call in calls])

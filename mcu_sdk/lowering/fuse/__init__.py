@@ -33,7 +33,7 @@ def fuse(
     """
     import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
     from mcu_sdk.lowering.fuse.activations import fuse_activations
-    from mcu_sdk.lowering.fuse.attention import fuse_attention, scale_by_number
+    from mcu_sdk.lowering.fuse.attention import fuse_attention, read_uncopied, scale_by_number
     from mcu_sdk.lowering.fuse.cached_attention import fuse_cached_attention
     from mcu_sdk.lowering.fuse.graph import drop_cumulative_lengths, tidy
     from mcu_sdk.lowering.fuse.images import prepare_images
@@ -51,6 +51,7 @@ def fuse(
     rope = attention = 0
     if position is None:
         fuse_attention(program)
+        read_uncopied(program)
         scale_by_number(program)
         simplify_masks(program)
         tidy(program)

@@ -105,6 +105,18 @@ def _is_understood(program: ExportedProgram, mask: Node, sequences: int, lengths
     return read_mask(program, mask, lengths) is not None
 
 
+def read_uncopied(program: ExportedProgram) -> None:
+    """Let attention read turned queries, keys and values themselves, not copies of them in their new order, in place."""
+    for node in list(program.graph.nodes):
+        if not is_call(node, aten.scaled_dot_product_attention.default):
+            continue
+        for copy in args(node)[:3]:
+            if is_call(copy, aten.clone.default):
+                node.replace_input_with(copy, args(copy)[0])
+                if not copy.users:
+                    program.graph.erase_node(copy)
+
+
 def scale_by_number(program: ExportedProgram) -> None:
     """attention(q * c) -> attention(q) with c in its scale, in place, where nothing else reads the product."""
     for node in list(program.graph.nodes):
@@ -116,7 +128,7 @@ def scale_by_number(program: ExportedProgram) -> None:
             and len(product.users) == 1
         ):
             product = args(product)[0]
-        if not is_call(product, aten.mul.Tensor) or len(product.users) != 1 or product is args(node)[0]:
+        if not is_call(product, aten.mul.Tensor) or len(product.users) != 1:
             continue
         for x, factor in either_order(product):
             number = constant_scalar(program, factor)
