@@ -102,6 +102,12 @@ def _back_of(convolution: Node) -> Node | None:
     return users[0] if len(users) == 1 and _is_turn(users[0], TO_LAST) else None
 
 
+def is_between_turns(convolution: Node) -> bool:
+    """Whether a convolution has the form that becomes int8 here."""
+    is_one = is_call(convolution, aten.conv2d.default)
+    return is_one and _source_of(convolution) is not None and _back_of(convolution) is not None
+
+
 def _is_turn(node: object, order: list[int]) -> bool:
     """Whether a node turns an image's axes so, be it as a view where only axes of one change places."""
     if is_call(node, aten.permute.default):
