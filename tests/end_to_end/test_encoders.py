@@ -19,7 +19,7 @@ from tests.checkpoints import ENCODERS, encoder_length, make_encoder
 BOARDS = ("corstone-300", "mps2-an386", "mps2-an505")
 """A Cortex-M55, M4 and M33."""
 
-NOT_FUSED = ("deberta-v2", "levit", "mobilevit", "mobilevitv2", "patchtsmixer")
+NOT_FUSED = ("deberta-v2", "levit", "mobilevitv2", "patchtsmixer")
 """Whose attention is of another kind: a part of the scores computed from the queries, values wider than keys, products of
 one context for all, gates."""
 
