@@ -245,7 +245,7 @@ _ROWS = (
     ),
     Operator("mcu::conv2d_s8", _CONVOLUTION_S8, weight="weight", weight_bits=8, work=Work.CONVOLUTION),
     Operator(
-        "mcu::depthwise_conv2d_s8", _CONVOLUTION_S8, weight="weight", weight_bits=8, work=Work.CONVOLUTION
+        "mcu::depthwise_conv2d_s8", _CONVOLUTION_S8, weight="weight", weight_bits=8, work=Work.DEPTHWISE
     ),
     Operator("mcu::max_pool2d_s8", f"Tensor x, {_WINDOWS}, int[] dilation"),
     Operator("mcu::avg_pool2d_s8", f"Tensor x, {_WINDOWS}, int zero_point, float scale"),
