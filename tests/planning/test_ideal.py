@@ -96,16 +96,16 @@ def test_several_rows_share_their_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operator", "shape"),
+    ("operator", "shape", "others"),
     [
-        ("cortex_m::quantized_depthwise_conv2d", (1, 8, 5, 5)),
-        ("mcu::depthwise_conv2d_s8", (1, 5, 5, 8)),
+        ("cortex_m::quantized_depthwise_conv2d", (1, 8, 5, 5), 1),
+        ("mcu::depthwise_conv2d_s8", (1, 5, 5, 8), 10),
     ],
 )
 def test_a_depthwise_convolution_multiplies_its_own_channel_only(
-    operator: str, shape: tuple[int, ...]
+    operator: str, shape: tuple[int, ...], others: int
 ) -> None:
-    depthwise = make(operator, t(S8, *shape), t(S8, 1, 3, 3, 8), None, t(S8, *shape))
+    depthwise = make(operator, t(S8, *shape), t(S8, 1, 3, 3, 8), *[None] * others, t(S8, *shape))
     macs = 25 * 8 * 9
     assert linear_macs(depthwise) == macs
     assert ideal_instructions(depthwise, HELIUM) == macs // 8  # a load for each multiply-accumulate
