@@ -13,7 +13,7 @@ from mcu_sdk.planning.instruction import DType, Space, Tensor
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.planning.quantized_bounds import check_quantized_bounds
-from tests.models.stock.lowering import _export, _quantized
+from tests.models.stock.lowering import export, quantized
 from tests.planning.test_plan import a_pte
 
 Call = tuple[str, tuple[Any, ...], tuple[Tensor, ...]]
@@ -89,7 +89,7 @@ class Behind(torch.nn.Module):
 def lowered(function: Callable[[torch.Tensor], torch.Tensor], *, divides: bool) -> Pte:
     torch.manual_seed(0)
     calls = [(torch.randn(1, 32), torch.randn(1, 32)) for _ in range(4)]
-    data, _, _ = _quantized(_export(Behind(function, divides=divides), calls[0]), calls, calls[:1])
+    data, _, _ = quantized(export(Behind(function, divides=divides), calls[0]), calls, calls[:1])
     return read_pte(data)
 
 
