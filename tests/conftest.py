@@ -59,10 +59,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_finish() -> None:
-    """What the imports have made stays: the garbage collector need not look at it after every export, which makes so
-    many objects that it would be at work for a tenth of the time."""
+    """An export makes so many objects that the garbage collector would be at work for a tenth of the time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """What imports and caches have made stays: no later collection need look at it again, which takes over a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -25,14 +25,18 @@ def without_provenance() -> Iterator[None]:
 
     Lowering a decoder for an NPU runs some 130 passes; copying the chains was a quarter of its time. Nothing that
     decides about the program reads them. What lives already is also taken out of the garbage collector's way, after it
-    has taken what is dead: the float model, say.
+    has taken what is dead: the float model, say. A program that has frozen something itself is left to do so: there is
+    no way to let go of ours alone.
     """
     kept = traceback.NodeSource
     traceback.NodeSource = _Origin  # type: ignore[misc]
+    ours = gc.get_freeze_count() == 0
     gc.collect()
-    gc.freeze()
+    if ours:
+        gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if ours:
+            gc.unfreeze()
         traceback.NodeSource = kept  # type: ignore[misc]

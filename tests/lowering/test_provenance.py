@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 from torch.fx import Interpreter, symbolic_trace, traceback
 
@@ -34,3 +36,18 @@ def test_graphs_still_run() -> None:
     graph = symbolic_trace(lambda x: torch.relu(x) + 1)
     with without_provenance(), traceback.preserve_node_meta():
         assert torch.equal(Interpreter(graph).run(torch.tensor([-1.0, 2.0])), torch.tensor([1.0, 3.0]))
+
+
+def test_what_lives_is_out_of_the_collectors_way_meanwhile() -> None:
+    gc.unfreeze()
+    with without_provenance():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_the_program_froze_itself_stays_frozen() -> None:
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    with without_provenance():
+        pass
+    assert gc.get_freeze_count() == frozen
