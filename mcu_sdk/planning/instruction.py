@@ -64,6 +64,11 @@ class Tensor:
     data: memoryview | bytes | None = field(default=None, repr=False, compare=False)  # constants only
 
     @property
+    def order(self) -> tuple[int, ...]:
+        """The dimensions as they lie in memory, outermost first: `dim_order`, also where it is not said."""
+        return self.dim_order or tuple(range(len(self.shape)))
+
+    @property
     def elements(self) -> int:
         return prod(self.shape)
 

@@ -116,7 +116,7 @@ class Interpreter:
         ]
         outputs = self.run(*given)
         return [
-            output.permute(_order(tensor)).flatten().numpy()
+            output.permute(tensor.order).flatten().numpy()
             for output, tensor in zip(outputs, self._pte.outputs, strict=True)
         ]
 
@@ -227,14 +227,9 @@ class Interpreter:
         return self._memory[value.space][value.offset : value.offset + value.nbytes]
 
 
-def _order(tensor: Tensor) -> list[int]:
-    """The dimensions as they lie in memory, outermost first."""
-    return list(tensor.dim_order or range(len(tensor.shape)))
-
-
 def _of_shape(elements: torch.Tensor, tensor: Tensor) -> torch.Tensor:
     """A view of a tensor's shape over its elements as they lie in memory."""
-    order = _order(tensor)
+    order = tensor.order
     stored = elements.view([tensor.shape[dimension] for dimension in order])
     return stored.permute([order.index(dimension) for dimension in range(len(order))])
 

@@ -114,7 +114,7 @@ def _borders(kind: str, tensors: Sequence[Tensor], facts: Mapping[str, Any]) -> 
             name,
             _DTYPES[tensor.dtype],
             tensor.shape,
-            tensor.dim_order or tuple(range(len(tensor.shape))),
+            tensor.order,
             tensor.nbytes,
             _scale(scale),
         )

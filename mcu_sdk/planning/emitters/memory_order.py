@@ -17,7 +17,7 @@ def stored(instruction: Instruction, value: Tensor, order: tuple[int, ...]) -> T
     """A tensor as row-major one of the shape it has in memory. Raises where its dimensions are in another order."""
     if len(value.shape) != len(order) or sorted(order) != list(range(len(order))):
         unsupported(instruction, f"{list(value.shape)} has no dim order {order}")
-    own = value.dim_order or tuple(range(len(order)))
+    own = value.order
     if [a for a in own if value.shape[a] != 1] != [a for a in order if value.shape[a] != 1]:
         unsupported(instruction, f"a tensor has the dim order {own} where {order} is wanted")
     return replace(value, shape=tuple(value.shape[axis] for axis in order), dim_order=())
