@@ -10,7 +10,6 @@ Runs for every source: so it imports little, and nothing of the project.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from hashlib import sha256
 
@@ -26,8 +25,8 @@ OTHER_OUTPUTS = (
     "-gsplit-dwarf",
     "-fprofile",
 )
-PLAIN = re.compile(r"/[\w/.+-]+")
-"""Paths that a list of dependencies has without escapes."""
+ESCAPED = frozenset(" \t\n\\#$%:;*?[]~'\"&()<>|`{}")
+"""What a path in a list of dependencies has with escapes, or might have."""
 
 
 class Job:
@@ -45,7 +44,7 @@ class Job:
         roots = [word[len(MAP) : -2] for word in command if word.startswith(MAP) and word.endswith("=.")]
         once = all(command.count(flag) == 1 for flag in ("-o", "-MF", "-c"))
         plain = not any(word.startswith(OTHER_OUTPUTS) for word in command)
-        if len(roots) != 1 or not once or not plain or not all(map(PLAIN.fullmatch, (roots[0], os.getcwd()))):
+        if len(roots) != 1 or not once or not plain or not ESCAPED.isdisjoint(roots[0] + os.getcwd()):
             return None
         return cls(command, roots[0])
 

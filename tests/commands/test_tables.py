@@ -13,25 +13,14 @@ import pytest
 
 from mcu_sdk import cli
 from mcu_sdk.evaluate_dataset import evaluate_dataset, quality
-from mcu_sdk.generation import generate
-from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.options import CompileOptions
 from mcu_sdk.project.host_library import HostModel
+from tests.commands.conftest import TEXT_LENGTH
 from tests.text_checkpoints import WORDS, make_text_encoder
 
 Capture = pytest.CaptureFixture[str]
 NAMES = ("no", "yes", "may be")
-OPTIONS = CompileOptions(16)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_text_encoder("bert", tmp_path_factory.mktemp("checkpoint"))
-
-
-@pytest.fixture(scope="module")
-def project(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project") / "p"
-    return generate(GenerateRequest("host", OPTIONS, model=str(checkpoint), output=folder)).project
+OPTIONS = CompileOptions(TEXT_LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +30,9 @@ def texts() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def chosen(project: Path, texts: list[str]) -> list[int]:
+def chosen(text_classifier: Path, texts: list[str]) -> list[int]:
     """The labels that the firmware's code gives them."""
-    model = HostModel.of(project)
+    model = HostModel.of(text_classifier)
     found = []
     for text in texts:
         model.read(text)
@@ -58,16 +47,16 @@ def table(path: Path, texts: list[str], labels: list[str]) -> Path:
 
 
 def test_each_text_gets_a_label(
-    project: Path, texts: list[str], chosen: list[int], tmp_path: Path, capsys: Capture
+    text_classifier: Path, texts: list[str], chosen: list[int], tmp_path: Path, capsys: Capture
 ) -> None:
     file = tmp_path / "texts.csv"
     file.write_text("text\n" + "\n".join(texts) + "\n")
-    assert cli.run(["run", str(project), "--csv", str(file)]) == 0
+    assert cli.run(["run", str(text_classifier), "--csv", str(file)]) == 0
     found = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["label"] for row in found] == [NAMES[number] for number in chosen]
     assert [row["line"] for row in found] == [str(number + 2) for number in range(len(texts))]
     assert sum(int(row["dropped"]) for row in found) == sum(max(len(text.split()) - 14, 0) for text in texts)
-    assert cli.run(["run", str(project), "--csv", str(file), "--json"]) == 0
+    assert cli.run(["run", str(text_classifier), "--csv", str(file), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["labels"][0]["name"] for row in rows] == [row["label"] for row in found]
 
@@ -91,17 +80,20 @@ def test_rows_of_numbers(tensor_project: Path, tmp_path: Path, capsys: Capture) 
 
 
 def test_accuracy_is_of_the_firmwares_own_code(
-    project: Path, texts: list[str], chosen: list[int], tmp_path: Path, capsys: Capture
+    text_classifier: Path, texts: list[str], chosen: list[int], tmp_path: Path, capsys: Capture
 ) -> None:
     table(tmp_path / "test.csv", texts, [NAMES[number] for number in chosen])
-    assert cli.run(["evaluate", str(project), "--dataset", str(tmp_path), "--json"]) == 0
+    assert cli.run(["evaluate", str(text_classifier), "--dataset", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["firmware"] == {"accuracy": 1.0, "macro_f1": 1.0} and told["rows"] == len(texts)
     assert told["checkpoint"]["accuracy"] == told["agreement"] >= 0.75
     assert told["cut"] == sum(len(text.split()) > 14 for text in texts)
     numbers = [str((number + (place == 0)) % 3) for place, number in enumerate(chosen)]
     assert (
-        cli.run(["evaluate", str(project), "--dataset", str(table(tmp_path / "n.csv", texts, numbers))]) == 0
+        cli.run(
+            ["evaluate", str(text_classifier), "--dataset", str(table(tmp_path / "n.csv", texts, numbers))]
+        )
+        == 0
     )
     out = capsys.readouterr().out
     assert f"firmware, int8                   accuracy {100 * 11 / 12:6.2f} %" in out
@@ -109,10 +101,12 @@ def test_accuracy_is_of_the_firmwares_own_code(
 
 @pytest.mark.slow
 def test_a_checkpoint_is_what_its_project_is(
-    checkpoint: Path, project: Path, texts: list[str], tmp_path: Path
+    text_checkpoint: Path, text_classifier: Path, texts: list[str], tmp_path: Path
 ) -> None:
     file = table(tmp_path / "test.csv", texts, ["yes"] * len(texts))
-    ours, theirs = (evaluate_dataset(str(place), file, OPTIONS) for place in (checkpoint, project))
+    ours, theirs = (
+        evaluate_dataset(str(place), file, OPTIONS) for place in (text_checkpoint, text_classifier)
+    )
     assert ours == theirs
 
 
@@ -146,16 +140,16 @@ def test_what_cannot_be_measured(
     arguments: list[str],
     code: int,
     words: str,
-    project: Path,
-    checkpoint: Path,
+    text_classifier: Path,
+    text_checkpoint: Path,
     tensor_project: Path,
     tmp_path: Path,
     capsys: Capture,
 ) -> None:
     (tmp_path / "empty").mkdir()
     places = {
-        "project": project,
-        "checkpoint": checkpoint,
+        "project": text_classifier,
+        "checkpoint": text_checkpoint,
         "tensors": tensor_project,
         "empty": tmp_path / "empty",
         "table": table(tmp_path / "good.csv", ["the lamp"], ["yes"]),

@@ -17,37 +17,28 @@ from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.render import render_project
 from mcu_sdk.regeneration import regenerate
+from tests.commands.conftest import TEXT_LENGTH
 from tests.project.conftest import make_inputs
 from tests.text_checkpoints import make_text_encoder, vocabulary_of, without_tokenizer
 
 Capture = pytest.CaptureFixture[str]
-LENGTH = 16
 
 
 def made(checkpoint: Path, folder: Path, board: str = "host", **options: object) -> Path:
-    request = GenerateRequest(board, CompileOptions(LENGTH), model=str(checkpoint), output=folder, **options)
+    request = GenerateRequest(
+        board, CompileOptions(TEXT_LENGTH), model=str(checkpoint), output=folder, **options
+    )
     return generate(request).project
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_text_encoder("bert", tmp_path_factory.mktemp("checkpoint"))
-
-
-@pytest.fixture(scope="module")
-def classifier(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of three labels, for a Cortex-M55."""
-    return made(checkpoint, tmp_path_factory.mktemp("project") / "classifier", "corstone-300")
 
 
 LONG = "the lamp is very good and not bad " * 30
 
 
 @pytest.mark.parametrize("simulator", ["qemu", "host"])
-def test_a_text_gets_a_label(classifier: Path, simulator: str, capsys: Capture) -> None:
+def test_a_text_gets_a_label(text_classifier: Path, simulator: str, capsys: Capture) -> None:
     arguments = [
         "run",
-        str(classifier),
+        str(text_classifier),
         "--text",
         "The lamp",
         "--text-pair",
@@ -57,7 +48,7 @@ def test_a_text_gets_a_label(classifier: Path, simulator: str, capsys: Capture) 
     ]
     assert cli.run([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    model = HostModel.of(classifier)
+    model = HostModel.of(text_classifier)
     read = model.read("The lamp", "is on")
     (logits,) = model.run_read()
     assert told["prompt_ids"] == list(read.ids) and told["dropped"] == read.dropped == 0
@@ -76,21 +67,22 @@ def test_a_text_gets_a_label(classifier: Path, simulator: str, capsys: Capture) 
     assert out.startswith(f"label  {told['labels'][0]['name']} ") and "tokens  7\n" in out
 
 
-def test_the_outputs_are_those_of_arrays(classifier: Path, tmp_path: Path) -> None:
-    text = run(classifier, text="the light is off", simulator="host")
-    encoder = TextEncoder(classifier / "model" / "tokenizer.json", LENGTH, 400)
+def test_the_outputs_are_those_of_arrays(text_classifier: Path, tmp_path: Path) -> None:
+    text = run(text_classifier, text="the light is off", simulator="host")
+    encoder = TextEncoder(text_classifier / "model" / "tokenizer.json", TEXT_LENGTH, 400)
     ids = encoder.encode("the light is off").ids
     arrays = {
-        name: np.zeros((1, LENGTH), np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")
+        name: np.zeros((1, TEXT_LENGTH), np.int64)
+        for name in ("input_ids", "attention_mask", "token_type_ids")
     }
     arrays["input_ids"][0, : len(ids)], arrays["attention_mask"][0, : len(ids)] = ids, 1
-    same = run(classifier, inputs=arrays, simulator="host")
+    same = run(text_classifier, inputs=arrays, simulator="host")
     assert np.array_equal(text.outputs["logits"], same.outputs["logits"])
     assert text.answer is not None and text.transcript.digest == same.transcript.digest
     file = tmp_path / "logits.npy"
     command = [
         "run",
-        str(classifier),
+        str(text_classifier),
         "--text",
         "the light is off",
         "--output",
@@ -101,20 +93,20 @@ def test_the_outputs_are_those_of_arrays(classifier: Path, tmp_path: Path) -> No
     assert cli.run(command) == 0 and np.array_equal(np.load(file), text.outputs["logits"])
 
 
-def test_a_long_text_is_cut_and_it_is_said(classifier: Path, capsys: Capture) -> None:
+def test_a_long_text_is_cut_and_it_is_said(text_classifier: Path, capsys: Capture) -> None:
     """Also one that is longer than the firmware's line."""
     for count in (3, 30):
         text = "the lamp is very good and not bad " * count
-        assert cli.run(["run", str(classifier), "--text", text, "--simulator", "qemu"]) == 0
-        cut = 8 * count + 2 - LENGTH
+        assert cli.run(["run", str(text_classifier), "--text", text, "--simulator", "qemu"]) == 0
+        cut = 8 * count + 2 - TEXT_LENGTH
         assert f"tokens  16; {cut} more were cut off" in capsys.readouterr().out
-    answers = run_texts(classifier, [LONG, ("the", LONG), "", (LONG, "")], simulator="host").answers
+    answers = run_texts(text_classifier, [LONG, ("the", LONG), "", (LONG, "")], simulator="host").answers
     assert [len(answer.transcript.prompt_ids) for answer in answers] == [16, 16, 2, 16]
-    assert answers[0].dropped == 8 * 30 + 2 - LENGTH and answers[2].dropped == 0
+    assert answers[0].dropped == 8 * 30 + 2 - TEXT_LENGTH and answers[2].dropped == 0
 
 
-def test_verify_compares_tokens_and_outputs(classifier: Path, capsys: Capture) -> None:
-    command = ["verify", str(classifier), "--text", LONG, "--text-pair", "is the lamp good?", "--json"]
+def test_verify_compares_tokens_and_outputs(text_classifier: Path, capsys: Capture) -> None:
+    command = ["verify", str(text_classifier), "--text", LONG, "--text-pair", "is the lamp good?", "--json"]
     assert cli.run(command) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] and [check["name"] for check in told["checks"]] == [
@@ -125,10 +117,10 @@ def test_verify_compares_tokens_and_outputs(classifier: Path, capsys: Capture) -
     ]
 
 
-def test_another_tokenizer_is_noticed(classifier: Path, tmp_path: Path, capsys: Capture) -> None:
+def test_another_tokenizer_is_noticed(text_classifier: Path, tmp_path: Path, capsys: Capture) -> None:
     """The firmware has the old one's tables."""
     project = tmp_path / "p"
-    shutil.copytree(classifier, project)
+    shutil.copytree(text_classifier, project)
     path = project / "model" / "tokenizer.json"
     path.write_text(path.read_text().replace('"lamp":', '"pmal":'))
     verdict = verify(project, text="the lamp", with_python=False).verdict
@@ -152,17 +144,17 @@ def test_another_tokenizer_is_noticed(classifier: Path, tmp_path: Path, capsys: 
     ],
 )
 def test_what_does_not_go_together(
-    classifier: Path, arguments: list[str], words: str, capsys: Capture
+    text_classifier: Path, arguments: list[str], words: str, capsys: Capture
 ) -> None:
-    assert cli.run(["run", str(classifier), *arguments]) == 2
+    assert cli.run(["run", str(text_classifier), *arguments]) == 2
     assert words in capsys.readouterr().err
 
 
 def test_models_that_take_no_texts(
-    tensor_project: Path, checkpoint: Path, tmp_path: Path, capsys: Capture
+    tensor_project: Path, text_checkpoint: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     decoder = render_project(make_inputs("host"), tmp_path / "decoder")
-    silent = made(without_tokenizer(checkpoint, tmp_path / "silent"), tmp_path / "p")
+    silent = made(without_tokenizer(text_checkpoint, tmp_path / "silent"), tmp_path / "p")
     for project, words in (
         (tensor_project, "takes tensors, not texts. "),
         (silent, "as there is no tokenizer.json"),
@@ -173,23 +165,24 @@ def test_models_that_take_no_texts(
             assert words in capsys.readouterr().err
 
 
-def test_a_tokenizer_that_the_device_cannot_follow(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_that_the_device_cannot_follow(text_checkpoint: Path, tmp_path: Path) -> None:
     """The reason is told, and the firmware takes tensors."""
     copy = tmp_path / "checkpoint"
-    shutil.copytree(checkpoint, copy)
+    shutil.copytree(text_checkpoint, copy)
     content = json.loads((copy / "tokenizer.json").read_text())
     content["pre_tokenizer"] = {"type": "UnicodeScripts"}
     (copy / "tokenizer.json").write_text(json.dumps(content))
-    request = GenerateRequest("host", CompileOptions(LENGTH), model=str(copy), output=tmp_path / "p")
+    request = GenerateRequest("host", CompileOptions(TEXT_LENGTH), model=str(copy), output=tmp_path / "p")
     facts = generate(request).facts
     assert "UnicodeScripts has no counterpart" in facts["tokenizer"]
     assert not (tmp_path / "p" / "model" / "tokenizer.json").exists()
 
 
-def test_a_project_is_made_again_and_profiled(classifier: Path, tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.slow
+def test_a_project_is_made_again_and_profiled(text_classifier: Path, tmp_path: Path, capsys: Capture) -> None:
     """From its own .pte and tokenizer.json, too."""
     project = tmp_path / "p"
-    shutil.copytree(classifier, project, ignore=shutil.ignore_patterns("build"))
+    shutil.copytree(text_classifier, project, ignore=shutil.ignore_patterns("build"))
     before = {path: path.read_bytes() for path in sorted(project.rglob("*")) if path.is_file()}
     regenerate(project)
     assert before == {path: path.read_bytes() for path in sorted(project.rglob("*")) if path.is_file()}

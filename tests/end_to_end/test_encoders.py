@@ -60,5 +60,6 @@ def test_a_bert(tmp_path: Path) -> None:
     same_bits("bert", tmp_path, BOARDS[:1])
 
 
+@pytest.mark.slow
 def test_a_network_of_convolutions(tmp_path: Path) -> None:
     same_bits("resnet", tmp_path, BOARDS[:1])

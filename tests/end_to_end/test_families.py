@@ -28,7 +28,7 @@ STEPS = 100
 PROMPT = (1, 5, 7)
 LENGTH = 112
 QUICK = {("gpt2", "static", "dynamic")}
-"""What every run tests, beside int4 weights with run-time scales; the rest is behind the marker `slow`."""
+"""What every run tests; the rest is behind the marker `slow`."""
 
 CASES = [
     pytest.param(
@@ -49,7 +49,7 @@ CASES += [
         marks=marks,
     )
     for family, activations, scales, marks in (
-        ("llama-odd", "dynamic", "calibrated", []),  # rows that do not divide into groups
+        ("llama-odd", "dynamic", "calibrated", [pytest.mark.slow]),  # rows that do not divide into groups
         ("llama-mha-tied", "dynamic", "dynamic", [pytest.mark.slow]),
         ("llama-gqa-untied", "static", "dynamic", [pytest.mark.slow]),
         ("gpt2", "static", "calibrated", [pytest.mark.slow]),

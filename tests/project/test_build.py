@@ -437,6 +437,7 @@ _KERNEL_CALLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_kernels_give_the_same_bits_in_every_preset(
     tmp_path: Path, tiny_inputs: Inputs, tiny_plan: Any, on_host: OnHost, on_qemu: OnQemu
 ) -> None:

@@ -23,7 +23,9 @@ from mcu_sdk.targets.protocol import Request
 from tests.models.stock.lowering import Stock
 
 
-@pytest.mark.parametrize("name", ["mlp", "llama", pytest.param("encoder-gelu", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["mlp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("llama", "encoder-gelu"))]
+)
 def test_a_stock_lowering_becomes_firmware(
     name: str, stock_model: Callable[[str], Stock], tmp_path: Path
 ) -> None:

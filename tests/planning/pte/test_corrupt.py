@@ -81,7 +81,9 @@ def outcome(data: bytes) -> str:
         return "refused"
 
 
-@pytest.mark.parametrize("name", [pytest.param("kv_cache", marks=pytest.mark.slow), "quantized", "delegated"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("kv_cache", "quantized")), "delegated"]
+)
 def test_every_prefix_is_refused(tiny: dict[str, Any], emitters: None, name: str) -> None:
     data = tiny[name].data
     for length in range(len(data)):
