@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import OutputDiffersError, TextError, UsageError
 from mcu_sdk.project.asked import Where
-from mcu_sdk.project.build import BuildResult, build
+from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.runners import built_device, run_on
-from mcu_sdk.targets.process import DEFAULT_TIMEOUT
+from mcu_sdk.project.pair import built_pair
+from mcu_sdk.project.runners import Device
 from mcu_sdk.targets.protocol import Request, Transcript
 
 if TYPE_CHECKING:
@@ -119,24 +120,12 @@ def verify_each(
     Raises what building and running raise, with the request's number where there are several; differences are not
     raised but told by the verdicts.
     """
-    check_not_host(project, where.get("simulator"))
-    found = built_device(project, **where)
-    target, built, run_device = found.target, found.built, found.device
-    reference = build(project.folder, project.host_preset)
-    library = (built.library or reference.library) if with_python else None
-
-    def run_host(wanted: Request) -> Transcript:
-        timeout = where.get("timeout", DEFAULT_TIMEOUT)
-        return run_on("host", project, reference.program, wanted, timeout=timeout)
-
+    pair = built_pair(project, **where)
     verdicts = []
     for number, request in enumerate(requests, start=1):
         which = f" ({number} of {len(requests)})" if len(requests) > 1 else ""
         try:
-            with step(f"Running on the host{which}"):
-                on_host = run_host(request)
-            with step(f"Running on {target}{which}"):
-                on_device = run_device(request)
+            on_device, on_host = pair.run(partial(_ask, request), which)
         except (UsageError, TextError) as error:
             if not which:
                 raise
@@ -146,20 +135,17 @@ def verify_each(
         checks = [compare_transcripts(on_device, on_host)]
         if not checks[0].ok:
             with step("Looking for the first step that differs"):
-                first = first_difference(request, on_host, run_device, run_host)
+                first = first_difference(request, on_host, pair.device, pair.host)
             checks[0] = replace(checks[0], detail=f"{checks[0].detail}; {first}")
         if with_python:
-            assert library is not None, "a native build makes libmodel.so"
             with step(f"Running the .pte in PyTorch{which}"):
-                checks += compare_with_python(project, request, on_host, library, checkpoint)
-        verdicts.append(Verdict(tuple(checks), on_device, on_host, built))
+                checks += compare_with_python(project, request, on_host, pair.library, checkpoint)
+        verdicts.append(Verdict(tuple(checks), on_device, on_host, pair.built))
     return verdicts
 
 
-def check_not_host(project: Project, simulator: str | None) -> None:
-    """Raises UsageError for this computer in the place of a board's device."""
-    if simulator == "host" and not project.board.is_host:
-        raise UsageError("The host is what a device is compared with.", hint="Take another --simulator.")
+def _ask(request: Request, device: Device) -> Transcript:
+    return device(request)
 
 
 # ---- device and host

@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mcu_sdk.console import step
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.asked import Where
-from mcu_sdk.project.build import build
-from mcu_sdk.project.runners import built_device, simulator_device
+from mcu_sdk.project.pair import built_pair
 from mcu_sdk.project.tensors import Borders, Inputs, TensorRun, run_series, with_one_nan
 from mcu_sdk.project.verify import (
     Check,
     Reference,
     Verdict,
-    check_not_host,
     compare_outputs,
     compare_transcripts,
     compare_with_checkpoint,
     tosa_delegates,
 )
-from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,17 +41,11 @@ def verify_series(
 ) -> tuple[Verdict, TensorRun]:
     """Build the project for device and host, run both on the inputs, and compare; then compare with PyTorch.
 
-    `checkpoint`: as `verify_each` takes it. The device's outputs come with the verdict. Raises what building and running raise; differences are told by the
-    verdict.
+    `checkpoint`: as `verify_each` takes it. The device's outputs come with the verdict. Raises what building and running
+    raise; differences are told by the verdict.
     """
-    check_not_host(project, where.get("simulator"))
-    found = built_device(project, **where)
-    reference = build(project.folder, project.host_preset)
-    host = simulator_device("host", project, reference.program, timeout=where.get("timeout", DEFAULT_TIMEOUT))
-    with step("Running on the host"):
-        on_host = run_series(host, borders, inputs)
-    with step(f"Running on {found.target}"):
-        on_device = run_series(found.device, borders, inputs)
+    pair = built_pair(project, **where)
+    on_device, on_host = pair.run(lambda device: run_series(device, borders, inputs))
     checks = [_compare(on_device, on_host)]
     if with_python:
         with step("Running the .pte in PyTorch"):
@@ -66,7 +57,7 @@ def verify_series(
         if right is not None and accuracy is not None:
             flat = [output for outputs in right for output in outputs]
             checks.append(compare_with_checkpoint(theirs, flat, accuracy.relative_rms_error))
-    return Verdict(tuple(checks), on_device.transcript, on_host.transcript, found.built), on_device
+    return Verdict(tuple(checks), on_device.transcript, on_host.transcript, pair.built), on_device
 
 
 def _compare(device: TensorRun, host: TensorRun) -> Check:

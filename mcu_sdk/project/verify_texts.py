@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mcu_sdk.console import step
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.asked import Where
-from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
-from mcu_sdk.project.runners import built_device, simulator_device
+from mcu_sdk.project.pair import built_pair
 from mcu_sdk.project.texts import Asked, Reader
 from mcu_sdk.project.verify import (
     Check,
     Reference,
     Verdict,
-    check_not_host,
     compare_outputs,
     compare_transcripts,
     compare_with_checkpoint,
     tosa_delegates,
 )
-from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcu_sdk.project.opened import Project
+    from mcu_sdk.project.runners import Device
     from mcu_sdk.targets.protocol import Transcript
 
 TOKENS = "device's tokens = the tokenizers library's"
@@ -47,25 +46,21 @@ def verify_each_text(
 
     `checkpoint`: as `verify_each` takes it. Raises what building and running raise; differences are told by the verdicts.
     """
-    check_not_host(project, where.get("simulator"))
-    found = built_device(project, **where)
-    reference = build(project.folder, project.host_preset)
-    host = simulator_device("host", project, reference.program, timeout=where.get("timeout", DEFAULT_TIMEOUT))
-    library = found.built.library or reference.library
+    pair = built_pair(project, **where)
     verdicts = []
     for number, asked in enumerate(texts, start=1):
         which = f" ({number} of {len(texts)})" if len(texts) > 1 else ""
-        with step(f"Running on the host{which}"):
-            on_host = host(asked.sent)
-        with step(f"Running on {found.target}{which}"):
-            on_device = found.device(asked.sent)
+        on_device, on_host = pair.run(partial(_ask, asked), which)
         checks = [compare_transcripts(on_device, on_host), _compare_tokens(on_device, asked)]
         if with_python:
-            assert library is not None, "a native build makes libmodel.so"
             with step(f"Running the .pte in PyTorch{which}"):
-                checks += _compare_with_python(project, reader, asked, on_host, library, checkpoint)
-        verdicts.append(Verdict(tuple(checks), on_device, on_host, found.built))
+                checks += _compare_with_python(project, reader, asked, on_host, pair.library, checkpoint)
+        verdicts.append(Verdict(tuple(checks), on_device, on_host, pair.built))
     return verdicts
+
+
+def _ask(asked: Asked, device: Device) -> Transcript:
+    return device(asked.sent)
 
 
 def _compare_tokens(device: Transcript, asked: Asked) -> Check:
