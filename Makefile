@@ -27,7 +27,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test-tools test test-all matrix npu-matrix fuzz bench bench-baseline guard encoders boards real check setup system
+.PHONY: demo test-tools test test-all matrix npu-matrix fuzz bench bench-baseline guard encoders boards real check types style setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -70,10 +70,16 @@ boards: setup
 real: setup
 	$(BIN)/python tools/run_real.py
 
+# Two beside each other: types take one core, and nearly as long as all the rest.
 check: setup
+	@$(MAKE) --no-print-directory --output-sync=target -j$(JOBS) types style
+
+types:
+	$(BIN)/mypy
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/python tools/check_firmware.py
 
 setup: system $(READY)

@@ -141,6 +141,7 @@ def test_a_project_above_the_working_folder_is_where_it_was_asked_for(
     assert {path.name for path in tmp_path.iterdir()} == {"work", "a b"} and not list(work.iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_with_the_nastiest_name_in_the_nastiest_folder_builds(
     project: Path, work: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_scratch_that_does_not_fit(program: Path, tmp_path: Path, refused: Ref
     refused(generate(program, board=str(tmp_path / "small")), TOO_LARGE, "isram")
 
 
-@pytest.mark.parametrize("simulator", ["qemu", "host"])
+@pytest.mark.parametrize("simulator", ["host", pytest.param("qemu", marks=pytest.mark.slow)])
 def test_simulating_without_vela(
     simulator: str,
     program: Path,

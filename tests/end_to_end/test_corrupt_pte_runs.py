@@ -242,6 +242,7 @@ def run_with(workshop: Workshop, data: bytearray) -> Transcript | None:
     return workshop.run(compiled)
 
 
+@pytest.mark.slow
 def test_flips_in_the_constants_run(workshop: Workshop) -> None:
     """One byte in a constant of each role: of a float the one that makes it huge, infinite or no number at all."""
     original = workshop.original

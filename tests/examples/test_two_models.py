@@ -14,6 +14,8 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.project.build import build
 from tests.checkpoints import small_tokenizer
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two_models"
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "executorch-1.4.1"
 REQUESTS = {

@@ -26,6 +26,7 @@ def needs_a_project(source: Path) -> bool:
 
 
 @pytest.mark.parametrize("core", CORES)
+@pytest.mark.slow
 def test_every_source_compiles_without_a_warning(core: str, tmp_path: Path) -> None:
     defined = define_flags(BOARDS["cortex-m55"])
     tools = TOOLCHAINS["clang"]

@@ -56,7 +56,14 @@ def _step(pte: Pte) -> float:
     return last.arguments[1]
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("float-")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "llama" else [])
+        for name in MODELS
+        if not name.startswith("float-")
+    ],
+)
 def test_quantized_model(kernel_library: ctypes.CDLL, stock_model: Callable[[str], Stock], name: str) -> None:
     """What ExecuTorch's Python operators give for the file, and within some steps of the quantized module."""
     model = stock_model(name)

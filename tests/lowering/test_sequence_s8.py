@@ -86,6 +86,7 @@ def test_a_block_is_int8_from_its_first_norm_to_its_head() -> None:
     assert error < 0.05
 
 
+@pytest.mark.slow
 def test_attention_that_is_spelt_out_is_the_same() -> None:
     one, other = (read_pte(compiled(spelt_out)[1].pte) for spelt_out in (False, True))
     assert [i.full_name for i in one.instructions] == [i.full_name for i in other.instructions]

@@ -60,6 +60,7 @@ def test_the_firmware_stops_where_transformers_stops(
     assert metadata.get("get_bos_id") == model.generation_config.bos_token_id == expected[0]
 
 
+@pytest.mark.slow
 def test_stop_tokens_reach_the_firmware(folder: Path, tmp_path: Path) -> None:
     from mcu_sdk import cli
 

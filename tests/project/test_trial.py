@@ -47,7 +47,8 @@ def test_also_on_other_cores_and_for_size(
     assert measure(inputs) == linked(build(render_project(inputs, tmp_path / "p")).program)
 
 
-@pytest.mark.parametrize("optimize", ["speed", pytest.param("size", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("optimize", ["speed", "size"])
+@pytest.mark.slow
 def test_also_with_clang(tmp_path: Path, tiny_inputs: Inputs, optimize: Optimize) -> None:
     board = load_board("mps2-an386").model_copy(update={"toolchain": "clang"})
     inputs = replace(tiny_inputs(board), optimize=optimize)

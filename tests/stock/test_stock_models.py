@@ -49,6 +49,7 @@ def test_a_stock_lowering_becomes_firmware(
     assert device_run.digest == host.run(on_host.program, request).digest
 
 
+@pytest.mark.slow
 def test_images_in_channels_last_order_are_arrays_of_their_shape(
     stock_model: Callable[[str], Stock], tmp_path: Path
 ) -> None:

@@ -151,6 +151,7 @@ def test_tables_replace_every_16_bit_function(quantized: QuantizedStep) -> None:
     assert not [n for n in module.graph.nodes if any(f"aten.{name}." in str(n.target) for name in names)]
 
 
+@pytest.mark.slow
 def test_the_layers_that_the_npus_integers_hurt_are_named() -> None:
     """One weight in each row of a linear is far greater than the others, which int8 loses; it multiplies zeros."""
     model, hurt = small_model("llama"), "model.layers.0.mlp.down_proj"
