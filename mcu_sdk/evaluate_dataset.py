@@ -1,5 +1,5 @@
-"""An encoder on a user's texts: a classifier's accuracy and macro F1 with the firmware's code, and its agreement with float;
-of others how close their outputs are to the float ones.
+"""An encoder on a user's texts: a classifier's accuracy and macro F1 with the firmware's code, or a token classifier's exact
+match and F1, and the agreement with float; of others how close their outputs are to the float ones.
 
 The texts are encoded and computed by the C++ sources that run on the device, built for this computer; `verify` shows that
 the device has the same bits.
@@ -17,13 +17,21 @@ from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
 from mcu_sdk.origin import checkpoint_of, text_encoder_of
 from mcu_sdk.project.accuracy import read_facts
-from mcu_sdk.project.heads import Head
+from mcu_sdk.project.heads import TOKENS, Head
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.labels import Labels
 from mcu_sdk.project.manifest import FILE
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.rows import Example, find_table, read_examples
 from mcu_sdk.project.texts import Asked, Reader, check_takes_texts
+from mcu_sdk.project.token_labels import (
+    Answer,
+    SpanQuality,
+    WrongAnswer,
+    answer_of,
+    parse_answer,
+    span_quality,
+)
 from mcu_sdk.targets.texts import TextRequest
 
 if TYPE_CHECKING:
@@ -69,7 +77,19 @@ class OutputScore:
     least_cosine: float
 
 
-Score = DatasetScore | OutputScore
+@dataclass(frozen=True)
+class SpanScore:
+    """Of a token classifier, as `DatasetScore`; `agreement`: the share of texts with the same answer."""
+
+    name: str
+    rows: int
+    cut: int
+    firmware: SpanQuality
+    checkpoint: SpanQuality | None
+    agreement: float | None
+
+
+Score = DatasetScore | OutputScore | SpanScore
 
 
 def is_project(place: str) -> bool:
@@ -105,6 +125,8 @@ def score(project: Project, table: Path, examples: Sequence[Example]) -> Score:
     """Build the project for this computer, and measure. `table`: what the examples are from, for messages."""
     check_takes_texts(project)
     reader = Reader.of(project, text_encoder_of(project))
+    if reader.head.task == TOKENS and any(example.label for example in examples):
+        return _score_spans(project, reader, table, examples)
     if reader.head.task != CLASSIFICATION:
         return _score_outputs(project, reader, [_ask(reader, example, table) for example in examples])
     labels = _labels(project, reader.head)
@@ -128,6 +150,53 @@ def score(project: Project, table: Path, examples: Sequence[Example]) -> Score:
         None if float_choices is None else quality(right, float_choices),
         None if float_choices is None else _share(chosen, float_choices),
     )
+
+
+def _score_spans(project: Project, reader: Reader, table: Path, examples: Sequence[Example]) -> SpanScore:
+    labels = _labels(project, reader.head)
+    right = [_answer(example, labels, table) for example in examples]
+    asked = [_ask(reader, example, table) for example in examples]
+    model = HostModel.of(project.folder)
+    with step(f"Measuring the firmware's code on {len(asked):,} texts"):
+        found = [_read(reader, each, _outputs_of(model, each, reader)) for each in asked]
+    float_found = None
+    reference = checkpoint_of(project)
+    if reference is not None:
+        with step(f"Measuring the float checkpoint on {len(asked):,} texts"):
+            outputs = reference.outputs([reader.arrays(each) for each in asked])
+        if outputs is not None:
+            float_found = [
+                _read(reader, each, _shaped(reader, flat)) for each, flat in zip(asked, outputs, strict=True)
+            ]
+    return SpanScore(
+        project.manifest.name,
+        len(asked),
+        sum(each.encoded.dropped > 0 for each in asked),
+        span_quality(right, found),
+        None if float_found is None else span_quality(right, float_found),
+        None if float_found is None else sum(map(Answer.equals, found, float_found)) / len(found),
+    )
+
+
+def _answer(example: Example, labels: Labels, table: Path) -> Answer:
+    try:
+        return parse_answer(example.label, labels, example.text)
+    except WrongAnswer as error:
+        raise UsageError(
+            f"{str(table)!r}, line {example.line}: {error}.",
+            hint="The column label has what is right of a text, such as set; room=kitchen; device=lamp.",
+        ) from error
+
+
+def _read(reader: Reader, asked: Asked, outputs: dict[str, NDArray[Any]]) -> Answer:
+    found = reader.labels(asked, outputs)
+    return answer_of(found, reader.head.spans(asked.request, asked.encoded, found) or ())
+
+
+def _shaped(reader: Reader, flat: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The outputs by name, each in its shape."""
+    borders = reader.borders.outputs
+    return {border.name: array.reshape(border.shape) for border, array in zip(borders, flat, strict=True)}
 
 
 def _score_outputs(project: Project, reader: Reader, asked: Sequence[Asked]) -> OutputScore:
@@ -213,12 +282,14 @@ def _ask(reader: Reader, example: Example, table: Path) -> Asked:
 
 def _choose(model: HostModel, asked: Asked, reader: Reader, labels: Labels) -> int:
     """The label that the firmware's code gives a text."""
+    return int(_outputs_of(model, asked, reader)[labels.output].argmax())
+
+
+def _outputs_of(model: HostModel, asked: Asked, reader: Reader) -> dict[str, NDArray[Any]]:
+    """What the firmware's code gives for a text, by name and in its shape."""
     model.reset()
     model.read(asked.sent.text, asked.sent.pair)
-    outputs: dict[str, NDArray[Any]] = {
-        border.name: output for border, output in zip(reader.borders.outputs, model.run_read(), strict=True)
-    }
-    return int(outputs[labels.output].argmax())
+    return _shaped(reader, model.run_read())
 
 
 def _task_of(model: str | None) -> str:

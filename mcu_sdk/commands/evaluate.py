@@ -24,6 +24,7 @@ from mcu_sdk.options import (
 
 if TYPE_CHECKING:
     from mcu_sdk.evaluate import Score
+    from mcu_sdk.evaluate_dataset import SpanScore
 
 TAKEN = frozenset(options_of(CompileOptions)) | {"model", "target", "activation_bits"}
 
@@ -48,7 +49,7 @@ def evaluate_command(
         typer.Option(
             "--dataset",
             help="For encoders: a .csv or .jsonl file, or its folder, with the columns text, text_pair (where the model "
-            "reads two) and, of a classifier, label.",
+            "reads two) and, of a classifier of texts or tokens, label.",
         ),
     ] = None,
     begin: Annotated[
@@ -107,7 +108,7 @@ def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: 
     """A project's classifier, or a checkpoint's, on labelled texts."""
     from dataclasses import asdict
 
-    from mcu_sdk.evaluate_dataset import OutputScore, evaluate_dataset, is_project
+    from mcu_sdk.evaluate_dataset import OutputScore, SpanScore, evaluate_dataset, is_project
     from mcu_sdk.model.tokenizer import read_text
 
     request = given.request()
@@ -142,6 +143,9 @@ def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: 
         )
         print(f"at least {score.least_cosine:.4f}")
         return
+    if isinstance(score, SpanScore):
+        _show_spans(score)
+        return
     for name, quality in (
         ("float32 checkpoint (PyTorch)", score.checkpoint),
         ("firmware, int8", score.firmware),
@@ -152,6 +156,19 @@ def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: 
             )
     if score.agreement is not None:
         print(f"{'the same label':32} {100 * score.agreement:15.2f} %")
+
+
+def _show_spans(score: SpanScore) -> None:
+    sides = (("float32 checkpoint (PyTorch)", score.checkpoint), ("firmware, int8", score.firmware))
+    for name, quality in sides:
+        if quality is None:
+            continue
+        own = "" if quality.text_label is None else f"  the text's label {100 * quality.text_label:6.2f} %"
+        print(
+            f"{name:32} exact match {100 * quality.exact:6.2f} %{own}  F1 of spans {100 * quality.f1:6.2f} %"
+        )
+    if score.agreement is not None:
+        print(f"{'the same answer':32} {100 * score.agreement:18.2f} %")
 
 
 def _show(scores: Sequence[Score], as_json: bool) -> None:

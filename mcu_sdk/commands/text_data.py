@@ -13,6 +13,7 @@ from mcu_sdk.commands.real_data import labels_line, output_json, output_line
 
 if TYPE_CHECKING:
     from mcu_sdk.project.asked import Where
+    from mcu_sdk.project.labels import Label
     from mcu_sdk.project.opened import Project
     from mcu_sdk.project.report import Report
     from mcu_sdk.project.texts import TextAnswer
@@ -57,8 +58,11 @@ def run_text(
 
 
 def answer_text(answer: TextAnswer) -> str:
-    """The labels, and how many tokens the text is."""
-    lines = [labels_line(answer.labels)] if answer.labels else []
+    """The labels, and how many tokens the text is. Where a text has a label of its own, its words' are told by spans."""
+    own = [label for label in answer.labels if label.position is None]
+    lines = [labels_line(own or answer.labels)] if answer.labels else []
+    if answer.spans:
+        lines.append("spans  " + ", ".join(map(_span, answer.spans)))
     count = len(answer.transcript.prompt_ids)
     cut = f"; {answer.dropped:,} more were cut off, since the model reads no more" if answer.dropped else ""
     return "\n".join([*lines, f"tokens  {count:,}{cut}"])
@@ -70,9 +74,18 @@ def answer_json(answer: TextAnswer) -> dict[str, Any]:
         "text": answer.request.text,
         "text_pair": answer.request.pair,
         "labels": [label.to_json() for label in answer.labels],
+        **_spans_json(answer),
         "prompt_ids": list(answer.transcript.prompt_ids),
         "dropped": answer.dropped,
     }
+
+
+def _spans_json(answer: TextAnswer) -> dict[str, Any]:
+    return {} if answer.spans is None else {"spans": [span.to_json() for span in answer.spans]}
+
+
+def _span(span: Label) -> str:
+    return f"{span.name}={span.text} {'' if span.score is None else format(span.score, '.4g')}"
 
 
 # ---- tables
@@ -92,13 +105,13 @@ def run_table(opened: Project, path: Path, where: Where, *, as_json: bool) -> No
         print(json.dumps({**report.to_json(), "rows": rows}, indent=2))
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    names = [name for name in rows[0] if name not in ("labels", "outputs")]
+    names = [name for name in rows[0] if name not in ("labels", "spans", "outputs")]
     has_labels = "labels" in rows[0]
     outputs = [] if has_labels else [_column(*place) for place, _ in _flat(rows[0])]
     writer.writerow([*names, *(["label", "score"] if has_labels else outputs)])
     for row in rows:
         if has_labels:
-            labels = row["labels"]
+            labels = _told(row)
             told = [
                 "; ".join(_wording(label) for label in labels),
                 "; ".join(_score(label) for label in labels),
@@ -124,6 +137,7 @@ def _texts(opened: Project, path: Path, where: Where) -> tuple[list[dict[str, An
         row["dropped"] = answer.dropped
         if answer.labels or answer.outputs.keys() == {"logits"}:
             row["labels"] = [label.to_json() for label in answer.labels]
+            row |= _spans_json(answer)
         else:
             row["outputs"] = {name: array.tolist() for name, array in answer.outputs.items()}
         rows.append(row)
@@ -171,9 +185,17 @@ def _column(name: str, place: int) -> str:
     return f"{name}[{place}]"
 
 
+def _told(row: Mapping[str, Any]) -> list[Any]:
+    """The labels of a row; of a token classifier its text's own one and the spans, as a dataset has them."""
+    labels: list[Any] = row["labels"]
+    if "spans" not in row:
+        return labels
+    return [*(label for label in labels if "text" not in label), *row["spans"]]
+
+
 def _wording(label: Mapping[str, Any]) -> str:
     part = label.get("text")
-    return str(label["name"]) if part is None else f"{part}: {label['name']}"
+    return str(label["name"]) if part is None else f"{label['name']}={part}"
 
 
 def _score(label: Mapping[str, Any]) -> str:

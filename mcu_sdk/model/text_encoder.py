@@ -27,12 +27,13 @@ Span = tuple[int, int, int]
 @dataclass(frozen=True)
 class EncodedText:
     """`types`: the token type of each id; `dropped`: tokens that were cut off; `spans`: where in the texts each token is
-    from, None for what was put around them."""
+    from, and `words`: of which word of its text, None for what was put around them."""
 
     ids: tuple[int, ...]
     types: tuple[int, ...]
     dropped: int
     spans: tuple[Span | None, ...]
+    words: tuple[int | None, ...]
 
 
 class TextEncoder:
@@ -63,7 +64,7 @@ class TextEncoder:
         dropped = len(self._whole(text, pair).ids) - len(found.ids)
         places = zip(found.sequence_ids, found.offsets, strict=True)
         spans = tuple(None if which is None else (which, *characters) for which, characters in places)
-        return EncodedText(tuple(found.ids), tuple(found.type_ids), dropped, spans)
+        return EncodedText(tuple(found.ids), tuple(found.type_ids), dropped, spans, tuple(found.word_ids))
 
     def _whole(self, text: str, pair: str | None) -> Encoding:
         """Nothing cut off."""

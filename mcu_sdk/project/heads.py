@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project.labels import Label, Labels, labels_in
+from mcu_sdk.project.token_labels import Word, read_words, spans_in, words_of
 from mcu_sdk.targets.texts import TextRequest
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 5
 """Tokens that are told for each masked one."""
+
+TOKENS = "token-classification"
 
 LONGEST_ANSWER = 15
 """Tokens of an answer, as in transformers' own pipeline."""
@@ -31,6 +34,8 @@ class Encoded(Protocol):
     def dropped(self) -> int: ...
     @property
     def spans(self) -> tuple[tuple[int, int, int] | None, ...]: ...
+    @property
+    def words(self) -> tuple[int | None, ...]: ...
 
 
 class Encoder(Protocol):
@@ -92,15 +97,24 @@ class Head:
             return _answer(request, encoded, outputs["start_logits"], outputs["end_logits"])
         if self.labels is None:
             return []
-        found = self.labels.read(outputs[self.labels.output])
-        if self.task != "token-classification":
-            return found
-        return [
-            replace(label, text=part)
-            for label in found
-            if label.position is not None
-            and (part := _part(request, encoded, label.position, label.position)) is not None
-        ]
+        scores = outputs[self.labels.output]
+        if self.task != TOKENS:
+            return self.labels.read(scores)
+        return read_words(self.labels, scores, _words(request, encoded), _texts(request))
+
+    def spans(self, request: TextRequest, encoded: Encoded, labels: Sequence[Label]) -> list[Label] | None:
+        """Of a token classifier with one label a word: the words that belong together. `labels`: of `read`."""
+        if self.task != TOKENS or self.labels is None or self.labels.scores != "softmax":
+            return None
+        return spans_in(labels, _words(request, encoded), _texts(request))
+
+
+def _texts(request: TextRequest) -> tuple[str, str]:
+    return request.text, request.pair or ""
+
+
+def _words(request: TextRequest, encoded: Encoded) -> list[Word]:
+    return words_of(encoded.spans, encoded.words, _texts(request))
 
 
 def _part(request: TextRequest, encoded: Encoded, first: int, last: int) -> str | None:

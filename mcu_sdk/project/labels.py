@@ -51,10 +51,11 @@ class Labels:
         one_each = logits.ndim > 2
         found: list[Label] = []
         for number, row in enumerate(rows):
-            found += self._row(row, number if one_each else None)
+            found += self.row(row, number if one_each else None)
         return found
 
-    def _row(self, row: NDArray[Any], position: int | None) -> list[Label]:
+    def row(self, row: NDArray[Any], position: int | None) -> list[Label]:
+        """The labels of one row of scores, float32[len(names)]; `position`: of the token that it is for."""
         import numpy as np
 
         values = row.astype(np.float64)

@@ -114,13 +114,15 @@ class Reader:
 @dataclass(frozen=True)
 class TextAnswer:
     """What came of a text. `outputs`: by name; of a masked language model the rows of the masks, float32[masks, V], alone.
-    `dropped`: tokens that were cut off."""
+    `dropped`: tokens that were cut off. `spans`: of a token classifier with one label a word, the
+    words that belong together."""
 
     request: TextRequest
     transcript: Transcript
     labels: tuple[Label, ...]
     outputs: dict[str, NDArray[Any]]
     dropped: int
+    spans: tuple[Label, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,11 @@ def _answers(
                 else np.frombuffer(data, part.border.dtype).reshape(part.shape)
             )
         labels = tuple(reader.labels(each, outputs))
-        yield TextAnswer(each.request, transcript, labels, outputs, each.encoded.dropped)
+        spans = reader.head.spans(each.request, each.encoded, labels)
+        dropped = each.encoded.dropped
+        yield TextAnswer(
+            each.request, transcript, labels, outputs, dropped, None if spans is None else tuple(spans)
+        )
 
 
 @contextmanager

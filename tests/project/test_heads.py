@@ -19,6 +19,7 @@ MASK = 4
 class Encoded:
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int, int] | None, ...]
+    words: tuple[int | None, ...]
     types: tuple[int, ...] = ()
     dropped: int = 0
 
@@ -39,10 +40,11 @@ class Encoder:
 
 ONE = TextRequest("red lamp")
 TWO = TextRequest("where", "in the kitchen now")
-READ = Encoded((2, 10, 11, 3), (None, (0, 0, 3), (0, 4, 8), None))
+READ = Encoded((2, 10, 11, 3), (None, (0, 0, 3), (0, 4, 8), None), (None, 0, 1, None))
 PAIR = Encoded(
     (2, 9, 3, 5, 6, 7, 8, 3),
     (None, (0, 0, 5), None, (1, 0, 2), (1, 3, 6), (1, 7, 14), (1, 15, 18), None),
+    (None, 0, None, 0, 1, 2, 3, None),
 )
 
 
@@ -56,6 +58,10 @@ def test_a_label_for_each_token_that_is_of_the_text() -> None:
         (2, "lamp", "THING"),
     ]
     assert str(found[1]) == "2 lamp THING 0.9999"
+    spans = head.spans(ONE, READ, found)
+    assert spans is not None and [(span.name, span.text) for span in spans] == [("THING", "lamp")]
+    many = Head("token-classification", Labels("logits", ("O", "THING"), "sigmoid"))
+    assert many.spans(ONE, READ, found) is None
 
 
 def test_the_likeliest_span_of_the_second_text() -> None:
@@ -74,7 +80,7 @@ def test_the_likeliest_span_of_the_second_text() -> None:
 
 def test_an_answer_is_not_longer_than_the_pipelines() -> None:
     count = LONGEST_ANSWER + 5
-    encoded = Encoded((7,) * count, tuple((1, i, i + 1) for i in range(count)))
+    encoded = Encoded((7,) * count, tuple((1, i, i + 1) for i in range(count)), (0,) * count)
     start, end = np.zeros((1, count), np.float32), np.zeros((1, count), np.float32)
     start[0, 0] = end[0, -1] = 20
     request = TextRequest("q", "".join(chr(97 + i) for i in range(count)))
@@ -86,7 +92,7 @@ def test_an_answer_is_not_longer_than_the_pipelines() -> None:
 
 def test_candidates_for_each_mask() -> None:
     head = Head("fill-mask", None)
-    encoded = Encoded((2, MASK, 10, MASK, 3), (None,) * 5)
+    encoded = Encoded((2, MASK, 10, MASK, 3), (None,) * 5, (None,) * 5)
     assert head.masked(encoded, Encoder()) == [1, 3]
     rows = np.zeros((2, 20), np.float32)
     rows[0, 7], rows[1, 9] = 3, 4
@@ -111,7 +117,7 @@ def test_what_is_not_finite() -> None:
     broken = np.full((1, 8), np.nan, np.float32)
     outputs = {"start_logits": broken, "end_logits": broken}
     assert Head("question-answering", None).read(TWO, PAIR, Encoder(), outputs)[0].score is None
-    encoded = Encoded((MASK,), (None,))
+    encoded = Encoded((MASK,), (None,), (None,))
     assert Head("fill-mask", None).read(ONE, encoded, Encoder(), {"logits": broken})[0].score is None
 
 
