@@ -21,7 +21,8 @@ Capture = pytest.CaptureFixture[str]
 LABELS = ("O", "B-room", "I-room", "B-device", "I-device", "text:on", "text:off")
 LENGTH = 16
 
-pytestmark = pytest.mark.slow  # what they are of is held without a project in tests/project/test_token_labels.py
+pytestmark = pytest.mark.slow
+"""What they are made of is held without a project in tests/project/test_token_labels.py."""
 
 
 @pytest.fixture(scope="module")
