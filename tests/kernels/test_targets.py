@@ -69,7 +69,8 @@ def _assembled(core: str, folder: Path) -> set[str]:
     """The functions that the assembly sources have for a core: none without Helium or DSP, and no other reference."""
     found: set[str] = set()
     for source in kernel_files("*.S"):
-        command = ["arm-none-eabi-gcc", *BOARDS[core].core.flags, "-c", str(source), "-o", "s.o"]
+        flags = [*BOARDS[core].core.flags, f"-I{FIRMWARE}"]
+        command = ["arm-none-eabi-gcc", *flags, "-c", str(source), "-o", "s.o"]
         subprocess.run(command, cwd=folder, check=True, timeout=60)
         listing = subprocess.run(
             ["arm-none-eabi-nm", "s.o"], cwd=folder, capture_output=True, text=True, check=True

@@ -5,7 +5,7 @@
 #include "kernels/quantize/clamp_to_s8.h"
 
 #if defined(MCU_HELIUM_FLOAT)
-#include <arm_mve.h>
+#include "kernels/math/math_helium.h"
 #endif
 
 namespace {
@@ -57,6 +57,28 @@ inline int32_t add_up<kMost>(const Pool& pool, int32_t image, int32_t y, int32_t
 constexpr int32_t kMost = 4;
 #endif
 
+// The mean of kCount channels' sums over `count` taps, at the inputs' scale.
+template <int32_t kCount>
+void finish(const Pool& pool, const float* sums, int32_t count, int8_t* out) {
+    for (int32_t i = 0; i < kCount; ++i) {
+        const int32_t mean = count != 0 ? mcu_round_clamped(sums[i] / float(count) / pool.scale, -256, 256) : 0;
+        out[i] = mcu_clamp_to_s8(mean, pool.zero_point, -128, 127);
+    }
+}
+
+#if defined(MCU_HELIUM_FLOAT)
+template <>
+inline void finish<kMost>(const Pool& pool, const float* sums, int32_t count, int8_t* out) {
+    const float32x4_t taps = vdupq_n_f32(count != 0 ? float(count) : 1.0f), scale = vdupq_n_f32(pool.scale);
+#pragma GCC unroll 1
+    for (int32_t i = 0; i < kMost; i += 4) {  // sums over no taps are 0
+        const float32x4_t mean = mcu_divide(mcu_divide(vldrwq_f32(sums + i), taps), scale);
+        const int32x4_t value = vaddq_n_s32(mcu_round_clamped_lanes(mean, -256, 256), pool.zero_point);
+        vstrbq_s32(out + i, vmaxq_s32(vminq_s32(value, vdupq_n_s32(127)), vdupq_n_s32(-128)));
+    }
+}
+#endif
+
 }  // namespace
 
 void mcu_avg_pool2d_s8(const int8_t* x, int8_t* out, const McuWindow* window, int32_t zero_point, float scale) {
@@ -66,11 +88,11 @@ void mcu_avg_pool2d_s8(const int8_t* x, int8_t* out, const McuWindow* window, in
         for (int32_t c = 0, some = 0; c < walk.channels; c += some) {  // some channels share the way over the window
             float sums[kMost];
             some = walk.channels - c >= kMost ? kMost : 1;
-            const int32_t count = some == kMost ? add_up<kMost>(pool, image, y, column, c, sums)
-                                                : add_up<1>(pool, image, y, column, c, sums);
-            for (int32_t i = 0; i < some; ++i) {
-                const int32_t mean = count != 0 ? mcu_round_clamped(sums[i] / float(count) / scale, -256, 256) : 0;
-                out[pixel + c + i] = mcu_clamp_to_s8(mean, zero_point, -128, 127);
+            int8_t* const to = out + pixel + c;
+            if (some == kMost) {
+                finish<kMost>(pool, sums, add_up<kMost>(pool, image, y, column, c, sums), to);
+            } else {
+                finish<1>(pool, sums, add_up<1>(pool, image, y, column, c, sums), to);
             }
         }
     });

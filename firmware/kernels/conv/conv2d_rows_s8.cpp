@@ -4,23 +4,40 @@
 #include "kernels/linear/two_rows_s8.h"
 
 #if defined(MCU_HELIUM)
-// Lays two windows out that lie on the image: `lines` segments of n < 16 bytes of each, the second window's `next`
-// further. Reads and writes 16 bytes for a segment: what is more than n is covered by the next one, or meets weights of
-// zero. rows: [2][k / 16 rounded up + 1][16]. Not inlined: with what the caller keeps, compilers run out of registers.
-[[gnu::noinline]] static void lay_out_windows(const int8_t* from, int32_t next, int32_t from_step, int32_t n,
-                                              int32_t lines, int8_t* rows, int8_t* to) {
-    const int32_t blocks = (n * lines + 15) / 16;
-    const int8_t *a = from, *b = from + next;
-    int8_t *first = rows, *second = rows + 16 * blocks + 16;
-    for (int32_t i = 0; i < lines; ++i, a += from_step, b += from_step, first += n, second += n) {
-        vstrbq_s8(first, vldrbq_s8(a));
-        vstrbq_s8(second, vldrbq_s8(b));
+// Windows that lie on the image two by two: `lines` segments of n < 16 bytes each. Reads and writes 16 bytes for a
+// segment: what is more than n is covered by the next one, or meets weights of zero.
+struct Windows {
+    const int8_t* from;
+    int32_t next, from_step;  // to the next window, and from one segment to the next
+    int32_t lines, n;
+    int32_t pairs;
+    int8_t *row, *to;  // row: room for one window, rounded up to 16 bytes, and 16 more
+};
+
+// kLines segments, or any number where it is 0, which take kBlocks times 16 bytes. Not inlined: with what the caller
+// keeps, compilers run out of registers.
+template <int32_t kLines, int32_t kBlocks>
+[[gnu::noinline]] static void lay_out_windows(const Windows* windows) {
+    const Windows w = *windows;
+    const int32_t lines = kLines > 0 ? kLines : w.lines, blocks = kLines > 0 ? kBlocks : (w.n * w.lines + 15) / 16;
+    const int8_t* from = w.from;
+    int8_t* to = w.to;
+    for (int32_t pairs = w.pairs; pairs > 0; --pairs, to += 32 * blocks) {
+        for (int32_t second = 0; second < 32; second += 16, from += w.next) {
+            const int8_t* a = from;
+            int8_t* b = w.row;
+#pragma GCC unroll 3
+            for (int32_t i = 0; i < lines; ++i, a += w.from_step, b += w.n) vstrbq_s8(b, vldrbq_s8(a));
+            for (int32_t i = 0; i < blocks; ++i) vstrbq_s8(to + 32 * i + second, vldrbq_s8(w.row + 16 * i));
+        }
     }
-    const int8_t *x0 = rows, *x1 = rows + 16 * blocks + 16;
-    for (int32_t i = 0; i < blocks; ++i, x0 += 16, x1 += 16, to += 32) {
-        vstrbq_s8(to, vldrbq_s8(x0));
-        vstrbq_s8(to + 16, vldrbq_s8(x1));
-    }
+}
+
+static inline void lay_out(const Windows& w) {
+    const int32_t k = w.lines * w.n;
+    if (w.lines == 3 && k <= 16) return lay_out_windows<3, 1>(&w);
+    if (w.lines == 3 && k <= 32) return lay_out_windows<3, 2>(&w);
+    lay_out_windows<0, 0>(&w);
 }
 #endif
 
@@ -32,7 +49,7 @@ void mcu_conv2d_rows_s8(const int8_t* x, const int8_t* weight, const int32_t* bi
     const int32_t k = walk.rows * walk.columns * walk.channels;
     const int32_t together = mcu_two_rows_pairs(k), bytes = mcu_two_rows_bytes(k);
     int8_t* const laid_out = static_cast<int8_t*>(scratch);
-    int8_t* const gathered = laid_out + together * bytes;  // [2][k], or lay_out_windows's rows
+    int8_t* const gathered = laid_out + together * bytes;  // [2][k], or lay_out's row
     McuTwoRows product = {laid_out,
                           weight,
                           {out, out + walk.out_channels},
@@ -53,6 +70,7 @@ void mcu_conv2d_rows_s8(const int8_t* x, const int8_t* weight, const int32_t* bi
     // The last pixel that a window may begin with, whose taps lie side by side, or -1.
     const int32_t most = walk.dilation_x == 1 ? walk.width - walk.columns : -1;
 #if defined(MCU_HELIUM)
+    const auto least = [](int32_t a, int32_t b) { return a < b ? a : b; };
     // From one window to the next, and the last first of two that 16 bytes may be read of at each of their segments.
     const int32_t next = walk.stride_x * walk.channels;
     const int8_t* const last_by_twos =
@@ -82,10 +100,14 @@ void mcu_conv2d_rows_s8(const int8_t* x, const int8_t* weight, const int32_t* bi
 #if defined(MCU_HELIUM)
                 if (waiting == 0 && segment < 16 && at >= 0 && at + walk.stride_x <= last && from <= last_by_twos &&
                     column + 1 < walk.out_width) {
-                    lay_out_windows(from, next, from_step, segment, walk.rows, gathered,
-                                    laid_out + product.pairs * bytes);
-                    if (++product.pairs == together) multiply();
-                    ++column, at += walk.stride_x;
+                    int32_t pairs = ((last - at) / walk.stride_x + 1) / 2;
+                    pairs = least(pairs, least((walk.out_width - column) / 2, (last_by_twos - from) / (2 * next) + 1));
+                    pairs = least(pairs, together - product.pairs);
+                    lay_out(
+                        {from, next, from_step, walk.rows, segment, pairs, gathered, laid_out + product.pairs * bytes});
+                    product.pairs += pairs;
+                    if (product.pairs == together) multiply();
+                    column += 2 * pairs - 1, at += (2 * pairs - 1) * walk.stride_x;
                     continue;
                 }
 #endif

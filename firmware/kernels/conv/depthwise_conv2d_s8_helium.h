@@ -116,6 +116,15 @@ Plan plan_of(const Depthwise& d) {
     return {function, across.outputs < most ? across.outputs : most, pitch};
 }
 
+// No result above `high`, which the lines do not limit to.
+[[gnu::noinline]] void limit(int8_t* out, int32_t count, int32_t high) {
+    const int8x16_t most = vdupq_n_s8(int8_t(high));
+    for (; count > 0; count -= kLanes, out += kLanes) {
+        const mve_pred16_t some = vctp8q(uint32_t(count));
+        vstrbq_p_s8(out, vminq_s8(vldrbq_z_s8(out, some), most), some);
+    }
+}
+
 }  // namespace
 
 void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_t* bias, const int32_t* multiplier,
@@ -130,6 +139,7 @@ void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_
     const bool lies = w.out_width >= w.out_height || 7 * down.out_step > 0xFFFF;
     const Depthwise d = {lies ? right : down, lies ? down : right, -p.offset};
     const Plan plan = plan_of(d);
+    const int32_t least = p.zero_point > 0 ? p.zero_point : 0, high = p.high > least ? p.high : least;
     int8_t* const weights = static_cast<int8_t*>(scratch);
     int8_t* const weight_words = weights + kLanes * 2 * kLanes;
     int8_t* const words = weight_words + kWeightPixels * kPixelBytes;
@@ -141,7 +151,7 @@ void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_
         lay_out_channels(d, weight_words, bias != nullptr ? bias + first : nullptr, count, weights, folded);
         McuDepthwiseLine outputs = {
             words, weights,          folded,           multiplier + first, shift + first, nullptr,
-            count, d.along.outputs,  d.along.out_step, p.zero_point,       p.low,         p.high,
+            count, d.along.outputs,  d.along.out_step, p.zero_point,       p.low,         high,
             0,     d.across.out_step};
         for (int32_t image = 0; image < w.batch; ++image) {
             const int8_t* const from = x + image * w.height * w.width * n + first;
@@ -157,4 +167,5 @@ void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_
             }
         }
     }
+    if (high != p.high) limit(out, w.batch * w.out_height * w.out_width * n, p.high);
 }

@@ -26,10 +26,10 @@ struct McuDepthwiseLine {
     const int32_t *bias, *multiplier, *shift;
     int8_t* out;
     int32_t channels, outputs;
-    int32_t step;  // bytes from one output to the next; 7 * step < 2^16
-    int32_t zero_point, low, high;
-    int32_t lines;      // of mcu_depthwise_lines_* and _twos_*, at least one
-    int32_t line_step;  // bytes from a line's outputs to the next one's
+    int32_t step;                   // bytes from one output to the next; 7 * step < 2^16
+    int32_t zero_point, low, high;  // high: neither negative nor below the zero point
+    int32_t lines;                  // of mcu_depthwise_lines_* and _twos_*, at least one
+    int32_t line_step;              // bytes from a line's outputs to the next one's
 };
 
 // Windows that are one pixel apart, or two.

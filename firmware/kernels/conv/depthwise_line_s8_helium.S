@@ -5,9 +5,11 @@
 // its bias, multiplier and shift: four sums are a vector, two vectors the eight results, the first four in even lanes.
 // By hand, because compilers keep half of the registers on the stack.
 //
-// In the loop: r1 bias, r3 multiplier, r5 shift, r7 the results, r9 the zero point, r11 to the next eight; q0 the words'
-// addresses, q4 and q5 the weights, q6 and q7 the limits.
+// In the loop: r1 bias, r3 multiplier, r5 shift, r7 the results, r9 the zero point as LIMIT wants it, r11 to the next
+// eight; q0 the words' addresses, q4 and q5 the weights, q6 the lower limit, q7 where eight results go, 16 bits each.
 #if defined(__ARM_FEATURE_MVE)
+
+#include "kernels/quantize/requantize_macros.inc"
 
     .syntax unified
     .thumb
@@ -30,10 +32,10 @@
     .equ FRAME_EIGHTS, 24   // of outputs, and what they leave
     .equ FRAME_REST, 28
     .equ FRAME_WORDS, 32    // a vector: the channel's words of the four pixels before the line's second
-    .equ FRAME_OFFSETS, 48  // where eight results go, 16 bits each
-    .equ FRAME_BYTES, 64
-    .equ FRAME_PREDICATE, 64    // of what is left
-    .equ FRAME_ALL, 68          // with what keeps the stack aligned
+    .equ FRAME_ONE, 48      // 1, and what LIMIT takes off
+    .equ FRAME_BYTES, 56
+    .equ FRAME_PREDICATE, 56    // of what is left
+    .equ FRAME_ALL, 60          // with what keeps the stack aligned
 
     .equ PIXEL_BYTES, 64    // 16 words
 
@@ -56,13 +58,10 @@
     .endif
 .endm
 
-// As in gemv_s8_helium.S, with one multiplier and shift; the shift is never 0.
-.macro REQUANTIZE sums
+// The bias is added; the shift is never 0. r2 is 1.
+.macro FINISH sums
     vadd.i32 \sums, \sums, r1
-    vqrdmulh.s32 \sums, \sums, r3
-    vshr.s32 q1, \sums, #31
-    vadd.i32 \sums, \sums, q1
-    vrshl.s32 \sums, r5
+    REQUANTIZE_SHARED \sums, r3, r5, r2
 .endm
 
 // To q2, and to q3; lr counts the loop's rounds.
@@ -78,11 +77,27 @@
     vmov q3[3], q3[1], r10, r0
 .endm
 
-.macro LIMIT
-    vldrw.u32 q1, [sp, #FRAME_OFFSETS]
-    vqadd.s16 q2, q2, r9
-    vmax.s16 q2, q2, q6
-    vmin.s16 q2, q2, q7
+// Eight results in q2 and q3, or four (`half` 1), to halfwords in q2. r0, r2 and r4 are free.
+.macro RESULTS half=0
+    ldrd r2, r4, [sp, #FRAME_ONE]
+    FINISH q2
+    .if !\half
+    FINISH q3
+    .endif
+    vqmovnb.s32 q2, q2
+    .if !\half
+    vqmovnt.s32 q2, q3
+    .endif
+    LIMIT q2, q6, r9, r4
+.endm
+
+// The limits to where LIMIT wants them, from the arguments at r0.
+.macro BEGIN_LIMIT
+    ldrd r9, r1, [r0, #ZERO_POINT]
+    ldr r2, [r0, #HIGH]
+    PREPARE_LIMIT q6, r9, r1, r2
+    movs r1, #1
+    strd r1, r2, [sp, #FRAME_ONE]
 .endm
 
 .macro LINE stride, function
@@ -95,10 +110,7 @@
     push {r4-r11, lr}
     vpush {d8-d15}
     sub sp, #FRAME_BYTES + 4
-    ldrd r9, r1, [r0, #ZERO_POINT]
-    ldr r2, [r0, #HIGH]
-    vdup.16 q6, r1
-    vdup.16 q7, r2
+    BEGIN_LIMIT
     ldrd r2, r1, [r0, #OUTPUTS]
     lsl r11, r1, #3
     lsrs r4, r2, #3
@@ -113,8 +125,7 @@
     vsub.i16 q0, q0, q2             // 0, 1, 0, 1, ...
     vshl.i16 q0, q0, #2
     vadd.i16 q0, q0, q1             // 0, 4, 1, 5, ...: which of eight outputs a lane has
-    vmul.i16 q1, q0, r1
-    vstrw.32 q1, [sp, #FRAME_OFFSETS]
+    vmul.i16 q7, q0, r1
     vcmp.s16 lt, q0, r5             // stays in VPR: what is left of the last eight
     movs r2, #0
     movs r4, #PIXEL_BYTES
@@ -148,12 +159,8 @@
 .Leight_\stride:
     FIRST_FOUR \stride
     SECOND_FOUR \stride
-    REQUANTIZE q2
-    REQUANTIZE q3
-    vqmovnb.s32 q2, q2
-    vqmovnt.s32 q2, q3
-    LIMIT
-    vstrb.16 q2, [r7, q1]
+    RESULTS
+    vstrb.16 q2, [r7, q7]
     add r7, r7, r11
     le lr, .Leight_\stride
 .Lrest_\stride:
@@ -161,17 +168,16 @@
     cmp r8, #0
     beq .Lnext_\stride
     FIRST_FOUR \stride
-    REQUANTIZE q2
     cmp r8, #4
-    vqmovnb.s32 q2, q2
     ble .Lfew_\stride
     SECOND_FOUR \stride
-    REQUANTIZE q3
-    vqmovnt.s32 q2, q3
+    RESULTS
+    b .Lstore_\stride
 .Lfew_\stride:
-    LIMIT
+    RESULTS 1
+.Lstore_\stride:
     vpst
-    vstrbt.16 q2, [r7, q1]
+    vstrbt.16 q2, [r7, q7]
 .Lnext_\stride:
     ldr r2, [sp, #FRAME_LEFT]
     subs r2, r2, #1
@@ -195,10 +201,7 @@
     push {r4-r11, lr}
     vpush {d8-d15}
     sub sp, #FRAME_ALL
-    ldrd r9, r1, [r0, #ZERO_POINT]
-    ldr r2, [r0, #HIGH]
-    vdup.16 q6, r1
-    vdup.16 q7, r2
+    BEGIN_LIMIT
     ldrd r5, r1, [r0, #OUTPUTS]
     ldrd r3, r11, [r0, #LINES]
     movs r2, #0
@@ -209,8 +212,7 @@
     .if \twos
     vmul.i16 q0, q1, r1
     vmul.i16 q2, q2, r11
-    vadd.i16 q0, q0, q2
-    vstrw.32 q0, [sp, #FRAME_OFFSETS]
+    vadd.i16 q7, q0, q2
     lsrs r4, r3, #1
     ands r3, r3, #1
     strd r4, r3, [sp, #FRAME_EIGHTS]
@@ -224,8 +226,7 @@
     vshl.i16 q2, q2, #2
     vadd.i16 q0, q1, q2
     vcmp.s16 lt, q0, r5
-    vmul.i16 q0, q0, r1
-    vstrw.32 q0, [sp, #FRAME_OFFSETS]
+    vmul.i16 q7, q0, r1
     str r3, [sp, #FRAME_EIGHTS]
     .endif
     ldr r3, [r0, #CHANNELS]
@@ -268,13 +269,9 @@
     .else
     SECOND_FOUR \stride
     .endif
-    REQUANTIZE q2
-    REQUANTIZE q3
-    vqmovnb.s32 q2, q2
-    vqmovnt.s32 q2, q3
-    LIMIT
+    RESULTS
     vpst
-    vstrbt.16 q2, [r7, q1]
+    vstrbt.16 q2, [r7, q7]
     add r7, r7, r11
     .if \twos && \stride == 1
     mov r0, #4 * PIXEL_BYTES
@@ -286,14 +283,12 @@
     ldr r0, [sp, #FRAME_REST]
     cbz r0, .Lnext_\name
     FIRST_FOUR \stride
-    REQUANTIZE q2
-    vqmovnb.s32 q2, q2
+    RESULTS 1
     vmrs r8, p0
     ldr r0, [sp, #FRAME_PREDICATE]
     vmsr p0, r0
-    LIMIT
     vpst
-    vstrbt.16 q2, [r7, q1]
+    vstrbt.16 q2, [r7, q7]
     vmsr p0, r8
 .Lnext_\name:
     .endif

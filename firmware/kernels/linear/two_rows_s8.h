@@ -3,9 +3,8 @@
 //
 // Both rows are first laid out as the core multiplies them, then stay while all channels' weights pass by. Short rows
 // are laid out in some pairs before they are multiplied, which a call does one after the other:
-//   McuTwoRows p = {...};
-//   mcu_two_rows_lay_out(x0, x1, k, p.x);  // pair i at p.x + i * mcu_two_rows_bytes(k)
-//   mcu_two_rows_s8(p);
+//   mcu_two_rows_lay_out(x0, x1, k, laid_out);  // pair i at laid_out + i * mcu_two_rows_bytes(k)
+//   mcu_two_rows_s8({laid_out, ...});
 #pragma once
 
 #include <stdint.h>
@@ -22,7 +21,7 @@
 #endif
 
 struct McuTwoRows {
-    int8_t* x;                          // what mcu_two_rows_lay_out made: [pairs][mcu_two_rows_bytes(k)], 16-aligned
+    const int8_t* x;                    // what mcu_two_rows_lay_out made: [pairs][mcu_two_rows_bytes(k)], 16-aligned
     const int8_t* weight;               // [n][k]
     int8_t* out[2];                     // [n] of each row; those of the next pair are 2 * n further
     const int32_t* bias;                // [n]

@@ -3,9 +3,11 @@
 //
 // As in pairs_s8_helium.S eight sums live in the even core registers, and four channels stay while all pairs of rows
 // pass by. r1 is the next inputs of both rows, r3, r5, r11 and r9 the next weights of the four channels, r7 twice the
-// rounds left, odd where columns are behind them. What a pair begins with is one ldm from the frame; the next pair's
-// inputs lie behind this one's. q4 ... q7 hold multipliers, shifts, the lower limit and where the eight results go.
+// rounds left, odd where columns are behind them. What a pair begins with is one ldm from the frame, but for r1: the next
+// pair's inputs lie behind this one's. q4 ... q7 hold multipliers, shifts, the lower limit and where the eight results go.
 #if defined(__ARM_FEATURE_MVE)
+
+#include "kernels/quantize/requantize_macros.inc"
 
     .syntax unified
     .thumb
@@ -25,18 +27,17 @@
     .equ HIGH, 56
     .equ PAIRS, 60
 
-// The frame: what a pair begins with, r0 ... r12 and lr.
-    .equ FRAME_X, 4
-    .equ FRAME_ENTRY, 56        // where the first round begins
-    .equ FRAME_RESULTS, 60      // of the pair, and from one pair to the next
-    .equ FRAME_ZERO_POINT, 68   // and the end of the last pair's inputs
-    .equ FRAME_CHANNELS, 76     // of the next four: weights, multipliers, shifts, bias
-    .equ FRAME_STEPS, 92        // bytes of a channel's weights, and of four multipliers
-    .equ FRAME_BEGIN, 100       // of both rows
-    .equ FRAME_FIRST, 108       // inputs, and rounds
-    .equ FRAME_FIRST_RESULTS, 116   // and fours of channels left
-    .equ FRAME_HIGH, 124        // a vector of 16 bits
-    .equ FRAME_BYTES, 140
+// The frame: what a pair begins with, r0, r2 ... r12 and lr.
+    .equ FRAME_ENTRY, 52        // where the first round begins
+    .equ FRAME_RESULTS, 56      // of the pair, and from one pair to the next; then, to be loaded with these:
+    .equ FRAME_LIMITS, 64       // zero point, as LIMIT wants it, and what it takes off
+    .equ FRAME_END, 72          // of the last pair's inputs; and 1
+    .equ FRAME_CHANNELS, 80     // of the next four: weights, multipliers, shifts, bias
+    .equ FRAME_STEPS, 96        // bytes of a channel's weights, and of four multipliers
+    .equ FRAME_BEGIN, 104       // of both rows
+    .equ FRAME_FIRST, 112       // inputs, and rounds
+    .equ FRAME_FIRST_RESULTS, 120   // and fours of channels left
+    .equ FRAME_BYTES, 128
 
     .equ UNROLL, 8          // blocks of 16 columns for one round
     .equ BLOCK_BYTES, 56    // of code: 14 instructions
@@ -49,7 +50,7 @@
 mcu_two_rows_by_four_s8:
     push {r4-r11, lr}
     vpush {d8-d15}
-    sub sp, #FRAME_BYTES + 4
+    sub sp, #FRAME_BYTES + 4        // which keeps it aligned
     ldrd r4, r5, [r0, #K]           // k, n
     lsrs r2, r4, #4                 // whole blocks
     ands r1, r4, #15
@@ -75,12 +76,12 @@ mcu_two_rows_by_four_s8:
     ldr r8, [r0, #PAIRS]
     mul r2, r2, r8
     add r3, r3, r2, lsl #5
-    ldr r2, [r0, #ZERO_POINT]
-    strd r2, r3, [sp, #FRAME_ZERO_POINT]
-    ldrd r2, r3, [r0, #LOW]
-    vdup.16 q6, r2
-    vdup.16 q0, r3
-    vstrw.32 q0, [sp, #FRAME_HIGH]
+    movs r2, #1
+    strd r3, r2, [sp, #FRAME_END]
+    ldrd r8, r2, [r0, #ZERO_POINT]
+    ldr r3, [r0, #HIGH]
+    PREPARE_LIMIT q6, r8, r2, r3
+    strd r8, r3, [sp, #FRAME_LIMITS]
     ldrd r2, r3, [r0, #OUT]
     subs r3, r3, r2                 // from one row's results to the other's
     lsls r8, r3, #16
@@ -125,10 +126,10 @@ mcu_two_rows_by_four_s8:
     vmov r8, r12, q1[2], q1[0]
     vmov r10, lr, q1[3], q1[1]
     ldrd r1, r7, [sp, #FRAME_FIRST]
-    stm.w sp, {r0-r12, lr}
+    stm.w sp, {r0, r2-r12, lr}
     ldr pc, [sp, #FRAME_ENTRY]
 .Lpair:
-    ldm.w sp, {r0-r12, lr}
+    ldm.w sp, {r0, r2-r12, lr}
     ldr pc, [sp, #FRAME_ENTRY]
     .p2align 2
 .Lround:
@@ -175,28 +176,13 @@ mcu_two_rows_by_four_s8:
     vmov q0[3], q0[1], r2, r6
     vmov q1[2], q1[0], r8, r12
     vmov q1[3], q1[1], r10, lr
-// As in gemv_s8_helium.S: a doubling high multiplication that rounds, then a shift to the right, never 0, with ties away
-// from zero.
-    ldrd r0, r2, [sp, #FRAME_RESULTS]
-    vqrdmulh.s32 q0, q0, q4
-    vqrdmulh.s32 q1, q1, q4
-    vshr.s32 q2, q0, #31
-    vshr.s32 q3, q1, #31
-    vadd.i32 q0, q0, q2
-    vadd.i32 q1, q1, q3
-    vrshl.s32 q0, q0, q5
-    ldrd r4, r6, [sp, #FRAME_ZERO_POINT]
-    vrshl.s32 q1, q1, q5
-    vldrw.u32 q2, [sp, #FRAME_HIGH]
-    vqmovnb.s32 q0, q0
+    add r3, sp, #FRAME_RESULTS
+    ldm r3, {r0, r2, r4, r6, r8, r10}
+    REQUANTIZE_TWO q0, q1, q4, q5, r10
     adds r2, r2, r0
-    vqmovnt.s32 q0, q1              // both rows' results by turns, as halfwords
-    str r1, [sp, #FRAME_X]
-    vqadd.s16 q0, q0, r4
+    LIMIT q0, q6, r4, r6
     str r2, [sp, #FRAME_RESULTS]
-    vmax.s16 q0, q0, q6
-    cmp r1, r6
-    vmin.s16 q0, q0, q2
+    cmp r1, r8
     vstrb.16 q0, [r0, q7]
     bne.w .Lpair
     ldrd r0, r2, [sp, #FRAME_FIRST_RESULTS]

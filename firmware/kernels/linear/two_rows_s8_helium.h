@@ -41,7 +41,8 @@ static inline void mcu_two_rows_rest(McuTwoRows p, int32_t first) {
 }
 
 static inline void mcu_two_rows_s8(const McuTwoRows& p) {
-    const int32_t first = p.n <= MCU_TWO_ROWS_LONGEST ? p.n & ~3 : 0;
+    const bool limited = p.high >= 0 && p.high >= p.zero_point;  // as kernels/quantize/requantize_macros.inc does it
+    const int32_t first = p.n <= MCU_TWO_ROWS_LONGEST && limited ? p.n & ~3 : 0;
     if (first > 0) mcu_two_rows_by_four_s8(&p);
     if (first < p.n) mcu_two_rows_rest(p, first);
 }
