@@ -111,22 +111,24 @@ def _write_in_place(edge: EdgeProgramManager) -> None:
     import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
     from mcu_sdk.operators.table import is_in_place, own_operators
 
+    def overload(name: str) -> Any:
+        operator, _, suffix = name.partition(".")
+        return getattr(getattr(ops.edge.mcu, operator), suffix or "default")
+
     overrides = {
-        getattr(ops.edge.mcu, row.plain_name).default: getattr(ops.edge.mcu, row.in_place_name).default
-        for row in own_operators()
-        if row.in_place
+        overload(row.plain_name): overload(row.in_place_name) for row in own_operators() if row.in_place
     }
     program = edge._edge_programs["forward"]
-    kept: dict[Node, dict[str, Any]] = {}
+    kept: dict[int, dict[str, Any]] = {}  # by the value, which the pass gives to the node that it puts in
     functional = set(overrides) | set(DEFAULT_INPLACEABLE_OPS)
     for node in program.graph.nodes:
         if node.op == "call_function" and node.target in functional:
-            kept[node.args[0]] = dict(node.meta)
+            kept[id(node.meta["val"])] = dict(node.meta)
     program = reinplace_pass(program, inplace_overrides=overrides, ops_to_inplace=DEFAULT_INPLACEABLE_OPS)
     for node in program.graph.nodes:
-        replaced = node.op == "call_function" and node.args and node.args[0] in kept
+        replaced = node.op == "call_function" and id(node.meta.get("val")) in kept
         if replaced and is_in_place(node.target._schema.name):
-            for key, value in kept[node.args[0]].items():
+            for key, value in kept[id(node.meta["val"])].items():
                 node.meta.setdefault(key, value)
     program.graph_module.recompile()
     edge._edge_programs["forward"] = program

@@ -7,7 +7,7 @@ take per-tensor weights with int8 outputs alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -48,7 +48,15 @@ from mcu_sdk.lowering.sequence_s8 import (
     rewrite_before_linears,
     summed_before_norms,
 )
-from mcu_sdk.lowering.uneven import uneven_values
+from mcu_sdk.lowering.stream_s16 import (
+    Stream,
+    annotate_streams,
+    find_streams,
+    quantize_parts,
+    rewrite_added,
+    with_scales,
+)
+from mcu_sdk.lowering.uneven import channel_magnitudes, uneven_values
 from mcu_sdk.operators.table import Work
 
 if TYPE_CHECKING:
@@ -99,7 +107,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
     """Linears: int8 weights per output channel and int8 inputs. Embeddings: int8 rows. The rest stays float.
 
     With `int8_outputs` what the model returns is int8, too, at a calibrated scale; with `sequence` what lies between the
-    linears of a sequence (sequence_s8.py), but for sums of the values in `uneven` (uneven.py).
+    linears of a sequence (sequence_s8.py), but for sums of the values in `uneven` (uneven.py). `streams` are int16.
     """
 
     def __init__(
@@ -108,12 +116,14 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
         int8_outputs: bool = False,
         sequence: bool = False,
         uneven: Collection[str] = frozenset(),
+        streams: Sequence[Stream] = (),
     ) -> None:
         super().__init__()
         self.activations = activations
         self.int8_outputs = int8_outputs
         self.sequence = sequence
         self.uneven = uneven
+        self.streams = streams
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """Give each of several linears that read one value a view of its own: PT2E's conversion expects a single
@@ -147,6 +157,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
         if self.sequence:
             annotate_sequence(model, STATIC, self.uneven)
             annotate_images(model, STATIC, WEIGHT)
+            annotate_streams(model, self.streams)
         return model
 
     def validate(self, model: GraphModule) -> None:
@@ -183,9 +194,12 @@ def quantize(
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
     mutable = set(program.graph_signature.buffers_to_mutate.values())
-    summed = summed_before_norms(module) if requantize and not mutable else set()
-    uneven = uneven_values(module, summed, calibrate)
-    prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs, requantize, uneven))
+    summed, found = (
+        (summed_before_norms(module), find_streams(module)) if requantize and not mutable else (set(), [])
+    )
+    magnitudes = channel_magnitudes(module, summed.union(*found), calibrate)
+    uneven, streams = uneven_values(summed, magnitudes), with_scales(found, magnitudes)
+    prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs, requantize, uneven, streams))
     with torch.no_grad():
         calibrate(prepared)
         converted = convert_pt2e(prepared)
@@ -200,6 +214,7 @@ def quantize(
             quantized.graph.erase_node(node)
     if requantize:
         rewrite_before_linears(quantized)
+        quantize_parts(quantized)
         rewrite_images(quantized)
     _rewrite_linears(quantized, requantize)
     _rewrite_embeddings(quantized)
@@ -252,7 +267,10 @@ def _rewrite_linears(program: ExportedProgram, requantize: bool) -> None:
                 rows[source] = _quantize_rows(program, source)
             replace(graph, node, mcu.linear_s8.default, (*rows[source], values, scales, bias))
         elif is_call(x, decomposed.dequantize_per_tensor.default):
-            if requantize and rewrite_requantized(program, node, values, scales, bias):
+            if requantize and (
+                rewrite_requantized(program, node, values, scales, bias)
+                or rewrite_added(program, node, values, scales, bias)
+            ):
                 continue
             _rewrite_static_linear(program, node, x, values, scales, bias)
 

@@ -155,9 +155,14 @@ def _is_residual_of_norm(node: Node) -> bool:
         and args(norm)[0] is node
         and first is not second
         and shape_of(first) == shape_of(second) == shape_of(node)
-        and (any(is_call(user, aten.linear.default) for user in _behind_views(norm)) or _is_taken_from(norm))
+        and is_normalized_for_linears(norm)
         and all(_is_from_linear_or_norm(value) for value in (first, second))
     )
+
+
+def is_normalized_for_linears(norm: Node) -> bool:
+    """Whether something reads the norm as int8."""
+    return any(is_call(user, aten.linear.default) for user in _behind_views(norm)) or _is_taken_from(norm)
 
 
 def _is_taken_from(norm: Node) -> bool:
@@ -444,7 +449,8 @@ def _rewrite_norm(program: ExportedProgram, quantize: Node, norm: Node) -> None:
     rows: tuple[Any, ...] = (x, None)
     ratio, smallest = 0.0, float(eps)
     summed = args(x)[:2] if is_call(x, aten.add.Tensor) and len(x.users) == 1 else (x,)
-    if all(is_call(value, _DEQUANTIZE) and args(value)[5] == torch.int8 for value in summed):
+    types = (torch.int8, torch.int16) if len(summed) == 1 else (torch.int8,)
+    if all(is_call(value, _DEQUANTIZE) and args(value)[5] in types for value in summed):
         scales = [float(args(value)[1]) for value in summed]
         rows = (args(summed[0])[0], args(summed[1])[0] if len(summed) == 2 else None)
         ratio, smallest = scales[-1] / scales[0], smallest / scales[0] ** 2

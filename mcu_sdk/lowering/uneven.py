@@ -7,7 +7,7 @@ its embeddings from 0.99 to 0.96.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -40,17 +40,22 @@ class _Magnitudes(Interpreter):
         return self.run(*call)
 
 
-def uneven_values(
+def channel_magnitudes(
     module: GraphModule, values: Collection[Node], calibrate: Callable[[Any], None]
-) -> frozenset[str]:
-    """The names of those of `values` of which one scale for all channels keeps too little; `calibrate` runs the module on
-    data, and nothing in it may change from call to call."""
+) -> dict[str, torch.Tensor]:
+    """The greatest magnitude of each channel of `values`, by their names; `calibrate` runs the module on data, and nothing
+    in it may change from call to call."""
     if not values:
-        return frozenset()
+        return {}
     magnitudes = _Magnitudes(module, {node.name for node in values})
     with torch.no_grad():
         calibrate(magnitudes)
-    return frozenset(name for name, channels in magnitudes.found.items() if is_uneven(channels))
+    return magnitudes.found
+
+
+def uneven_values(values: Collection[Node], magnitudes: Mapping[str, torch.Tensor]) -> frozenset[str]:
+    """The names of those of `values` of which one int8 scale for all channels keeps too little."""
+    return frozenset(node.name for node in values if is_uneven(magnitudes[node.name]))
 
 
 def is_uneven(channels: torch.Tensor) -> bool:

@@ -85,8 +85,9 @@ class Operator:
 
     @property
     def in_place_name(self) -> str:
-        """The in-place form, without the namespace."""
-        return f"{self.plain_name}_"
+        """The in-place form, without the namespace: "lookup_s8_", "linear_s8_add_s16_.packed"."""
+        name, dot, overload = self.plain_name.partition(".")
+        return f"{name}_{dot}{overload}"
 
     @property
     def is_ours(self) -> bool:
@@ -100,6 +101,7 @@ OWN = "mcu"
 _LINEAR_S8 = "Tensor x, Tensor x_scale, Tensor weight, Tensor weight_scale, Tensor? bias"
 _LINEAR_STATIC = "Tensor x, Tensor weight, Tensor offset, Tensor scale, Tensor? bias"
 _REQUANTIZED = "int out_zero_point, int out_min, int out_max"
+_ADDED = "Tensor self, Tensor x, Tensor weight"
 _CALIBRATED_WRITE = "Tensor self, Tensor x, Tensor inverse_scale, Tensor position"
 _DYNAMIC_WRITE = "Tensor self, Tensor x, Tensor position"
 _CONVOLUTION = "Tensor input, Tensor weight"
@@ -182,6 +184,27 @@ _ROWS = (
     _packed_product(
         "mcu::linear_s8_requantize.packed",
         f"Tensor x, Tensor weight, Tensor constants, {_REQUANTIZED}, int n",
+    ),
+    Operator(
+        "mcu::linear_s8_add_s16",
+        f"{_ADDED}, Tensor bias, Tensor multiplier, Tensor shift",
+        in_place=True,
+        weight="weight",
+        weight_bits=8,
+        channels=("bias", "multiplier", "shift"),
+        packed="packed",
+        work=Work.PRODUCT,
+        input="x",
+    ),
+    Operator(
+        "mcu::linear_s8_add_s16.packed",
+        f"{_ADDED}, Tensor constants, int n",
+        in_place=True,
+        weight="weight",
+        weight_bits=8,
+        layout="helium-8x16",
+        work=Work.PRODUCT,
+        input="x",
     ),
     _product("mcu::linear_s4", "Tensor x, Tensor x_scale, Tensor weight, Tensor? bias, int n", bits=4),
     # Square and add; scale; weight.

@@ -192,7 +192,7 @@ def _input(instruction: Instruction, row: Operator) -> Tensor:
 def _result(instruction: Instruction, row: Operator) -> Tensor:
     """The first result. The rows of others' operators may end early: of theirs it is the last tensor."""
     if row.is_ours:
-        value = instruction.arguments[len(row.argument_names)]
+        value = instruction.arguments[0 if instruction.in_place else len(row.argument_names)]
         assert isinstance(value, Tensor)
         return value
     return _operands(instruction)[-1]

@@ -76,6 +76,7 @@ def own_examples() -> list[Case]:
             (q(2, k), q(n, k, space=MODEL), i(np.int32, -99, 99, n, space=MODEL), f(n, space=MODEL), None),
         ),
         Case("mcu::linear_s8_requantize", (q(2, k), *requantize, 3, -128, 100)),
+        Case("mcu::linear_s8_add_s16", (i(np.int16, -999, 999, 2, n), q(2, k), *requantize)),
         Case("mcu::rope", (f(1, 4, 1, 10), f(7, 4, space=MODEL), f(7, 4, space=MODEL), at)),
         Case("mcu::cache_write", (q(*cache, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
         Case("mcu::cache_write_dynamic", (q(*cache, space=CACHE), f(*row), at)),

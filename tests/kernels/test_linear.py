@@ -1,4 +1,4 @@
-"""mcu_linear_s8, _static, _requantize, mcu_quantize_rows, mcu_quantize and mcu_embedding_s8 are their references."""
+"""mcu_linear_s8, _static, _requantize, _add_s16, mcu_quantize_rows, mcu_quantize and mcu_embedding_s8 are their references."""
 
 from __future__ import annotations
 
@@ -138,6 +138,42 @@ def test_linear_s8_requantize(
         _t(x), _t(weight), _t(bias), _t(multiplier), _t(shift), zero_point, low, high
     ).numpy()
     assert_same_bits(out.array, expected)
+
+
+def residual(rng: np.random.Generator, rows: int, n: int) -> Any:
+    """int16[rows, n], a third of it at the ends."""
+    values = rng.integers(-(2**15), 2**15, (rows, n))
+    ends = rng.choice(np.array([-(2**15), 2**15 - 1]), (rows, n))
+    return np.where(rng.random((rows, n)) < 0.3, ends, values).astype(np.int16)
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=SIZES, seed=SEEDS, in_place=st.booleans())
+def test_linear_s8_add_s16(
+    kernel_library: ctypes.CDLL, size: tuple[int, int, int], seed: int, in_place: bool
+) -> None:
+    rows, k, n = size
+    rng = np.random.default_rng(seed)
+    x, weight = int8(rng, rows, k), int8(rng, n, k)
+    bias = rng.integers(-(2**20), 2**20, n).astype(np.int32)
+    multiplier = rng.integers(2**30, 2**31, n).astype(np.int32)
+    shift = rng.integers(-9, 4, n).astype(np.int32)
+    added = residual(rng, rows, n)
+    out = Guarded((rows, n), np.int16, added if in_place else None)
+    before = out if in_place else added
+    call(kernel_library, "linear_s8_add_s16", before, x, weight, bias, multiplier, shift, out, rows, k, n)
+    expected = linear.linear_s8_add_s16(*map(_t, (added, x, weight, bias, multiplier, shift)))
+    assert_same_bits(out.array, expected.numpy())
+
+
+def test_a_residual_saturates_before_and_after() -> None:
+    """By hand: 40,000 becomes 32,767, less 30,000; then 32,767 twice; and the same below."""
+    bias = np.array([40000, 40000, -40000, -40000, 5], np.int32)
+    multiplier, shift = np.full(5, 2**30, np.int32), np.ones(5, np.int32)
+    added = np.array([[-30000, 32767, 30000, -32768, 7]], np.int16)
+    zeros = np.zeros((5, 1), np.int8)
+    result = linear.linear_s8_add_s16(*map(_t, (added, zeros[:1], zeros, bias, multiplier, shift)))
+    assert result.tolist() == [[2767, 32767, -2768, -32768, 12]]
 
 
 def test_requantize_rounds_ties_away_from_zero(kernel_library: ctypes.CDLL) -> None:

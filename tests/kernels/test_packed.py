@@ -14,6 +14,7 @@ from torch import from_numpy
 
 from mcu_sdk.operators.reference import linear, packed
 from tests.kernels.call import Guarded, assert_same_bits, call, int8, normal
+from tests.kernels.test_linear import residual
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.tuples(st.integers(0, 3), st.integers(1, 70), st.integers(1, 30))
@@ -120,15 +121,34 @@ def test_linear_s8_requantize(
     assert_same_bits(out.array, expected)
 
 
-def requantization(rng: np.random.Generator, n: int, *, extreme: bool) -> tuple[Any, Any, Any]:
+@settings(max_examples=60, deadline=None)
+@given(size=SIZES, seed=SEEDS)
+def test_linear_s8_add_s16(kernel_library: ctypes.CDLL, size: tuple[int, int, int], seed: int) -> None:
+    rows, k, n = size
+    rng = np.random.default_rng(seed)
+    x, weight, added = int8(rng, rows, k), int8(rng, n, k), residual(rng, rows, n)
+    constants = [_t(values) for values in requantization(rng, n, extreme=bool(seed % 2))]
+    expected = linear.linear_s8_add_s16(_t(added), _t(x), _t(weight), *constants).numpy()
+    laid_out, interleaved = packed.pack(_t(weight)), packed.interleave(*constants)
+    reference = packed.linear_s8_add_s16_packed(_t(added), _t(x), laid_out, interleaved, n)
+    assert_same_bits(reference.numpy(), expected)
+    out = Guarded((rows, n), np.int16)
+    arguments = (added, x, laid_out.numpy(), interleaved.numpy(), out, rows, k, n)
+    call(kernel_library, "linear_s8_add_s16_packed", *arguments)
+    assert_same_bits(out.array, expected)
+
+
+def requantization(
+    rng: np.random.Generator, n: int, *, extreme: bool, largest_shift: int = 0
+) -> tuple[Any, Any, Any]:
     """(bias, multiplier, shift) for n channels, to the right only; with `extreme` the ends of what is let through."""
     if extreme:
         bias = rng.choice(np.array([-(2**31), -1, 0, 1, 2**31 - 1]), n).astype(np.int32)
         multiplier = rng.choice(np.array([0, 1, 2**30, 2**31 - 1]), n).astype(np.int32)
-        return bias, multiplier, rng.integers(-31, 1, n).astype(np.int32)
+        return bias, multiplier, rng.integers(-31, largest_shift + 1, n).astype(np.int32)
     bias = rng.integers(-5000, 5000, n).astype(np.int32)
     multiplier = rng.integers(2**30, 2**31, n).astype(np.int32)
-    return bias, multiplier, rng.integers(-14, 1, n).astype(np.int32)
+    return bias, multiplier, rng.integers(-14, largest_shift + 1, n).astype(np.int32)
 
 
 @settings(max_examples=40, deadline=None)

@@ -49,6 +49,12 @@ def _requantize(machine: Machine, shift: int = -3) -> list[Any]:
     return [x, weight, constants, 4, -128, 127, N, machine.place(np.zeros((1, N), np.int8))]
 
 
+def _added(machine: Machine) -> list[Any]:
+    x, weight, constants, *_ = _requantize(machine)
+    rows = [machine.place(np.zeros((1, N), np.int16)) for _ in range(2)]
+    return [rows[0], x, weight, constants, N, rows[1]]
+
+
 def _embedding(machine: Machine) -> list[Any]:
     weight, scale = _constant(machine, GROUPS, BLOCKS, 8, 16, dtype=np.int8), _constant(machine, 8 * GROUPS)
     return [
@@ -64,6 +70,7 @@ CASES = {
     "mcu::linear_s8": (_linear, 2),
     "mcu::linear_s8_static": (_static, 1),
     "mcu::linear_s8_requantize": (_requantize, 1),
+    "mcu::linear_s8_add_s16": (_added, 2),
     "mcu::embedding_s8": (_embedding, 0),
 }
 """The arguments, and which of them is the weight."""
@@ -75,7 +82,8 @@ def test_taken(operator: str) -> None:
     arguments, _ = CASES[operator]
     (call,) = _emit(operator, tuple(arguments(Machine())))
     linear = operator.startswith("mcu::linear")
-    assert call.function == f"mcu_{operator.removeprefix('mcu::')}_packed{'_row' * linear}"
+    row = "_row" if linear and "add" not in operator else ""
+    assert call.function == f"mcu_{operator.removeprefix('mcu::')}_packed{row}"
     assert ("kernels/linear/gemv_s8_helium.S" in call.sources) == linear
 
 
@@ -117,6 +125,7 @@ def test_refused_weights(operator: str) -> None:
         ("mcu::linear_s8_static", 2, "the offset has the shape"),
         ("mcu::linear_s8_static", 3, "the scale has the shape"),
         ("mcu::linear_s8_requantize", 2, "requantized with has the shape"),
+        ("mcu::linear_s8_add_s16", 3, "requantized with has the shape"),
         ("mcu::embedding_s8", 1, "the scale has the shape"),
     ],
 )
@@ -129,7 +138,7 @@ def test_refused_channels(operator: str, index: int, why: str) -> None:
     _refused(operator, arguments, why)
 
 
-@pytest.mark.parametrize("operator", list(CASES)[:3])
+@pytest.mark.parametrize("operator", list(CASES)[:4])
 @pytest.mark.parametrize("n", [0, -1, N + 1, 8])
 def test_refused_sizes(operator: str, n: int) -> None:
     make, _ = CASES[operator]

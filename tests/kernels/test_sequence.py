@@ -149,6 +149,12 @@ def test_layer_norm(
     call(kernel_library, "layer_norm_to_s8", floats, weight, bias, out, rows, n, 1e-5)
     assert_same_bits(out.array, expected)
 
+    stream = rng.integers(-(2**15), 2**15, (rows, n)).astype(np.int16)
+    expected = layer_norm_s8(from_numpy(stream), None, *tensors[2:], 0.0, 1e-2).numpy()
+    out = Guarded((rows, n), np.int8)
+    call(kernel_library, "layer_norm_s16_to_s8", stream, weight, bias, out, row, rows, n, 1e-2)
+    assert_same_bits(out.array, expected)
+
 
 @pytest.mark.parametrize("n", [1, 15, 16, 33])
 def test_a_table_and_an_added_embedding(kernel_library: ctypes.CDLL, n: int) -> None:

@@ -59,6 +59,21 @@ struct McuPackedRequantizeEpilogue {
     }
 };
 
+// sum + bias[c], requantized for each channel, plus added[c]; see lanes.store.
+struct McuAddEpilogue {
+    const int32_t* bias;
+    const int32_t* multiplier;
+    const int32_t* shift;
+    const int16_t* added;
+
+    template <typename Lanes, typename Sum>
+    void operator()(Lanes lanes, int32_t c, Sum sum, int16_t* out) const {
+        const auto total = lanes.add(sum, lanes.load(bias + c));
+        const auto value = mcu_requantize(total, lanes.load(multiplier + c), lanes.load(shift + c));
+        lanes.store(out + c, value, added + c);
+    }
+};
+
 // McuRequantizeEpilogue with one multiplier and shift for all channels.
 struct McuPerTensorEpilogue {
     const int32_t* bias;

@@ -23,4 +23,9 @@ extern "C" void mcu_gemv_s8_static(const int8_t* x, const int8_t* weight, const 
 // without shifts to the left. constants[group][3][8]: biases, multipliers, shifts.
 extern "C" void mcu_gemv_s8_requantize(const int8_t* x, const int8_t* weight, const int32_t* constants, int8_t* out,
                                        const int8_t* end, int32_t k, int32_t zero_point, int32_t low, int32_t high);
+
+// out[channel] = added[channel] + the requantized (sum + bias), both saturated to int16, and so is what they come to;
+// constants as above. out may be added.
+extern "C" void mcu_gemv_s8_add_s16(const int8_t* x, const int8_t* weight, const int32_t* constants, int16_t* out,
+                                    const int16_t* end, int32_t k, const int16_t* added);
 #endif

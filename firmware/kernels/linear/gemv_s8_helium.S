@@ -223,21 +223,8 @@
 // The constants of a group are eight biases, eight multipliers and eight shifts (none to the left). A doubling high
 // multiplication that rounds; then a shift to the right, where one is taken from negative values first, so that ties
 // go away from zero; then saturating steps to 16 and to 8 bits. Even channels in q0, odd ones in q1.
-// (x r0, weight r1, constants r2, out r3, end of out, k, zero_point, low, high)
-    FUNCTION mcu_gemv_s8_requantize
-    mov r9, r2
-    mov r7, r3
-    ldr r4, [sp, #STACKED + 8]
-    ldrd r5, r6, [sp, #STACKED + 12]
-    vdup.16 q4, r4
-    vdup.8 q5, r5
-    vdup.8 q6, r6
-    ldrd r11, r4, [sp, #STACKED]
-    BEGIN
-    PREPARE requantize, UNROLL
-.Lgroup_requantize:
-    ldm r9!, {r0, r2, r4, r6, r8, r10, r12, lr}
-    SUM_ROW requantize, UNROLL
+// Ends with the eight of them in q0, 16 bits each.
+.macro REQUANTIZE
     vmov q0[2], q0[0], r0, r8
     vmov q0[3], q0[1], r4, r12
     vmov q1[2], q1[0], r2, r10
@@ -258,6 +245,24 @@
     vrshl.s32 q1, q1, q3
     vqmovnb.s32 q0, q0
     vqmovnt.s32 q0, q1
+.endm
+
+// (x r0, weight r1, constants r2, out r3, end of out, k, zero_point, low, high)
+    FUNCTION mcu_gemv_s8_requantize
+    mov r9, r2
+    mov r7, r3
+    ldr r4, [sp, #STACKED + 8]
+    ldrd r5, r6, [sp, #STACKED + 12]
+    vdup.16 q4, r4
+    vdup.8 q5, r5
+    vdup.8 q6, r6
+    ldrd r11, r4, [sp, #STACKED]
+    BEGIN
+    PREPARE requantize, UNROLL
+.Lgroup_requantize:
+    ldm r9!, {r0, r2, r4, r6, r8, r10, r12, lr}
+    SUM_ROW requantize, UNROLL
+    REQUANTIZE
     vqadd.s16 q0, q0, q4
     vqmovnb.s16 q0, q0
     vmax.s8 q0, q0, q5
@@ -266,6 +271,29 @@
     cmp r7, r11
     bne .Lgroup_requantize
     RETURN mcu_gemv_s8_requantize
+
+// The same to 16 bits, and what it is added to.
+// (x r0, weight r1, constants r2, out r3, end of out, k, added)
+    FUNCTION mcu_gemv_s8_add_s16
+    mov r9, r2
+    mov r7, r3
+    ldr r5, [sp, #STACKED + 8]
+    ldrd r11, r4, [sp, #STACKED]
+    str r5, [sp, #FRAME_OTHER]
+    BEGIN
+    PREPARE add_s16, UNROLL
+.Lgroup_add_s16:
+    ldm r9!, {r0, r2, r4, r6, r8, r10, r12, lr}
+    SUM_ROW add_s16, UNROLL
+    ldr r5, [sp, #FRAME_OTHER]
+    REQUANTIZE
+    vldrh.u16 q1, [r5], #16
+    str r5, [sp, #FRAME_OTHER]
+    vqadd.s16 q0, q0, q1
+    vstrh.16 q0, [r7], #16
+    cmp r7, r11
+    bne .Lgroup_add_s16
+    RETURN mcu_gemv_s8_add_s16
 
 #elif defined(__linux__) && defined(__ELF__)
     .section .note.GNU-stack, "", %progbits

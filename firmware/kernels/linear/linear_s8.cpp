@@ -39,6 +39,14 @@ void mcu_linear_s8_requantize(const int8_t* x, const int8_t* weight, const int32
            [=](int32_t) { return McuRequantizeEpilogue{bias, multiplier, shift, zero_point, low, high}; });
 }
 
+void mcu_linear_s8_add_s16(const int16_t* added, const int8_t* x, const int8_t* weight, const int32_t* bias,
+                           const int32_t* multiplier, const int32_t* shift, int16_t* out, int32_t rows, int32_t k,
+                           int32_t n) {
+    linear(x, weight, out, rows, k, n, [=](int32_t row) {
+        return McuAddEpilogue{bias, multiplier, shift, added + row * n};
+    });
+}
+
 void mcu_linear_s8_per_tensor(const int8_t* x, const int8_t* weight, const int32_t* bias, int8_t* out, int32_t rows,
                               int32_t k, int32_t n, const McuRequantization* requantization) {
     const McuRequantization p = *requantization;

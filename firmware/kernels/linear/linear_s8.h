@@ -31,6 +31,16 @@ extern "C" void mcu_linear_s8_requantize(const int8_t* x, const int8_t* weight, 
                                          const int32_t* multiplier, const int32_t* shift, int8_t* out, int32_t rows,
                                          int32_t k, int32_t n, int32_t zero_point, int32_t low, int32_t high);
 
+// mcu::linear_s8_add_s16: what a linear adds to a residual stream of int16.
+//
+// added[rows][n] at the results' scale, x[rows][k], weight[n][k], bias[n] (the input's zero point folded in),
+// multiplier[n], shift[n] -> out[rows][n]: added plus the requantized (sum + bias); the two are saturated to int16, and
+// so is what they come to. Multipliers and shifts as kernels/quantize/requantize.h wants them, k < 2^16. out may be
+// added; it must not overlap another input. Specification: mcu_sdk/operators/reference/linear.py.
+extern "C" void mcu_linear_s8_add_s16(const int16_t* added, const int8_t* x, const int8_t* weight, const int32_t* bias,
+                                      const int32_t* multiplier, const int32_t* shift, int16_t* out, int32_t rows,
+                                      int32_t k, int32_t n);
+
 struct McuRequantization {
     int32_t multiplier, shift;
     int32_t zero_point, low, high;

@@ -49,4 +49,14 @@ void mcu_linear_s8_requantize_packed(const int8_t* x, const int8_t* weight, cons
         });
     }
 }
+
+void mcu_linear_s8_add_s16_packed(const int16_t* added, const int8_t* x, const int8_t* weight, const int32_t* constants,
+                                  int16_t* out, int32_t rows, int32_t k, int32_t n) {
+    for (int32_t row = 0; row < rows; ++row, x += k, out += n, added += n) {
+        product(x, weight, out, k, n, [=](int32_t group) {
+            const int32_t* c = constants + group * 3 * MCU_PACKED_ROWS;
+            return McuAddEpilogue{c, c + MCU_PACKED_ROWS, c + 2 * MCU_PACKED_ROWS, added + group * MCU_PACKED_ROWS};
+        });
+    }
+}
 #endif

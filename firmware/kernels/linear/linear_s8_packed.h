@@ -32,3 +32,13 @@ extern "C" void mcu_linear_s8_static_packed(const int8_t* x, const int8_t* weigh
 extern "C" void mcu_linear_s8_requantize_packed(const int8_t* x, const int8_t* weight, const int32_t* constants,
                                                 int8_t* out, int32_t rows, int32_t k, int32_t n, int32_t zero_point,
                                                 int32_t low, int32_t high);
+
+// mcu::linear_s8_add_s16.packed: what a linear adds to a residual stream of int16, with packed weights.
+//
+// added[rows][n] at the results' scale, x[rows][k], weight[n / 8 rounded up][k / 16 rounded up][8][16]
+// (kernels/linear/packed_s8.h), constants[n / 8 rounded up][3][8] as above -> out[rows][n]: added plus the requantized
+// (sum + bias); the two are saturated to int16, and so is what they come to. No shift to the left; 1 <= k < 2^16. out
+// may be added; it must not overlap another input. Specification: mcu_sdk/operators/reference/packed.py.
+extern "C" void mcu_linear_s8_add_s16_packed(const int16_t* added, const int8_t* x, const int8_t* weight,
+                                             const int32_t* constants, int16_t* out, int32_t rows, int32_t k,
+                                             int32_t n);

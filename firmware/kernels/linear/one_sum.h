@@ -20,4 +20,10 @@ struct McuOneSum {
     static void store(int8_t* out, int32_t value, int32_t zero_point, int32_t low, int32_t high) {
         *out = mcu_clamp_to_s8(value, zero_point, low, high);
     }
+    // added + value, both within int16 before and after.
+    static void store(int16_t* out, int32_t value, const int16_t* added) { *out = saturate(saturate(value) + *added); }
+
+    static int16_t saturate(int32_t value) {
+        return int16_t(value < INT16_MIN ? INT16_MIN : value > INT16_MAX ? INT16_MAX : value);
+    }
 };

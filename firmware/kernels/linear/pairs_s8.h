@@ -18,15 +18,20 @@ struct McuPairs {
     const void* constants;  // requantize: int32 [group of 8][3][8]; static: offset[n]
     void* out;              // [2 * pairs][n]
     int32_t k, n, quads, pairs;
-    const float* scale;             // of each channel
-    const float* bias;              // of each channel, or nullptr
-    const float* row_scale;         // [2 * pairs]
-    int32_t zero_point, low, high;  // of int8 results
+    const float* scale;              // of each channel
+    const float* bias;               // of each channel, or nullptr
+    const float* row_scale;          // [2 * pairs]
+    int32_t zero_point, low, high;   // of int8 results
+    const int16_t* added = nullptr;  // [2 * pairs][n]
 };
 
-// out = the requantized (sum + bias), plus zero_point, within [low, high]: kernels/quantize/requantize.h without shifts
-// to the left; n <= MCU_PAIRS_LONGEST.
+// out = the requantized (sum + bias), plus zero_point, within [low, high]: kernels/quantize/requantize.h with shifts to
+// the right alone (any where the multiplier is 0); n <= MCU_PAIRS_LONGEST.
 extern "C" void mcu_pairs_s8_requantize(const McuPairs* pairs);
+
+// out, int16, = added + the requantized (sum + bias), saturated before and after; constants and n as for int8, but n <=
+// MCU_PAIRS_LONGEST / 2. out may be added.
+extern "C" void mcu_pairs_s8_add_s16(const McuPairs* pairs);
 
 // out = float(sum + offset[channel]) * scale[channel] + bias[channel].
 extern "C" void mcu_pairs_s8_static(const McuPairs* pairs);

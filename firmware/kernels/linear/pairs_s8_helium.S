@@ -12,6 +12,8 @@
 // next record. q4 ... q7 hold what belongs to the four channels.
 #if defined(__ARM_FEATURE_MVE)
 
+#include "kernels/quantize/requantize_macros.inc"
+
     .syntax unified
     .thumb
 
@@ -30,6 +32,7 @@
     .equ ZERO_POINT, 44
     .equ LOW, 48
     .equ HIGH, 52
+    .equ ADDED, 56
 
 // The frame. Sums begin with its first words, in the order of the registers; r3 is among them.
     .equ BEGIN_ROW_0, 0     // r0, r2
@@ -40,9 +43,10 @@
     .equ FRAME_OTHER_HALF, 40   // to the second four channels of a group, or from those to the next group
     .equ FRAME_NEXT_HALF, 44    // the other of the two
     .equ FRAME_LEFT, 48         // channels left, in fours
-    .equ FRAME_ZERO_POINT, 52
-    .equ FRAME_CHANNELS, 56     // where the channels' constants go on: two pointers
-    .equ FRAME_HIGH, 64         // a vector of 16 bits
+    .equ FRAME_CHANNELS, 52     // where the channels' constants go on: two pointers
+    .equ FRAME_BIASES, 64       // a third
+    .equ FRAME_ZERO_POINT, 64   // and 1
+    .equ FRAME_FROM_RESULTS, 64 // to what they are added to; and 1
     .equ FRAME_OFFSETS, 80      // where the eight results go, 16 bits each
     .equ FRAME_TABLE, 96
     .equ MOST_PAIRS, 8
@@ -142,8 +146,8 @@
     ldr r1, [r10, #X]
     ldr r9, [r10, #OUT]
     ldr r3, [r10, #N]
-    .if \bytes == 4
-    lsls r3, r3, #2
+    .if \bytes > 1
+    lsls r3, r3, #\bytes / 2
     .endif
     .if \second == 3
     ldr r12, [r10, #ROW_SCALE]
@@ -206,70 +210,106 @@
     stm r8, {r0, r2, r4, r6}
 .endm
 
-// Groups of eight channels: eight biases, eight multipliers, eight shifts (none to the left). A doubling high
-// multiplication that rounds; then a shift to the right, where one is taken from negative values first (q2, q3: a shift
-// by 31; by 32 to the left, which is zero, where nothing is shifted), so that ties go away from zero. Both rows' results
-// take turns as halfwords, each with its offset.
-    FUNCTION requantize, mcu_pairs_s8_requantize, 1, 0
-    ldrd r4, r5, [r10, #ZERO_POINT]
-    ldr r6, [r10, #HIGH]
-    str r4, [sp, #FRAME_ZERO_POINT]
-    vdup.16 q7, r5
-    vdup.16 q0, r6
-    vstrw.32 q0, [sp, #FRAME_HIGH]
-    lsls r0, r3, #16                // the second row is n further
-    adds r2, r0, #0x00010001
-    add r4, r0, #0x00020002
-    add r6, r0, #0x00030003
-    add r8, sp, #FRAME_OFFSETS
-    stm r8, {r0, r2, r4, r6}
-    ldr r9, [r10, #CONSTANTS]
-    movs r0, #16                    // to the second half of a group's constants
-    str r0, [sp, #FRAME_CHANNELS + 4]
-.Lbegin_requantize:
+// Groups of eight channels: eight biases, eight multipliers, eight shifts, all to the right. Four channels' multipliers go
+// to q4, their shifts to q5; the biases are what the sums begin with.
+.macro BEGIN_REQUANTIZED
     str r9, [sp, #FRAME_CHANNELS]
     vldrw.u32 q4, [r9, #32]
     vldrw.u32 q5, [r9, #64]
-    movs r5, #63
-    movs r3, #32
-    vshr.s32 q6, q5, #31
-    vmul.i32 q6, q6, r5
-    vadd.i32 q6, q6, r3             // -31 where there is a shift, else 32
     ldm r9, {r0, r2, r4, r6}
     BEGIN_WITH
     add r11, sp, #FRAME_TABLE
+.endm
+
+// Where the channels' constants begin: r9; and what leads to the second half of a group's.
+.macro FIRST_CHANNELS
+    ldr r9, [r10, #CONSTANTS]
+    movs r0, #16
+    str r0, [sp, #FRAME_CHANNELS + 4]
+.endm
+
+// To the next four channels'.
+.macro MOVE_CHANNELS
+    ldrd r9, r2, [sp, #FRAME_CHANNELS]
+    add r9, r9, r2
+    rsb r2, r2, #96                 // from there to the next group's, and so on
+    str r2, [sp, #FRAME_CHANNELS + 4]
+.endm
+
+// Both rows' results take turns as halfwords: where they go, of `bytes` each, from r3 bytes between rows. Four words.
+.macro OFFSETS bytes
+    lsls r0, r3, #16                // the second row is n further
+    adds r2, r0, #0x00010001 * \bytes
+    add r4, r0, #0x00020002 * \bytes
+    .if \bytes == 1
+    add r6, r0, #0x00030003
+    .else
+    add r6, r4, #0x00020002
+    .endif
+.endm
+
+    FUNCTION requantize, mcu_pairs_s8_requantize, 1, 0
+    ldrd r4, r5, [r10, #ZERO_POINT]
+    ldr r6, [r10, #HIGH]
+    movs r0, #1
+    strd r4, r0, [sp, #FRAME_ZERO_POINT]
+    vdup.16 q7, r5
+    vdup.16 q6, r6
+    OFFSETS 1
+    add r8, sp, #FRAME_OFFSETS
+    stm r8, {r0, r2, r4, r6}
+    FIRST_CHANNELS
+.Lbegin_requantize:
+    BEGIN_REQUANTIZED
     NEXT_PAIR
     SUM_PAIR requantize
     SUMS_TO_VECTORS
-    vqrdmulh.s32 q0, q0, q4
-    vqrdmulh.s32 q1, q1, q4
-    vshl.s32 q2, q0, q6
-    vshl.s32 q3, q1, q6
-    vadd.i32 q0, q0, q2
-    vadd.i32 q1, q1, q3
-    vrshl.s32 q0, q0, q5
-    vrshl.s32 q1, q1, q5
-    ldr r0, [sp, #FRAME_ZERO_POINT]
-    vldrw.u32 q2, [sp, #FRAME_HIGH]
-    vqmovnb.s32 q0, q0
+    ldrd r0, r2, [sp, #FRAME_ZERO_POINT]
+    REQUANTIZE_TWO q0, q1, q4, q5, r2
     vldrw.u32 q3, [sp, #FRAME_OFFSETS]
-    vqmovnt.s32 q0, q1
     vqadd.s16 q0, q0, r0
     vmax.s16 q0, q0, q7
-    vmin.s16 q0, q0, q2
+    vmin.s16 q0, q0, q6
     vstrb.16 q0, [r9, q3]
     NEXT_PAIR
     NEXT_CHANNELS requantize
     movs r0, #4
     vldrw.u32 q0, [sp, #FRAME_OFFSETS]
-    ldrd r9, r2, [sp, #FRAME_CHANNELS]
     vadd.i16 q0, q0, r0
     vstrw.32 q0, [sp, #FRAME_OFFSETS]
-    add r9, r9, r2
-    rsb r2, r2, #96                 // from there to the next group's, and so on
-    str r2, [sp, #FRAME_CHANNELS + 4]
+    MOVE_CHANNELS
     b .Lbegin_requantize
     RETURN requantize, mcu_pairs_s8_requantize
+
+// The same in 16 bits, and what it is added to: as far from the results in every row.
+    FUNCTION add_s16, mcu_pairs_s8_add_s16, 2, 0
+    ldr r4, [r10, #ADDED]
+    ldr r5, [r10, #OUT]
+    subs r4, r4, r5
+    movs r5, #1
+    strd r4, r5, [sp, #FRAME_FROM_RESULTS]
+    OFFSETS 2
+    vmov q7[2], q7[0], r0, r4
+    vmov q7[3], q7[1], r2, r6
+    FIRST_CHANNELS
+.Lbegin_add_s16:
+    BEGIN_REQUANTIZED
+    NEXT_PAIR
+    SUM_PAIR add_s16
+    SUMS_TO_VECTORS
+    ldrd r0, r2, [sp, #FRAME_FROM_RESULTS]
+    REQUANTIZE_TWO q0, q1, q4, q5, r2
+    add r0, r0, r9
+    vldrh.u16 q2, [r0, q7]
+    vqadd.s16 q0, q0, q2
+    vstrh.16 q0, [r9, q7]
+    NEXT_PAIR
+    NEXT_CHANNELS add_s16
+    movs r0, #8
+    vadd.i16 q7, q7, r0
+    MOVE_CHANNELS
+    b .Lbegin_add_s16
+    RETURN add_s16, mcu_pairs_s8_add_s16
 
 // Where four floats of a row go: q6, which moves on with the channels; and the channels' biases in q5, where there are
 // none -0, which changes nothing that it is added to. r9: the biases' next, or 0.
@@ -298,7 +338,7 @@
     vldrw.u32 q4, [r7], #16
     ldm r5!, {r0, r2, r4, r6}
     strd r5, r7, [sp, #FRAME_CHANNELS]
-    str r9, [sp, #FRAME_HIGH]
+    str r9, [sp, #FRAME_BIASES]
     BEGIN_WITH
     add r11, sp, #FRAME_TABLE
     NEXT_PAIR
@@ -318,7 +358,7 @@
     movs r0, #16
     vadd.i32 q6, q6, r0
     ldrd r5, r7, [sp, #FRAME_CHANNELS]
-    ldr r9, [sp, #FRAME_HIGH]
+    ldr r9, [sp, #FRAME_BIASES]
     b .Lbegin_static
     RETURN static, mcu_pairs_s8_static
 

@@ -19,6 +19,13 @@ struct McuFourSums {
     static void store(int8_t* out, int32x4_t value, int32_t zero_point, int32_t low, int32_t high) {
         mcu_store_clamped(out, value, zero_point, low, high);
     }
+    static void store(int16_t* out, int32x4_t value, const int16_t* added) {
+        vstrhq_s32(out, saturate(vaddq_s32(saturate(value), vldrhq_s32(added))));
+    }
+
+    static int32x4_t saturate(int32x4_t value) {
+        return vmaxq_s32(vminq_s32(value, vdupq_n_s32(INT16_MAX)), vdupq_n_s32(INT16_MIN));
+    }
 };
 
 // Calls formula(lanes, c, sum) for the sums of the channels c to end - 1, at most four: once for four.

@@ -170,6 +170,13 @@ static inline int32x4_t mcu_next(const int8_t*& x, McuAllLanes) {
     return v;
 }
 static inline int32x4_t mcu_next(const int8_t*& x, McuLanes lanes) { return vldrbq_z_s32(x, lanes.predicate); }
+// Halfwords: the same.
+static inline int32x4_t mcu_next(const int16_t*& x, McuAllLanes) {
+    int32x4_t v;
+    asm("vldrh.s32 %q0, [%1], #8" : "=w"(v), "+l"(x) : "m"(*reinterpret_cast<const int16_t(*)[4]>(x)));
+    return v;
+}
+static inline int32x4_t mcu_next(const int16_t*& x, McuLanes lanes) { return vldrhq_z_s32(x, lanes.predicate); }
 
 // Puts four where `to` points, or those that are left; it moves on.
 static inline void mcu_put(float*& to, float32x4_t v, McuAllLanes) {

@@ -28,6 +28,14 @@ void mcu_layer_norm_s8(const int8_t* x, const int8_t* y, const float* weight, co
     }
 }
 
+void mcu_layer_norm_s16_to_s8(const int16_t* x, const float* weight, const float* bias, int8_t* out, void* row,
+                              int32_t rows, int32_t n, float eps) {
+    auto* wide = static_cast<float*>(row);
+    for (int32_t i = 0; i < rows; ++i, x += n, out += n) {
+        normalize(wide, widen_row(x, wide, n), weight, bias, out, n, eps);
+    }
+}
+
 void mcu_layer_norm_to_s8(const float* x, const float* weight, const float* bias, int8_t* out, int32_t rows, int32_t n,
                           float eps) {
     for (int32_t i = 0; i < rows; ++i, x += n, out += n) normalize(x, lane_sum(x, n), weight, bias, out, n, eps);

@@ -18,7 +18,8 @@ static inline float add_rows(const int8_t* x, const int8_t* y, float ratio, floa
 }
 
 // row[i] = x[i]; returns its lane sum.
-static inline float widen_row(const int8_t* x, float* row, int32_t n) {
+template <typename T>
+static inline float widen_row(const T* x, float* row, int32_t n) {
     float32x4_t sums = vdupq_n_f32(0.0f);
     mcu_walk_lanes(n, [&](auto lanes) {
         const float32x4_t value = vcvtq_f32_s32(mcu_next(x, lanes));

@@ -12,7 +12,8 @@ static inline float add_rows(const int8_t* x, const int8_t* y, float ratio, floa
 }
 
 // row[i] = x[i]; returns its lane sum.
-static inline float widen_row(const int8_t* x, float* row, int32_t n) {
+template <typename T>
+static inline float widen_row(const T* x, float* row, int32_t n) {
     for (int32_t i = 0; i < n; ++i) row[i] = float(x[i]);
     return mcu_lane_sum(row, n);
 }

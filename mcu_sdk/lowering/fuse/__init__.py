@@ -40,6 +40,7 @@ def fuse(
     from mcu_sdk.lowering.fuse.masks import simplify_masks
     from mcu_sdk.lowering.fuse.normalize import fold_constants, normalize
     from mcu_sdk.lowering.fuse.norms import fuse_layer_norm, fuse_rms_norm
+    from mcu_sdk.lowering.fuse.parts import add_to_parts
     from mcu_sdk.lowering.fuse.positions import PositionTable, position_input, resolve_positions
     from mcu_sdk.lowering.fuse.rope import fuse_rope
 
@@ -54,6 +55,7 @@ def fuse(
         read_uncopied(program)
         scale_by_number(program)
         simplify_masks(program)
+        add_to_parts(program)
         tidy(program)
     if position is not None and cache_length is not None:
         positions = PositionTable(program, position, cache_length)

@@ -1,5 +1,5 @@
 """int8 linears and the quantization before them: mcu::quantize_rows, quantize, linear_s8, linear_s8_static,
-linear_s8_requantize, embedding_s8."""
+linear_s8_requantize, linear_s8_add_s16, embedding_s8."""
 
 from __future__ import annotations
 
@@ -175,3 +175,26 @@ def linear_s8_requantize(
     accumulated = _accumulate(x, weight) + to_numpy(bias)
     scaled = requantize(accumulated, to_numpy(multiplier), to_numpy(shift)).astype(np.int64) + out_zero_point
     return to_torch(np.clip(scaled, out_min, out_max).astype(np.int8))
+
+
+S16 = -(1 << 15), (1 << 15) - 1
+
+
+@define("linear_s8_add_s16", lambda self, *rest: torch.empty_like(self))
+def linear_s8_add_s16(
+    self: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    multiplier: torch.Tensor,
+    shift: torch.Tensor,
+) -> torch.Tensor:
+    """What a linear adds to a residual stream: self + requantize(acc + bias), both sum and addend saturated to int16.
+
+    self int16[..., N], at the result's scale, of as many rows as x; x int8[..., K], weight int8[N, K], bias, multiplier
+    and shift int32[N] as in linear_s8_requantize -> int16 like self.
+    """
+    accumulated = _accumulate(x, weight) + to_numpy(bias)
+    scaled = np.clip(requantize(accumulated, to_numpy(multiplier), to_numpy(shift)), *S16)
+    total = to_numpy(self).astype(np.int32) + scaled.reshape(self.shape)
+    return to_torch(np.clip(total, *S16).astype(np.int16))

@@ -1,5 +1,5 @@
 """int8 linears and embeddings with packed weights: the overloads `packed` of mcu::linear_s8, linear_s8_static,
-linear_s8_requantize and embedding_s8.
+linear_s8_requantize, linear_s8_add_s16 and embedding_s8.
 
 Rows in groups of 8, columns in blocks of 16, and the 16-byte blocks of a group's rows next to each other, so that one
 pointer streams all that a vector unit multiplies: int8[ceil(N / 8), ceil(K / 16), 8, 16], zeros beyond N and K. What
@@ -12,7 +12,13 @@ import torch
 
 from mcu_sdk.operators.layouts import COLUMNS, ROWS
 from mcu_sdk.operators.reference.define import define
-from mcu_sdk.operators.reference.linear import embedding_s8, linear_s8, linear_s8_requantize, linear_s8_static
+from mcu_sdk.operators.reference.linear import (
+    embedding_s8,
+    linear_s8,
+    linear_s8_add_s16,
+    linear_s8_requantize,
+    linear_s8_static,
+)
 
 
 def pack(weight: torch.Tensor) -> torch.Tensor:
@@ -112,8 +118,22 @@ def linear_s8_requantize_packed(
     int8[ceil(n / 8), ceil(K / 16), 8, 16], constants int32[ceil(n / 8), 3, 8] (biases, multipliers, shifts within
     -31 .. 0) -> int8[..., n]."""
     rows = unpack(weight, n, x.shape[-1])
-    bias, multiplier, shift = constants.permute(1, 0, 2).reshape(3, -1)[:, :n].contiguous()
-    result: torch.Tensor = linear_s8_requantize(
-        x, rows, bias, multiplier, shift, out_zero_point, out_min, out_max
-    )
+    channels = _apart(constants, n)
+    result: torch.Tensor = linear_s8_requantize(x, rows, *channels, out_zero_point, out_min, out_max)
+    return result
+
+
+def _apart(constants: torch.Tensor, n: int) -> torch.Tensor:
+    """int32[ceil(n / 8), 3, 8] -> int32[3, n]: the inverse of interleave."""
+    return constants.permute(1, 0, 2).reshape(3, -1)[:, :n].contiguous()
+
+
+@define("linear_s8_add_s16.packed", lambda self, *rest: torch.empty_like(self))
+def linear_s8_add_s16_packed(
+    self: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, constants: torch.Tensor, n: int
+) -> torch.Tensor:
+    """As linear_s8_add_s16, n channels and no shift to the left: self int16[..., n], x int8[..., K], weight and constants
+    as in linear_s8_requantize.packed -> int16 like self."""
+    rows = unpack(weight, n, x.shape[-1])
+    result: torch.Tensor = linear_s8_add_s16(self, x, rows, *_apart(constants, n))
     return result

@@ -27,8 +27,8 @@ def layer_norm_s8(
     """The rows of t = x, or of fma(y, y_ratio, x), normalized: clamp(rint(fma(d * r, weight, bias))) to int8, d = t - mean,
     r = 1 / sqrt(lane_sum(d^2) / n + eps).
 
-    x int8 or float32[..., n], y int8[..., n]; weight, bias float32[n] -> int8[..., n]. A norm does not feel what is added to all of a
-    row, nor what all is multiplied by but for eps: zero points are left out, y_ratio is y's scale over x's, and eps is
+    x int8, int16 or float32[..., n], y int8[..., n]; weight, bias float32[n] -> int8[..., n]. A norm does not feel what is
+    added to all of a row, nor what all is multiplied by but for eps: zero points are left out, y_ratio is y's scale over x's, and eps is
     divided by the square of x's. The result's scale and zero point are in weight and bias.
     """
     rows, n = to_numpy(x).astype(F32), F32(x.shape[-1])

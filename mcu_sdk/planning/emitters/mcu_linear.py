@@ -19,6 +19,7 @@ from mcu_sdk.planning.emitters.checks import (
     out_tensor,
     rows_of,
     same_elements,
+    same_or_apart,
     shape_is,
     tensor,
 )
@@ -33,7 +34,7 @@ from mcu_sdk.planning.instruction import (
 )
 from mcu_sdk.planning.registry import emits, unsupported
 
-S8, S32, S64, F32 = DType.S8, DType.S32, DType.S64, DType.F32
+S8, S16, S32, S64, F32 = DType.S8, DType.S16, DType.S32, DType.S64, DType.F32
 LONGEST_SUM = 1 << 16
 """int8 products that an int32 accumulator holds: 2^16 * 2^14 < 2^31."""
 
@@ -159,6 +160,28 @@ def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
     if rows > 1 and shifts_right(shift):
         return several_rows(x, weight, bias, multiplier, shift, out, (rows, k, n), numbers)
     return call("linear_s8_requantize", x, weight, bias, multiplier, shift, out, rows, k, n, *numbers)
+
+
+@emits("mcu::linear_s8_add_s16", "mcu::linear_s8_add_s16_")
+def linear_s8_add_s16(instruction: Instruction) -> Sequence[KernelCall]:
+    added, out, x = summed(instruction, 6)
+    weight = tensor(instruction, 2, S8)
+    bias, multiplier, shift = (tensor(instruction, i, S32) for i in (3, 4, 5))
+    rows, k, n = _linear_shape(instruction, x, weight, out)
+    for what, value in (("the bias", bias), ("the multiplier", multiplier), ("the shift", shift)):
+        shape_is(instruction, value, what, n)
+    check_requantization(instruction, multiplier, shift)
+    apart(instruction, out, x, weight, bias, multiplier, shift)
+    return call("linear_s8_add_s16", added, x, weight, bias, multiplier, shift, out, rows, k, n)
+
+
+def summed(instruction: Instruction, out_index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(what a linear adds to, the sums, its input): arguments 0, `out_index` or 0 where it is in place, and 1."""
+    added, x = tensor(instruction, 0, S16), tensor(instruction, 1, S8)
+    out = out_tensor(instruction, 0 if instruction.in_place else out_index, S16)
+    same_elements(instruction, added, out)
+    same_or_apart(instruction, out, added)
+    return added, out, x
 
 
 def shifts_right(*shifts: Tensor | int) -> bool:

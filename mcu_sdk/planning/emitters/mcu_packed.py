@@ -17,7 +17,13 @@ from mcu_sdk.planning.emitters.checks import (
     shape_is,
     tensor,
 )
-from mcu_sdk.planning.emitters.mcu_linear import check_multipliers, check_sum, one_scale_a_row, zero_point_of
+from mcu_sdk.planning.emitters.mcu_linear import (
+    check_multipliers,
+    check_sum,
+    one_scale_a_row,
+    summed,
+    zero_point_of,
+)
 from mcu_sdk.planning.instruction import Argument, DType, Instruction, KernelCall, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
@@ -125,11 +131,27 @@ def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
     out = out_tensor(instruction, 7, S8)
     rows, k, n = _sizes(instruction, x, out, 6)
     weight = _packed_weight(instruction, 1, n, k)
+    _check_constants(instruction, constants, n)
+    apart(instruction, out, x, weight, constants)
+    numbers = (k, n, zero_point, low, high)
+    return _linear("linear_s8_requantize_packed", rows, x, weight, constants, out, *numbers)
+
+
+@emits("mcu::linear_s8_add_s16.packed", "mcu::linear_s8_add_s16_.packed")
+def linear_s8_add_s16(instruction: Instruction) -> Sequence[KernelCall]:
+    added, out, x = summed(instruction, 5)
+    constants = tensor(instruction, 3, S32)
+    rows, k, n = _sizes(instruction, x, out, 4)
+    weight = _packed_weight(instruction, 2, n, k)
+    _check_constants(instruction, constants, n)
+    apart(instruction, out, x, weight, constants)
+    return call("linear_s8_add_s16_packed", added, x, weight, constants, out, rows, k, n)
+
+
+def _check_constants(instruction: Instruction, constants: Tensor, n: int) -> None:
+    """Refuse biases, multipliers and shifts that are not side by side, or that the kernels do not take."""
     shape_is(instruction, constants, "what it is requantized with", -(-n // ROWS), 3, ROWS)
     if constants.data is None:
         unsupported(instruction, "its multipliers and shifts have to be constants")
     values = np.frombuffer(constants.data, "<i4", constants.elements).reshape(-1, 3, ROWS)
     check_multipliers(instruction, values[:, 1], values[:, 2], largest_shift=0)
-    apart(instruction, out, x, weight, constants)
-    numbers = (k, n, zero_point, low, high)
-    return _linear("linear_s8_requantize_packed", rows, x, weight, constants, out, *numbers)

@@ -22,7 +22,7 @@ from mcu_sdk.planning.emitters.mcu_linear import LONGEST_SUM, zero_point_of
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Parameters, Scratch, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
-S8, S64, F32, U8 = DType.S8, DType.S64, DType.F32, DType.U8
+S8, S16, S64, F32, U8 = DType.S8, DType.S16, DType.S64, DType.F32, DType.U8
 
 
 @emits("mcu::sequence_attention_s8")
@@ -137,7 +137,7 @@ def lookup_s8(instruction: Instruction) -> Sequence[KernelCall]:
 @emits("mcu::layer_norm_s8")
 def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, y, weight, bias, y ratio, eps, out)."""
-    x, y = tensor(instruction, 0, S8, F32), optional_tensor(instruction, 1, S8)
+    x, y = tensor(instruction, 0, S8, S16, F32), optional_tensor(instruction, 1, S8)
     weight, bias = tensor(instruction, 2, F32), tensor(instruction, 3, F32)
     out = out_tensor(instruction, 6, S8)
     rows, n = rows_of(instruction, x)
@@ -146,10 +146,12 @@ def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
     same_elements(instruction, x, out)
     apart(instruction, out, weight, bias)
     eps = number(instruction, 5)
-    if x.dtype is F32:
+    if x.dtype is not S8:
         if y is not None:
-            unsupported(instruction, "a float32 row takes no second one")
+            unsupported(instruction, f"rows of {x.dtype!r} take no second ones")
         apart(instruction, out, x)
+        if x.dtype is S16:
+            return call("layer_norm_s16_to_s8", x, weight, bias, out, Scratch(4 * n), rows, n, eps)
         return call("layer_norm_to_s8", x, weight, bias, out, rows, n, eps)
     ratio = number(instruction, 4)
     if y is not None:

@@ -11,6 +11,7 @@ from torch import from_numpy
 from mcu_sdk.operators.reference import linear, packed
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
 from tests.kernels.device.simulated import Simulated
+from tests.kernels.test_linear import residual
 from tests.kernels.test_packed import requantization
 
 SHAPES = [(1, 1, 1), (2, 15, 7), (1, 16, 8), (1, 17, 9), (3, 33, 16), (1, 48, 8), (2, 49, 12), (1, 60, 20)]
@@ -125,7 +126,7 @@ def test_linear_s8_requantize(simulated: Simulated, extreme: bool) -> None:
     results = []
     for number, (rows, k, n) in enumerate(_shapes(rng)):
         x, weight = int8(rng, rows, k), int8(rng, n, k)
-        constants = requantization(rng, n, extreme=extreme)
+        constants = requantization(rng, n, extreme=extreme, largest_shift=-(number % 3 > 0))
         zero_point = int(rng.integers(-128, 128))
         low, high = sorted(rng.integers(-128, 128, 2).tolist()) if number % 3 else (-128, 127)
         out = Guarded((rows, n), np.int8)
@@ -138,6 +139,24 @@ def test_linear_s8_requantize(simulated: Simulated, extreme: bool) -> None:
             again = Guarded((rows, n), np.int8)
             simulated.call("linear_s8_requantize_packed_row", *arguments, again, *sizes)
             results.append((again, expected))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected.numpy())
+
+
+@pytest.mark.parametrize("extreme", [False, True])
+def test_linear_s8_add_s16(simulated: Simulated, extreme: bool) -> None:
+    rng = np.random.default_rng(12)
+    results = []
+    for number, (rows, k, n) in enumerate(_shapes(rng)):
+        x, weight, added = int8(rng, rows, k), int8(rng, n, k), residual(rng, rows, n)
+        numbers = requantization(rng, n, extreme=extreme, largest_shift=-(number % 3 > 0))
+        constants = [_t(values) for values in numbers]
+        out = Guarded((rows, n), np.int16, added if number % 2 else None)
+        interleaved = packed.interleave(*constants).numpy()
+        arguments = (_unaligned(x), _packed(weight), interleaved, out, rows, k, n)
+        simulated.call("linear_s8_add_s16_packed", out if number % 2 else added, *arguments)
+        results.append((out, linear.linear_s8_add_s16(_t(added), _t(x), _t(weight), *constants)))
     simulated.run()
     for out, expected in results:
         assert_same_bits(out.array, expected.numpy())

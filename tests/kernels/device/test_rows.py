@@ -11,6 +11,7 @@ import pytest
 
 from tests.kernels.call import Guarded, assert_same_bits, call, int8, normal
 from tests.kernels.device.simulated import Simulated
+from tests.kernels.test_linear import residual
 
 Make = Callable[[np.random.Generator, int, int, int], tuple[list[Any], Guarded, list[Any]]]
 """(generator, rows, k, n) -> what comes before the output, the output, and what comes after it."""
@@ -59,6 +60,12 @@ def _channels(rng: np.random.Generator, rows: int, k: int, n: int) -> Any:
     )
 
 
+def _added(rng: np.random.Generator, rows: int, k: int, n: int) -> Any:
+    x, weight = _unaligned(int8(rng, rows, k)), _unaligned(int8(rng, n, k))
+    before = [residual(rng, rows, n), x, weight, *_requantization(rng, n)]
+    return before, Guarded((rows, n), np.int16), [rows, k, n]
+
+
 def _tensor(rng: np.random.Generator, rows: int, k: int, n: int) -> Any:
     x, weight = _unaligned(int8(rng, rows, k)), _unaligned(int8(rng, n, k))
     bias, multiplier, shift = _requantization(rng, n)
@@ -102,6 +109,7 @@ KERNELS: dict[str, Make] = {
     "linear_s8": _dynamic,
     "linear_s8_static": _static,
     "linear_s8_requantize": _channels,
+    "linear_s8_add_s16": _added,
     "linear_s8_per_tensor": _tensor,
     "batch_matmul_s8": _batch,
     "linear_rows_s8": _several,

@@ -74,6 +74,10 @@ def test_norms_tables_and_embeddings(simulated: Simulated) -> None:
         simulated.call("layer_norm_to_s8", floats, weight, bias, out, 3, n, 1e-5)
         tensors = [from_numpy(a) for a in (weight, bias)]
         results.append((out, layer_norm_s8(from_numpy(floats), None, *tensors, 0.0, 1e-5).numpy()))
+        stream, out = rng.integers(-(2**15), 2**15, (3, n)).astype(np.int16), Guarded((3, n), np.int8)
+        row = Guarded(4 * n, np.uint8, 0x7F, aligned=True)
+        simulated.call("layer_norm_s16_to_s8", stream, weight, bias, out, row, 3, n, 1e-3)
+        results.append((out, layer_norm_s8(from_numpy(stream), None, *tensors, 0.0, 1e-3).numpy()))
         table, scale, ids = int8(rng, 5, n), normal(rng, 5), np.array([4, -1, 9])
         sums = Guarded((3, n), np.float32, floats)
         simulated.call("embedding_s8_add", sums, Guarded(table.shape, np.int8, table), scale, ids, 3, 5, n)

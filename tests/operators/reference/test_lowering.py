@@ -152,7 +152,7 @@ class Remaining(nn.Module):
         return tuple(results)
 
 
-UPDATES = {row.plain_name for row in own_operators() if row.in_place}
+UPDATES = {row.plain_name for row in own_operators() if row.in_place and row.layout == "rows"}
 DYNAMIC = {
     "embedding_s8.out": 1, "rms_norm.out": 1, "quantize_rows.out": 2, "linear_s8.out": 3, "rope.out": 2,
     "cache_write_dynamic_": 1, "cache_write_columns_dynamic_": 1, "cache_scale_write_": 2, "attention_s8_dynamic.out": 1,
