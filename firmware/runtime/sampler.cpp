@@ -9,6 +9,8 @@ namespace {
 constexpr float kGreedyBelow = 1e-6f;
 constexpr float kLog2e = 1.442695040888963f * 16777216.0f;  // log2(e) with 24 fraction bits
 constexpr float kWeightless = 16.75f;                       // exp(-16.64) * 2^24 is below 1
+constexpr uint32_t kGreatestWeight = 1u << 24;
+constexpr uint32_t kSettled = 27u << 23;  // the bits of 2^-100
 constexpr uint32_t kZeroKey = 0x80000000u;
 constexpr uint32_t kInfinityKey = kZeroKey + 0x7F800000u;
 constexpr uint32_t kMinusInfinityKey = kZeroKey - 0x7F800000u;
@@ -83,6 +85,130 @@ uint32_t next_weight(Candidates* candidates, float logit) {
     return weight_of((candidates->greatest - logit) / candidates->temperature);
 }
 
+// What may be drawn of logits whose greatest is `greatest`.
+Candidates candidates_of(const float* logits, int32_t n, float greatest, float temperature, int32_t top_k) {
+    Candidates all = {greatest, temperature, 0, n};
+    if (top_k > 0 && top_k < n) {
+        all.limit = kth_key(logits, n, top_k);
+        all.ties = top_k;
+        for (int32_t i = 0; i < n; ++i) all.ties -= key_of(logits[i]) > all.limit ? 1 : 0;
+    }
+    return all;
+}
+
+bool can_draw(uint32_t best_key) { return best_key != kInfinityKey && best_key > kMinusInfinityKey; }
+
+// A logit to compute with, see mcu_choose.
+float settled(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & 0x7FFFFFFFu) < kSettled ? 0.0f : value;
+}
+
+bool contains(const int32_t* ids, int32_t count, int32_t id) {
+    for (int32_t i = 0; i < count; ++i) {
+        if (ids[i] == id) return true;
+    }
+    return false;
+}
+
+void adjust(float* logits, int32_t n, const mcu_sampling& how, const int32_t* read, int32_t read_count) {
+    for (int32_t i = 0; i < how.bias_count; ++i) {
+        const mcu_logit_bias& bias = how.biases[i];
+        if (bias.id >= 0 && bias.id < n) logits[bias.id] = settled(settled(logits[bias.id]) + bias.value);
+    }
+    const float penalty = settled(how.repetition_penalty);
+    if (!(penalty > 0.0f) || penalty == 1.0f) return;
+    for (int32_t i = 0; i < read_count; ++i) {
+        const int32_t id = read[i];
+        if (id < 0 || id >= n || contains(read, i, id)) continue;
+        const float logit = settled(logits[id]);
+        logits[id] = settled(logit < 0.0f ? logit * penalty : logit / penalty);
+    }
+}
+
+// Weights lie where the logits lay.
+uint32_t weight_at(const float* logits, int32_t i) {
+    uint32_t weight;
+    memcpy(&weight, logits + i, sizeof weight);
+    return weight;
+}
+
+void put_weight(float* logits, int32_t i, uint32_t weight) { memcpy(logits + i, &weight, sizeof weight); }
+
+uint64_t sum_from(const float* weights, int32_t n, uint32_t least) {
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < n; ++i) {
+        const uint32_t weight = weight_at(weights, i);
+        if (weight >= least) sum += weight;
+    }
+    return sum;
+}
+
+// ceil(sum * top_p), at least 1, for top_p below 1.
+uint64_t mass_of(float top_p, uint64_t sum) {
+    const uint64_t share = top_p > 0.0f ? static_cast<uint64_t>(top_p * 16777216.0f) << 40 : 0;
+    const uint64_t mass = multiply_high(sum, share) + (sum * share != 0 ? 1 : 0);
+    return mass > 0 ? mass : 1;
+}
+
+// min_p * 2^24, rounded up.
+uint32_t least_weight(float min_p) {
+    if (!(min_p > 0.0f)) return 0;
+    if (min_p >= 1.0f) return kGreatestWeight;
+    const float least = min_p * 16777216.0f;
+    const uint32_t whole = static_cast<uint32_t>(least);
+    return static_cast<float>(whole) < least ? whole + 1 : whole;
+}
+
+// Leaves the weights that top_p and min_p leave, 0 for the others, and returns their sum, which was `sum`.
+uint64_t keep_likely(float* weights, int32_t n, float top_p, float min_p, uint64_t sum) {
+    uint32_t limit = 0;  // the smallest weight that stays; of equal ones the first, while there is less than `mass`
+    uint64_t mass = 0;
+    uint64_t above = 0;
+    if (top_p < 1.0f) {
+        mass = mass_of(top_p, sum);
+        for (uint32_t bit = kGreatestWeight; bit != 0; bit >>= 1) {
+            if (sum_from(weights, n, limit | bit) >= mass) limit |= bit;
+        }
+        above = sum_from(weights, n, limit + 1);
+    }
+    const uint32_t least = least_weight(min_p);
+    uint64_t kept = 0;
+    for (int32_t i = 0; i < n; ++i) {
+        const uint32_t weight = weight_at(weights, i);
+        bool stays = weight > limit;
+        if (weight == limit && above < mass) {
+            above += weight;
+            stays = true;
+        }
+        if (stays && weight >= least) {
+            kept += weight;
+        } else {
+            put_weight(weights, i, 0);
+        }
+    }
+    return kept;
+}
+
+// The draw among what is likely; `best` is the index of the greatest logit, which can be drawn.
+int32_t draw_likely(float* logits, int32_t n, const mcu_sampling& how, int32_t best, uint64_t random) {
+    Candidates all = candidates_of(logits, n, logits[best], how.temperature, how.top_k);
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < n; ++i) {
+        const uint32_t weight = next_weight(&all, logits[i]);
+        put_weight(logits, i, weight);
+        sum += weight;
+    }
+    const uint64_t drawn = multiply_high(random, keep_likely(logits, n, how.top_p, how.min_p, sum));
+    uint64_t running = 0;
+    for (int32_t i = 0; i < n; ++i) {
+        running += weight_at(logits, i);
+        if (running > drawn) return i;
+    }
+    return best;  // not reached: one weight at least is left, and drawn is below the sum
+}
+
 }  // namespace
 
 extern "C" int32_t mcu_argmax(const float* logits, int32_t n) {
@@ -97,15 +223,9 @@ extern "C" int32_t mcu_sample(const float* logits, int32_t n, float temperature,
     const int32_t best = mcu_argmax(logits, n);
     if (!(temperature >= kGreedyBelow)) return best;
     const uint64_t random = split_mix(state);
-    const uint32_t best_key = key_of(logits[best]);
-    if (best_key == kInfinityKey || best_key <= kMinusInfinityKey) return best;
+    if (!can_draw(key_of(logits[best]))) return best;
 
-    Candidates all = {logits[best], temperature, 0, n};
-    if (top_k > 0 && top_k < n) {
-        all.limit = kth_key(logits, n, top_k);
-        all.ties = top_k;
-        for (int32_t i = 0; i < n; ++i) all.ties -= key_of(logits[i]) > all.limit ? 1 : 0;
-    }
+    Candidates all = candidates_of(logits, n, logits[best], temperature, top_k);
     Candidates summed = all;
     uint64_t sum = 0;
     for (int32_t i = 0; i < n; ++i) sum += next_weight(&summed, logits[i]);
@@ -116,4 +236,16 @@ extern "C" int32_t mcu_sample(const float* logits, int32_t n, float temperature,
         if (running > drawn) return i;
     }
     return best;  // not reached: the sum is at least the weight of the best, 2^24, and drawn is below it
+}
+
+extern "C" int32_t mcu_choose(float* logits, int32_t n, const mcu_sampling* how, const int32_t* read,
+                              int32_t read_count, uint64_t* state) {
+    adjust(logits, n, *how, read, read_count);
+    const bool all = !(how->top_p < 1.0f) && !(how->min_p > 0.0f);
+    if (all || !(how->temperature >= kGreedyBelow)) {
+        return mcu_sample(logits, n, how->temperature, how->top_k, state);
+    }
+    const int32_t best = mcu_argmax(logits, n);
+    const uint64_t random = split_mix(state);
+    return can_draw(key_of(logits[best])) ? draw_likely(logits, n, *how, best, random) : best;
 }

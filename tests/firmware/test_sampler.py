@@ -39,9 +39,34 @@ extern "C" int32_t sample_flushed(const float* x, int32_t n, float t, int32_t k,
     set(mode);
     return index;
 }
+extern "C" int32_t choose_flushed(float* x, int32_t n, const mcu_sampling* how, const int32_t* read, int32_t count,
+                                  uint64_t* state) {
+    const auto mode = get();
+    set(mode | kFlush);
+    const int32_t index = mcu_choose(x, n, how, read, count, state);
+    set(mode);
+    return index;
+}
 """
 
 Sampler = Callable[[sampling.Logits, float, int, int], tuple[int, int]]
+ChooseOne = Callable[[sampling.Logits, sampling.Settings, list[int], int], tuple[int, int]]
+
+
+class _Bias(ctypes.Structure):
+    _fields_ = (("id", ctypes.c_int32), ("value", ctypes.c_float))
+
+
+class _Sampling(ctypes.Structure):
+    _fields_ = (
+        ("temperature", ctypes.c_float),
+        ("top_k", ctypes.c_int32),
+        ("top_p", ctypes.c_float),
+        ("min_p", ctypes.c_float),
+        ("repetition_penalty", ctypes.c_float),
+        ("biases", ctypes.POINTER(_Bias)),
+        ("bias_count", ctypes.c_int32),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +106,32 @@ def device(request: pytest.FixtureRequest, library: ctypes.CDLL) -> Sampler:
         holder = ctypes.c_uint64(state)
         index = function(
             values.ctypes.data_as(float_pointer), len(values), temperature, top_k, ctypes.byref(holder)
+        )
+        return index, holder.value
+
+    return run
+
+
+@pytest.fixture(scope="session", params=["mcu_choose", "choose_flushed"])
+def chooser(request: pytest.FixtureRequest, library: ctypes.CDLL) -> ChooseOne:
+    """The compiled `mcu_choose`, with subnormals and with flush-to-zero."""
+    function = getattr(library, request.param)
+    function.restype = ctypes.c_int32
+
+    def run(logits: sampling.Logits, how: sampling.Settings, read: list[int], state: int) -> tuple[int, int]:
+        values = np.array(logits, dtype=np.float32)
+        biases = (_Bias * len(how.biases))(*how.biases)
+        settings_ = _Sampling(
+            how.temperature, how.top_k, how.top_p, how.min_p, how.repetition_penalty, biases, len(biases)
+        )
+        ids, holder = (ctypes.c_int32 * len(read))(*read), ctypes.c_uint64(state)
+        index = function(
+            ctypes.c_void_p(values.ctypes.data),
+            len(values),
+            ctypes.byref(settings_),
+            ids,
+            len(read),
+            ctypes.byref(holder),
         )
         return index, holder.value
 
@@ -195,3 +246,107 @@ def test_builds_without_library_calls(tmp_path: Path, library: ctypes.CDLL) -> N
         name for name, kind in symbols if kind == "U" and not re.match(r"_ZNK?\d+mcu_tokenizing", name)
     }
     assert undefined <= {"memcpy", "memmove", "memcmp", "mcu_tokenizer", "mcu_tokenizer_present"}
+
+
+# ---- with all that a request can ask for
+
+
+def test_choosing_from_random_logits(chooser: ChooseOne) -> None:
+    rng = np.random.default_rng(4)
+    state = 0
+    for round_ in range(1500):
+        n = int(rng.integers(1, 200))
+        logits = (rng.standard_normal(n) * rng.choice([0.01, 1, 5, 50])).astype(np.float32)
+        if round_ % 3 == 0:
+            logits = np.round(logits)  # many ties
+        how = sampling.Settings(
+            float(rng.choice([0.0, 0.3, 1.0, 1.5, 100.0])),
+            int(rng.choice([0, 1, 5, n])),
+            float(rng.choice([1e-6, 0.1, 0.5, 0.9, 0.999999, 1.0])),
+            float(rng.choice([0.0, 1e-6, 0.05, 0.5, 1.0])),
+            float(rng.choice([1.0, 1e-6, 0.7, 1.3, 1000.0])),
+            [(int(i), float(rng.standard_normal() * 10)) for i in rng.integers(0, n + 2, rng.integers(0, 4))],
+        )
+        read = [int(i) for i in rng.integers(0, n, rng.integers(0, 30))]
+        expected = sampling.choose(logits, how, read, state)
+        assert chooser(logits, how, read, state) == expected
+        state = expected[1]
+
+
+odd_float = any_float | st.sampled_from([0.0, -0.0, 1e-40, -1e-40, 2e-38, 1e-31, 0.5, 1.0, 2.0])
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(
+    logits=st.lists(odd_float, min_size=1, max_size=12),
+    how=st.builds(
+        sampling.Settings,
+        odd_float,
+        st.integers(-2, 12),
+        odd_float,
+        odd_float,
+        odd_float,
+        st.lists(st.tuples(st.integers(-2, 13), odd_float), max_size=3),
+    ),
+    read=st.lists(st.integers(-2, 13), max_size=6),
+    state=st.integers(0, 2**64 - 1),
+)
+def test_choosing_from_any_bits(
+    chooser: ChooseOne, logits: list[float], how: sampling.Settings, read: list[int], state: int
+) -> None:
+    values = np.array(logits, dtype=np.float32)
+    found = chooser(values, how, read, state)
+    assert found == sampling.choose(values, how, read, state)
+    assert 0 <= found[0] < len(logits)
+
+
+def test_what_is_off_changes_no_token(device: Sampler, chooser: ChooseOne) -> None:
+    rng = np.random.default_rng(5)
+    for state in range(300):
+        logits = rng.standard_normal(50).astype(np.float32) * 3
+        how = sampling.Settings(0.8, int(rng.integers(0, 50)), biases=[(3, 0.0)])
+        assert chooser(logits, how, [1, 2, 2], state) == device(logits, 0.8, how.top_k, state)
+
+
+def test_what_is_left_is_what_transformers_leaves() -> None:
+    """The same tokens can come, but for weights that are 0 as integers; logits are far from where rounding decides."""
+    import torch
+    from transformers import MinPLogitsWarper, TopPLogitsWarper
+
+    rng = np.random.default_rng(6)
+    for _ in range(300):
+        logits = (np.arange(20, dtype=np.float32) * float(rng.choice([0.0, 0.2, 1.0])))[rng.permutation(20)]
+        found = sampling.candidate_weights(logits, 1.0, 0)
+        for top_p, min_p in ((0.313, 0.0), (0.9071, 0.0), (1.0, 0.0507), (1.0, 0.77)):
+            kept = np.flatnonzero(sampling.likely(found, top_p, min_p))
+            warp = MinPLogitsWarper(min_p) if min_p else TopPLogitsWarper(top_p)
+            theirs = warp(None, torch.from_numpy(logits)[None])[0].isfinite().numpy()
+            if logits.any():
+                assert kept.tolist() == np.flatnonzero(theirs & (found > 0)).tolist()
+            else:  # of equals the first stay here, and the last there
+                assert len(kept) == theirs.sum()
+
+
+def test_the_penalty_is_that_of_transformers() -> None:
+    import torch
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    logits = np.random.default_rng(7).standard_normal(30).astype(np.float32)
+    read = [3, 5, 3, 29, 0, 3]
+    theirs = RepetitionPenaltyLogitsProcessor(1.7)(
+        torch.tensor([read]), torch.from_numpy(logits.copy())[None]
+    )
+    ours = sampling.adjusted(logits, sampling.Settings(repetition_penalty=1.7), read)
+    assert ours.tolist() == theirs[0].tolist() and ours[3] != logits[3]
+
+
+def test_a_bias_bars_a_token_or_forces_it(chooser: ChooseOne) -> None:
+    logits = np.array([1, 5, 2], dtype=np.float32)
+    assert chooser(logits, sampling.Settings(biases=[(1, -1000.0)]), [], 7) == (2, 7)
+    assert chooser(logits, sampling.Settings(1.0, biases=[(0, 1000.0)]), [], 7)[0] == 0
+
+
+def test_top_p_keeps_the_first_of_equals_and_always_one() -> None:
+    found = np.array([5, 10, 5, 10, 5], dtype=np.uint64)
+    assert np.flatnonzero(sampling.likely(found, 0.7, 0.0)).tolist() == [0, 1, 3]
+    assert np.flatnonzero(sampling.likely(found, 0.0, 0.0)).tolist() == [1]
