@@ -348,7 +348,7 @@ def compare(
         opened = _opened(project, None)
         longest = opened.manifest.model.max_sequence_length
         request = (
-            opened.request(tokens=min(tokens, longest))
+            replace(opened.request(tokens=0), tokens=min(tokens, longest))
             if opened.is_language_model
             else opened.request(steps=1)
         )

@@ -20,8 +20,10 @@ from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
 from mcu_sdk.inputs import identify
 from mcu_sdk.model.folder import check_fetched, read_config
+from mcu_sdk.model.grammar.automaton import Automaton
+from mcu_sdk.model.grammar.files import check_length, grammar_of_tokens, read_grammar, tables_of
 from mcu_sdk.model.load import Checkpoint, find_checkpoint
-from mcu_sdk.model.special_tokens import vocabulary_of
+from mcu_sdk.model.special_tokens import read_special_tokens, vocabulary_of
 from mcu_sdk.model.stored import read_stored
 from mcu_sdk.model.tokenizer import (
     check_given,
@@ -48,7 +50,7 @@ from mcu_sdk.project.edited import KEPT, check_edited
 from mcu_sdk.project.fitting import Choices, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
 from mcu_sdk.project.library import Library, check_name
-from mcu_sdk.project.manifest import TOKENIZER
+from mcu_sdk.project.manifest import GRAMMARS, TOKENIZER
 from mcu_sdk.project.npu_details import describe_npu, details_files
 from mcu_sdk.project.render import ProjectInputs, render_project, slug
 from mcu_sdk.recipes.compiled import names_json, read_compiled
@@ -162,7 +164,10 @@ def _generate(request: GenerateRequest) -> Generated:
             source = _from_pte(request)
         else:
             checkpoint = find_checkpoint(request.model, use_cache=request.use_cache)
+        automaton = read_grammar(request.grammar, request.json_schema)
         sources = identify(request, board, checkpoint).expect(request.expected)
+    if automaton is not None and checkpoint is not None:
+        _check_grammar(request, checkpoint, npu, automaton)
     if checkpoint is not None:
         source = _from_checkpoint(request, checkpoint, board, npu)
     assert source is not None
@@ -191,7 +196,15 @@ def _generate(request: GenerateRequest) -> Generated:
     with step("Packing the tokenizer"):
         tables, told = _tokenizer(request, source, language_model, text_model)
     facts |= {**told, "notes": [*facts["notes"], *told.get("notes", ())]}
+    grammar = _grammar(automaton, source, language_model)
+    if grammar is not None:
+        facts["grammar"] = {key: grammar[key] for key in ("states", "bytes", "shortest")}
     files = _model_files(source, facts, pte, plan, npu)
+    files |= {
+        name: path.read_bytes()
+        for option, name in GRAMMARS.items()
+        if isinstance(path := getattr(request, option), Path)
+    }
     is_kept = tables is not None or (language_model is not None and request.tokenizer is not None)
     if source.tokenizer is not None and is_kept:
         files[TOKENIZER] = tokenizer_file(source.tokenizer).read_bytes()
@@ -205,6 +218,7 @@ def _generate(request: GenerateRequest) -> Generated:
         language_model=language_model,
         text_model=text_model if tables is not None and isinstance(text_model, TextModel) else None,
         tokenizer=tables,
+        grammar=grammar,
         files=files,
         options=request.to_manifest(kind, source.name),
         inputs=sources.found,
@@ -283,6 +297,30 @@ def _tokenizer(
     tables, word, notes = text_tables(source.tokenizer, texts.vocab_size, texts.length, texts.segments)
     told = {"length": texts.length, "bytes": tables["text_bytes"]} if tables is not None else {}
     return tables, {"tokenizer": word, "notes": notes, "texts": {**source.facts["texts"], **told}}
+
+
+def _check_grammar(
+    request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None, automaton: Automaton
+) -> None:
+    """Raises GrammarError, before anything is compiled, for a grammar that the checkpoint's tokens cannot follow."""
+    _check_kind_of(request, checkpoint, npu)
+    config = read_config(checkpoint.folder)
+    ends = read_special_tokens(checkpoint.folder, config).ends
+    tokenizer = request.tokenizer or checkpoint.folder
+    found = grammar_of_tokens(automaton, tokenizer, vocabulary_of(config), ends)
+    check_length(found, request.compile_options.cache_length)
+
+
+def _grammar(
+    automaton: Automaton | None, source: _Source, language_model: LanguageModel | None
+) -> Mapping[str, Any] | None:
+    """The firmware's tables of a grammar."""
+    if automaton is None or language_model is None:
+        return None
+    vocabulary, ends = language_model.vocab_size, language_model.eos_ids
+    found = grammar_of_tokens(automaton, source.tokenizer, vocabulary, ends)
+    check_length(found, language_model.max_sequence_length)
+    return tables_of(found)
 
 
 def _from_checkpoint(

@@ -72,6 +72,8 @@ def identify(request: GenerateRequest, board: Board, checkpoint: Checkpoint | No
         "pte": request.pte,
         "tokenizer": tokenizer_file(request.tokenizer) if request.tokenizer is not None else None,
         "calibration_text": request.compile_options.calibration_text,
+        "grammar": request.grammar,
+        "json_schema": request.json_schema,
     }
     for role, path in files.items():
         if path is not None:

@@ -15,7 +15,7 @@ class Flag:
     `names`: its flags, between spaces; `help`: for `--help`; `applies`: to what it makes a difference (None: to
     everything); `input`: whether it names something that is read, whose place is no part of a project; `default`: of a
     TypedDict's field, since these have none; `read`: makes the value of the text on the command line, and raises
-    UsageError.
+    UsageError; `repeated`: that it may stand there several times, and `read` takes the list.
     """
 
     names: str
@@ -23,7 +23,8 @@ class Flag:
     applies: enum.Flag | None = None
     input: bool = False
     default: Any = None
-    read: Callable[[str], Any] | None = None
+    read: Callable[[Any], Any] | None = None
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Option:
     help: str
     applies: enum.Flag | None
     input: bool
-    read: Callable[[str], Any] | None
+    read: Callable[[Any], Any] | None
+    repeated: bool = False
 
     @property
     def key(self) -> str:
@@ -59,6 +61,14 @@ def options_of(holder: type) -> dict[str, Option]:
             default = own.get(name, flag.default)
             assert default is not MISSING, f"an option has a default; {name} has none"
             found[name] = Option(
-                name, tuple(flag.names.split()), kind, default, flag.help, flag.applies, flag.input, flag.read
+                name,
+                tuple(flag.names.split()),
+                kind,
+                default,
+                flag.help,
+                flag.applies,
+                flag.input,
+                flag.read,
+                flag.repeated,
             )
     return found

@@ -51,6 +51,7 @@ ON_PROCESSOR = Kind.DECODER | Kind.ENCODER
 CHECKPOINT = ON_PROCESSOR | ON_NPU
 PTE = Kind.PTE_TOKENS | Kind.PTE_TEXTS | Kind.PTE_TENSORS
 TEXTS = Kind.DECODER | Kind.DECODER_NPU | Kind.ENCODER | Kind.PTE_TOKENS | Kind.PTE_TEXTS
+TOKENS = Kind.DECODER | Kind.DECODER_NPU | Kind.PTE_TOKENS
 ANY = CHECKPOINT | PTE
 
 WORDS = {
@@ -58,6 +59,7 @@ WORDS = {
     PTE: "a .pte",
     ON_NPU: "a checkpoint on an NPU",
     ON_PROCESSOR: "a checkpoint on a processor",
+    TOKENS: "a language model",
     Kind.DECODER: "a decoder's checkpoint on a processor",
     Kind.DECODER_NPU: "a decoder's checkpoint on an NPU",
     Kind.ENCODER: "an encoder's checkpoint on a processor",
@@ -188,6 +190,14 @@ class GenerateRequest:
     use_cache: bool = True
     force: bool = False
     profile: bool = False
+    grammar: Annotated[
+        Path | None,
+        Flag("--grammar", "A file with a regular expression that every answer matches.", TOKENS, input=True),
+    ] = None
+    json_schema: Annotated[
+        Path | None,
+        Flag("--json-schema", "A JSON schema under which every answer is valid JSON.", TOKENS, input=True),
+    ] = None
     optimize: Annotated[
         Optimize, Flag("--optimize", "Compile the kernels for speed (-O3) or for size (-Os).")
     ] = "speed"
@@ -203,6 +213,10 @@ class GenerateRequest:
         """Raises UsageError for options that do not go together, or of no use; `npu` is what the target means."""
         if self.model is not None and self.pte is not None:
             raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
+        if self.grammar is not None and self.json_schema is not None:
+            raise UsageError(
+                "--grammar and --json-schema exclude each other; both were given.", hint="Leave one out."
+            )
         replace(self.compile_options, npu=None if self.pte else npu).check()
         if self.format == "library" and npu is not None and self.pte is None:
             raise no_npu_library(npu)

@@ -13,7 +13,7 @@ from mcu_sdk.inputs import BUNDLED
 from mcu_sdk.options import GenerateRequest
 from mcu_sdk.planning.plan import Plan
 from mcu_sdk.project.edited import KEPT
-from mcu_sdk.project.manifest import TOKENIZER, Input, Manifest, digest, read_manifest, read_places
+from mcu_sdk.project.manifest import GRAMMARS, TOKENIZER, Input, Manifest, digest, read_manifest, read_places
 from mcu_sdk.project.opened import Project
 from mcu_sdk.project.render import MODEL_FILE
 
@@ -30,7 +30,7 @@ def regenerate(
 ) -> Generated:
     """Generate again into `project`, from what its manifest says.
 
-    `places`: where inputs lie now, by option ("model", "board", "calibration_text", "tokenizer"), if not where they lay.
+    `places`: where inputs lie now, by option ("model", "board", "calibration_text", "tokenizer", "grammar", "json_schema"), if not where they lay.
     With `force` generated files that were changed are replaced. Raises UsageError for a folder that is no project of
     ours, for an input that is gone or is another than it was, and what `generate` raises.
     """
@@ -56,12 +56,13 @@ def _place(project: Path, manifest: Manifest, role: str, named: Mapping[str, str
     Raises UsageError if it is not there.
     """
     entry = manifest.inputs[role]
-    kind = Path if role in ("pte", "tokenizer", "calibration_text") else str
+    kind = Path if role in ("pte", "tokenizer", "calibration_text", *GRAMMARS) else str
     if role in named:
         return kind(named[role])
     if entry.kind == "packaged":
         return None if role == "model" and entry.name == BUNDLED else entry.name
-    own = {"pte": MODEL_FILE, "tokenizer": f"model/{TOKENIZER}"}.get(role)
+    kept = {"pte": MODEL_FILE, "tokenizer": f"model/{TOKENIZER}"}
+    own = (kept | {option: f"model/{name}" for option, name in GRAMMARS.items()}).get(role)
     if own is not None and (project / own).is_file():
         return project / own
     if entry.kind == "hub":
@@ -94,7 +95,17 @@ def make_profiled(project: Project) -> tuple[Path, Plan]:
         )
     model = project.folder / MODEL_FILE
     tokenizer = project.folder / "model" / TOKENIZER if manifest.model.tokenizer else None
-    for path, expected in ((model, manifest.model.sha256), (tokenizer, manifest.model.tokenizer)):
+    grammars = {
+        option: project.folder / "model" / name
+        for option, name in GRAMMARS.items()
+        if option in manifest.inputs
+    }
+    expected_grammars = [(path, manifest.inputs[option].sha256) for option, path in grammars.items()]
+    for path, expected in (
+        (model, manifest.model.sha256),
+        (tokenizer, manifest.model.tokenizer),
+        *expected_grammars,
+    ):
         if path is not None and (not path.is_file() or digest(path.read_bytes()) != expected):
             raise UsageError(
                 f"{path} is not the file that was generated.",
@@ -103,7 +114,12 @@ def make_profiled(project: Project) -> tuple[Path, Plan]:
     twin = project.folder / FOLDER
     packaged = manifest.inputs.get("board", Input("packaged", board.name)).kind == "packaged"
     kept = {key: value for key, value in manifest.options.items() if key in ("optimize", "name")}
-    places = {"board": board.name if packaged else str(board.folder), "pte": model, "tokenizer": tokenizer}
+    places: dict[str, object] = {
+        "board": board.name if packaged else str(board.folder),
+        "pte": model,
+        "tokenizer": tokenizer,
+        **grammars,
+    }
     request = GenerateRequest.from_manifest(kept, {role: place for role, place in places.items() if place})
     generated = generate(replace(request, output=twin, profile=True, force=True))
     if (project.folder / KEPT).is_dir():

@@ -46,6 +46,9 @@ def value_of(option: Option, folder: Path) -> str:
     kinds = get_args(option.type) or (option.type,)
     if option.name == "output":
         return str(folder / "another")
+    if option.name == "json_schema":
+        (folder / "schema").write_text('{"type": "null"}')
+        return str(folder / "schema")
     if option.name == "tokenizer":
         return str(small_tokenizer(folder / "tokenizer.json"))
     if int in kinds:
@@ -79,6 +82,8 @@ def test_every_option_makes_a_difference_or_is_refused(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(generation, "_from_checkpoint", stop)
+    for check in ("_check_grammar", "_grammar"):  # these models have no tokenizer
+        monkeypatch.setattr(generation, check, lambda *given: None)
     if kind & PTE:
         monkeypatch.setattr(generation, "fit_project", lambda *given, **more: stop(*seen_request))
     seen_request: list[GenerateRequest] = []
@@ -138,13 +143,20 @@ def test_every_kind_has_a_word() -> None:
         (3, ["evaluate", "{text}", "--calibration-text=no-such-file"], "no-such-file"),
         (3, ["generate", "--calibration-text=no-such-file"], "no-such-file"),
         (3, ["generate", "--tokenizer=no-such-file"], "no-such-file"),
+        (3, ["generate", "--grammar=no-such-file"], "no-such-file"),
+        (2, ["generate", "--grammar={text}", "--json-schema={text}"], "exclude each other"),
+        (2, ["generate", "--json-schema={text}"], "text: A JSON schema was expected; this is no JSON"),
+        (2, ["generate", "--grammar={lookahead}"], "a look at what follows or comes before"),
+        (2, ["generate", "--grammar={long}", "--max-cache-len=64"], "tokens; the model's cache holds 64"),
     ],
 )
 def test_what_is_refused_before_anything_is_loaded(
     code: int, arguments: list[str], words: str, tmp_path: Path, capsys: Capture
 ) -> None:
-    (tmp_path / "text").write_text("text")
-    given = [part.format(text=tmp_path / "text") for part in arguments]
+    texts = {"text": "text", "lookahead": "a(?=b)", "long": "(QXZ){200}"}
+    for name, content in texts.items():
+        (tmp_path / name).write_text(content)
+    given = [part.format(**{name: tmp_path / name for name in texts}) for part in arguments]
     assert cli.run(given) == code
     assert words in capsys.readouterr().err
 

@@ -42,6 +42,7 @@ def moved_inputs(tmp_path: Path, checkpoint: Callable[[str], Path], monkeypatch:
     toml.write_text(toml.read_text().replace('name = "corstone-300"', 'name = "mine"', 1))
     small_tokenizer(place / "tokenizer.json")
     (place / "text.txt").write_text("to be or not to be\n" * 9)
+    (place / "words.regex").write_text("[a-z ]+x\n")
     pte = (FIXTURES / "decoder-rows.pte").read_bytes()
     monkeypatch.setattr(
         recipe, "compile_checkpoint", lambda *given, **more: CompiledModel(pte, ("x",) * 25, {"seen": 1})
@@ -53,6 +54,7 @@ def generate(place: Path | str, output: Path, *more: str) -> int:
     return cli.run(
         ["generate", f"--board={place}/board", f"--model={place}/model", f"--output={output}",
          f"--calibration-text={place}/text.txt", f"--tokenizer={place}/tokenizer.json",
+         f"--grammar={place}/words.regex",
          "--optimize=size", "--kv-scales=dynamic", "--name", "Ä / name", *more]
     )  # fmt: skip
 
@@ -77,6 +79,7 @@ def test_again_from_another_folder(
     assert not [name for name, data in first.items() if here in data]
     options = json.loads(first["mcu-sdk.json"])["options"]
     assert options["optimize"] == "size" and options["kv_scales"] == "dynamic"
+    assert first["model/grammar.regex"] == b"[a-z ]+x\n" and b"kNext[]" in first["model/grammar.cpp"]
     assert first["model/tokenizer.json"] == (moved_inputs / "tokenizer.json").read_bytes()
     assert LOCAL + "/" in first[".gitignore"].decode().split()
 

@@ -15,8 +15,11 @@ constexpr int32_t kLineCapacity = 256 + 8 * kMax;  // a token id and its comma, 
 // reads; the rest is room for the tokenizer, which begins with one id for each byte of a word.
 constexpr int32_t kIdCapacity = kMax + 128;
 
+constexpr int32_t kBiasCapacity = 16;
+
 char line[kLineCapacity];
 int32_t ids[kIdCapacity];
+mcu_logit_bias biases[kBiasCapacity];
 int32_t prompt_count = 0;
 int32_t generated_count = 0;
 bool text_is_open = false;
@@ -55,6 +58,24 @@ int32_t prompt_from(const Request& request) {
     return 0;
 }
 
+// Takes the request's biases into its settings; returns what is wrong, or nullptr.
+const char* take_biases(const Request& request, Sampling* sampling) {
+    if (request.biases == nullptr) return nullptr;
+    sampling->biases = biases;
+    sampling->bias_count = request_biases(request, biases, kBiasCapacity);
+    if (sampling->bias_count < 0) return "bad_bias";
+    for (int32_t i = 0; i < sampling->bias_count; ++i) {
+        if (biases[i].id >= model::kVocabSize) return "id_out_of_range";
+    }
+    return nullptr;
+}
+
+// Whether temperature and top-k say all there is to say of how tokens are chosen.
+bool is_plain(const Sampling& sampling) {
+    return !model::kHasGrammar && sampling.top_p == 1.0f && sampling.min_p == 0.0f &&
+           sampling.repetition_penalty == 1.0f && sampling.bias_count == 0;
+}
+
 void print_ids(const int32_t* values, int32_t count) {
     for (int32_t i = 0; i < count; ++i) {
         if (i > 0) print_text(",");
@@ -78,12 +99,12 @@ void print_ids(const int32_t* values, int32_t count) {
 
 }  // namespace
 
-const float* LanguageModel::step(int32_t token) {
+float* LanguageModel::step(int32_t token) {
     const uint64_t before = counter_read();
     *static_cast<int64_t*>(model::kInputs[0].data) = token;
     *static_cast<int64_t*>(model::kInputs[1].data) = position_;
     model::step();
-    const float* logits = static_cast<const float*>(model::kOutputs[0].data);
+    float* logits = static_cast<float*>(model::kOutputs[0].data);
     const uint64_t count = counter_instructions(before, counter_read());
 
     if (position_ == 0) instructions_first_ = count;
@@ -102,11 +123,22 @@ bool LanguageModel::is_end(int32_t token) {
 }
 
 bool conversation_next(const Sampling& defaults, Prompt* prompt) {
+    return conversation_next(defaults, prompt, nullptr);
+}
+
+bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* chooser) {
     for (;;) {
         Request request;
         if (!console_read_request(line, kLineCapacity, defaults, ids, kIdCapacity, &request)) return false;
         prompt_count = prompt_from(request);
         if (prompt_count == 0) continue;
+        const char* error = take_biases(request, &request.sampling);
+        if (error == nullptr && chooser == nullptr && !is_plain(request.sampling)) error = "app_chooses_tokens";
+        if (error == nullptr && chooser != nullptr) error = chooser->start(ids, prompt_count, request.sampling);
+        if (error != nullptr) {
+            console_fail(error);
+            continue;
+        }
         generated_count = 0;
         *prompt = Prompt{ids, prompt_count, request.sampling};
         return true;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "model/model.h"
+#include "runtime/chooser.h"
 #include "runtime/digest.h"
 #include "runtime/request.h"
 
@@ -15,9 +16,9 @@ class LanguageModel {
   public:
     LanguageModel() { model::reset(); }
 
-    // Reads one token and returns the logits for the next: float[model::kVocabSize], valid until the next step.
-    // `token` is in [0, kVocabSize), and room() is not 0.
-    const float* step(int32_t token);
+    // Reads one token and returns the logits for the next: float[model::kVocabSize], valid until the next step; they
+    // may be written over. `token` is in [0, kVocabSize), and room() is not 0.
+    float* step(int32_t token);
 
     // How many more tokens it can read.
     int32_t room() const { return model::kMaxSequenceLength - position_; }
@@ -49,6 +50,11 @@ struct Prompt {
 };
 
 // Waits for a line on the console that asks for text; refuses others with a verdict. False when the input has ended.
+// `chooser` is then the one whose tokens are the answer.
+bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* chooser);
+
+// The same for a program that chooses tokens itself, by temperature and top-k: a request that asks for anything else is
+// refused.
 bool conversation_next(const Sampling& defaults, Prompt* prompt);
 
 // Prints a generated token (its text; its id where the model has no tokenizer) and remembers its id.

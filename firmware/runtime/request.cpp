@@ -1,6 +1,7 @@
 // See request.h.
 #include "runtime/request.h"
 
+#include "model/model.h"
 #include "runtime/cursor.h"
 
 namespace {
@@ -22,9 +23,9 @@ bool parse_flag(Cursor* in, bool* value) {
 }
 
 // "0.75" is 75 / 100, with one rounding: both are exact as floats up to 2^24, and larger ones round alike everywhere.
-bool parse_temperature(Cursor* in, float* value) {
+bool parse_decimal(Cursor* in, uint64_t limit, float* value) {
     uint64_t whole;
-    if (!parse_number(in, 1000, &whole)) return false;
+    if (!parse_number(in, limit, &whole)) return false;
     uint32_t number = static_cast<uint32_t>(whole);
     uint32_t scale = 1;
     if (in->take('.')) {
@@ -37,7 +38,30 @@ bool parse_temperature(Cursor* in, float* value) {
         if (in->next == begin) return false;
     }
     *value = static_cast<float>(number) / static_cast<float>(scale);
+    return number <= limit * scale;
+}
+
+bool parse_positive(Cursor* in, uint64_t limit, float* value) {
+    return parse_decimal(in, limit, value) && *value > 0.0f;
+}
+
+bool parse_bias(Cursor* in, mcu_logit_bias* bias) {
+    if (!parse_int32(in, &bias->id) || !in->take(':')) return false;
+    const bool negative = in->take('-');
+    if (!parse_decimal(in, 1000, &bias->value)) return false;
+    if (negative) bias->value = -bias->value;
     return true;
+}
+
+// Reads over the biases, which request_biases() reads when all of the line is known to be right.
+const char* parse_biases(Cursor* in, Request* request) {
+    request->biases = in->next;
+    mcu_logit_bias bias;
+    do {
+        if (!parse_bias(in, &bias)) return "bad_bias";
+    } while (in->take(','));
+    request->biases_bytes = static_cast<int32_t>(in->next - request->biases);
+    return nullptr;
 }
 
 const char* parse_ids(Cursor* in, int32_t* ids, int32_t capacity, Request* request) {
@@ -75,7 +99,11 @@ enum Key : uint32_t {
     kText = 64,
     kPastEnd = 128,
     kRequest = 256,
-    kPair = 512
+    kPair = 512,
+    kTopP = 1024,
+    kMinP = 2048,
+    kPenalty = 4096,
+    kBias = 8192
 };
 
 Key take_key(Cursor* in) {
@@ -89,6 +117,12 @@ Key take_key(Cursor* in) {
     if (in->take("text=")) return kText;
     if (in->take("pair=")) return kPair;
     if (in->take("past_end=")) return kPastEnd;
+    if constexpr (model::kIsLanguageModel) {  // a model without tokens need not carry them
+        if (in->take("top_p=")) return kTopP;
+        if (in->take("min_p=")) return kMinP;
+        if (in->take("repetition_penalty=")) return kPenalty;
+        if (in->take("logit_bias=")) return kBias;
+    }
     return Key{};
 }
 
@@ -114,7 +148,11 @@ const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity,
             case kTopK: good = parse_int32(&in, &request->sampling.top_k); break;
             case kSteps: good = parse_int32(&in, &request->steps); break;
             case kSeed: good = parse_number(&in, UINT64_MAX, &request->sampling.seed); break;
-            case kTemperature: good = parse_temperature(&in, &request->sampling.temperature); break;
+            case kTemperature: good = parse_decimal(&in, 1000, &request->sampling.temperature); break;
+            case kTopP: good = parse_positive(&in, 1, &request->sampling.top_p); break;
+            case kMinP: good = parse_decimal(&in, 1, &request->sampling.min_p); break;
+            case kPenalty: good = parse_positive(&in, 1000, &request->sampling.repetition_penalty); break;
+            case kBias: error = parse_biases(&in, request); break;
             case kPastEnd: good = parse_flag(&in, &request->sampling.past_end); break;
             case kIds: error = parse_ids(&in, ids, id_capacity, request); break;
             case kText: error = parse_text(&in, line + (in.next - line), &request->text, &request->text_bytes); break;
@@ -136,12 +174,14 @@ bool request_is_ping(const char* line, int32_t bytes) {
 
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request) {
-    *request = Request{0, defaults, 0, nullptr, 0, false, 0, nullptr, 0};
+    *request = Request{0, defaults, 0, nullptr, 0, false, 0, nullptr, 0, nullptr, 0};
     if (bytes == 0 || line[0] != '@') {
         request->text = line;
         request->text_bytes = bytes;
         return nullptr;
     }
+    // What a host leaves out because it would change nothing does change nothing, whatever a person's line gets.
+    request->sampling = {defaults.tokens, defaults.temperature, defaults.top_k, defaults.seed, defaults.past_end};
     const Crc crc = check_crc(line, bytes);
     if (crc == Crc::kWrong) return "bad_crc";
     Cursor in = {line, line + bytes - (crc == Crc::kRight ? kCrcBytes : 0)};
@@ -152,4 +192,18 @@ const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, i
         return "bad_crc";
     }
     return error;
+}
+
+int32_t request_biases(const Request& request, mcu_logit_bias* out, int32_t capacity) {
+    Cursor in = {request.biases, request.biases + request.biases_bytes};
+    int32_t count = 0;
+    do {
+        mcu_logit_bias bias;
+        if (count == capacity || !parse_bias(&in, &bias)) return -1;
+        for (int32_t i = 0; i < count; ++i) {
+            if (out[i].id == bias.id) return -1;
+        }
+        out[count++] = bias;
+    } while (in.take(','));
+    return count;
 }

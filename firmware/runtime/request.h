@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "runtime/sampler.h"
+
 // How the next token is chosen. Temperature 0 always takes the likeliest token; top_k 0 chooses among all.
 struct Sampling {
     int32_t tokens;  // how many to generate at most
@@ -10,6 +12,13 @@ struct Sampling {
     int32_t top_k;
     uint64_t seed;
     bool past_end;  // go on behind an end-of-text token: for measuring runs of a given length
+
+    // As runtime/sampler.h says; these values change nothing.
+    float top_p = 1.0f;
+    float min_p = 0.0f;
+    float repetition_penalty = 1.0f;
+    const mcu_logit_bias* biases = nullptr;
+    int32_t bias_count = 0;
 };
 
 struct Request {
@@ -23,6 +32,10 @@ struct Request {
     bool has_ids;
     int32_t id_count;
 
+    // The logit biases, as they stand in the line that was parsed; they read as request_biases() does.
+    const char* biases;  // nullptr: not given
+    int32_t biases_bytes;
+
     // For models that read texts: a second one beside `text`, as the first.
     const char* pair;  // nullptr: not given
     int32_t pair_bytes;
@@ -32,8 +45,8 @@ struct Request {
 bool request_is_ping(const char* line, int32_t bytes);
 
 // Parses one line of `bytes` bytes without its line end. A line that does not begin with '@' is a prompt as it
-// stands, with `defaults`. Token ids go to `ids`, at most `id_capacity` of them; hexadecimal text is decoded
-// inside `line`.
+// stands, with `defaults`; another line has tokens, temperature, top_k and seed of these where it leaves them out.
+// Token ids go to `ids`, at most `id_capacity` of them; hexadecimal text is decoded inside `line`.
 //
 // Returns nullptr, or why the line is no request: a word that goes into `@mcu verdict=error reason=...`.
 // request->number is that of a line whose CRC is right, also where something else in it is wrong; else 0.
@@ -43,6 +56,11 @@ bool request_is_ping(const char* line, int32_t bytes);
 // Keys of `@run`, each at most once: request (0 to 2^32-1), tokens, top_k, steps (0 to 2^31-1), seed (0 to 2^64-1),
 // past_end (0 or 1), temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between
 // commas, may be empty), text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids), pair (the same; only
-// with text).
+// with text); and where the model has tokens top_p and repetition_penalty (decimal, above 0, to 1 and 1000), min_p
+// (decimal, 0 to 1), logit_bias (ID:VALUE between commas, the value decimal, -1000 to 1000).
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request);
+
+// The biases of a request whose `biases` are not null: how many, at most `capacity` written to `out`; -1 if there are
+// more, or one token has two of them.
+int32_t request_biases(const Request& request, mcu_logit_bias* out, int32_t capacity);

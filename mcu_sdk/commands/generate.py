@@ -33,12 +33,14 @@ def generate_command(
 @with_options(
     GenerateRequest,
     CompileOptions,
-    only=frozenset({"model", "board", "tokenizer", "calibration_text"}),
+    only=frozenset({"model", "board", "tokenizer", "calibration_text", "grammar", "json_schema"}),
     optional=True,
     model="Where the checkpoint lies now, if it was moved.",
     board="Where the board's folder lies now, if it was moved.",
     tokenizer="Where the tokenizer.json lies now, if it was moved.",
     calibration_text="Where the text lies now, if it was moved.",
+    grammar="The regular expression, if it is no longer in the project.",
+    json_schema="The JSON schema, if it is no longer in the project.",
 )
 def regenerate_command(
     given: Given,
@@ -96,6 +98,12 @@ def show(generated: Generated, as_json: bool) -> None:
         print(f"  {label:18} {text}")
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")
+    if "grammar" in summary:
+        told = summary["grammar"]
+        print(
+            f"  {'grammar':15} {told['states']:,} states in {told['bytes']:,} bytes; the shortest answer has "
+            f"{told['shortest']} tokens"
+        )
     if summary["chosen"]:
         print(f"  {'chosen to fit':15} {summary['chosen']}; name these options to choose otherwise")
     for note in summary.get("notes", ()):

@@ -130,7 +130,8 @@ def with_options(
             for each in options_of(holder).values():
                 if only is None or each.name in only:
                     info = typer.Option(*each.flags, help=help.get(each.name, each.help))
-                    kind = each.type if each.read is None else str | None
+                    read = list[str] | None if each.repeated else str | None
+                    kind = each.type if each.read is None else read
                     kind = kind | None if optional else kind
                     default = None if optional else defaults.get(each.name, each.default)
                     flags[each.name] = (holder, each.read, default, Annotated[kind, info])

@@ -49,7 +49,7 @@ def test_command(
     """Run a project's known questions on its target and compare answers, memory and instructions with what is
     committed in its tests/; exit 7 where something differs. With --update a prompt, ids or steps are a new question."""
     from mcu_sdk.project import testing
-    from mcu_sdk.project.effect import SAMPLING
+    from mcu_sdk.project.effect import FLAGS, SAMPLING
     from mcu_sdk.project.junit import check_writable, errors_in, write
     from mcu_sdk.project.opened import open_project
 
@@ -62,7 +62,7 @@ def test_command(
         )
     if not asked and named & set(SAMPLING):
         raise UsageError(
-            "--tokens, --temperature, --top-k and --seed belong to a new known answer.",
+            f"{', '.join(FLAGS[:-1])} and {FLAGS[-1]} belong to a new known answer.",
             hint="Add --update with --prompt, --ids or --steps, or leave them out.",
         )
     if update and (junit is not None or before is not None or markdown or self_test):

@@ -14,6 +14,9 @@ SAMPLING = {
     "do_sample",
     "temperature",
     "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
     "max_length",
     "max_new_tokens",
     "pad_token_id",
@@ -103,7 +106,7 @@ def token_notes(folder: Path, config: Mapping[str, Any]) -> list[str]:
         ]
         if unused:
             notes.append(
-                f"Not applied on the device, which samples by temperature and top-k alone: {', '.join(sorted(unused)[:6])} of "
+                f"Not applied on the device, which has no such setting: {', '.join(sorted(unused)[:6])} of "
                 "generation_config.json."
             )
     return notes

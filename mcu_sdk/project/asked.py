@@ -25,6 +25,24 @@ def parse_ids(text: str) -> tuple[int, ...]:
         ) from error
 
 
+def parse_biases(texts: Sequence[str]) -> tuple[tuple[int, float], ...]:
+    """Logit biases, each ID=VALUE. Raises UsageError for anything else, and for a token that is named twice."""
+    found: dict[int, float] = {}
+    for text in texts:
+        token, _, value = text.partition("=")
+        try:
+            number, bias = int(token), float(value)
+        except ValueError as error:
+            raise UsageError(
+                f"--logit-bias takes a token id and a number, ID=VALUE, not {text!r}.",
+                hint="For example: --logit-bias 13=-5 --logit-bias 42=1.5",
+            ) from error
+        if number in found:
+            raise UsageError(f"--logit-bias names the token {number} twice.", hint="Give it one value.")
+        found[number] = bias
+    return tuple(found.items())
+
+
 TOKENS = 24
 """Of a known answer (mcu_sdk.project.testing), where nobody says how many."""
 
@@ -60,6 +78,40 @@ class Sampling(TypedDict, total=False):
     ]
     top_k: Annotated[
         int, Flag("--top-k", "Draw from the K likeliest tokens; 0: from all.", default=Request.top_k)
+    ]
+    top_p: Annotated[
+        float,
+        Flag(
+            "--top-p",
+            "Draw from the likeliest tokens whose chances add up to P; 1: from all.",
+            default=Request.top_p,
+        ),
+    ]
+    min_p: Annotated[
+        float,
+        Flag(
+            "--min-p",
+            "Draw from tokens with at least P times the chance of the likeliest; 0: from all.",
+            default=Request.min_p,
+        ),
+    ]
+    repetition_penalty: Annotated[
+        float,
+        Flag(
+            "--repetition-penalty",
+            "Above 1 what was read or said comes less often, below 1 more often.",
+            default=Request.repetition_penalty,
+        ),
+    ]
+    logit_bias: Annotated[
+        Sequence[tuple[int, float]] | Mapping[int, float],
+        Flag(
+            "--logit-bias",
+            "ID=VALUE, added to the logit of a token; several times for several tokens.",
+            default=Request.logit_bias,
+            read=parse_biases,
+            repeated=True,
+        ),
     ]
     seed: Annotated[
         int, Flag("--seed", "Of the random numbers; the same seed, the same text.", default=Request.seed)

@@ -96,6 +96,8 @@ def _answer(entry: Mapping[str, Any]) -> Answer:
         raise ValueError(f"a request has {', '.join(sorted(request.keys() - _DEFAULTS.keys()))}")
     if "ids" in request:
         request["ids"] = _ids(request["ids"])
+    if "logit_bias" in request:
+        request["logit_bias"] = {int(token): value for token, value in request["logit_bias"].items()}
     digest, text = entry["digest"], entry.get("text", "")
     if not isinstance(digest, str) or not isinstance(text, str):
         raise TypeError("an answer is no digest, ids and text")
@@ -111,17 +113,20 @@ def _ids_text(ids: Sequence[int]) -> str:
     return ",".join(map(str, ids))
 
 
-_REQUEST_KEYS = ("text", "ids", "steps", "tokens", "temperature", "top_k", "seed", "past_end")
-_DEFAULTS = {field.name: field.default for field in fields(Request) if field.name in _REQUEST_KEYS}
+_DEFAULTS = {field.name: field.default for field in fields(Request)}
 
 
 def _request_json(request: Request) -> dict[str, Any]:
     """What differs from the defaults; that of how many tokens there are is said."""
-    values = {name: getattr(request, name) for name in _REQUEST_KEYS}
+    values = {name: getattr(request, name) for name in _DEFAULTS}
     shown = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
     if request.steps is None:
         shown["tokens"] = request.tokens
-    return {name: _ids_text(value) if isinstance(value, tuple) else value for name, value in shown.items()}
+    if request.ids is not None:
+        shown["ids"] = _ids_text(request.ids)
+    if request.biases:
+        shown["logit_bias"] = {str(token): value for token, value in request.biases}
+    return shown
 
 
 # ---- baseline

@@ -10,6 +10,12 @@ from mcu_sdk.project.asked import Sampling
 SAMPLING = tuple(Sampling.__annotations__)
 """The options that say how a language model's text goes on."""
 
+DRAWING = ("top_k", "top_p", "min_p", "seed")
+"""Those among them that make a difference where a token is drawn."""
+
+FLAGS = [f"--{name.replace('_', '-')}" for name in SAMPLING]
+"""What SAMPLING is called on the command line."""
+
 
 def check_effect(
     model: str,
@@ -36,7 +42,7 @@ def check_effect(
         if name == "seed" and (given_inputs or given_text):
             which = "--text gives" if given_text else "--input and --csv give"
             raise UsageError(f"--seed is for made-up inputs; {which} others.", hint="Leave --seed out.")
-        if is_language_model and name in ("top_k", "seed") and temperature == 0:
+        if is_language_model and name in DRAWING and temperature == 0:
             raise UsageError(
                 f"{option} is for tokens that are drawn; at temperature 0, the default, the likeliest is taken.",
                 hint=f"Give --temperature, or leave {option} out.",

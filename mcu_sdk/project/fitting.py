@@ -78,7 +78,8 @@ def fit_project(
 
     code = measured(inputs)
     sizes = _sizes(inputs, plan, code)
-    traffic = step_traffic(plan) | {"tokenizer": TOKEN_BYTES}
+    walked = inputs.grammar["token_bytes"] if inputs.grammar else 0
+    traffic = step_traffic(plan) | {"tokenizer": TOKEN_BYTES + walked}
     layout = place(board, sizes, traffic)
     hint = ""
     changes: tuple[dict[str, object], ...] = ()
@@ -144,6 +145,7 @@ def _sizes(inputs: ProjectInputs, plan: Plan, measured: CodeSizes | None) -> Siz
         sizes = replace(sizes, constants=constants_of(plan))
     if measured is None:
         tables = _table_bytes(inputs.tokenizer) if inputs.tokenizer else 0
+        tables += inputs.grammar["bytes"] if inputs.grammar else 0
         return replace(sizes, code=_code_bound(plan), tokenizer=tables, code_is_bound=True)
     return _with_code(sizes, measured)
 

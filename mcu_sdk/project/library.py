@@ -38,6 +38,8 @@ SECTIONS = {
 """The input sections of a firmware, whose linker script is ours."""
 
 SAMPLER = "runtime/sampler.cpp"
+GRAMMAR_FUNCTIONS = ("shortest", "after", "bar")
+SAMPLER_FUNCTIONS = ("mcu_sample", "mcu_choose", "mcu_argmax")
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,20 @@ class Library:
     optimize: Optimize
     is_language_model: bool
     has_tokenizer: bool
+    has_grammar: bool = False
 
     @classmethod
-    def of(cls, slug: str, optimize: Optimize, *, is_language_model: bool, has_tokenizer: bool) -> Library:
+    def of(
+        cls,
+        slug: str,
+        optimize: Optimize,
+        *,
+        is_language_model: bool,
+        has_tokenizer: bool,
+        has_grammar: bool = False,
+    ) -> Library:
         """`slug`: the model's name as it stands in paths."""
-        return cls(slug.replace("-", "_"), optimize, is_language_model, has_tokenizer)
+        return cls(slug.replace("-", "_"), optimize, is_language_model, has_tokenizer, has_grammar)
 
     @property
     def prefix(self) -> str:
@@ -63,8 +74,13 @@ class Library:
     def functions(self) -> list[str]:
         """The interface, without what is there for caller's buffers only."""
         names = ["reset", "step"]
-        names += ["step_at", "room", "is_end", "sample"] if self.is_language_model else ["input", "output"]
+        names += (
+            ["step_at", "room", "is_end", "sample", "choose"]
+            if self.is_language_model
+            else ["input", "output"]
+        )
         names += ["encode", "decode"] if self.has_tokenizer else []
+        names += [f"grammar_{name}" for name in GRAMMAR_FUNCTIONS] if self.has_grammar else []
         return [f"{self.prefix}_{name}" for name in names]
 
     @property
@@ -94,6 +110,11 @@ class Library:
             "mcu_tokenizer_decode": f"{self.prefix}_decode",
             "mcu_tokenizing": f"{self.prefix}_tokenizing",
         }
+        if self.has_grammar:
+            found |= {
+                f"mcu_grammar_{name}": f"{self.prefix}_grammar_own_{name}" for name in GRAMMAR_FUNCTIONS
+            }
+            found["mcu_grammar"] = f"{self.prefix}_grammar_tables"
         headers = {name for name in closure(files) if name.endswith(".h")}
         hashes = {header: self._hash([header]) for header in headers}
         for name, declared in kernels().items():
@@ -101,7 +122,7 @@ class Library:
                 found[f"mcu_{name}"] = f"mcu_{name}_{hashes[declared.header]}"
         if self.is_language_model:
             sampler = self._hash([SAMPLER])
-            found |= {name: f"{name}_{sampler}" for name in ("mcu_sample", "mcu_argmax")}
+            found |= {name: f"{name}_{sampler}" for name in SAMPLER_FUNCTIONS}
         return dict(sorted(found.items()))
 
     def _hash(self, files: Iterable[str]) -> str:
@@ -128,7 +149,7 @@ class Library:
 
 def check_name(library: Library) -> None:
     """Raises UsageError for a model whose names are those of a kernel or of the tokenizer."""
-    names = {f"mcu_{name}" for name in kernels()} | {"mcu_tokenizer", "mcu_sample", "mcu_argmax"}
+    names = {f"mcu_{name}" for name in kernels()} | {"mcu_tokenizer", "mcu_grammar", *SAMPLER_FUNCTIONS}
     taken = names & {library.prefix, *library.functions}
     if taken:
         raise UsageError(

@@ -22,6 +22,8 @@ FILE = "mcu-sdk.json"
 PLACES = ".mcu-sdk/inputs.json"
 TOKENIZER = "tokenizer.json"
 """In a project's model/: the file that the tables on the device were made from, byte for byte."""
+GRAMMARS = {"grammar": "grammar.regex", "json_schema": "grammar.schema.json"}
+"""In a project's model/, by the option: the file that the grammar's tables were made from, byte for byte."""
 FORMAT = 2
 _PACKAGES = ("executorch", "torch", "transformers", "ethos-u-vela")
 

@@ -57,6 +57,13 @@ class Project:
         """How many steps a second the board allows at most, as it was generated; None without a clock."""
         return bound_from_json(read_facts(self.folder / "model").get("bound"))
 
+    @property
+    def shortest_answer(self) -> int:
+        """The tokens of the shortest answer that its grammar allows; 0 without one."""
+        told = read_facts(self.folder / "model").get("grammar")
+        shortest = told.get("shortest") if isinstance(told, dict) else 0
+        return shortest if type(shortest) is int else 0
+
     def npu_on(self, target: str) -> str | None:
         """What stands for the NPU on `target` (a simulator, a port, or this computer), for a report; None without one."""
         if self.accelerator is None:
@@ -114,6 +121,14 @@ class Project:
         self._check_ids(ids or ())
         request = Request(text=prompt, ids=None if ids is None else tuple(ids), **sampling)
         request.encode()
+        for token, _ in request.biases:
+            self._check_id(token)
+        if 0 < request.tokens < self.shortest_answer:
+            raise UsageError(
+                f"The shortest answer that the project's grammar allows has {self.shortest_answer} tokens; --tokens is "
+                f"{request.tokens}.",
+                hint="Give more --tokens.",
+            )
         return request
 
     def check_effect(
@@ -134,12 +149,15 @@ class Project:
             given_text=given_text,
         )
 
+    def _check_id(self, token: int) -> None:
+        if not 0 <= token < self.manifest.model.vocab_size:
+            raise UsageError(
+                f"A token id is a number from 0 to {self.manifest.model.vocab_size - 1}, not {token}."
+            )
+
     def _check_ids(self, ids: Sequence[int]) -> None:
         for token in ids:
-            if not 0 <= token < self.manifest.model.vocab_size:
-                raise UsageError(
-                    f"A token id is a number from 0 to {self.manifest.model.vocab_size - 1}, not {token}."
-                )
+            self._check_id(token)
         if len(ids) > self.manifest.model.max_sequence_length:
             raise UsageError(
                 f"The prompt has {len(ids)} tokens; the model's cache holds {self.manifest.model.max_sequence_length}.",

@@ -55,6 +55,7 @@ SELF_TEST_TEMPLATE = "tests/self_test.inc.j2"
 """Filled in by self_test.py, where it is asked for."""
 _SELF_TEST = "runtime/self_test.cpp"
 _TOKENIZER_TEMPLATE = "model/tokenizer.cpp.j2"
+_GRAMMAR_TEMPLATE = "model/grammar.cpp.j2"
 _NO_TOKENIZER = {
     "present": False,
     "reason": "the model came without one",
@@ -84,6 +85,7 @@ class ProjectInputs:
 
     `name` is the model's name as the user knows it; only a cleaned form of it reaches paths and code. `tokenizer`
     is `DeviceTokenizer.to_template()`; None stands for no tokenizer; of a model that reads texts, `text_model` says how. `files` are more files for model/ ("names.json").
+    `grammar` is mcu_sdk.model.grammar's `tables()`, of a language model whose answers follow one.
     `options` and `inputs` go into the manifest; `places`, where the inputs lie, beside it. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
     QEMU, which shares one region with the simulated NPU. `optimize` is what the release build's kernels are
     compiled for; the rest is outside of the steps and always compiled for size.
@@ -101,6 +103,7 @@ class ProjectInputs:
     language_model: LanguageModel | None = None
     text_model: TextModel | None = None
     tokenizer: Mapping[str, Any] | None = None
+    grammar: Mapping[str, Any] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     options: Mapping[str, manifest.Option] = field(default_factory=dict)
     inputs: Mapping[str, manifest.Input] = field(default_factory=dict)
@@ -121,6 +124,7 @@ class ProjectInputs:
             self.optimize,
             is_language_model=tokens,
             has_tokenizer=tokens and tables["present"],
+            has_grammar=self.grammar is not None,
         )
 
 
@@ -212,6 +216,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "flags": flags,
         **ci.context(board, inputs.inputs),
         "tokenizer": _tokenizer(inputs),
+        "grammar": inputs.grammar,
         "texts": _texts(inputs),
     }
 
@@ -386,7 +391,7 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
     model = [f"sdk/{source}" for source in sorted(inputs.plan.sources)]
     runtime = ["answer", "console", "crc", "print", "request"]
     if inputs.language_model is not None:
-        runtime += ["language_model", "sampler"]
+        runtime += ["chooser", "language_model", "sampler"]
     else:
         runtime += ["tensor_model", "tensor_series", "tensor_transfer"]
     if inputs.text_model is not None:
@@ -394,6 +399,8 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         model += ["sdk/runtime/text_inputs.cpp"]
     if _has_tables(inputs):
         model += ["model/tokenizer.cpp", *(f"sdk/{source}" for source in _tokenizer(inputs)["sources"])]
+    if inputs.grammar is not None:
+        model += ["model/grammar.cpp", "sdk/runtime/grammar.cpp"]
     if inputs.profile:
         runtime += ["profile"]
     if inputs.library is not None and inputs.language_model is not None:
@@ -486,6 +493,8 @@ def _path_of(template: str, inputs: ProjectInputs) -> str | None:
     """Where in the project a template goes; None if this project has none of it."""
     name, library = template.removesuffix(".j2"), inputs.library
     if template == _TOKENIZER_TEMPLATE and not _has_tables(inputs):
+        return None
+    if template == _GRAMMAR_TEMPLATE and inputs.grammar is None:
         return None
     if template in _BOARD_TEMPLATES and inputs.board.is_host:
         return None

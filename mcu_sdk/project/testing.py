@@ -100,7 +100,8 @@ def default_requests(project: Project) -> list[Request]:
     """What is asked where nobody said what: a greedy text and one by chance, or made-up inputs."""
     if not project.is_language_model:
         return [project.request(seed=1)]
-    greedy = project.request(tokens=min(TOKENS, project.manifest.model.max_sequence_length))
+    tokens = max(min(TOKENS, project.manifest.model.max_sequence_length), project.shortest_answer)
+    greedy = project.request(tokens=tokens)
     return [greedy, replace(greedy, temperature=0.8, top_k=40, seed=1)]
 
 
@@ -134,7 +135,18 @@ def describe(request: Request) -> str:
         return f"{request.steps} steps, seed {request.seed}"
     prompt = f"text {_short(request.text)}" if request.text is not None else f"ids {_short(request.ids)}"
     chance = f", temperature {request.temperature:g}, seed {request.seed}" if request.temperature else ""
-    return f"{prompt}, {request.tokens} tokens{chance}"
+    return f"{prompt}, {request.tokens} tokens{chance}{_more(request)}"
+
+
+def _more(request: Request) -> str:
+    """What else is asked for, in the order of the options."""
+    told = [
+        (name, getattr(request, name), getattr(Request, name))
+        for name in ("top_p", "min_p", "repetition_penalty")
+    ]
+    words = [f", {name.replace('_', ' ')} {value:g}" for name, value, default in told if value != default]
+    words += [f", {len(request.biases)} logit biases"] if request.biases else []
+    return "".join(words)
 
 
 def _short(value: object, limit: int = 40) -> str:

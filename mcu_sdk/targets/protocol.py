@@ -11,7 +11,7 @@ import codecs
 import re
 import secrets
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -26,6 +26,12 @@ FORGET_LINE = b"\x15"
 
 PING = b"@ping\n"
 """Asks a firmware that waits for a request to say `@mcu ready=1`, and which image it is."""
+
+MOST_BIASES = 16
+"""How many tokens a firmware takes a logit bias for (kBiasCapacity in firmware/runtime/language_model.cpp)."""
+
+SMALLEST = 1e-6
+"""What the last digit of a number in a request counts."""
 
 LARGEST_FACT_LINE = 1 << 20
 """Bytes of a line of facts, beyond which it is taken for garbage."""
@@ -59,7 +65,9 @@ class Request:
     """One run. Exactly one of `text`, `ids` (a prompt) and `steps` (for models with tensor inputs) is given.
 
     `temperature` 0 is greedy, `top_k` 0 is no limit, `tokens` the largest number of tokens to generate.
-    `past_end` goes on behind an end-of-text token, for runs of a given length.
+    `past_end` goes on behind an end-of-text token, for runs of a given length. `top_p`, `min_p` and `repetition_penalty` are
+    transformers', and change nothing at 1, 0 and 1; `logit_bias` is what is added to the logits of tokens: (id, value), or
+    a mapping.
     """
 
     text: str | None = None
@@ -70,6 +78,19 @@ class Request:
     top_k: int = 0
     seed: int = 0
     past_end: bool = False
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Sequence[tuple[int, float]] | Mapping[int, float] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "logit_bias", self.biases)  # a request can be hashed
+
+    @property
+    def biases(self) -> tuple[tuple[int, float], ...]:
+        """`logit_bias` as pairs."""
+        given = self.logit_bias
+        return tuple(given.items()) if isinstance(given, Mapping) else tuple(given)
 
     def encode(self, number: int | None = None) -> bytes:
         """The request line; with a number, it and a CRC are in it. Raises UsageError for what a firmware would refuse."""
@@ -89,7 +110,30 @@ class Request:
         settings = f"tokens={self.tokens} temperature={_decimal(self.temperature)} top_k={self.top_k} seed={self.seed}"
         if self.past_end:
             settings += " past_end=1"
-        return f"{settings} {self._prompt()}"
+        return f"{settings}{self._more()} {self._prompt()}"
+
+    def _more(self) -> str:
+        """The settings that not every firmware knows, where they change something."""
+        _check_number("top_p", self.top_p, 1, above=True)
+        _check_number("min_p", self.min_p, 1)
+        _check_number("The repetition penalty", self.repetition_penalty, 1000, above=True)
+        settings = "" if self.top_p == 1 else f" top_p={_decimal(self.top_p)}"
+        settings += "" if self.min_p == 0 else f" min_p={_decimal(self.min_p)}"
+        if self.repetition_penalty != 1:
+            settings += f" repetition_penalty={_decimal(self.repetition_penalty)}"
+        return settings + self._biases()
+
+    def _biases(self) -> str:
+        pairs = self.biases
+        if len(pairs) > MOST_BIASES or len({token for token, _ in pairs}) < len(pairs):
+            raise UsageError(
+                f"At most {MOST_BIASES} tokens have a logit bias, one each; there are {len(pairs)}.",
+                hint="Leave some out.",
+            )
+        for token, value in pairs:
+            _check("The token id of a logit bias", token, _INT32_MAX)
+            _check_number("A logit bias", value, 1000, below=-1000)
+        return " logit_bias=" + ",".join(f"{t}:{_decimal(v)}" for t, v in pairs) if pairs else ""
 
     def _prompt(self) -> str:
         if self.ids is not None:
@@ -122,6 +166,15 @@ def numbered(verb: str, number: int | None, keys: str) -> bytes:
 def _check(name: str, value: int, largest: int, smallest: int = 0) -> None:
     if not smallest <= value <= largest:
         raise UsageError(f"{name} is a number from {smallest} to {largest}, not {value}.")
+
+
+def _check_number(name: str, value: float, largest: int, *, above: bool = False, below: int = 0) -> None:
+    """Raises UsageError for a number that is not from `below` (or above 0) to `largest`, or that six digits make 0."""
+    if not below <= value <= largest or (value == 0 and above):
+        least = "above 0" if above else f"from {below}"
+        raise UsageError(f"{name} is a number {least} to {largest}, not {value}.")
+    if value != 0 and abs(value) < SMALLEST:
+        raise UsageError(f"{name} has at most six digits behind the point, not {value}.")
 
 
 def _decimal(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcu_sdk.errors import McuSdkError, RunError, TextError, UsageError
 from mcu_sdk.npu.failures import driver_error
-from mcu_sdk.targets.protocol import Transcript
+from mcu_sdk.targets.protocol import MOST_BIASES, Transcript
 
 
 class InputsLostError(RunError):
@@ -35,6 +35,21 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
         UsageError,
         "a token id is not in the vocabulary",
         "`mcu-sdk inspect` shows its size.",
+    ),
+    "bad_bias": (
+        UsageError,
+        "logit biases are ID:VALUE, each token once, and no more than it has room for",
+        f"Give at most {MOST_BIASES}.",
+    ),
+    "app_chooses_tokens": (
+        UsageError,
+        "its app/main.cpp chooses tokens itself, by temperature and top-k alone, and follows no grammar",
+        "Take `chooser.next(logits)` into it, as the app/main.cpp of a newly generated project has it.",
+    ),
+    "grammar_needs_tokens": (
+        UsageError,
+        "the shortest answer that the project's grammar allows takes more tokens than there can be",
+        "Give more --tokens, a shorter prompt, or generate with a longer --max-cache-len.",
     ),
     "steps_expected": (
         UsageError,
@@ -95,7 +110,9 @@ def check_verdict(transcript: Transcript, target: str) -> Transcript:
     reason = transcript.facts.get("reason", "unknown")
     if reason in _REASONS:
         kind, meaning, hint = _REASONS[reason]
-        raise kind(f"The firmware on {target} refused the request: {meaning} ({reason}).", hint=hint)
+        shortest = transcript.facts.get("shortest")
+        which = reason if shortest is None else f"{reason}, shortest={shortest}"
+        raise kind(f"The firmware on {target} refused the request: {meaning} ({which}).", hint=hint)
     if reason == "self_test_failed":
         raise RunError(
             f"The self-test of the firmware on {target} found a broken kernel: {transcript.facts.get('kernel')}.",

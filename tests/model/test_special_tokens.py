@@ -81,7 +81,7 @@ def test_notes(tmp_path: Path) -> None:
     beyond, dropped, unused = token_notes(tmp_path, config)
     assert "stop token 100" in beyond and "beyond the 100 ids" in beyond
     assert "stop token 7" in dropped
-    assert "repetition_penalty, suppress_tokens of" in unused and "top_p" not in unused
+    assert "suppress_tokens of" in unused and "repetition_penalty" not in unused and "top_p" not in unused
 
 
 @pytest.mark.parametrize("value", ["2", 2.5, True, [1, "2"], {"a": 1}, [[1]]])

@@ -19,6 +19,7 @@ from mcu_sdk.project.asked import (
     Texts,
     Where,
     asked_in,
+    parse_biases,
     parse_ids,
     sampling_in,
     where_in,
@@ -104,11 +105,43 @@ def test_a_place_that_cannot_be_is_refused_before_anything_is_built(
         assert cli.run(command) == 2
 
 
-@pytest.mark.parametrize("option", ["--top-k", "--seed"])
+def test_logit_biases_on_the_command_line() -> None:
+    assert parse_biases(["13=-5", "42=1.5"]) == ((13, -5.0), (42, 1.5))
+    for wrong in (["5"], ["=1"], ["a=1"], ["1=b"], ["1=2=3"]):
+        with pytest.raises(UsageError, match="--logit-bias takes a token id and a number"):
+            parse_biases(wrong)
+    with pytest.raises(UsageError, match="the token 7 twice"):
+        parse_biases(["7=1", "7=2"])
+
+
+@pytest.mark.parametrize(
+    ("sampling", "what"),
+    [
+        ({"top_p": 0.0, "temperature": 1.0}, "top_p is a number above 0 to 1, not 0.0"),
+        ({"top_p": 1.1, "temperature": 1.0}, "top_p"),
+        ({"min_p": math.nan, "temperature": 1.0}, "min_p"),
+        ({"repetition_penalty": 0.0}, "repetition penalty is a number above 0 to 1000"),
+        ({"logit_bias": {16: 1.0}}, "from 0 to 15, not 16"),
+        ({"logit_bias": {3: math.inf}}, "logit bias"),
+        ({"top_p": 0.5}, "--top-p is for tokens that are drawn"),
+        ({"temperature": 1.0, "min_p": 0.1, "steps": 3}, "language model"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_before_anything_is_built(
+    sampling: dict[str, Any], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "build", lambda *given, **more: pytest.fail("nothing is to be built"))
+    project = open_project(render_project(make_inputs(), tmp_path / "project"))
+    start = {} if "steps" in sampling else {"ids": (1,)}
+    with pytest.raises(UsageError, match=what):
+        api.run(project, **start, **sampling)
+
+
+@pytest.mark.parametrize("option", ["--top-k", "--top-p", "--min-p", "--seed"])
 def test_an_option_of_monitor_that_would_change_nothing_is_refused(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["monitor", "--port", "/dev/none", option, "5"]) == 2
+    assert cli.run(["monitor", "--port", "/dev/none", option, "1"]) == 2
     assert f"{option} is for tokens that are drawn" in capsys.readouterr().err
 
 
@@ -118,6 +151,10 @@ def test_an_option_of_monitor_that_would_change_nothing_is_refused(
         (["--baud", "0"], "--baud"),
         (["--baud", "-5"], "--baud"),
         (["--temperature", "nan"], "temperature"),
+        (["--temperature", "1", "--top-p", "0"], "top_p"),
+        (["--temperature", "1", "--min-p", "2"], "min_p"),
+        (["--repetition-penalty", "nan"], "repetition penalty"),
+        (["--logit-bias", "3"], "--logit-bias"),
         (["--tokens", "-1"], "tokens"),
         (["--temperature", "1", "--seed", str(2**64)], "seed"),
     ],

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcu_sdk.errors import BuildError, DoesNotFitError, TextError, ToolMissingError, UsageError
+from mcu_sdk.model.sampling import Settings, choose
 from mcu_sdk.planning.kernel_files import kernel, kernel_sources
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.elf import build_id, forbidden_symbols, read_sizes, symbols
@@ -31,7 +32,9 @@ REQUESTS = b"""@run tokens=8 temperature=0 ids=1,2,3
 @run tokens=5 temperature=1.5 top_k=4 seed=9 ids=3
 @run tokens=0 ids=4
 @run tokens=99 temperature=1 seed=18446744073709551615 ids=1,1,1,1,1,1,1,1,1,1,1,1
+@run tokens=8 temperature=1.5 seed=3 top_p=0.75 min_p=0.1 repetition_penalty=1.3 logit_bias=4:-2.5,9:1 ids=4,4,4
 """
+ANSWERS = REQUESTS.count(b"\n")
 EOT = b"\x04"
 
 
@@ -59,7 +62,7 @@ def test_device_and_host_agree_bit_for_bit(tiny_project: Path, on_host: OnHost, 
     debug = on_host(tiny_project / "build/host-debug/firmware", REQUESTS + EOT)
     code, device = on_qemu(tiny_project / "build/release/firmware.elf", REQUESTS + EOT)
     assert code == 0
-    assert host.count(b"@mcu verdict=ok\n\x04") == 4
+    assert host.count(b"@mcu verdict=ok\n\x04") == ANSWERS
     assert host == debug
     assert facts(device) == facts(host)
 
@@ -81,7 +84,44 @@ def test_instructions_are_counted_and_the_same_in_every_run(tiny_project: Path, 
 def test_the_stack_is_measured(tiny_project: Path, on_qemu: OnQemu) -> None:
     output = on_qemu(tiny_project / "build/release/firmware.elf", REQUESTS + EOT)[1]
     used = re.findall(rb"stack_used=(\d+)", output)
-    assert len(used) == 4 and all(100 < int(value) < 2000 for value in used)
+    assert len(used) == ANSWERS and all(100 < int(value) < 2000 for value in used)
+
+
+def test_tokens_are_those_of_the_specification(tiny_project: Path, on_host: OnHost) -> None:
+    how = Settings(1.5, 9, 0.75, 0.05, 1.3, [(4, -2.5), (9, 1.0)])
+    model, state, read = HostModel.of(tiny_project), 7, [4, 4, 2]
+    model.reset()
+    for token in read[:-1]:
+        model.step(token)
+    for _ in range(6):
+        token, state = choose(model.step(read[-1]), how, read, state)
+        read.append(token)
+    request = Request(None, (4, 4, 2), None, 6, 1.5, 9, 7, True, 0.75, 0.05, 1.3, [(4, -2.5), (9, 1)])
+    output = on_host(tiny_project / "build/host-debug/firmware", request.encode() + EOT)
+    assert f"@mcu ids={','.join(map(str, read[3:]))}\n".encode() in output
+
+
+def test_a_program_that_chooses_tokens_itself_goes_on_and_refuses_what_it_does_not_do(
+    tmp_path: Path, tiny_inputs: Inputs, tiny_project: Path, on_host: OnHost
+) -> None:
+    """app/ is the user's: one from before there was a chooser."""
+    project = render_project(tiny_inputs(), tmp_path / "p")
+    main = project / "app/main.cpp"
+    text = main.read_text()
+    for new, old in (
+        ("chooser.next(logits)", "mcu_sample(logits, model::kVocabSize, prompt.sampling.temperature, prompt.sampling.top_k, &random)"),
+        (", &chooser)", ")"), ("prompt, chooser)", "prompt)"), (", Chooser& chooser", ""), ("    Chooser chooser;\n", ""),
+        ("runtime/chooser.h\"", "runtime/sampler.h\""), ("    float* logits", "    uint64_t random = prompt.sampling.seed;\n    const float* logits"),
+    ):  # fmt: skip
+        assert new in text
+        text = text.replace(new, old)
+    main.write_text(text)
+    program = build(project, "host").program
+    plain = b"".join(line + b"\n" for line in REQUESTS.splitlines()[:-1])
+    assert on_host(program, plain + EOT) == on_host(tiny_project / "build/host/firmware", plain + EOT)
+    for word in (b"top_p=0.5", b"min_p=0.5", b"repetition_penalty=2", b"logit_bias=3:1"):
+        said = on_host(program, b"@run " + word + b" ids=1\n" + EOT)
+        assert said.endswith(b"@mcu verdict=error reason=app_chooses_tokens\n\x04")
 
 
 def test_the_end_of_the_input_ends_the_program(tiny_project: Path, on_host: OnHost) -> None:
@@ -187,6 +227,17 @@ def test_a_request_that_lost_a_byte_is_not_answered_as_if_it_were_whole(
         (b"@run temperature=0.1234567 ids=1", b"bad_number"),
         (b"@run temperature=-1 ids=1", b"bad_number"),
         (b"@run seed=18446744073709551616 ids=1", b"bad_number"),
+        (b"@run top_p=0 ids=1", b"bad_number"),
+        (b"@run top_p=1.000001 ids=1", b"bad_number"),
+        (b"@run min_p=2 ids=1", b"bad_number"),
+        (b"@run repetition_penalty=0.0 ids=1", b"bad_number"),
+        (b"@run logit_bias= ids=1", b"bad_bias"),
+        (b"@run logit_bias=1 ids=1", b"bad_bias"),
+        (b"@run logit_bias=1:2, ids=1", b"bad_bias"),
+        (b"@run logit_bias=1:1001 ids=1", b"bad_bias"),
+        (b"@run logit_bias=1:2,1:3 ids=1", b"bad_bias"),
+        (b"@run ids=1 logit_bias=" + b",".join(b"%d:1" % i for i in range(17)), b"bad_bias"),
+        (b"@run logit_bias=16:1 ids=1", b"id_out_of_range"),
         (b"@run text=4 ", b"bad_text"),
         (b"@run text=zz", b"bad_text"),
         (b"@run text=41 ids=1", b"text_and_ids"),
@@ -229,6 +280,8 @@ def test_spaces_and_line_ends_do_not_matter(tiny_project: Path, on_host: OnHost,
                     b"tokens=",
                     b"seed=",
                     b"temperature=",
+                    b"logit_bias=",
+                    b":",
                     b".",
                     b"text=",
                     b"\n",

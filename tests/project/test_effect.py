@@ -16,7 +16,7 @@ def check(named: set[str], **more: Any) -> None:
 
 def test_what_is_used_is_taken() -> None:
     check(set(SAMPLING))
-    check({"tokens", "temperature"}, temperature=0.0)
+    check({"tokens", "temperature", "repetition_penalty", "logit_bias"}, temperature=0.0)
     check({"seed", "steps"}, is_language_model=False, temperature=0.0)
     check({"timeout", "inputs"}, is_language_model=False, temperature=0.0, given_inputs=True)
 
@@ -25,10 +25,13 @@ def test_what_is_used_is_taken() -> None:
     ("named", "more", "words"),
     [
         ("top_k", {"temperature": 0.0}, "--top-k is for tokens that are drawn"),
+        ("top_p", {"temperature": 0.0}, "--top-p is for tokens that are drawn"),
+        ("min_p", {"temperature": 0.0}, "--min-p is for tokens that are drawn"),
         ("seed", {"temperature": 0.0}, "--seed is for tokens that are drawn"),
         ("tokens", {"is_language_model": False}, "--tokens is for language models; model takes tensors"),
         ("temperature", {"is_language_model": False}, "--temperature is for language models"),
         ("top_k", {"is_language_model": False}, "--top-k is for language models"),
+        ("logit_bias", {"is_language_model": False}, "--logit-bias is for language models"),
         ("seed", {"is_language_model": False, "given_inputs": True}, "--seed is for made-up inputs"),
     ],
 )

@@ -64,7 +64,7 @@ def test_every_kernel_is_renamed() -> None:
     assert {f"mcu_{name}" for name in kernels()} <= library("x").renames(every).keys()
 
 
-@pytest.mark.parametrize("name", ["copy", "tokenizer", "sample", "quantize"])
+@pytest.mark.parametrize("name", ["copy", "tokenizer", "sample", "choose", "grammar", "quantize"])
 def test_a_name_that_a_kernel_has_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"mcu_{name}"):
         check_name(library(name))

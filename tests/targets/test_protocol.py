@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -55,6 +56,24 @@ def test_a_request_that_goes_on_behind_the_end_says_so() -> None:
     assert b"past_end" not in Request(ids=(1,)).encode()
 
 
+def test_settings_that_change_something_are_said_and_no_others() -> None:
+    request = Request(
+        ids=(1,),
+        temperature=1,
+        top_p=0.9,
+        min_p=0.05,
+        repetition_penalty=1.2,
+        logit_bias={13: -5.25, 42: 1},
+    )
+    assert request.encode() == (
+        b"@run tokens=100 temperature=1 top_k=0 seed=0 top_p=0.9 min_p=0.05 repetition_penalty=1.2 "
+        b"logit_bias=13:-5.25,42:1 ids=1\n"
+    )
+    assert hash(request) == hash(replace(request, logit_bias=((13, -5.25), (42, 1))))
+    off = Request(ids=(1,), top_p=1, min_p=0, repetition_penalty=1, logit_bias=[])
+    assert off.encode() == Request(ids=(1,)).encode()
+
+
 def test_a_request_for_ids_and_one_for_steps() -> None:
     assert Request(ids=(12, 7)).encode() == b"@run tokens=100 temperature=0 top_k=0 seed=0 ids=12,7\n"
     assert Request(steps=3, seed=9).encode() == b"@run steps=3 seed=9\n"
@@ -87,6 +106,13 @@ def test_temperatures_have_at_most_six_digits_and_no_exponent(temperature: float
         Request(text="a", seed=2**64),
         Request(text="a", seed=-1),
         Request(steps=0),
+        *(Request(text="a", top_p=value) for value in (0, -1, 1.01, 1e-9, float("nan"))),
+        *(Request(text="a", min_p=value) for value in (-0.1, 1.01, 1e-9, float("nan"))),
+        *(Request(text="a", repetition_penalty=value) for value in (0, -1, 1001, float("nan"))),
+        *(Request(text="a", logit_bias=[(1, value)]) for value in (1001, -1001, 1e-9, float("nan"))),
+        *(Request(text="a", logit_bias=[(token, 1)]) for token in (-1, 2**31)),
+        Request(text="a", logit_bias=[(1, 1), (1, 2)]),
+        Request(text="a", logit_bias=[(token, 1) for token in range(17)]),
     ],
 )
 def test_what_the_firmware_would_refuse_is_refused_here(request_: Request) -> None:
