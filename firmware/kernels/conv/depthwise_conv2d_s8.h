@@ -10,7 +10,7 @@
 
 // Shifts within -31 ... -1, multipliers not below 0, strides 1 or 2; group_inputs and group_outputs are 1. scratch,
 // 16-aligned: 64 bytes for 16 pixels, and for those that eights of windows go on by along the longer side of the
-// output; where that is at most 8, for 80 pixels.
+// output; where that is at most 8, or 12, for 80 pixels.
 extern "C" void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_t* bias,
                                         const int32_t* multiplier, const int32_t* shift, int8_t* out,
                                         const McuWindow* window, const McuConvolution* convolution, void* scratch);

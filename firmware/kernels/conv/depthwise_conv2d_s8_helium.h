@@ -11,6 +11,7 @@
 
 #include "kernels/conv/depthwise_conv2d_s8.h"
 #include "kernels/conv/depthwise_line_s8.h"
+#include "kernels/conv/depthwise_pairs_s8.h"
 #include "kernels/math/math.h"
 
 namespace {
@@ -37,28 +38,33 @@ inline int8_t* lay_out_outside(int8x16_t outside, int32_t pixels, int8_t* to) {
     return to;
 }
 
-// Words of the pixels under the outputs of one line; of x the first `channels` channels.
-[[gnu::noinline]] void lay_out_line(const Depthwise& d, const int8_t* x, int32_t line, int32_t channels, int8_t* to) {
-    const Side &along = d.along, &across = d.across;
+// Words of the pixels under the outputs of some lines, `pitch` pixels from one to the next; of x the first `channels`
+// channels.
+[[gnu::noinline]] void lay_out_lines(const Depthwise& d, const int8_t* x, int32_t line, int32_t lines, int32_t channels,
+                                     int8_t* to, int32_t pitch) {
+    const Side along = d.along, across = d.across;
     const int8x16_t outside = vdupq_n_s8(int8_t(d.outside));
     alignas(16) int8_t beyond[kLanes];
     vstrbq_s8(beyond, outside);
-    McuDepthwiseWords words = {{}, {}, to, 0, channels};
-    for (int32_t tap = 0; tap < 3; ++tap) {
-        const int32_t at = line * across.stride - across.pad + tap;
-        const bool inside = tap < across.taps && at >= 0 && at < across.size;
-        words.from[tap] = inside ? x + at * across.in_step : beyond;
-        words.step[tap] = inside ? along.in_step : 0;
-    }
     const int32_t end = (along.outputs - 1) * along.stride - along.pad + along.taps;
     const int32_t before = end < 0 ? along.pad + end : along.pad;
-    words.to = lay_out_outside(outside, before, to);
-    words.pixels = end < along.size ? end : along.size;
-    if (words.pixels > 0) {
-        mcu_depthwise_words_s8(&words);
-        words.to += words.pixels * kPixelBytes;
+    const int32_t pixels = end < along.size ? end : along.size;
+    McuDepthwiseWords words = {{}, {}, to, pixels, channels};
+    for (int32_t at = line * across.stride - across.pad; lines > 0; --lines, at += across.stride) {
+        const int8_t* from = x + at * across.in_step;
+        for (int32_t tap = 0; tap < 3; ++tap, from += across.in_step) {
+            const bool inside = tap < across.taps && uint32_t(at + tap) < uint32_t(across.size);
+            words.from[tap] = inside ? from : beyond;
+            words.step[tap] = inside ? along.in_step : 0;
+        }
+        words.to = lay_out_outside(outside, before, to);
+        if (pixels > 0) {
+            mcu_depthwise_words_s8(&words);
+            words.to += pixels * kPixelBytes;
+        }
+        lay_out_outside(outside, end - along.size, words.to);
+        to += pitch * kPixelBytes;
     }
-    lay_out_outside(outside, end - along.size, words.to);
 }
 
 // The weights of 16 channels in the same way, behind a word of zeros and before others.
@@ -105,6 +111,11 @@ Plan plan_of(const Depthwise& d) {
     const int32_t pixels = (along.outputs - 1) * along.stride + along.taps;
     int32_t pitch = 8;
     Function function = nullptr;
+    if (across.outputs % 2 == 0 && across.out_step + 11 * along.out_step <= 0xFFFF) {
+        if (along.outputs == 6 && dense) return {mcu_depthwise_sixes_s8, across.outputs < 8 ? across.outputs : 8, 8};
+        if (along.outputs == 12 && dense) return {mcu_depthwise_twelves_1_s8, 2, 14};
+        if (along.outputs == 12) return {mcu_depthwise_twelves_2_s8, 2, 26};
+    }
     if (along.outputs <= 4 && pixels <= 8 && across.out_step + 3 * along.out_step <= 0xFFFF) {
         function = dense ? mcu_depthwise_twos_1_s8 : mcu_depthwise_twos_2_s8;
     } else if (along.outputs <= 8 && pixels <= 8 * along.stride) {
@@ -158,9 +169,7 @@ void mcu_depthwise_conv2d_s8(const int8_t* x, const int8_t* weight, const int32_
             int8_t* const to = out + image * w.out_height * w.out_width * n + first;
             for (int32_t line = 0; line < d.across.outputs; line += plan.together) {
                 const int32_t left = d.across.outputs - line, lines = left < plan.together ? left : plan.together;
-                for (int32_t i = 0; i < lines; ++i) {
-                    lay_out_line(d, from, line + i, count, words + i * plan.pitch * kPixelBytes);
-                }
+                lay_out_lines(d, from, line, lines, count, words, plan.pitch);
                 outputs.out = to + line * d.across.out_step;
                 outputs.lines = lines;
                 plan.function(&outputs);

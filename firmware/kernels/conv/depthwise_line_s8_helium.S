@@ -1,104 +1,14 @@
 // A line of a depthwise convolution's outputs on Helium (Armv8.1-M MVE): kernels/conv/depthwise_line_s8.h.
-//
-// A gather fetches the four words under an output, one multiply-accumulate sums its window. Where windows are one pixel
-// apart, the same words are the next output's too, with the weights a word further on. Eight outputs of a channel share
-// its bias, multiplier and shift: four sums are a vector, two vectors the eight results, the first four in even lanes.
-// By hand, because compilers keep half of the registers on the stack.
-//
-// In the loop: r1 bias, r3 multiplier, r5 shift, r7 the results, r9 the zero point as LIMIT wants it, r11 to the next
-// eight; q0 the words' addresses, q4 and q5 the weights, q6 the lower limit, q7 where eight results go, 16 bits each.
 #if defined(__ARM_FEATURE_MVE)
 
-#include "kernels/quantize/requantize_macros.inc"
+#include "kernels/conv/depthwise_macros.inc"
 
     .syntax unified
     .thumb
 
-// McuDepthwiseLine.
-    .equ WORDS, 0
-    .equ WEIGHTS, 4
-    .equ BIAS, 8            // multiplier, shift, out
-    .equ CHANNELS, 24
-    .equ OUTPUTS, 28
-    .equ STEP, 32
-    .equ ZERO_POINT, 36
-    .equ LOW, 40
-    .equ HIGH, 44
-    .equ LINES, 48
-    .equ LINE_STEP, 52
-
-    .equ FRAME_STATE, 0     // bias, multiplier, shift, out, weights
-    .equ FRAME_LEFT, 20     // channels
-    .equ FRAME_EIGHTS, 24   // of outputs, and what they leave
-    .equ FRAME_REST, 28
-    .equ FRAME_WORDS, 32    // a vector: the channel's words of the four pixels before the line's second
-    .equ FRAME_ONE, 48      // 1, and what LIMIT takes off
-    .equ FRAME_BYTES, 56
     .equ FRAME_PREDICATE, 56    // of what is left
     .equ FRAME_ALL, 60          // with what keeps the stack aligned
 
-    .equ PIXEL_BYTES, 64    // 16 words
-
-// Four sums, from the words at q0 on, or from `skip` pixels further.
-.macro FOUR_OUTPUTS stride, a, b, c, d, skip
-    vldrw.u32 q1, [q0, #(2 + \skip) * PIXEL_BYTES]!
-    vmladav.s8 \a, q1, q4
-    .if \stride == 1
-    vmladav.s8 \b, q1, q5
-    vldrw.u32 q1, [q0, #2 * PIXEL_BYTES]!
-    vmladav.s8 \c, q1, q4
-    vmladav.s8 \d, q1, q5
-    .else
-    vldrw.u32 q1, [q0, #2 * PIXEL_BYTES]!
-    vmladav.s8 \b, q1, q4
-    vldrw.u32 q1, [q0, #2 * PIXEL_BYTES]!
-    vmladav.s8 \c, q1, q4
-    vldrw.u32 q1, [q0, #2 * PIXEL_BYTES]!
-    vmladav.s8 \d, q1, q4
-    .endif
-.endm
-
-// The bias is added; the shift is never 0. r2 is 1.
-.macro FINISH sums
-    vadd.i32 \sums, \sums, r1
-    REQUANTIZE_SHARED \sums, r3, r5, r2
-.endm
-
-// To q2, and to q3; lr counts the loop's rounds.
-.macro FIRST_FOUR stride
-    FOUR_OUTPUTS \stride, r0, r2, r4, r6, 0
-    vmov q2[2], q2[0], r0, r4
-    vmov q2[3], q2[1], r2, r6
-.endm
-
-.macro SECOND_FOUR stride, skip=0
-    FOUR_OUTPUTS \stride, r8, r10, r12, r0, \skip
-    vmov q3[2], q3[0], r8, r12
-    vmov q3[3], q3[1], r10, r0
-.endm
-
-// Eight results in q2 and q3, or four (`half` 1), to halfwords in q2. r0, r2 and r4 are free.
-.macro RESULTS half=0
-    ldrd r2, r4, [sp, #FRAME_ONE]
-    FINISH q2
-    .if !\half
-    FINISH q3
-    .endif
-    vqmovnb.s32 q2, q2
-    .if !\half
-    vqmovnt.s32 q2, q3
-    .endif
-    LIMIT q2, q6, r9, r4
-.endm
-
-// The limits to where LIMIT wants them, from the arguments at r0.
-.macro BEGIN_LIMIT
-    ldrd r9, r1, [r0, #ZERO_POINT]
-    ldr r2, [r0, #HIGH]
-    PREPARE_LIMIT q6, r9, r1, r2
-    movs r1, #1
-    strd r1, r2, [sp, #FRAME_ONE]
-.endm
 
 .macro LINE stride, function
     .section .text.\function, "ax", %progbits
@@ -127,31 +37,9 @@
     vadd.i16 q0, q0, q1             // 0, 4, 1, 5, ...: which of eight outputs a lane has
     vmul.i16 q7, q0, r1
     vcmp.s16 lt, q0, r5             // stays in VPR: what is left of the last eight
-    movs r2, #0
-    movs r4, #PIXEL_BYTES
-    vidup.u32 q0, r2, #1
-    vmul.i32 q0, q0, r4
-    ldr r2, [r0, #WORDS]
-    sub r2, r2, #2 * PIXEL_BYTES    // gathers step first
-    vadd.i32 q0, q0, r2
-    vstrw.32 q0, [sp, #FRAME_WORDS]
-    ldr r10, [r0, #WEIGHTS]
-    add r0, r0, #BIAS
-    ldm r0, {r2, r4, r6, r8}
-    stm sp, {r2, r4, r6, r8, r10}
+    FIRST_CHANNEL
 .Lchannel_\stride:
-    ldm sp, {r2, r4, r6, r7, r10}
-    ldr r1, [r2], #4
-    ldr r3, [r4], #4
-    ldr r5, [r6], #4
-    vldrb.u8 q4, [r10], #16
-    vldrb.u8 q5, [r10], #16
-    vldrw.u32 q0, [sp, #FRAME_WORDS]
-    add r8, r7, #1
-    stm sp, {r2, r4, r6, r8, r10}
-    movs r2, #4
-    vadd.i32 q1, q0, r2
-    vstrw.32 q1, [sp, #FRAME_WORDS]
+    NEXT_CHANNEL
     ldr lr, [sp, #FRAME_EIGHTS]
     cmp lr, #0
     beq .Lrest_\stride
@@ -179,9 +67,7 @@
     vpst
     vstrbt.16 q2, [r7, q7]
 .Lnext_\stride:
-    ldr r2, [sp, #FRAME_LEFT]
-    subs r2, r2, #1
-    str r2, [sp, #FRAME_LEFT]
+    COUNT_CHANNEL
     bne .Lchannel_\stride
     add sp, #FRAME_BYTES + 4
     vpop {d8-d15}
@@ -231,31 +117,9 @@
     .endif
     ldr r3, [r0, #CHANNELS]
     str r3, [sp, #FRAME_LEFT]
-    movs r2, #0
-    movs r4, #PIXEL_BYTES
-    vidup.u32 q0, r2, #1
-    vmul.i32 q0, q0, r4
-    ldr r2, [r0, #WORDS]
-    sub r2, r2, #2 * PIXEL_BYTES    // gathers step first
-    vadd.i32 q0, q0, r2
-    vstrw.32 q0, [sp, #FRAME_WORDS]
-    ldr r10, [r0, #WEIGHTS]
-    add r0, r0, #BIAS
-    ldm r0, {r2, r4, r6, r8}
-    stm sp, {r2, r4, r6, r8, r10}
+    FIRST_CHANNEL
 .Lchannel_\name:
-    ldm sp, {r2, r4, r6, r7, r10}
-    ldr r1, [r2], #4
-    ldr r3, [r4], #4
-    ldr r5, [r6], #4
-    vldrb.u8 q4, [r10], #16
-    vldrb.u8 q5, [r10], #16
-    vldrw.u32 q0, [sp, #FRAME_WORDS]
-    add r8, r7, #1
-    stm sp, {r2, r4, r6, r8, r10}
-    movs r2, #4
-    vadd.i32 q1, q0, r2
-    vstrw.32 q1, [sp, #FRAME_WORDS]
+    NEXT_CHANNEL
     ldr lr, [sp, #FRAME_EIGHTS]
     .if \twos
     wls lr, lr, .Lrest_\name
@@ -292,14 +156,22 @@
     vmsr p0, r8
 .Lnext_\name:
     .endif
-    ldr r2, [sp, #FRAME_LEFT]
-    subs r2, r2, #1
-    str r2, [sp, #FRAME_LEFT]
+    COUNT_CHANNEL
     bne .Lchannel_\name
     add sp, #FRAME_ALL
     vpop {d8-d15}
     pop {r4-r11, pc}
     .size \function, . - \function
+.endm
+
+.macro WORDS_OF_PIXEL
+    add r1, r1, r4
+    vst40.8 {q0, q1, q2, q3}, [r7]
+    add r2, r2, r5
+    vst41.8 {q0, q1, q2, q3}, [r7]
+    add r3, r3, r6
+    vst42.8 {q0, q1, q2, q3}, [r7]
+    vst43.8 {q0, q1, q2, q3}, [r7]!
 .endm
 
     .section .text.mcu_depthwise_words_s8, "ax", %progbits
@@ -310,21 +182,24 @@
 mcu_depthwise_words_s8:
     push {r4-r10, lr}
     ldm r0, {r1-r9}
-    vctp.8 r9
     dls lr, r8
+    cmp r9, #16
+    beq .Lall
+    vctp.8 r9
 .Lpixel:
     vpsttt
     vldrbt.u8 q0, [r1]
     vldrbt.u8 q1, [r2]
     vldrbt.u8 q2, [r3]
-    add r1, r1, r4
-    vst40.8 {q0, q1, q2, q3}, [r7]
-    add r2, r2, r5
-    vst41.8 {q0, q1, q2, q3}, [r7]
-    add r3, r3, r6
-    vst42.8 {q0, q1, q2, q3}, [r7]
-    vst43.8 {q0, q1, q2, q3}, [r7]!
+    WORDS_OF_PIXEL
     le lr, .Lpixel
+    pop {r4-r10, pc}
+.Lall:
+    vldrb.u8 q0, [r1]
+    vldrb.u8 q1, [r2]
+    vldrb.u8 q2, [r3]
+    WORDS_OF_PIXEL
+    le lr, .Lall
     pop {r4-r10, pc}
     .size mcu_depthwise_words_s8, . - mcu_depthwise_words_s8
 

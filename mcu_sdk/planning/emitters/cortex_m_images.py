@@ -47,7 +47,7 @@ LARGEST_TABLE = 1 << 14
 """Bytes of weights that are written into the plan in another order than the file's; it holds them once more."""
 _LINE_BYTES, _MORE_PIXELS, _SHORT_LINES_PIXELS = 64, 16, 64
 """Of kernels/conv/depthwise_conv2d_s8.h: what a pixel takes, the pixels beside those under a line of outputs, and those
-under lines of at most 8."""
+under lines of at most 8, or of 12."""
 
 
 def _image(instruction: Instruction, index: int, written: bool = False) -> Tensor:
@@ -176,8 +176,9 @@ def _convolution(
     channels, rest = (bias, multiplier, shift, out), (window, convolution)
     small = max(size) <= 3 and max(stride) <= 2 and dilation == (1, 1) and outputs <= LARGEST_STEP
     if shifts_right(shift) and inputs == outputs > 1 and group_inputs == 1 and steps[0] == 1 and small:
-        along = 8 * -(-max(out.shape[1:3]) // 8)  # outputs of a line
-        pixels = max(stride) * along if along > 8 else _SHORT_LINES_PIXELS
+        along = max(out.shape[1:3])  # outputs of a line
+        short = along <= 8 or along == 12
+        pixels = _SHORT_LINES_PIXELS if short else max(stride) * 8 * -(-along // 8)
         scratch = Scratch(_LINE_BYTES * (_MORE_PIXELS + pixels))
         return call("depthwise_conv2d_s8", x, weight, *channels, *rest, scratch)
     filters = _filters(weight, outputs, bias) if group_inputs == inputs else None

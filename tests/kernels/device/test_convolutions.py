@@ -23,11 +23,15 @@ DENSE: list[Shape] = [
     (13, 6, 1, 12, (10, 4), (2, 2), (5, 1)),
     (3, 3, 40, 16, (1, 1), (2, 2), (0, 0)),
     (2, 2, 16, 4, (5, 5), (1, 1), (4, 4)),
+    (9, 40, 3, 8, (3, 3), (2, 2), (1, 1)),
+    (5, 30, 4, 4, (3, 3), (1, 1), (0, 0)),
+    (4, 20, 1, 4, (3, 3), (1, 1), (1, 1)),
 ]
 DEPTHWISE: list[Shape] = [
     (height, width, channels, channels, window, (stride, stride), (pad, pad))
     for height, width, channels in (
         *((1, 1, 2), (5, 5, 3), (25, 5, 20), (4, 19, 16), (3, 9, 33), (9, 8, 64)),
+        *((24, 23, 18), (4, 6, 9), (6, 4, 17), (4, 12, 5), (5, 6, 16)),
         *((3, 3, 17), (2, 4, 16), (6, 6, 5), (4, 4, 32), (8, 8, 3), (12, 12, 18), (6, 14, 7), (7, 3, 16)),
     )
     for window, stride, pad in (((3, 3), 1, 1), ((3, 3), 2, 1), ((2, 3), 1, 1), ((3, 1), 2, 2))
@@ -85,8 +89,8 @@ def _dense_scratch(shape: Shape) -> Guarded:
 
 
 def _depthwise_scratch(shape: Shape) -> Guarded:
-    along = 8 * -(-max(_outputs(shape)) // 8)
-    pixels = max(shape[5]) * along if along > 8 else 64
+    along = max(_outputs(shape))
+    pixels = 64 if along <= 8 or along == 12 else max(shape[5]) * 8 * -(-along // 8)
     return Guarded(64 * (16 + pixels), np.uint8, aligned=True)
 
 
