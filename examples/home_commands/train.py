@@ -60,12 +60,15 @@ def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
 
 
 def targets(sentence: Sentence, encoded: Encoding, numbers: dict[str, int]) -> list[int]:
-    """The label of each token."""
-    found = []
-    for which, (begin, _) in zip(encoded.sequence_ids, encoded.offsets, strict=True):
-        if which is None:
-            found.append(numbers[f"text:{sentence.intent}"] if not found else IGNORED)
+    """The label of each token: of [CLS] the intent, of a word's first piece its part in a slot. The word's other pieces are
+    not asked."""
+    found = [numbers[f"text:{sentence.intent}"]]
+    before = None
+    for word, (begin, _) in zip(encoded.word_ids[1:], encoded.offsets[1:], strict=True):
+        if word is None or word == before:
+            found.append(IGNORED)
             continue
+        before = word
         slot = next((slot for slot in sentence.slots if slot.begin <= begin < slot.end), None)
         part = "O" if slot is None else f"{'B' if slot.begin == begin else 'I'}-{slot.name}"
         found.append(numbers[part])
@@ -111,7 +114,7 @@ def make_model(
 
 
 def exact(model: BertForTokenClassification, batches: Sequence[dict[str, torch.Tensor]]) -> float:
-    """The share of sentences of which every token has the right label."""
+    """The share of sentences of which the intent and every word have the right label."""
     model.eval()
     right = total = 0
     with torch.no_grad():
