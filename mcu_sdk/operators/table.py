@@ -270,6 +270,17 @@ _ROWS = (
     Operator(
         "mcu::depthwise_conv2d_s8", _CONVOLUTION_S8, weight="weight", weight_bits=8, work=Work.DEPTHWISE
     ),
+    # For 4 bins: a window of 400 samples, a Fourier transform of 512 points and 40 sums of its powers make some 8,000 steps.
+    Operator(
+        "mcu::log_mel",
+        "Tensor samples, Tensor? count, Tensor window, Tensor roots, Tensor filters, Tensor spans, int frames, int hop, "
+        "bool centered, bool from_mean, bool bins_first, float preemphasis, float floor, float gain, float offset, "
+        "float reach",
+        ("out", "scratch"),
+        arithmetic=800,
+    ),
+    # Sum; centre, square and add; centre and scale.
+    Operator("mcu::normalize_wave", "Tensor samples, Tensor? count, bool normalizes", arithmetic=6),
     Operator("mcu::max_pool2d_s8", f"Tensor x, {_WINDOWS}, int[] dilation"),
     Operator("mcu::avg_pool2d_s8", f"Tensor x, {_WINDOWS}, int zero_point, float scale"),
     Operator(

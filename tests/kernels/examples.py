@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mcu_sdk.operators.reference.fourier import roots_of
 from mcu_sdk.operators.table import find, is_in_place
 from mcu_sdk.planning.instruction import Space
 from tests.kernels.call import int8, normal
@@ -106,6 +107,33 @@ def own_examples() -> list[Case]:
             "mcu::embedding_s8_add",
             (f(1, 3, k), q(7, k, space=MODEL), f(7, space=MODEL), i(np.int64, -1, 8, 1, 3)),
         ),
+        *(
+            Case(
+                "mcu::log_mel",
+                (
+                    i(np.int16, -30_000, 30_000, 1, 61),
+                    count,
+                    f(12, space=MODEL),
+                    (roots_of(20), MODEL),
+                    f(6, space=MODEL),
+                    (np.array([[0, 5], [10, 1]], np.int32), MODEL),
+                    frames,
+                    5,
+                    *flags,
+                    emphasis,
+                    1e-7,
+                    0.25,
+                    0.5,
+                    reach,
+                ),
+            )
+            for count, frames, flags, emphasis, reach in (
+                (i(np.int64, 40, 41, 1), 10, (False, True, False), 0.97, 0.0),
+                (None, 12, (True, False, True), 0.0, 2.0),
+            )
+        ),
+        Case("mcu::normalize_wave", (i(np.int16, -99, 300, 1, 33), i(np.int64, 20, 21, 1), True)),
+        Case("mcu::normalize_wave", (i(np.int16, -99, 300, 1, 33), None, False)),
         Case("mcu::max_pool2d_s8", (q(1, 6, 5, n), [3, 2], [2, 1], [1, 1], [1, 2])),
         Case("mcu::avg_pool2d_s8", (q(1, 6, 5, k), [3, 3], [2, 1], [1, 1], -9, 0.021)),
         *(

@@ -1,5 +1,6 @@
-// The inline functions of kernels/math/math.h over arrays, for test_math.py.
+// The inline functions of kernels/math/math.h and math_extra.h over arrays, for test_math.py.
 #include "kernels/math/math.h"
+#include "kernels/math/math_extra.h"
 
 extern "C" {
 
@@ -17,6 +18,10 @@ void mcu_test_exp_share(const float* x, float* out, int32_t n) {
 
 void mcu_test_erf(const float* x, float* out, int32_t n) {
     for (int32_t i = 0; i < n; ++i) out[i] = mcu_erff(x[i]);
+}
+
+void mcu_test_log(const float* x, float* out, int32_t n) {
+    for (int32_t i = 0; i < n; ++i) out[i] = mcu_logf(x[i]);
 }
 
 void mcu_test_sqrt(const float* x, float* out, int32_t n) {

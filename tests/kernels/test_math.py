@@ -128,6 +128,13 @@ def test_exp_share(library: ctypes.CDLL) -> None:
     assert (found[x == 0] == 127).all() and (found[~inside] < 1e-16).all()
 
 
+def test_log(library: ctypes.CDLL) -> None:
+    x = np.concatenate([np.geomspace(1.2e-38, 3e38, 100_001), np.linspace(0.5, 2, 20_001)]).astype(np.float32)
+    found = _map(library, "log", x)
+    assert_same_bits(found, exact_math.log(x))
+    np.testing.assert_allclose(found, np.log(x.astype(np.float64)), rtol=3e-7)
+
+
 def test_erf(library: ctypes.CDLL) -> None:
     import math
 

@@ -144,6 +144,27 @@ def exp(x: Array) -> Array:
     return result
 
 
+LOG_HALF_ROOT = np.int32(0x3F3504F3)
+"""The bits of sqrt(1/2)."""
+LOG_C9, LOG_C7, LOG_C5, LOG_C3 = (F32(c) for c in (0.2222222222, 0.2857142857, 0.4, 0.6666666667))
+
+
+def log(x: Array) -> Array:
+    """ln x of normal numbers above 0, infinity left out; relative error below 3e-7 (kernels/math/math_extra.h)."""
+    bits = np.atleast_1d(x).view(np.int32) - LOG_HALF_ROOT
+    e = (bits >> 23).astype(F32)
+    m = ((bits & 0x7FFFFF) + LOG_HALF_ROOT).view(F32)
+    s = (m - F32(1)) / (m + F32(1))
+    z = s * s
+    y = fma(z, LOG_C9, LOG_C7)
+    y = fma(y, z, LOG_C5)
+    y = fma(y, z, LOG_C3)
+    y = fma(y * z, s, F32(2) * s)
+    y = fma(e, LN2_LOW, y)
+    result: Array = fma(e, LN2_HIGH, y).reshape(np.shape(x))
+    return result
+
+
 def sigmoid_denominator(x: Array) -> Array:
     """1 + e^-x: what x is divided by in SiLU."""
     return F32(1) + exp(-x)
