@@ -10,8 +10,11 @@ from torch import nn
 
 from mcu_sdk.errors import ModelError
 from mcu_sdk.model.folder import read_config
+from mcu_sdk.model.input_shapes import shape_of_input
 from mcu_sdk.model.load import AttentionError, Checkpoint, load_weights
 from mcu_sdk.model.pooling import Pooling, read_pooling
+from mcu_sdk.model.sound_front import SoundFront
+from mcu_sdk.model.sound_processor import sound_facts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,6 +64,7 @@ OTHER_NAMES = {
 }
 """Architectures that none of them lists."""
 
+SOUND_INPUTS = ("input_features", "input_values")
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -107,30 +111,46 @@ class Encoder(nn.Module):
     """forward(*inputs) -> the task's outputs, a tuple of float32 tensors.
 
     `inputs` are named by `input_names`: token ids int64[1, L] and, beside them, the mask of those that count and the
-    segment of each, both int64[1, L]; or pixel values float32[1, C, H, W]; or a signal (model/encoder_calls.py has the
-    shapes).
+    segment of each, both int64[1, L]; or pixel values float32[1, C, H, W]; or a signal (model/input_shapes.py), or what
+    `front` makes it of, samples of sound (model/sound_front.py).
     """
 
-    def __init__(self, model: PreTrainedModel, task: Task, pooling: Pooling | None, *, several: bool) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        task: Task,
+        pooling: Pooling | None,
+        *,
+        several: bool,
+        front: SoundFront | None = None,
+    ) -> None:
         super().__init__()
-        self.model, self.task, self.pooling = model, task, pooling
+        self.model, self.task, self.pooling, self.front = model, task, pooling, front
         self.input_name = str(model.main_input_name)
         self.input_names = _input_names(model) if several else (self.input_name,)
+        if front is not None:
+            self.input_names = front.input_names
         self.output_names = task.outputs if pooling is None else ("sentence_embedding",)
         self.gives_logits = task.logits
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        given = dict(zip(self.input_names, inputs, strict=True))
+        given = self._given(inputs)
         results = self.model(**given)
         if self.pooling is not None:
             return (self.pooling(results["last_hidden_state"], given.get("attention_mask")),)
         return tuple(results[name] for name in self.output_names)
 
+    def _given(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """What the model is called with."""
+        if self.front is not None:
+            return {self.input_name: self.front(*inputs)}
+        return dict(zip(self.input_names, inputs, strict=True))
+
     def look_for_optional_outputs(self, call: tuple[torch.Tensor, ...]) -> None:
         """Add those of the task's optional outputs that the model gives for a call."""
         if self.pooling is None:
             with torch.no_grad():
-                results = self.model(**dict(zip(self.input_names, call, strict=True)))
+                results = self.model(**self._given(call))
             found = tuple(name for name in self.task.optional if results.get(name) is not None)
             self.output_names = (*self.task.outputs, *found)
 
@@ -175,7 +195,21 @@ def load_encoder(checkpoint: Checkpoint, architecture: str, *, for_npu: bool = T
             model = load_weights(checkpoint, kind, attn_implementation="eager")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return Encoder(model, task, pooling, several=not for_npu)
+    front = None if for_npu else _sound_front(model, checkpoint)
+    return Encoder(model, task, pooling, several=not for_npu, front=front)
+
+
+def sound_facts_of(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """How sounds become the model's main input (sound_processor.py); None for a model that is for something else."""
+    name = str(model.main_input_name)
+    shape = shape_of_input(name, model.config, None) if name in SOUND_INPUTS else None
+    return None if shape is None else sound_facts(checkpoint.folder, shape)
+
+
+def _sound_front(model: PreTrainedModel, checkpoint: Checkpoint) -> SoundFront | None:
+    """The front end as a part of the model, where the checkpoint says how sounds are prepared."""
+    facts = sound_facts_of(model, checkpoint)
+    return None if facts is None or "refused" in facts else SoundFront(facts)
 
 
 def labels_of(encoder: Encoder) -> dict[str, Any] | None:

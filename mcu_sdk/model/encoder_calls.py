@@ -10,18 +10,14 @@ import torch
 from mcu_sdk.errors import ModelError, TextError, UsageError
 from mcu_sdk.model.encoder import Encoder
 from mcu_sdk.model.image_processor import image_facts, prepares
+from mcu_sdk.model.input_shapes import shape_of_input
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.model.made_up_images import made_up_images
+from mcu_sdk.model.made_up_sounds import made_up_sounds
 from mcu_sdk.model.tokenizer import read_text, require_tokenizer, text_ids
 
 CALIBRATION_CALLS = 16
 """Calls that an encoder's scales are taken from."""
-
-IMAGE_SIDE = 224
-"""Pixels; for networks of convolutions, whose configuration names no size: what ImageNet's classifiers are trained at."""
-
-SAMPLES = 16_000
-"""Of a waveform where nothing is asked for: one second at the usual rate."""
 
 LONGEST_DEFAULT = 128
 """Tokens that an encoder reads where nothing is asked for, at most."""
@@ -32,8 +28,8 @@ Call = tuple[torch.Tensor, ...]
 def example_calls(
     encoder: Encoder, length: int | None, text: Path | None, checkpoint: Checkpoint
 ) -> list[Call]:
-    """CALIBRATION_CALLS calls: the lines of `text`, random tokens without it, made-up images where it is known how they
-    are prepared, or else signals of normal noise.
+    """CALIBRATION_CALLS calls: the lines of `text`, random tokens without it, made-up images or sounds where it is known
+    how they are prepared, or else signals of normal noise.
 
     `length`: tokens of one call (None: the model's longest, at most LONGEST_DEFAULT), or samples of a waveform. Where the
     encoder reads a mask, the first call is of full length, and others end earlier. Raises ModelError for an input of
@@ -41,13 +37,17 @@ def example_calls(
     """
     config = encoder.model.config
     if encoder.input_name != "input_ids":
-        shape = _shape_of_input(encoder.input_name, config, length)
+        shape = shape_of_input(encoder.input_name, config, length)
         if shape is None:
             raise ModelError(
                 f"A model of token ids, pixels, a spectrogram, a waveform or a time series was expected; the main input of "
                 f"{checkpoint.name}, a {config.model_type}, is {encoder.input_name}.",
                 hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
             )
+        if encoder.front is not None:
+            encoder.front.take(shape)
+            sounds = made_up_sounds(encoder.front.samples, CALIBRATION_CALLS)
+            return [encoder.front.inputs_of(sound) for sound in sounds]
         images = image_facts(checkpoint.folder)
         if encoder.input_name == "pixel_values" and prepares(images, shape):
             return [(image,) for image in made_up_images(shape, images, CALIBRATION_CALLS)]
@@ -108,38 +108,6 @@ def texts_of(encoder: Encoder) -> dict[str, int]:
         "segments": max(segments, 1),
         "padding": _padding(config),
     }
-
-
-def _shape_of_input(name: str, config: Any, length: int | None) -> tuple[int, ...] | None:
-    """The shape of the main input `name` of one call; None where it is not known. `length`: samples of a waveform.
-
-    Pixels are [1, C, H, W]; spectrograms [1, bins, frames] (Whisper) or [1, frames, bins] (AST); waveforms [1, samples];
-    time series [1, context, channels]. Raises UsageError for a waveform without samples.
-    """
-
-    def sizes(*names: str) -> tuple[int, ...] | None:
-        values = [getattr(config, each, None) for each in names]
-        found = tuple(value for value in values if isinstance(value, int) and value > 0)
-        return found if len(found) == len(values) else None
-
-    if name == "pixel_values":
-        size = getattr(config, "image_size", IMAGE_SIDE)
-        side = size if isinstance(size, (list, tuple)) else [size] * 2
-        return (1, getattr(config, "num_channels", 3), *side)
-    if name == "past_values" and (series := sizes("context_length", "num_input_channels")):
-        return (1, *series)
-    if name == "input_features" and (bins := sizes("num_mel_bins", "max_source_positions")):
-        return (1, bins[0], 2 * bins[1])
-    if name == "input_values" and (frames := sizes("max_length", "num_mel_bins")):
-        return (1, *frames)
-    if name == "input_values" and hasattr(config, "conv_stride"):
-        if length is not None and length < 1:
-            raise UsageError(
-                f"A waveform has at least 1 sample; --max-cache-len {length} was given.",
-                hint=f"Leave it out for {SAMPLES:,} samples.",
-            )
-        return (1, SAMPLES if length is None else length)
-    return None
 
 
 def _noise(shape: tuple[int, ...]) -> list[Call]:

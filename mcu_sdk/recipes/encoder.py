@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,11 @@ RANDOM_NOTE = (
     "model is for they would be better."
 )
 
+SOUNDS_NOTE = (
+    "The int8 scales were taken from made-up sounds, prepared as the checkpoint says; `verify --audio FILE` tells how well they "
+    "suit a real one."
+)
+
 IMAGES_NOTE = (
     "The int8 scales were taken from made-up images, prepared as the checkpoint says; `verify --image FILE` tells how well they "
     "suit a real one."
@@ -39,6 +44,7 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
         calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
         if options.npu is None:
             encoder.look_for_optional_outputs(calls[0])
+    front = _compare_front(encoder, checkpoint, calls)
     if options.npu is not None:
         compiled = compile_for_npu(encoder, calls, options.npu)
     else:
@@ -49,7 +55,7 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
             reference=_as_written(encoder),
             logits=encoder.gives_logits,
         )
-    facts = {**compiled.facts, **_facts(encoder, checkpoint)}
+    facts = {**compiled.facts, **_facts(encoder, checkpoint), **front}
     if options.calibration_text is None:
         facts["notes"] = [*facts.get("notes", ()), _note(facts)]
     return replace(compiled, facts=facts)
@@ -59,6 +65,8 @@ def _note(facts: Mapping[str, Any]) -> str:
     """What the scales were taken from."""
     if "refused" not in facts.get("images", {"refused": ""}):
         return IMAGES_NOTE
+    if facts.get("sounds", {}).get("front") == DEVICE:
+        return SOUNDS_NOTE
     return RANDOM_NOTE.format(what="token ids" if "texts" in facts else "noise")
 
 
@@ -76,7 +84,33 @@ def _facts(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
         **({"labels": labels} if labels is not None else {}),
         **({"texts": texts_of(encoder)} if encoder.input_name == "input_ids" else {}),
         **({"images": image_facts(checkpoint.folder)} if encoder.input_name == "pixel_values" else {}),
+        **_sounds(encoder, checkpoint),
     }
+
+
+DEVICE, HOST = "device", "host"
+"""Where the features of a sound are computed: within the model, or by what sends it its input."""
+
+
+def _sounds(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
+    from mcu_sdk.model.encoder import sound_facts_of
+
+    if encoder.front is not None:
+        return {"sounds": {**encoder.front.facts, "front": DEVICE}}
+    facts = sound_facts_of(encoder.model, checkpoint)
+    return {} if facts is None else {"sounds": {**facts, "front": HOST}}
+
+
+def _compare_front(
+    encoder: Encoder, checkpoint: Checkpoint, calls: Sequence[tuple[Any, ...]]
+) -> dict[str, Any]:
+    """The front end against transformers' own class. Raises ModelError where they differ."""
+    from mcu_sdk.model.sound_front import compare_with_transformers
+
+    if encoder.front is None:
+        return {}
+    with stage("Comparing the front end with transformers' own"):
+        return {"front_error": compare_with_transformers(encoder.front, checkpoint, calls)}
 
 
 def _as_written(encoder: Encoder) -> nn.Module:

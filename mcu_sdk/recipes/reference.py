@@ -91,7 +91,8 @@ class CheckpointReference:
             if encoder is None or checkpoint is None or not self.samples:
                 return None
             is_text = encoder.input_name == "input_ids"
-            calls = example_calls(encoder, length if is_text else None, self.text, checkpoint)
+            is_long = is_text or encoder.input_name == "input_values"  # tokens, or samples
+            calls = example_calls(encoder, length if is_long else None, self.text, checkpoint)
             return [[tensor.numpy() for tensor in call] for call in calls[:SAMPLE]]
 
         return _if_at_hand(compute)
