@@ -40,6 +40,14 @@ ImageOption = Annotated[
         show_default=False,
     ),
 ]
+AudioOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--audio",
+        help="For models of sound: a .wav file, prepared as the checkpoint says.",
+        show_default=False,
+    ),
+]
 PromptsOption = Annotated[
     Path | None,
     typer.Option(

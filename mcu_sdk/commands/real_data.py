@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mcu_sdk.console import log
 
@@ -32,17 +33,34 @@ def say(text: str) -> None:
 # ---- tensors
 
 
-Files = Mapping[str | None, Path] | Path
-"""Arrays by name, or an image."""
+@dataclass(frozen=True)
+class Media:
+    """A file that is prepared as the checkpoint says: an image or a sound."""
+
+    kind: Literal["image", "audio"]
+    path: Path
+
+
+Files = Mapping[str | None, Path] | Media
+"""Arrays by name, or an image or a sound."""
+
+
+def media(image: Path | None, audio: Path | None) -> Media | None:
+    """The file of --image or --audio; None without either."""
+    if image is not None:
+        return Media("image", image)
+    return None if audio is None else Media("audio", audio)
 
 
 def read_inputs(opened: Project, files: Files) -> dict[str, NDArray[Any]]:
-    """The arrays by the model's names; errors as `borders_of`, `choose`, `read_npy` and `read_image` raise them."""
+    """The arrays by the model's names; errors as `borders_of`, `choose`, `read_npy`, `read_image` and `read_sound` raise
+    them."""
     from mcu_sdk.project.images import read_image
+    from mcu_sdk.project.sounds import read_sound
     from mcu_sdk.project.tensors import borders_of, choose, read_npy
 
-    if isinstance(files, Path):
-        return read_image(opened, files)
+    if isinstance(files, Media):
+        return (read_image if files.kind == "image" else read_sound)(opened, files.path)
     chosen = choose(borders_of(opened).inputs, files, "--input")
     return {name: read_npy(path, name) for name, path in chosen.items()}
 
@@ -56,7 +74,7 @@ def run_tensors(
     as_json: bool,
     markdown: bool,
 ) -> None:
-    """Run a model on arrays from files, or on an image, write its outputs to files, and report."""
+    """Run a model on arrays from files, on an image or a sound, write its outputs to files, and report."""
     from mcu_sdk.api import run_inputs
     from mcu_sdk.project import tensors
     from mcu_sdk.project.accuracy import read_facts
@@ -68,7 +86,7 @@ def run_tensors(
     borders = tensors.borders_of(opened)
     prepared = tensors.prepare(borders.inputs, arrays)
     files = tensors.choose(borders.outputs, outputs, "--output")
-    tensors.check_writable(files, [inputs] if isinstance(inputs, Path) else list(inputs.values()))
+    tensors.check_writable(files, [inputs.path] if isinstance(inputs, Media) else list(inputs.values()))
     ran = run_inputs(opened, borders, prepared, **where)
     for name, path in files.items():
         tensors.write_npy(path, ran.outputs[name])

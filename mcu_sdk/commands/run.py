@@ -1,4 +1,4 @@
-"""`mcu-sdk run`: a prompt in, the firmware's text out, or a text or an image in and what a model says of it; then the
+"""`mcu-sdk run`: a prompt in, the firmware's text out, or a text, an image or a sound in and what a model says of it; then the
 report."""
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcu_sdk.commands.options import (
+    AudioOption,
     BoardOption,
     Given,
     ImageOption,
@@ -22,7 +23,7 @@ from mcu_sdk.commands.options import (
     parse_files,
     with_options,
 )
-from mcu_sdk.commands.real_data import can_converse, run_prompts, run_tensors, say
+from mcu_sdk.commands.real_data import can_converse, media, run_prompts, run_tensors, say
 from mcu_sdk.commands.text_data import run_table, run_text
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
@@ -41,11 +42,12 @@ def run_command(
     prompts: PromptsOption = None,
     inputs: InputOption = None,
     image: ImageOption = None,
+    audio: AudioOption = None,
     outputs: Annotated[
         list[str] | None,
         typer.Option(
             "--output",
-            help="Where to write what --input, --text or --image gives: FILE.npy, or NAME=FILE.npy for each output.",
+            help="Where to write what --input, --text, --image or --audio gives: FILE.npy, or NAME=FILE.npy for each output.",
             show_default=False,
         ),
     ] = None,
@@ -74,23 +76,20 @@ def run_command(
     prompt, ids, steps = options["prompt"], options["ids"], options["steps"]
     starts = (("--prompt", prompt is not None), ("--ids", ids), ("--prompts", prompts), ("--steps", steps))
     text = text_in(options)
-    exclude(*starts, ("--input", inputs), ("--text", text), ("--csv", table), ("--image", image))
-    if outputs and not inputs and text is None and image is None:
-        raise UsageError("--output writes what --input, --text or --image gives.", hint="Name one, too.")
-    exclude(
-        ("--profile", profile),
-        ("--prompts", prompts),
-        ("--input", inputs),
-        ("--text", text),
-        ("--csv", table),
-        ("--image", image),
-    )
+    own = (("--input", inputs), ("--text", text), ("--csv", table), ("--image", image), ("--audio", audio))
+    exclude(*starts, *own)
+    file = media(image, audio)
+    if outputs and not inputs and text is None and file is None:
+        raise UsageError(
+            "--output writes what --input, --text, --image or --audio gives.", hint="Name one, too."
+        )
+    exclude(("--profile", profile), ("--prompts", prompts), *own)
     exclude(("--markdown", markdown), ("--prompts", prompts), ("--csv", table))
     opened = open_project(project, board)
     opened.check_effect(
         given.named,
         options["temperature"],
-        given_inputs=bool(inputs) or table is not None or image is not None,
+        given_inputs=bool(inputs) or table is not None or file is not None,
         given_text=text is not None,
     )
     if table is not None:
@@ -99,8 +98,8 @@ def run_command(
     if text is not None:
         run_text(opened, text, parse_files(outputs, "--output"), where, as_json=as_json, markdown=markdown)
         return
-    if inputs or image is not None:
-        given_files = parse_files(inputs, "--input") if image is None else image
+    if inputs or file is not None:
+        given_files = file or parse_files(inputs, "--input")
         files = parse_files(outputs, "--output")
         run_tensors(opened, given_files, files, where, as_json=as_json, markdown=markdown)
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mcu_sdk.commands.options import (
+    AudioOption,
     BoardOption,
     Given,
     ImageOption,
@@ -21,7 +22,7 @@ from mcu_sdk.commands.options import (
     parse_files,
     with_options,
 )
-from mcu_sdk.commands.real_data import read_inputs, read_lines
+from mcu_sdk.commands.real_data import media, read_inputs, read_lines
 from mcu_sdk.project.asked import Asked, Texts, Where, sampling_in, text_in, where_in
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def verify_command(
     prompts: PromptsOption = None,
     inputs: InputOption = None,
     image: ImageOption = None,
+    audio: AudioOption = None,
     board: BoardOption = None,
     python: Annotated[bool, typer.Option(help="Also compare with the .pte executed in PyTorch.")] = True,
     junit: Annotated[
@@ -64,21 +66,23 @@ def verify_command(
         ("--input", inputs),
         ("--text", text),
         ("--image", image),
+        ("--audio", audio),
     )
+    file = media(image, audio)
     check_writable(junit)
     opened = open_project(project, board)
     opened.check_effect(
         given.named,
         options["temperature"],
-        given_inputs=bool(inputs) or image is not None,
+        given_inputs=bool(inputs) or file is not None,
         given_text=text is not None,
     )
     if text is not None:
         check_takes_texts(opened)
     lines = read_lines(prompts) if prompts is not None else []
     arrays = None
-    if inputs or image is not None:
-        arrays = read_inputs(opened, parse_files(inputs, "--input") if image is None else image)
+    if inputs or file is not None:
+        arrays = read_inputs(opened, file or parse_files(inputs, "--input"))
     suite = f"mcu-sdk verify {opened.manifest.name} on {opened.board.name}"
     with errors_in(junit, suite):
         if lines:
