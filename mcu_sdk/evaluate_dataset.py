@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
+from mcu_sdk.evaluate_sounds import score_sounds
 from mcu_sdk.origin import checkpoint_of, text_encoder_of
 from mcu_sdk.project.accuracy import read_facts
 from mcu_sdk.project.heads import TOKENS, Head
@@ -32,6 +33,7 @@ from mcu_sdk.project.token_labels import (
     parse_answer,
     span_quality,
 )
+from mcu_sdk.quality import DatasetScore, agreement, quality
 from mcu_sdk.targets.texts import TextRequest
 
 if TYPE_CHECKING:
@@ -42,27 +44,7 @@ if TYPE_CHECKING:
 
 
 CLASSIFICATION = "text-classification"
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Shares of 1. `macro_f1`: the mean over the labels that are right somewhere or were chosen somewhere."""
-
-    accuracy: float
-    macro_f1: float
-
-
-@dataclass(frozen=True)
-class DatasetScore:
-    """`rows`: texts; `cut`: those of which the model does not read all; `firmware`: of the int8 code; `checkpoint`: of the
-    float one in PyTorch, and `agreement`: the share of texts with the same label, None where that is not at hand."""
-
-    name: str
-    rows: int
-    cut: int
-    firmware: Quality
-    checkpoint: Quality | None
-    agreement: float | None
+SOUNDS = "audio-classification"
 
 
 @dataclass(frozen=True)
@@ -75,6 +57,7 @@ class OutputScore:
     cut: int
     mean_cosine: float
     least_cosine: float
+    unit: str = "texts"
 
 
 @dataclass(frozen=True)
@@ -87,6 +70,7 @@ class SpanScore:
     firmware: SpanQuality
     checkpoint: SpanQuality | None
     agreement: float | None
+    unit: str = "texts"
 
 
 Score = DatasetScore | OutputScore | SpanScore
@@ -105,13 +89,19 @@ def evaluate_dataset(
     Raises UsageError, before anything slow is done, for a dataset that cannot be read and for a model that reads no texts;
     and what generating and building raise.
     """
-    table = find_table(dataset)
     if place is not None and is_project(place):
         project = open_project(Path(place))
+        if read_facts(project.folder / "model").get("task") == SOUNDS:
+            return score_sounds(project, dataset)
         check_takes_texts(project)
         task = Head.of(read_facts(project.folder / "model")).task
     else:
         project, task = None, _task_of(place)
+    if task == SOUNDS:
+        with tempfile.TemporaryDirectory(prefix="mcu-sdk-evaluate-") as folder:
+            made = _generate(place, options, Path(folder) / "project", use_cache)
+            return score_sounds(open_project(made), dataset)
+    table = find_table(dataset)
     with step("Reading the dataset"):
         examples = read_examples(table, labels=task == CLASSIFICATION)
     if project is not None:
@@ -148,7 +138,7 @@ def score(project: Project, table: Path, examples: Sequence[Example]) -> Score:
         sum(each.encoded.dropped > 0 for each in asked),
         quality(right, chosen),
         None if float_choices is None else quality(right, float_choices),
-        None if float_choices is None else _share(chosen, float_choices),
+        None if float_choices is None else agreement(chosen, float_choices),
     )
 
 
@@ -232,19 +222,6 @@ def _cosine(ours: Sequence[NDArray[Any]], right: Sequence[NDArray[Any]], tokens:
     return float(a @ b / max(float(np.sqrt((a @ a) * (b @ b))), 1e-60))
 
 
-def quality(right: Sequence[int], chosen: Sequence[int]) -> Quality:
-    """Accuracy and macro F1 of labels by their numbers."""
-    scores = []
-    for label in sorted({*right, *chosen}):
-        both = sum(a == b == label for a, b in zip(right, chosen, strict=True))
-        scores.append(2 * both / (right.count(label) + chosen.count(label)))
-    return Quality(_share(right, chosen), sum(scores) / len(scores))
-
-
-def _share(left: Sequence[int], right: Sequence[int]) -> float:
-    return sum(a == b for a, b in zip(left, right, strict=True)) / len(left)
-
-
 def _labels(project: Project, head: Head) -> Labels:
     """Raises UsageError for what is no classifier with one right label."""
     labels = head.labels
@@ -304,8 +281,8 @@ def _task_of(model: str | None) -> str:
         task = "text generation" if architecture is None else task_of(architecture, checkpoint.name).name
     if architecture is None or task == "image-classification":
         raise UsageError(
-            f"--dataset is for encoders of texts; {checkpoint.name} is for {task}.",
-            hint="Name an encoder, or measure a language model on a text: mcu-sdk evaluate TEXT.",
+            f"--dataset is for encoders of texts and classifiers of sounds; {checkpoint.name} is for {task}.",
+            hint="Name one, or measure a language model on a text: mcu-sdk evaluate TEXT.",
         )
     return task
 

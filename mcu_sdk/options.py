@@ -76,7 +76,7 @@ class CompileOptions:
 
     `cache_length` is in positions (None: the model's own limit), and of an encoder the tokens that it reads.
     `activations`: int8 scales found per token at run time, or calibrated (an encoder's always are). `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
-    one the model generates what it is calibrated on. `weights`: "int4" for the linears of the blocks, in groups of
+    one the model generates what it is calibrated on. `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
     32 inputs; the embedding and the last linear are int8 always. Not the user's: `npu`, the Ethos-U to lower to (None
     for the processor), and `weight_layout`, what the board's core reads fastest.
     """
@@ -106,6 +106,14 @@ class CompileOptions:
             input=True,
         ),
     ] = None
+    stream: Annotated[
+        int | None,
+        Flag(
+            "--stream",
+            "Take sound as it comes: so many frames of new samples a step, of which the model keeps its newest window.",
+            Kind.ENCODER,
+        ),
+    ] = None
     npu: NpuTarget | None = None
     weight_layout: WeightLayout = "rows"
     weights: Annotated[
@@ -117,6 +125,8 @@ class CompileOptions:
 
     def check(self) -> None:
         """Raises UsageError for options that do not go together."""
+        if self.stream is not None and self.stream < 1:
+            raise UsageError(f"--stream is 1 frame of sound or more, not {self.stream}.")
         if self.weights not in ("int8", "int4"):
             raise UsageError(f"Weights are 'int8' or 'int4', not {self.weights!r}.")
         if self.weights == "int4" and self.npu is not None:

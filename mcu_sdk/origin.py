@@ -28,7 +28,11 @@ def checkpoint_of(project: Project) -> CheckpointReference | None:
     else:
         samples = True
     fingerprint, for_npu = accuracy.checkpoint if accuracy else None, project.accelerator is not None
-    return CheckpointReference(model, fingerprint, text, samples, for_npu)
+    sounds = read_facts(project.folder / "model").get("sounds")
+    stream = sounds.get("stream") if isinstance(sounds, dict) else None
+    return CheckpointReference(
+        model, fingerprint, text, samples, for_npu, stream if type(stream) is int else None
+    )
 
 
 def text_encoder_of(project: Project) -> TextEncoder:

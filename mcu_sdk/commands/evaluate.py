@@ -136,7 +136,7 @@ def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: 
         print(json.dumps(asdict(score), indent=2))
         return
     cut = f", of which {score.cut:,} were cut to what it reads" if score.cut else ""
-    print(f"{score.name} on {score.rows:,} texts{cut}")
+    print(f"{score.name} on {score.rows:,} {score.unit}{cut}")
     if isinstance(score, OutputScore):
         print(
             f"cosine of the firmware's outputs and the float checkpoint's: {score.mean_cosine:.4f}, ", end=""

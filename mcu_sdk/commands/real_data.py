@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,6 +81,7 @@ def run_tensors(
     from mcu_sdk.project.accuracy import read_facts
     from mcu_sdk.project.labels import labels_in
     from mcu_sdk.project.report import print_report
+    from mcu_sdk.project.sounds import step_seconds
 
     labels = labels_in(read_facts(opened.folder / "model"))
     arrays = read_inputs(opened, inputs)
@@ -105,7 +107,9 @@ def run_tensors(
         for border in borders.outputs:
             print(output_line(ran.outputs[border.name], border, files.get(border.name)))
             if labels is not None and border.name == labels.output:
-                print(labels_line(labels.read(ran.outputs[border.name])))
+                found = labels.read(ran.outputs[border.name])
+                seconds = step_seconds(opened) if isinstance(inputs, Media) and prepared.stacked else None
+                print(labels_line(found) if seconds is None else label_times(found, seconds))
         print()
         print_report(ran.report)
 
@@ -126,6 +130,19 @@ def labels_line(labels: Sequence[Label]) -> str:
     """The labels on the terminal, or the first of them."""
     more = f", ... ({len(labels):,} in all)" if len(labels) > _SHOWN else ""
     return "label  " + (", ".join(map(str, labels[:_SHOWN])) + more if labels else "none")
+
+
+def label_times(labels: Sequence[Label], seconds: float) -> str:
+    """A line for each time that one label is the likeliest of a stream, with its greatest share; `seconds`: of a step."""
+    lines, begin = [], 0
+    for name, group in groupby(labels, key=lambda label: label.name):
+        scores = [label.score for label in group]
+        end = begin + len(scores)
+        best = max((score for score in scores if score is not None), default=None)
+        told = "not finite" if best is None else f"{best:.4g}"
+        lines.append(f"{begin * seconds:7.2f} to {end * seconds:.2f} s  {name} {told}")
+        begin = end
+    return "\n".join(lines)
 
 
 def output_json(border: Border, array: NDArray[Any], file: Path | None) -> dict[str, Any]:

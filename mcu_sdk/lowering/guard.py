@@ -22,6 +22,7 @@ from mcu_sdk.lowering.accuracy import layer_errors, measure, module_layer_errors
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
 from mcu_sdk.lowering.export import export_decoder, hint_for
 from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.lowering.run_step import StepRunner
 
 if TYPE_CHECKING:
@@ -167,10 +168,8 @@ def check_module(
         tolerance(list(expected.parameters())) if isinstance(expected, torch.nn.Module) else ALLOWANCE * 2e-7
     )
     greatest = 0.0
-    for call in calls[:CALLS]:
-        for index, (right, left) in enumerate(
-            zip(outputs_of(expected, call), outputs_of(found, call), strict=True)
-        ):
+    for rights, lefts in _outputs_of_both(expected, found, calls):
+        for index, (right, left) in enumerate(zip(rights, lefts, strict=True)):
             apart = difference(left.double()[None, None], right.double()[None, None], allowed)
             greatest = max(greatest, apart.greatest)
             if apart.first is not None:
@@ -183,6 +182,17 @@ def check_module(
                     else DEFECT,
                 )
     return greatest
+
+
+def _outputs_of_both(
+    expected: Callable[..., Any], found: Callable[..., Any], calls: Sequence[Sequence[torch.Tensor]]
+) -> list[tuple[list[torch.Tensor], list[torch.Tensor]]]:
+    """Of the first calls, one module after the other: they may share what they remember."""
+    sides = []
+    for module in (expected, found):
+        with without_memory(module):
+            sides.append([outputs_of(module, call) for call in calls[:CALLS]])
+    return list(zip(*sides, strict=True))
 
 
 @torch.no_grad()
@@ -205,8 +215,8 @@ def module_accuracy(
     quantized graph; where the numbers are poor, `layers` then names the modules whose quantization changes most.
     """
     pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for call in calls[:CALLS]:
-        pairs += zip(outputs_of(found, call), outputs_of(expected, call), strict=True)
+    for rights, lefts in _outputs_of_both(expected, found, calls):
+        pairs += zip(lefts, rights, strict=True)
     floats = [(left, right) for left, right in pairs if right.is_floating_point() and right.numel()]
     if not floats:
         return {}

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from mcu_sdk.errors import ModelError
+from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.model.folder import read_config
 from mcu_sdk.model.input_shapes import shape_of_input
 from mcu_sdk.model.load import AttentionError, Checkpoint, load_weights
 from mcu_sdk.model.pooling import Pooling, read_pooling
-from mcu_sdk.model.sound_front import SoundFront
+from mcu_sdk.model.sound_front import SoundFront, StreamFront
 from mcu_sdk.model.sound_processor import sound_facts
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Encoder(nn.Module):
     def look_for_optional_outputs(self, call: tuple[torch.Tensor, ...]) -> None:
         """Add those of the task's optional outputs that the model gives for a call."""
         if self.pooling is None:
-            with torch.no_grad():
+            with torch.no_grad(), without_memory(self):
                 results = self.model(**self._given(call))
             found = tuple(name for name in self.task.optional if results.get(name) is not None)
             self.output_names = (*self.task.outputs, *found)
@@ -166,8 +167,10 @@ def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
     return tuple(name for name in TEXT_INPUTS if name in taken and (segments or name != "token_type_ids"))
 
 
-def load_encoder(checkpoint: Checkpoint, architecture: str, *, for_npu: bool = True) -> Encoder:
-    """The model in float32 and evaluation mode. Raises ModelError for weights that are missing, broken or not finite, and
+def load_encoder(
+    checkpoint: Checkpoint, architecture: str, *, for_npu: bool = True, stream: int | None = None
+) -> Encoder:
+    """The model in float32 and evaluation mode. `stream`: it takes so many frames of sound a step. Raises ModelError for weights that are missing, broken or not finite, and
     for a class or a pooling that is not known.
 
     For an NPU it takes its main input alone and has attention in plain PyTorch, which ExecuTorch's quantizer wants; for
@@ -195,7 +198,7 @@ def load_encoder(checkpoint: Checkpoint, architecture: str, *, for_npu: bool = T
             model = load_weights(checkpoint, kind, attn_implementation="eager")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    front = None if for_npu else _sound_front(model, checkpoint)
+    front = None if for_npu else _sound_front(model, checkpoint, stream)
     return Encoder(model, task, pooling, several=not for_npu, front=front)
 
 
@@ -206,10 +209,22 @@ def sound_facts_of(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, 
     return None if shape is None else sound_facts(checkpoint.folder, shape)
 
 
-def _sound_front(model: PreTrainedModel, checkpoint: Checkpoint) -> SoundFront | None:
-    """The front end as a part of the model, where the checkpoint says how sounds are prepared."""
+def _sound_front(model: PreTrainedModel, checkpoint: Checkpoint, stream: int | None) -> SoundFront | None:
+    """The front end as a part of the model, where the checkpoint says how sounds are prepared. Raises UsageError for a
+    `stream` without one."""
     facts = sound_facts_of(model, checkpoint)
-    return None if facts is None or "refused" in facts else SoundFront(facts)
+    if facts is not None and "refused" not in facts:
+        return SoundFront(facts) if stream is None else StreamFront(facts, stream)
+    if stream is not None:
+        why = (
+            "is for something else"
+            if facts is None
+            else f"is not known to prepare sounds: {facts['refused']}"
+        )
+        raise UsageError(
+            f"--stream is for models of sound; {checkpoint.name} {why}.", hint="Leave --stream out."
+        )
+    return None
 
 
 def labels_of(encoder: Encoder) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mcu_sdk.errors import ModelError
+from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.operators.reference.fourier import roots_of
 from mcu_sdk.operators.reference.sound import log_mel  # noqa: F401  registers the operators
 
@@ -77,6 +77,42 @@ class SoundFront(nn.Module):
         return given[: len(self.input_names)]
 
 
+class StreamFront(SoundFront):
+    """forward(samples int16[1, step * hop]) -> the newest window of frames: what was heard before stays in a ring of frames
+    and in the samples that the next frame reaches back to. Before anything was heard the frames are 0, the mean."""
+
+    ring: torch.Tensor
+    tail: torch.Tensor
+
+    def __init__(self, facts: Mapping[str, Any], step: int) -> None:
+        """`step`: frames in one. Raises UsageError for a front end of another kind, and more frames than it has."""
+        super().__init__(facts)
+        streams = facts["kind"] == "log-mel" and not (
+            facts["centered"] or facts["bins_first"] or facts["reach"]
+        )
+        if not streams or step > facts["frames"]:
+            what = f"--stream takes frames of an ASTFeatureExtractor one after the other, at most {facts.get('frames', 0)}"
+            raise UsageError(f"{what}; asked for are {step}, of a front end of the kind {facts['kind']}.")
+        self.step, self.samples = step, step * facts["hop"]
+        self.facts.update(stream=step, samples=self.samples, counted=False)
+        self.input_names = (SAMPLES,)
+        self.register_buffer("ring", torch.zeros(1, facts["frames"], facts["bins"]))
+        self.register_buffer("tail", torch.zeros(1, facts["window"] - facts["hop"], dtype=torch.int16))
+
+    def forward(self, samples: torch.Tensor, count: torch.Tensor | None = None) -> torch.Tensor:
+        heard = torch.cat([self.tail, samples], 1)
+        newest = torch.cat([self.ring[:, self.step :], self.spectrogram(heard, None, self.step)], 1)
+        self.tail.copy_(heard[:, -self.tail.shape[1] :])
+        self.ring.copy_(newest)
+        return newest
+
+    def calls_of(self, sounds: Sequence[np.ndarray]) -> list[tuple[torch.Tensor, ...]]:
+        """The sounds one after the other, a call for each step, as many steps of each as fill the ring."""
+        steps = -(-self.facts["frames"] // self.step)
+        joined = np.concatenate([np.resize(sound, steps * self.samples) for sound in sounds])
+        return [(torch.from_numpy(part[None]),) for part in joined.reshape(-1, self.samples).copy()]
+
+
 BOUND = 2e-3
 """The greatest difference from transformers' features that is explained: float32 against float64 where a bin has next to
 nothing beside bins that have nearly everything (measured: 7e-4)."""
@@ -91,6 +127,8 @@ def compare_with_transformers(
 
     extractor = transformers.AutoFeatureExtractor.from_pretrained(checkpoint.folder)
     greatest = 0.0
+    if isinstance(front, StreamFront):
+        front, calls = _whole(front, calls)
     for call in calls:
         wave = call[0][0].numpy().astype(np.float32) / 32768
         made = extractor(wave, sampling_rate=front.facts["rate"], return_tensors="np")
@@ -106,6 +144,15 @@ def compare_with_transformers(
             "file the model takes features instead of samples.",
         )
     return greatest
+
+
+def _whole(front: StreamFront, calls: Sequence[Sequence[Any]]) -> tuple[SoundFront, list[Any]]:
+    """The front end without a stream, and the same sounds for it."""
+    frames, hop, window = (front.facts[name] for name in ("frames", "hop", "window"))
+    length = window + hop * (frames - 1)
+    whole = SoundFront({**front.facts, "samples": length, "counted": True})
+    heard = torch.cat([call[0][0] for call in calls]).numpy()
+    return whole, [whole.inputs_of(heard[at:]) for at in range(0, len(heard) - length + 1, length)]
 
 
 def _window(facts: Mapping[str, Any]) -> np.ndarray:

@@ -32,11 +32,12 @@ SAMPLES = "samples"
 @dataclass(frozen=True)
 class Listening:
     """What model/report.json says of sounds: `rate` in samples a second, `samples` of one input, whether the model takes
-    their number, and whether it takes samples at all (`on_device`)."""
+    samples (`on_device`), and whether it takes a sound step by step (`streams`)."""
 
     rate: int
     samples: int
     on_device: bool
+    streams: bool
     facts: Mapping[str, Any]
 
     @classmethod
@@ -47,7 +48,9 @@ class Listening:
             why = said["refused"] if isinstance(said, Mapping) else "no feature extractor is known of it"
             raise UsageError(f"How {name} wants its sounds is not known: {why}.", hint=YOURSELF)
         try:
-            found = cls(int(said["rate"]), int(said["samples"]), said["front"] == "device", said)
+            found = cls(
+                int(said["rate"]), int(said["samples"]), said["front"] == "device", "stream" in said, said
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
                 f"model/report.json should say how {name} wants its sounds; it was changed: {error!r}.",
@@ -67,8 +70,29 @@ def read_sound(project: Project, path: Path) -> dict[str, NDArray[Any]]:
         )
     listening = Listening.of(read_facts(project.folder / "model"), project.manifest.name)
     sound = read_wav(path, listening.rate)
+    if listening.streams:
+        return {borders[0].name: steps_of(sound, listening)}
     _say_length(len(sound), listening)
     return inputs_of(sound, listening, borders, project.manifest.name)
+
+
+def step_seconds(project: Project) -> float | None:
+    """How long the sound of one step is, of a model that takes it step by step; None of another."""
+    said = read_facts(project.folder / "model").get("sounds")
+    if not isinstance(said, Mapping) or "stream" not in said:
+        return None
+    listening = Listening.of({"sounds": said}, project.manifest.name)
+    return listening.samples / listening.rate
+
+
+def steps_of(sound: NDArray[Any], listening: Listening) -> NDArray[Any]:
+    """A series of steps, int16[steps, 1, samples]; the last one is filled up with silence."""
+    import numpy as np
+
+    count = -(-len(sound) // listening.samples)
+    filled = np.zeros(count * listening.samples, np.int16)
+    filled[: len(sound)] = sound
+    return filled.reshape(count, 1, listening.samples)
 
 
 def inputs_of(

@@ -40,7 +40,9 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
         from mcu_sdk.model.encoder import load_encoder
         from mcu_sdk.model.encoder_calls import example_calls
 
-        encoder = load_encoder(checkpoint, architecture, for_npu=options.npu is not None)
+        encoder = load_encoder(
+            checkpoint, architecture, for_npu=options.npu is not None, stream=options.stream
+        )
         calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
         if options.npu is None:
             encoder.look_for_optional_outputs(calls[0])

@@ -202,11 +202,13 @@ def compile_for_processor(
     with stage("Comparing the fused module with the module"), reproducible():
         guard["fused"] = check_module(reference, program.module(check_guards=False), calls, "fused")
     with stage("Quantizing to int8"), reproducible():
+        from mcu_sdk.lowering.memoryless import without_memory
         from mcu_sdk.lowering.quantize import check_finite, int8_share, quantize
 
         def calibrate(prepared: GraphModule) -> None:
-            for call in calls:
-                prepared(*call)
+            with without_memory(module):
+                for call in calls:
+                    prepared(*call)
 
         quantized = quantize(
             program, activations, calibrate, requantize=activations == "static", int8_outputs=border == "int8"
@@ -263,8 +265,10 @@ def _export(module: torch.nn.Module, example: Inputs) -> ExportedProgram:
     """The module's ATen graph for these shapes. Raises ModelError for whatever torch.export refuses."""
     import torch
 
+    from mcu_sdk.lowering.memoryless import without_memory
+
     try:
-        with torch.no_grad():
+        with torch.no_grad(), without_memory(module):
             module(*example)
     except Exception as error:  # the module's own code raises all kinds
         raise ModelError(

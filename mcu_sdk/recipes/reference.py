@@ -29,7 +29,8 @@ class CheckpointReference:
     """The float outputs of a checkpoint; None where it is not at hand: not there, or not the one with this fingerprint.
 
     `model`: None for the bundled one; `text`: the file that was calibrated on, if any; `samples`: whether that is at
-    hand; `for_npu`: whether an encoder was made for an NPU, and so has its main input alone.
+    hand; `for_npu`: whether an encoder was made for an NPU, and so has its main input alone; `stream`: of
+    sound, frames of a step.
     """
 
     model: str | None
@@ -37,6 +38,7 @@ class CheckpointReference:
     text: Path | None = None
     samples: bool = True
     for_npu: bool = False
+    stream: int | None = None
 
     def logits(self, tokens: Sequence[int]) -> NDArray[Any] | None:
         """Of a decoder: float32[len(tokens), V]."""
@@ -91,7 +93,9 @@ class CheckpointReference:
             if encoder is None or checkpoint is None or not self.samples:
                 return None
             is_text = encoder.input_name == "input_ids"
-            is_long = is_text or encoder.input_name == "input_values"  # tokens, or samples
+            is_long = is_text or (
+                encoder.input_name == "input_values" and not self.stream
+            )  # tokens, or samples
             calls = example_calls(encoder, length if is_long else None, self.text, checkpoint)
             return [[tensor.numpy() for tensor in call] for call in calls[:SAMPLE]]
 
@@ -112,7 +116,7 @@ class CheckpointReference:
         architecture = encoder_architecture(checkpoint) if checkpoint is not None else None
         if checkpoint is None or architecture is None:
             return None
-        return load_encoder(checkpoint, architecture, for_npu=self.for_npu).eval()
+        return load_encoder(checkpoint, architecture, for_npu=self.for_npu, stream=self.stream).eval()
 
 
 def _if_at_hand(compute: Callable[[], Found | None]) -> Found | None:

@@ -99,3 +99,43 @@ def test_a_model_without_sounds(tmp_path: Path, capsys: Capture) -> None:
     made = generate(GenerateRequest("host", CompileOptions(), model=str(checkpoint), output=tmp_path / "p"))
     assert cli.run(["run", str(made.project), "--audio", str(write(tmp_path / "x.wav"))]) == 2
     assert "has no preprocessor_config.json" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_folder_of_sounds(project: Path, tmp_path: Path, capsys: Capture) -> None:
+    """`evaluate --dataset`: as many right as `run --audio` says, and what is no label refused."""
+    for number, name in enumerate(("yes", "no", "no")):
+        (tmp_path / "d" / name).mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "d" / name / f"{number}.wav", SAMPLES - 300 * number)
+    right = 0
+    for file in (tmp_path / "d").rglob("*.wav"):
+        report, _ = told(["run", str(project), "--audio", str(file)], capsys)
+        right += report["outputs"][0]["labels"][0]["name"] == file.parent.name
+    command = ["evaluate", str(project), "--dataset", str(tmp_path / "d")]
+    score, _ = told(command, capsys)
+    assert (score["rows"], score["cut"], score["unit"]) == (3, 0, "sounds")
+    assert score["firmware"]["accuracy"] == pytest.approx(right / 3) and score["checkpoint"] is not None
+    (tmp_path / "d" / "maybe").mkdir()
+    assert cli.run(command) == 2
+    assert "no label 'maybe'" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "empty").mkdir()
+    assert cli.run([*command[:-1], str(tmp_path / "empty")]) == 2
+    assert "has no sounds" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_stream(tmp_path: Path, capsys: Capture) -> None:
+    """A label for each step of a sound of any length; what was heard before counts."""
+    checkpoint = make_encoder("ast", tmp_path / "checkpoint", id2label=NAMES)
+    ASTFeatureExtractor(max_length=20, num_mel_bins=12).save_pretrained(checkpoint)
+    options = CompileOptions(stream=5)
+    made = generate(GenerateRequest("host", options, model=str(checkpoint), output=tmp_path / "p"))
+    file = write(tmp_path / "x.wav", 7 * 800 - 100)
+    report, _ = told(["run", str(made.project), "--audio", str(file)], capsys)
+    (output,) = report["outputs"]
+    assert output["shape"] == [7, 1, 4] and len(output["labels"]) == 7
+    assert [label["position"] for label in output["labels"]] == list(range(7))
+    assert cli.run(["run", str(made.project), "--audio", str(file)]) == 0
+    assert "0.35 s" in capsys.readouterr().out
+    verified, _ = told(["verify", str(made.project), "--audio", str(file)], capsys)
+    assert verified["ok"]
+    assert cli.run(["evaluate", str(made.project), "--dataset", str(tmp_path)]) == 2
+    assert "without --stream" in " ".join(capsys.readouterr().err.split())

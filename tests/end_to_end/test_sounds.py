@@ -21,6 +21,7 @@ BOARDS = ("corstone-300", "mps2-an386", "mps2-an505")
 
 FRONTS = {
     "ast": (ASTFeatureExtractor(max_length=20, num_mel_bins=12), {}, "mcu::log_mel"),
+    "ast-stream": (ASTFeatureExtractor(max_length=20, num_mel_bins=12), {}, "mcu::log_mel"),
     "whisper": (
         WhisperFeatureExtractor(feature_size=8, chunk_length=1, hop_length=200),
         {"max_source_positions": 40},
@@ -36,9 +37,10 @@ FRONTS = {
 def test_fronts(family: str, tmp_path: Path) -> None:
     extractor, changes, operator = FRONTS[family]
     given: dict[str, Any] = dict(changes)
-    checkpoint = make_encoder(family, tmp_path / "checkpoint", **given)
+    name, _, streams = family.partition("-")
+    checkpoint = make_encoder(name, tmp_path / "checkpoint", **given)
     extractor.save_pretrained(checkpoint)
-    options = CompileOptions(encoder_length(family))
+    options = CompileOptions(encoder_length(name), stream=7 if streams else None)
     made = {
         board: generate(GenerateRequest(board, options, model=str(checkpoint), output=tmp_path / board))
         for board in ("host", *BOARDS)
