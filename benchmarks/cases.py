@@ -39,7 +39,7 @@ class Encoder:
 @dataclass(frozen=True)
 class Case:
     """One row of the table. `cache` is in positions; 0 for a model without a cache. `module` names a .pte of
-    benchmarks/models.py. `seed`: of the inputs, where they are random. `weights` and `optimize` are generate's
+    benchmarks/models.py, `folder` a checkpoint of this repository, `stream` generate's option of that name. `seed`: of the inputs, where they are random. `weights` and `optimize` are generate's
     options."""
 
     name: str
@@ -48,6 +48,8 @@ class Case:
     llama: Llama | None = None
     encoder: Encoder | None = None
     module: str = ""
+    folder: str = ""
+    stream: int | None = None
     seed: int = 1
     board: str = BOARD
     weights: Literal["int8", "int4"] = "int8"
@@ -55,7 +57,7 @@ class Case:
 
     @property
     def source(self) -> Source:
-        if self.llama is not None or self.encoder is not None:
+        if self.llama is not None or self.encoder is not None or self.folder:
             return "checkpoint"
         return "pte" if self.module else "bundled"
 
@@ -126,7 +128,41 @@ CONVOLUTIONS = (
     Case("mobilenet", "MobileNetV1 x 0.25 at 96 x 96, by ExecuTorch's own lowering", module="mobilenet"),
 )
 
+_KEYWORDS = "examples/keyword_spotting/model"
+SOUND = (
+    Case("keywords", "the keyword example, one second of sound", folder=_KEYWORDS, stream=98),
+    Case(
+        "keywords-stream",
+        "the same in a stream, a tenth of a second",
+        folder=_KEYWORDS,
+        stream=10,
+    ),
+    Case(
+        "keywords-m4", "one second of sound on a Cortex-M4", folder=_KEYWORDS, stream=98, board="mps2-an386"
+    ),
+    Case(
+        "keywords-stream-m4",
+        "a tenth of a second in a stream on a Cortex-M4",
+        folder=_KEYWORDS,
+        stream=10,
+        board="mps2-an386",
+    ),
+)
+"""Steps of all 98 frames of a second, and of 10."""
+
 CASES = {
     case.name: case
-    for case in (CASE_A, CASE_B, CASE_C, *BUNDLED, SIZE, *INT4, *OTHER_CORES, VIT, *BERT, *CONVOLUTIONS)
+    for case in (
+        CASE_A,
+        CASE_B,
+        CASE_C,
+        *BUNDLED,
+        SIZE,
+        *INT4,
+        *OTHER_CORES,
+        VIT,
+        *BERT,
+        *CONVOLUTIONS,
+        *SOUND,
+    )
 }

@@ -45,7 +45,7 @@ def prepare(case: Case, folder: Path) -> Built:
     checkpoint = _checkpoint(case, folder / "models")
     request = GenerateRequest(
         board=case.board,
-        compile_options=CompileOptions(cache_length=case.length, weights=case.weights),
+        compile_options=CompileOptions(case.length, weights=case.weights, stream=case.stream),
         model=str(checkpoint) if checkpoint is not None else None,
         pte=models.module_pte(case.module, folder / "models") if case.source == "pte" else None,
         output=project,
@@ -60,6 +60,8 @@ def prepare(case: Case, folder: Path) -> Built:
 
 
 def _checkpoint(case: Case, folder: Path) -> Path | None:
+    if case.folder:
+        return Path(__file__).resolve().parent.parent / case.folder
     if case.llama is not None:
         return models.llama_checkpoint(case.llama, case.cache, folder)
     return models.encoder_checkpoint(case.encoder, folder) if case.encoder is not None else None

@@ -63,7 +63,9 @@ ROOMS: dict[str, set[str]] = {
     "origin": {"model", "project", "recipes"},
     "api": {"options", "origin", *BELOW_GENERATE},
     "evaluate": {"generation", *BELOW_GENERATE},
-    "evaluate_dataset": {"generation", "origin", *BELOW_GENERATE},
+    "quality": set(),
+    "evaluate_sounds": {"origin", "project", "quality"},
+    "evaluate_dataset": {"generation", "origin", "evaluate_sounds", "quality", *BELOW_GENERATE},
     "variants": {"generation", *BELOW_GENERATE},
     "commands": {
         *("api", "generation", "regeneration", "evaluate", "evaluate_dataset", "origin", "variants"),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 
-from mcu_sdk.errors import ModelError, UsageError
-from mcu_sdk.lowering.memoryless import without_memory
+from mcu_sdk.errors import ModelError
 from mcu_sdk.model.folder import read_config
 from mcu_sdk.model.input_shapes import shape_of_input
 from mcu_sdk.model.load import AttentionError, Checkpoint, load_weights
 from mcu_sdk.model.pooling import Pooling, read_pooling
-from mcu_sdk.model.sound_front import SoundFront, StreamFront
 from mcu_sdk.model.sound_processor import sound_facts
 
 if TYPE_CHECKING:
@@ -108,12 +107,36 @@ def task_of(architecture: str, name: str) -> Task:
     )
 
 
+class Front(Protocol):
+    """A module before an encoder: samples of sound in, the encoder's main input out."""
+
+    facts: dict[str, Any]
+    input_names: tuple[str, ...]
+
+    @property
+    def heard(self) -> int:
+        """Samples of a sound to calibrate on."""
+
+    def take(self, shape: tuple[int, ...]) -> None:
+        """Make inputs of this shape, where the configuration does not say it."""
+
+    def calls_of(self, sounds: Sequence[Any]) -> list[tuple[torch.Tensor, ...]]:
+        """The calls of sounds of int16 samples."""
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """The main input."""
+
+
+MakeFront = Callable[[Mapping[str, Any] | None, str], Front | None]
+"""From what is known of the sounds (sound_facts_of) and the checkpoint's name."""
+
+
 class Encoder(nn.Module):
     """forward(*inputs) -> the task's outputs, a tuple of float32 tensors.
 
     `inputs` are named by `input_names`: token ids int64[1, L] and, beside them, the mask of those that count and the
     segment of each, both int64[1, L]; or pixel values float32[1, C, H, W]; or a signal (model/input_shapes.py), or what
-    `front` makes it of, samples of sound (model/sound_front.py).
+    `front` makes it of, samples of sound (operators/reference/sound_front.py).
     """
 
     def __init__(
@@ -123,7 +146,7 @@ class Encoder(nn.Module):
         pooling: Pooling | None,
         *,
         several: bool,
-        front: SoundFront | None = None,
+        front: Front | None = None,
     ) -> None:
         super().__init__()
         self.model, self.task, self.pooling, self.front = model, task, pooling, front
@@ -150,7 +173,7 @@ class Encoder(nn.Module):
     def look_for_optional_outputs(self, call: tuple[torch.Tensor, ...]) -> None:
         """Add those of the task's optional outputs that the model gives for a call."""
         if self.pooling is None:
-            with torch.no_grad(), without_memory(self):
+            with torch.no_grad():
                 results = self.model(**self._given(call))
             found = tuple(name for name in self.task.optional if results.get(name) is not None)
             self.output_names = (*self.task.outputs, *found)
@@ -168,9 +191,9 @@ def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def load_encoder(
-    checkpoint: Checkpoint, architecture: str, *, for_npu: bool = True, stream: int | None = None
+    checkpoint: Checkpoint, architecture: str, *, for_npu: bool = True, make_front: MakeFront | None = None
 ) -> Encoder:
-    """The model in float32 and evaluation mode. `stream`: it takes so many frames of sound a step. Raises ModelError for weights that are missing, broken or not finite, and
+    """The model in float32 and evaluation mode. `make_front` makes the part that takes samples of sound. Raises ModelError for weights that are missing, broken or not finite, and
     for a class or a pooling that is not known.
 
     For an NPU it takes its main input alone and has attention in plain PyTorch, which ExecuTorch's quantizer wants; for
@@ -198,7 +221,9 @@ def load_encoder(
             model = load_weights(checkpoint, kind, attn_implementation="eager")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    front = None if for_npu else _sound_front(model, checkpoint, stream)
+    front = None
+    if make_front is not None and not for_npu:
+        front = make_front(sound_facts_of(model, checkpoint), checkpoint.name)
     return Encoder(model, task, pooling, several=not for_npu, front=front)
 
 
@@ -207,24 +232,6 @@ def sound_facts_of(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, 
     name = str(model.main_input_name)
     shape = shape_of_input(name, model.config, None) if name in SOUND_INPUTS else None
     return None if shape is None else sound_facts(checkpoint.folder, shape)
-
-
-def _sound_front(model: PreTrainedModel, checkpoint: Checkpoint, stream: int | None) -> SoundFront | None:
-    """The front end as a part of the model, where the checkpoint says how sounds are prepared. Raises UsageError for a
-    `stream` without one."""
-    facts = sound_facts_of(model, checkpoint)
-    if facts is not None and "refused" not in facts:
-        return SoundFront(facts) if stream is None else StreamFront(facts, stream)
-    if stream is not None:
-        why = (
-            "is for something else"
-            if facts is None
-            else f"is not known to prepare sounds: {facts['refused']}"
-        )
-        raise UsageError(
-            f"--stream is for models of sound; {checkpoint.name} {why}.", hint="Leave --stream out."
-        )
-    return None
 
 
 def labels_of(encoder: Encoder) -> dict[str, Any] | None:

@@ -13,8 +13,7 @@ from mcu_sdk.model.image_processor import image_facts, prepares
 from mcu_sdk.model.input_shapes import shape_of_input
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.model.made_up_images import made_up_images
-from mcu_sdk.model.made_up_sounds import SECOND, made_up_sounds
-from mcu_sdk.model.sound_front import StreamFront
+from mcu_sdk.model.made_up_sounds import made_up_sounds
 from mcu_sdk.model.tokenizer import read_text, require_tokenizer, text_ids
 
 CALIBRATION_CALLS = 16
@@ -47,10 +46,7 @@ def example_calls(
             )
         if encoder.front is not None:
             encoder.front.take(shape)
-            if isinstance(encoder.front, StreamFront):
-                return encoder.front.calls_of(made_up_sounds(SECOND, CALIBRATION_CALLS))
-            sounds = made_up_sounds(encoder.front.samples, CALIBRATION_CALLS)
-            return [encoder.front.inputs_of(sound) for sound in sounds]
+            return encoder.front.calls_of(made_up_sounds(encoder.front.heard, CALIBRATION_CALLS))
         images = image_facts(checkpoint.folder)
         if encoder.input_name == "pixel_values" and prepares(images, shape):
             return [(image,) for image in made_up_images(shape, images, CALIBRATION_CALLS)]

@@ -36,11 +36,11 @@ def made_up_sounds(length: int, count: int) -> list[NDArray[np.int16]]:
     voices = _through_mouths(_pulses(random, samples, count) + 0.05 * noise) * _syllables(
         random, samples, count
     )
-    voices /= np.abs(voices).max(0)
+    voices /= np.maximum(np.abs(voices).max(0), 1e-9)
     found = []
     for number in range(count):
         sound = voices[:, number] + BACKGROUNDS[number % len(BACKGROUNDS)] * noise[:, -1 - number]
-        sound *= LEVELS[number // len(BACKGROUNDS) % len(LEVELS)] / np.abs(sound).max()
+        sound *= LEVELS[number // len(BACKGROUNDS) % len(LEVELS)] / max(float(np.abs(sound).max()), 1e-9)
         found.append(np.resize(np.rint(sound * 32767), length).astype(np.int16))
     found[-1] = np.zeros(length, np.int16)
     return found

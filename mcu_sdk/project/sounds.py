@@ -119,7 +119,7 @@ def inputs_of(
 
 
 def _features(sound: NDArray[Any], facts: Mapping[str, Any]) -> NDArray[Any]:
-    from mcu_sdk.model.sound_front import SoundFront
+    from mcu_sdk.operators.reference.sound_front import SoundFront
 
     front = SoundFront(facts)
     features: NDArray[Any] = front(*front.inputs_of(sound)).numpy()

@@ -37,15 +37,18 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
     """Load the class `architecture` of transformers, make calls to calibrate on, and compile it as any module, int8 at
     calibrated scales. Raises UsageError for a length that the model does not have, ModelError and TextError."""
     with stage(f"Loading PyTorch and the checkpoint, a {architecture}"):
+        from mcu_sdk.lowering.memoryless import without_memory
         from mcu_sdk.model.encoder import load_encoder
         from mcu_sdk.model.encoder_calls import example_calls
+        from mcu_sdk.recipes.sound import front_maker
 
         encoder = load_encoder(
-            checkpoint, architecture, for_npu=options.npu is not None, stream=options.stream
+            checkpoint, architecture, for_npu=options.npu is not None, make_front=front_maker(options.stream)
         )
         calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
         if options.npu is None:
-            encoder.look_for_optional_outputs(calls[0])
+            with without_memory(encoder):
+                encoder.look_for_optional_outputs(calls[0])
     front = _compare_front(encoder, checkpoint, calls)
     if options.npu is not None:
         compiled = compile_for_npu(encoder, calls, options.npu)
@@ -107,9 +110,10 @@ def _compare_front(
     encoder: Encoder, checkpoint: Checkpoint, calls: Sequence[tuple[Any, ...]]
 ) -> dict[str, Any]:
     """The front end against transformers' own class. Raises ModelError where they differ."""
-    from mcu_sdk.model.sound_front import compare_with_transformers
+    from mcu_sdk.operators.reference.sound_front import SoundFront
+    from mcu_sdk.recipes.sound import compare_with_transformers
 
-    if encoder.front is None:
+    if not isinstance(encoder.front, SoundFront):
         return {}
     with stage("Comparing the front end with transformers' own"):
         return {"front_error": compare_with_transformers(encoder.front, checkpoint, calls)}

@@ -65,6 +65,7 @@ class CheckpointReference:
             import torch
 
             from mcu_sdk.lowering.guard import outputs_of
+            from mcu_sdk.lowering.memoryless import without_memory
 
             encoder = self._encoder
             if encoder is None:
@@ -72,8 +73,10 @@ class CheckpointReference:
             calls = [[torch.from_numpy(array.copy()) for array in arrays] for arrays in steps]
             try:
                 if not self.for_npu:
-                    encoder.look_for_optional_outputs(tuple(calls[0]))
-                found = [outputs_of(encoder, call) for call in calls]
+                    with without_memory(encoder):
+                        encoder.look_for_optional_outputs(tuple(calls[0]))
+                with without_memory(encoder):
+                    found = [outputs_of(encoder, call) for call in calls]
             except (
                 RuntimeError,
                 IndexError,
@@ -111,12 +114,14 @@ class CheckpointReference:
     @cached_property
     def _encoder(self) -> Encoder | None:
         from mcu_sdk.model.encoder import encoder_architecture, load_encoder
+        from mcu_sdk.recipes.sound import front_maker
 
         checkpoint = self._checkpoint
         architecture = encoder_architecture(checkpoint) if checkpoint is not None else None
         if checkpoint is None or architecture is None:
             return None
-        return load_encoder(checkpoint, architecture, for_npu=self.for_npu, stream=self.stream).eval()
+        make_front = front_maker(self.stream)
+        return load_encoder(checkpoint, architecture, for_npu=self.for_npu, make_front=make_front).eval()
 
 
 def _if_at_hand(compute: Callable[[], Found | None]) -> Found | None:

@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from mcu_sdk.model.made_up_sounds import made_up_sounds
-from mcu_sdk.model.sound_front import SoundFront
 from mcu_sdk.model.sound_processor import sound_facts
+from mcu_sdk.operators.reference.sound_front import SoundFront
 
 MEASURED = 7e-4
 """The greatest difference, of features whose deviation is one half; that of a sweep beside next to nothing."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mcu_sdk.operators.reference import exact_math
 from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
@@ -90,13 +91,13 @@ def log_mel(
     return shaped[None], torch.zeros(8 * points, dtype=torch.uint8)
 
 
-def _mirrored(places: np.ndarray, length: int) -> np.ndarray:
+def _mirrored(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """Places before the first sample and behind the last, mirrored at it."""
     places = np.abs(places)
     return np.where(places < length, places, 2 * (length - 1) - places)
 
 
-def _prepare(framed: np.ndarray, from_mean: bool, preemphasis: np.float32) -> Array:
+def _prepare(framed: NDArray[np.int64], from_mean: bool, preemphasis: np.float32) -> Array:
     width = framed.shape[1]
     x = framed.astype(F32)
     if from_mean:

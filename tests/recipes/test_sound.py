@@ -13,8 +13,9 @@ from transformers import ASTFeatureExtractor, Wav2Vec2FeatureExtractor
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.model.made_up_sounds import made_up_sounds
-from mcu_sdk.model.sound_front import SoundFront, StreamFront, compare_with_transformers
 from mcu_sdk.model.sound_processor import sound_facts
+from mcu_sdk.operators.reference.sound_front import SoundFront, StreamFront
+from mcu_sdk.recipes.sound import compare_with_transformers
 
 FRAMES = 20
 SHAPE = (1, FRAMES, 12)
@@ -63,7 +64,7 @@ def test_compared_with_transformers(folder: Path, step: int | None) -> None:
     facts, checkpoint = sound_facts(folder, SHAPE), SimpleNamespace(folder=folder)
     front = SoundFront(facts) if step is None else StreamFront(facts, step)
     sounds = made_up_sounds(8000, 8)
-    calls = front.calls_of(sounds) if isinstance(front, StreamFront) else list(map(front.inputs_of, sounds))
+    calls = front.calls_of(sounds)
     assert compare_with_transformers(front, checkpoint, calls) < 1e-4
     front.facts["preemphasis"] = 0.9
     with pytest.raises(ModelError, match="ASTFeatureExtractor"):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.errors import UsageError
 from mcu_sdk.operators.reference.fourier import roots_of
 from mcu_sdk.operators.reference.sound import log_mel  # noqa: F401  registers the operators
-
-if TYPE_CHECKING:
-    from mcu_sdk.model.load import Checkpoint
 
 SAMPLES, COUNT = "samples", "sample_count"
 """The names of its inputs."""
@@ -33,7 +31,7 @@ class SoundFront(nn.Module):
         super().__init__()
         self.facts = dict(facts)
         self.samples = int(facts["samples"])
-        self.input_names = (SAMPLES, COUNT) if facts["counted"] else (SAMPLES,)
+        self.input_names: tuple[str, ...] = (SAMPLES, COUNT) if facts["counted"] else (SAMPLES,)
         if facts["kind"] == "log-mel":
             bank = _bank(facts)
             filters, spans = _packed(bank)
@@ -68,7 +66,16 @@ class SoundFront(nn.Module):
         )[0]
         return out
 
-    def inputs_of(self, samples: np.ndarray) -> tuple[torch.Tensor, ...]:
+    @property
+    def heard(self) -> int:
+        """Samples of a sound to calibrate on."""
+        return self.samples
+
+    def calls_of(self, sounds: Sequence[NDArray[Any]]) -> list[tuple[torch.Tensor, ...]]:
+        """The calls of sounds of int16 samples."""
+        return [self.inputs_of(sound) for sound in sounds]
+
+    def inputs_of(self, samples: NDArray[Any]) -> tuple[torch.Tensor, ...]:
         """The inputs of a sound of int16 samples: cut, or filled up with zeros, to the length of one."""
         used = samples[: self.samples]
         filled = np.zeros((1, self.samples), np.int16)
@@ -106,63 +113,25 @@ class StreamFront(SoundFront):
         self.ring.copy_(newest)
         return newest
 
-    def calls_of(self, sounds: Sequence[np.ndarray]) -> list[tuple[torch.Tensor, ...]]:
-        """The sounds one after the other, a call for each step, as many steps of each as fill the ring."""
-        steps = -(-self.facts["frames"] // self.step)
-        joined = np.concatenate([np.resize(sound, steps * self.samples) for sound in sounds])
-        return [(torch.from_numpy(part[None]),) for part in joined.reshape(-1, self.samples).copy()]
+    @property
+    def heard(self) -> int:
+        """As many steps as fill the ring."""
+        return -(-int(self.facts["frames"]) // self.step) * self.samples
+
+    def calls_of(self, sounds: Sequence[NDArray[Any]]) -> list[tuple[torch.Tensor, ...]]:
+        """The sounds one after the other, a call for each step."""
+        joined = np.concatenate([np.resize(sound, self.heard) for sound in sounds])
+        return [(part,) for part in torch.from_numpy(joined).reshape(-1, 1, self.samples)]
 
 
-BOUND = 2e-3
-"""The greatest difference from transformers' features that is explained: float32 against float64 where a bin has next to
-nothing beside bins that have nearly everything (measured: 7e-4)."""
-
-
-def compare_with_transformers(
-    front: SoundFront, checkpoint: Checkpoint, calls: Sequence[Sequence[Any]]
-) -> float:
-    """The greatest difference from what the checkpoint's own feature extractor makes of the same sounds. Raises ModelError
-    where it is beyond BOUND."""
-    import transformers
-
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(checkpoint.folder)
-    greatest = 0.0
-    if isinstance(front, StreamFront):
-        front, calls = _whole(front, calls)
-    for call in calls:
-        wave = call[0][0].numpy().astype(np.float32) / 32768
-        made = extractor(wave, sampling_rate=front.facts["rate"], return_tensors="np")
-        theirs = np.asarray(made[extractor.model_input_names[0]])
-        ours = front(*call).numpy()
-        apart = np.abs(ours - theirs).max() if ours.shape == theirs.shape else np.inf
-        greatest = max(greatest, float(apart))
-    if not greatest <= BOUND:
-        raise ModelError(
-            f"The features of sounds were expected to be those of the checkpoint's own {type(extractor).__name__}, within "
-            f"{BOUND}; they differ by {greatest:.3g}.",
-            hint="That is a defect in mcu-sdk's front end; please report it with preprocessor_config.json. Without that "
-            "file the model takes features instead of samples.",
-        )
-    return greatest
-
-
-def _whole(front: StreamFront, calls: Sequence[Sequence[Any]]) -> tuple[SoundFront, list[Any]]:
-    """The front end without a stream, and the same sounds for it."""
-    frames, hop, window = (front.facts[name] for name in ("frames", "hop", "window"))
-    length = window + hop * (frames - 1)
-    whole = SoundFront({**front.facts, "samples": length, "counted": True})
-    heard = torch.cat([call[0][0] for call in calls]).numpy()
-    return whole, [whole.inputs_of(heard[at:]) for at in range(0, len(heard) - length + 1, length)]
-
-
-def _window(facts: Mapping[str, Any]) -> np.ndarray:
+def _window(facts: Mapping[str, Any]) -> NDArray[Any]:
     from transformers.audio_utils import window_function
 
     periodic = facts["extractor"] == "whisper"
     return np.asarray(window_function(facts["window"], "hann", periodic=periodic), np.float32)
 
 
-def _bank(facts: Mapping[str, Any]) -> np.ndarray:
+def _bank(facts: Mapping[str, Any]) -> NDArray[Any]:
     """float64[powers, bins], as the extractor's class makes it."""
     from transformers.audio_utils import mel_filter_bank
 
@@ -176,7 +145,7 @@ def _bank(facts: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(bank)
 
 
-def _packed(bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _packed(bank: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The weights that are not 0, bin by bin, and of each bin the first power and the number of them."""
     weights, spans = [], []
     for column in bank.T.astype(np.float32):
