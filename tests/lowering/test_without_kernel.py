@@ -16,7 +16,7 @@ from mcu_sdk.options import Activations
 @pytest.mark.parametrize(
     ("module", "shape", "activations", "said"),
     [
-        (nn.ConvTranspose2d(3, 4, 2, stride=2), (1, 3, 4, 4), "static", "a transposed convolution"),
+        (nn.ConvTranspose2d(3, 4, 2, dilation=2), (1, 3, 4, 4), "static", "a transposed convolution"),
         (nn.Conv2d(3, 4, 3), (2, 3, 6, 6), "static", "one image at a time"),
         (nn.Conv3d(3, 4, 1), (1, 3, 2, 2, 2), "static", "over three axes"),
         (nn.Conv2d(3, 4, 3), (1, 3, 6, 6), "dynamic", 'activations="static"'),

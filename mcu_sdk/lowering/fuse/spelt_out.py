@@ -1,4 +1,5 @@
-"""Moves of elements that no kernel has, as views, turned axes and slices: unfold, im2col, col2im, roll; group norms."""
+"""Operators that no kernel has, by others: unfold, im2col, col2im and roll as views, turned axes and slices; group norms;
+transposed convolutions."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.graph import add_buffer, args, aten, constant_value, is_call, is_constant, shape_of
 from mcu_sdk.lowering.fuse.new_node import call_before
+from mcu_sdk.lowering.fuse.transposed import spread
 
 
 def spell_out(program: ExportedProgram) -> int:
@@ -175,6 +177,8 @@ def _group_norm(program: ExportedProgram, node: Node) -> Node | None:
 RULES: dict[Any, Callable[[ExportedProgram, Node], Node | None]] = {
     aten.conv1d.padding: _with_numbers,
     aten.conv2d.padding: _with_numbers,
+    aten.conv_transpose1d.default: spread,
+    aten.conv_transpose2d.input: spread,
     aten.pad.default: _without_nothing,
     aten.roll.default: _rolled,
     aten.unfold.default: _unfolded,
