@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.lowering.causal_rows import follow_position
+from mcu_sdk.lowering.ways import WAYS, Way, export_step
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -54,15 +56,14 @@ def choose_cache_length(model: PreTrainedModel, wanted: int | None) -> int:
     return wanted
 
 
-def export_decoder(model: PreTrainedModel, cache_length: int) -> ExportedProgram:
+def export_decoder(model: PreTrainedModel, cache_length: int, way: Way = WAYS[0]) -> ExportedProgram:
     """One step with a static cache: `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`.
 
-    The signature is the one of ExecuTorch's LLM runner. Raises ModelError when the architecture cannot be
-    exported with a static cache.
+    The signature is the one of ExecuTorch's LLM runner; `way`: what the model is given. Raises ModelError when the
+    architecture cannot be exported with a static cache.
     """
     import torch
     from transformers import GenerationConfig
-    from transformers.integrations.executorch import convert_and_export_with_cache
 
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -75,8 +76,8 @@ def export_decoder(model: PreTrainedModel, cache_length: int) -> ExportedProgram
     _state_cached_heads(model)
     try:
         with torch.no_grad(), _fixed_frequencies(model, cache_length):
-            program: ExportedProgram = convert_and_export_with_cache(model)
-            decomposed: ExportedProgram = program.run_decompositions({})
+            decomposed: ExportedProgram = export_step(model, way).run_decompositions({})
+            follow_position(decomposed, cache_length)
     except Exception as error:  # torch.export and the wrapper raise all kinds
         first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
         raise ModelError(
@@ -142,12 +143,16 @@ def _fixed_frequencies(model: PreTrainedModel, cache_length: int) -> Iterator[No
             module.rope_type = kind
 
 
+class ArchitectureError(ModelError):
+    """A kind of model that no way of exporting it makes a step of."""
+
+
 def _refuse_experts(program: ExportedProgram, model: PreTrainedModel) -> None:
-    """Raises ModelError for a step that chooses among weights: topk has no kernel, nor have the products behind it."""
+    """Raises ArchitectureError for a step that chooses among weights: topk has no kernel, nor have the products behind it."""
     import torch
 
     if any(node.target == torch.ops.aten.topk.default for node in program.graph.nodes):
-        raise ModelError(
+        raise ArchitectureError(
             f"A decoder whose weights are the same for every token was expected; {type(model).__name__} is a mixture of "
             "experts, of which each token chooses some, and there is no kernel for that.",
             hint="Take a model of the family without experts (docs/models.md lists families that were tried).",

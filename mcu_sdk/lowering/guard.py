@@ -20,10 +20,11 @@ from torch.utils._pytree import tree_leaves
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.accuracy import layer_errors, measure, module_layer_errors
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
-from mcu_sdk.lowering.export import export_decoder, hint_for
+from mcu_sdk.lowering.export import ArchitectureError, export_decoder, hint_for
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.lowering.run_step import StepRunner
+from mcu_sdk.lowering.ways import WAYS, Way
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -244,19 +245,47 @@ class DecoderGuard:
         self.calibration = windows[:MEASURED, : self.positions]
         self._trial = _Trial(model, _tokens(model, windows, self.positions))
         self._cut: tuple[_Trial, ExportedProgram] | None = None
+        self._trial_of_cut: _Trial | None = None
         if window is not None and LONGEST < window < cache_length:
-            cut = with_windows_cut(model, CUT)
-            tokens = _tokens(model, windows, CUT + BEYOND)
-            self._cut = (_Trial(cut, tokens), export_decoder(cut, min(cache_length, CUT_CACHE)))
+            self._trial_of_cut = _Trial(
+                with_windows_cut(model, CUT), _tokens(model, windows, CUT + BEYOND)
+            )
         self.facts: dict[str, Any] = {"positions": self.positions, "tolerance": _short(self._trial.tolerance)}
 
     @property
     def cut_positions(self) -> int:
         """Positions that are compared in a copy with shorter windows; 0 where none was needed."""
-        return self._cut[0].tokens.shape[1] if self._cut is not None else 0
+        return self._trial_of_cut.tokens.shape[1] if self._trial_of_cut is not None else 0
 
-    def check_exported(self, program: ExportedProgram) -> None:
-        """Raises ModelError unless the exported step computes what the checkpoint does."""
+    def faithful_step(self) -> ExportedProgram:
+        """The exported step by the first way on which it computes what the checkpoint does.
+
+        Raises ModelError where there is none: what is in the way of a step that computes something else, or what kept
+        the class from being exported.
+        """
+        differs: ModelError | None = None
+        fails: ModelError | None = None
+        for way in WAYS:
+            try:
+                program = export_decoder(self.model, self.cache_length, way)
+            except ModelError as error:
+                if isinstance(error, ArchitectureError):
+                    raise
+                fails = fails or error
+                continue
+            try:
+                self.check_exported(program, way)
+            except ModelError as error:
+                differs = differs or error
+            else:
+                return program
+        raise differs or fails or AssertionError("there are ways")
+
+    def check_exported(self, program: ExportedProgram, way: Way = WAYS[0]) -> None:
+        """Raises ModelError unless the exported step computes what the checkpoint does. `way`: how it was exported."""
+        if self._trial_of_cut is not None:
+            trial = self._trial_of_cut
+            self._cut = (trial, export_decoder(trial.model, min(self.cache_length, CUT_CACHE), way))
         self._check(program, "exported")
 
     def check_fused(self, program: ExportedProgram, ranges: dict[str, CacheRange] | None) -> None:

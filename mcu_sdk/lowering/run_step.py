@@ -105,13 +105,24 @@ def _attend(
     q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *rest: Any
 ) -> tuple[torch.Tensor, None]:
     """q [1, H, 1, D]; keys [1, G, S, D] and values [1, G, D, S] up to the position, in which each head's group is read."""
-    position, scale = rest[-2:]
+    return _attend_shaped(q, keys, values, *rest[:-1], None, rest[-1], 0.0)
+
+
+def _attend_shaped(
+    q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *rest: Any
+) -> tuple[torch.Tensor, None]:
+    """The same with scores that are capped at `cap` (0: not) and to which bias [H, S] is added, by distance."""
+    position, bias, scale, cap = rest[-4:]
     visible = min(int(position), keys.shape[2] - 1) + 1
     repeats = q.shape[1] // keys.shape[1]
     keys = keys[:, :, :visible].repeat_interleave(repeats, 1)
     values = values[..., :visible].repeat_interleave(repeats, 1)
-    weights = torch.softmax((q * scale) @ keys.transpose(2, 3), -1)
-    return weights @ values.transpose(2, 3), None
+    scores = (q * scale) @ keys.transpose(2, 3)
+    if cap:
+        scores = cap * torch.tanh(scores / cap)
+    if bias is not None:
+        scores = scores + bias[None, :, None, bias.shape[1] - visible :]
+    return torch.softmax(scores, -1) @ values.transpose(2, 3), None
 
 
 IN_FLOAT: dict[Any, Callable[..., Any]] = {
@@ -122,5 +133,7 @@ IN_FLOAT: dict[Any, Callable[..., Any]] = {
     mcu.cache_scale_write.default: lambda scales, *rest: scales,
     mcu.attention_s8.default: _attend,
     mcu.attention_s8_dynamic.default: _attend,
+    mcu.attention_s8_shaped.default: _attend_shaped,
+    mcu.attention_s8_dynamic_shaped.default: _attend_shaped,
 }
 """Operators of the int8 cache, and what each computes when the cache is float32."""

@@ -111,6 +111,7 @@ _CONVOLUTION_S8 = (
 )
 _WINDOWS = "int[] size, int[] stride, int[] padding"
 _KEYS, _VALUES = {"self": 2}, {"self": 3}
+_SHAPED = "Tensor position, Tensor? bias, float scale, float cap"
 _ATTENDED = {"k_cache": 2, "v_cache": 3}
 
 
@@ -219,6 +220,13 @@ _ROWS = (
         index="position",
         arithmetic=2,
     ),
+    Operator(
+        "mcu::rope_pairs",
+        "Tensor x, Tensor cos, Tensor sin, Tensor position",
+        one_of={"cos": 0, "sin": 0},
+        index="position",
+        arithmetic=2,
+    ),
     # e^x as a polynomial of degree 6, its scaling, a division by two Newton steps.
     Operator("mcu::silu", "Tensor x", arithmetic=13),
     Operator("mcu::gated_silu", "Tensor gate, Tensor up", arithmetic=14),
@@ -239,6 +247,20 @@ _ROWS = (
     Operator(
         "mcu::attention_s8_dynamic",
         "Tensor q, Tensor k_cache, Tensor v_cache, Tensor k_scales, Tensor v_scales, Tensor position, float scale",
+        ("out", "scratch"),
+        caches={**_ATTENDED, "k_scales": 2, "v_scales": 2},
+        work=Work.ATTENTION,
+    ),
+    Operator(
+        "mcu::attention_s8_shaped",
+        f"Tensor q, Tensor k_cache, Tensor v_cache, Tensor k_scale, Tensor v_scale, {_SHAPED}",
+        ("out", "scratch"),
+        caches=_ATTENDED,
+        work=Work.ATTENTION,
+    ),
+    Operator(
+        "mcu::attention_s8_dynamic_shaped",
+        f"Tensor q, Tensor k_cache, Tensor v_cache, Tensor k_scales, Tensor v_scales, {_SHAPED}",
         ("out", "scratch"),
         caches={**_ATTENDED, "k_scales": 2, "v_scales": 2},
         work=Work.ATTENTION,

@@ -10,8 +10,9 @@ import torch
 from torch.export import ExportedProgram
 
 from mcu_sdk.lowering.calibrate import cache_ranges
-from mcu_sdk.lowering.export import choose_cache_length, export_decoder
+from mcu_sdk.lowering.export import choose_cache_length
 from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.lowering.fuse.left import left_in_float
 from mcu_sdk.lowering.guard import DecoderGuard
 from mcu_sdk.lowering.metadata import llm_metadata
 from mcu_sdk.lowering.reproducible import reproducible
@@ -57,11 +58,9 @@ def fused_step(
     with stage("Calibrating"), reproducible():
         windows = calibration_windows(checkpoint, model, options, cache_length)
         ranges = cache_ranges(model, windows) if options.cache_scales == "calibrated" else None
-    with stage("Exporting one step with a static cache"):
-        program = export_decoder(model, cache_length)
-    with stage("Comparing the exported step with the checkpoint"), reproducible():
+    with stage("Exporting one step with a static cache, and comparing it with the checkpoint"), reproducible():
         guard = DecoderGuard(model, windows, cache_length)
-        guard.check_exported(program)
+        program = guard.faithful_step()
     with stage("Fusing"):
         counts = fuse(program, cache_length, ranges)
     with stage("Comparing the fused step with the checkpoint"), reproducible():
@@ -70,6 +69,7 @@ def fused_step(
         "cache_length": cache_length,
         "parameters": sum(p.numel() for p in model.parameters()),
         "fused": asdict(counts),
+        "left_in_float": left_in_float(program),
         "guard": guard.facts,
     }
     return FusedStep(model, cache_length, windows, program, guard, metadata, facts)

@@ -1,18 +1,21 @@
-"""mcu_rope is its reference."""
+"""mcu_rope and mcu_rope_pairs are their references."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import from_numpy
+from torch import Tensor, from_numpy
 
-from mcu_sdk.operators.reference.rope import rope
+from mcu_sdk.operators.reference.rope import rope, rope_pairs
 from tests.kernels.call import Guarded, assert_same_bits, call, normal
 
 
+@pytest.mark.parametrize("kernel", [rope, rope_pairs])
 @settings(max_examples=100, deadline=None)
 @given(
     rows=st.integers(1, 5),
@@ -25,6 +28,7 @@ from tests.kernels.call import Guarded, assert_same_bits, call, normal
 )
 def test_rope(
     kernel_library: ctypes.CDLL,
+    kernel: Callable[..., Tensor],
     rows: int,
     half: int,
     rest: int,
@@ -41,7 +45,8 @@ def test_rope(
         normal(rng, positions, half),
     )
     at = np.array([position], np.int64)
-    expected = rope(*map(from_numpy, (x, cosine, sine, at))).numpy()
+    expected = kernel(*map(from_numpy, (x, cosine, sine, at))).numpy()
     out = Guarded((rows, n), np.float32, x if in_place else None)
-    call(kernel_library, "rope", out if in_place else x, cosine, sine, at, out, rows, n, half, positions)
+    given = out if in_place else x
+    call(kernel_library, kernel.__name__, given, cosine, sine, at, out, rows, n, half, positions)
     assert_same_bits(out.array, expected)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.fx import Graph, Node
 
 from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
@@ -32,8 +32,11 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
 )
 from mcu_sdk.lowering.fuse.positions import PositionTable
+from mcu_sdk.lowering.fuse.scores import Reach, read_attention, read_reach
 
 mcu = torch.ops.mcu
+
+_TURNS = (aten.expand.default, aten.transpose.int, aten.permute.default, aten._to_copy.default)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,18 @@ class _CachedAttention:
     keys: Node  # the index_copy of the new keys
     values: Node
     scale: float
-    window: int  # positions that a step sees at most, its own among them; the cache's length for all
+    reach: Reach
+    cap: float  # of the scores; 0 for none
+
+    @property
+    def window(self) -> int:
+        """Positions that a step sees at most, its own among them; the cache's length for all."""
+        return self.reach.window
+
+    @property
+    def shaped(self) -> bool:
+        """Whether something happens to the scores between product and softmax."""
+        return self.cap != 0 or self.reach.bias is not None
 
 
 class _Slots:
@@ -98,69 +112,40 @@ def fuse_cached_attention(
 
 
 def _match(program: ExportedProgram, positions: PositionTable, node: Node) -> _CachedAttention | None:
-    if not is_call(node, aten.scaled_dot_product_attention.default):
+    read = read_attention(program, positions, node)
+    if read is None:
         return None
-    query, keys, values, mask, dropout, causal = _attention_arguments(node)
-    if dropout or causal or not all(isinstance(n, Node) for n in (query, keys, values, mask)):
-        return None
-    shape = shape_of(query)
-    if len(shape) != 4 or shape[0] != 1 or shape[2] != 1:
-        return None
+    scores, values = read
     key_update, value_update = (
-        _update_behind(program, positions, keys),
+        _update_behind(program, positions, scores.keys),
         _update_behind(program, positions, values),
     )
-    if key_update is None or value_update is None:
+    if key_update is None or value_update is None or shape_of(key_update) != shape_of(value_update):
         return None
-    heads, kv_heads = shape[1], shape_of(key_update)[1]
-    if (
-        heads % kv_heads
-        or shape_of(key_update) != shape_of(value_update)
-        or shape_of(key_update)[3] != shape[3]
-    ):
+    _, kv_heads, length, channels = shape_of(key_update)
+    query = scores.query
+    if not isinstance(query, Node) or len(shape_of(query)) < 3 or shape_of(query)[-1] != channels:
         return None
+    heads = query.meta["val"].numel() // channels
+    batches = math.prod(shape_of(query)[:-2])
+    if heads % kv_heads or batches not in (heads, kv_heads):
+        return None
+    turned = not is_call(node, aten.scaled_dot_product_attention.default)
+    grouped = batches != heads or bool(node.kwargs.get("enable_gqa"))
     if not (
-        _repeats_heads(program, keys, key_update, heads)
-        and _repeats_heads(program, values, value_update, heads)
+        _is_the_cache(program, scores.keys, key_update, heads, grouped=grouped, turned=turned)
+        and _is_the_cache(program, values, value_update, heads, grouped=grouped, turned=False)
     ):
         return None
-    window = _window(positions, mask, shape_of(key_update)[2])
-    if window is None:
+    reach = read_reach(positions, scores, heads, length)
+    if reach is None or (reach.bias is not None and reach.window != length) or scores.cap < 0:
         return None
-    scale: Any = node.kwargs.get("scale")
-    return _CachedAttention(query, key_update, value_update, float(scale or 1 / math.sqrt(shape[3])), window)
-
-
-def _attention_arguments(node: Node) -> tuple[Any, ...]:
-    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-    given = dict(zip(names, args(node), strict=False)) | dict(node.kwargs)
-    return tuple(given.get(name) for name in names)
-
-
-def _window(positions: PositionTable, mask: Node, length: int) -> int | None:
-    """How many positions the mask shows at most: each position those up to itself, within a window.
-
-    The mask is boolean, or float32 with 0 where a position is visible and something hugely negative where it is not.
-    None for any other mask.
-    """
-    if mask not in positions or positions.length != length:
-        return None
-    rows = positions.rows(mask).reshape(length, -1)
-    if rows.shape[1] != length or rows.dtype not in (torch.bool, torch.float32):
-        return None
-    visible = rows if rows.dtype == torch.bool else rows == 0
-    window = int(visible[-1].sum())
-    back = torch.arange(length)[:, None] - torch.arange(length)[None, :]
-    if not torch.equal(visible, (back >= 0) & (back < window)):
-        return None
-    if rows.dtype == torch.float32 and not bool((rows[~visible] < -1e9).all()):
-        return None
-    return window
+    return _CachedAttention(query, key_update, value_update, scores.product_scale, reach, scores.cap)
 
 
 def _update_behind(program: ExportedProgram, positions: PositionTable, node: Node) -> Node | None:
     """The `index_copy(cache, 2, position, new)` that a key or value comes from."""
-    while is_call(node, *SAME_BYTES, aten.expand.default):
+    while is_call(node, *SAME_BYTES, *_TURNS):
         node = args(node)[0]
     if not is_call(node, aten.index_copy.default):
         return None
@@ -173,12 +158,22 @@ def _update_behind(program: ExportedProgram, positions: PositionTable, node: Nod
     return node if positions.is_position(index) else None
 
 
-def _repeats_heads(program: ExportedProgram, node: Node, update: Node, heads: int) -> bool:
-    """Whether `node` is the cache with each head repeated for its group of queries (or the cache itself)."""
+def _is_the_cache(
+    program: ExportedProgram, node: Node, update: Node, heads: int, *, grouped: bool, turned: bool
+) -> bool:
+    """Whether `node` is the cache with each head repeated for its group of queries, or, for queries in groups and for a
+    single head, as it is; `turned`: with its last two axes the other way round."""
     kv_heads = shape_of(update)[1]
     probe = torch.arange(math.prod(shape_of(update)), dtype=torch.float32).reshape(shape_of(update))
-    repeated = evaluate(program, node, {update: probe})
-    return torch.equal(repeated, probe.repeat_interleave(heads // kv_heads, 1))
+    found = evaluate(program, node, {update: probe})
+    wanted = [] if grouped else [probe.repeat_interleave(heads // kv_heads, 1)]
+    if grouped or kv_heads == 1:
+        wanted.append(probe)
+    ends = shape_of(update)[2:][::-1] if turned else shape_of(update)[2:]
+    return tuple(found.shape[-2:]) == ends and any(
+        torch.equal(found.reshape(-1, *ends), (each.transpose(2, 3) if turned else each)[0])
+        for each in wanted
+    )
 
 
 def _int8_cache(program: ExportedProgram, cache: Node, positions: int, *, columns: bool) -> None:
@@ -212,18 +207,43 @@ def _write(
     return new
 
 
-def _attend(program: ExportedProgram, node: Node, target: Any, arguments: tuple[Any, ...]) -> None:
-    """Put the operator with its (out, scratch) pair in the place of `node`."""
-    graph = program.graph
+def _attend(
+    program: ExportedProgram,
+    node: Node,
+    match: _CachedAttention,
+    targets: tuple[Any, Any],
+    rest: tuple[Node, ...],
+) -> None:
+    """Put the operator with its (out, scratch) pair in the place of `node`: the first of `targets`, or the second where
+    something happens to the scores. `rest`: caches, scales, position."""
+    graph, shape = program.graph, shape_of(node)
+    target, ends = targets[0], (match.scale,)
+    if match.shaped:
+        bias = match.reach.bias
+        buffer = None if bias is None else add_buffer(program, "attention_bias", bias.contiguous())
+        target, ends = targets[1], (buffer, match.scale, match.cap)
+    heads = (1, match.query.meta["val"].numel() // shape[-1], 1, shape[-1])
     with graph.inserting_before(node):
+        query = _seen_as(graph, match.query, heads)
+        arguments = (query, *rest, *ends)
         pair = graph.call_function(target, arguments)
         pair.meta = dict(node.meta)
         with torch.no_grad():
             pair.meta["val"] = target(*torch.fx.node.map_arg(arguments, lambda n: n.meta["val"]))
         out = graph.call_function(operator.getitem, (pair, 0))
-        out.meta = dict(node.meta)
+        out.meta = {**node.meta, "val": pair.meta["val"][0]}
+        out = _seen_as(graph, out, shape)
     node.replace_all_uses_with(out)
     graph.erase_node(node)  # tagged as random because of its dropout: dead-code elimination would keep it
+
+
+def _seen_as(graph: Graph, node: Node, shape: tuple[int, ...]) -> Node:
+    """The value in another shape."""
+    if shape_of(node) == shape:
+        return node
+    view = graph.call_function(aten.view.default, (node, list(shape)))
+    view.meta = {**node.meta, "val": node.meta["val"].reshape(shape)}
+    return view
 
 
 def _rewrite_calibrated(
@@ -248,8 +268,8 @@ def _rewrite_calibrated(
         scales.append(add_buffer(program, f"{cache.name}_scale", scale.contiguous()))
         written = (cache, source, inverse, slot)
         caches.append(_write(program, update, target, written, match.window, columns=update is match.values))
-    arguments = (match.query, *caches, *scales, positions.position, match.scale)
-    _attend(program, node, mcu.attention_s8.default, arguments)
+    targets = (mcu.attention_s8.default, mcu.attention_s8_shaped.default)
+    _attend(program, node, match, targets, (*caches, *scales, positions.position))
 
 
 def _rewrite_dynamic(
@@ -272,5 +292,5 @@ def _rewrite_dynamic(
         scales.append(written)
         stored = (cache, source, slot)
         caches.append(_write(program, update, target, stored, match.window, columns=update is match.values))
-    arguments = (match.query, *caches, *scales, positions.position, match.scale)
-    _attend(program, node, mcu.attention_s8_dynamic.default, arguments)
+    targets = (mcu.attention_s8_dynamic.default, mcu.attention_s8_dynamic_shaped.default)
+    _attend(program, node, match, targets, (*caches, *scales, positions.position))

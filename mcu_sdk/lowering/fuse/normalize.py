@@ -32,6 +32,7 @@ def normalize(program: ExportedProgram) -> None:
     _resolve_length_copies(program)
     _drop_no_ops(program)
     _addmm_to_linear(program)
+    _matmul_to_linear(program)
     _split_to_slices(program)
     tidy(program)
     fold_constants(program)
@@ -123,6 +124,25 @@ def _addmm_to_linear(program: ExportedProgram) -> None:
         buffer = add_buffer(program, weight.name + "_t", transposed)
         arguments = (x, buffer) if bias is None else (x, buffer, bias)
         replace(graph, node, aten.linear.default, arguments)
+        graph.erase_node(node)
+
+
+def _matmul_to_linear(program: ExportedProgram) -> None:
+    """A product with a constant [in, out] is a linear, whose weight is that turned."""
+    graph = program.graph
+    constant = depends_only_on(program, ())
+    for node in list(graph.nodes):
+        if not is_call(node, aten.matmul.default, aten.mm.default):
+            continue
+        x, weight = args(node)
+        if weight not in constant or len(shape_of(weight)) != 2 or x in constant or len(shape_of(x)) < 2:
+            continue
+        turned = is_call(weight, aten.t.default, aten.transpose.int, aten.permute.default)
+        source = args(weight)[0] if turned else None
+        if not (isinstance(source, Node) and source.op == "placeholder"):
+            value = evaluate(program, weight, {}).t().contiguous()
+            source = add_buffer(program, f"{weight.name}_t", value)
+        replace(graph, node, aten.linear.default, (x, source))
         graph.erase_node(node)
 
 

@@ -53,6 +53,14 @@ class PositionTable:
         """The node's value at every position, stacked: [length, *shape]."""
         return torch.stack([evaluate(self.program, node, step).detach() for step in self._steps])
 
+    def value(self, node: Node, position: int) -> torch.Tensor:
+        """The node's value at a position; what lies behind it is not kept."""
+        return evaluate(self.program, node, self.known(position)).detach()
+
+    def known(self, position: int) -> dict[Node, torch.Tensor]:
+        """The position, and what was computed of it so far."""
+        return dict(self._steps[position])
+
     def holds(self, node: object, expected: Callable[[int], torch.Tensor]) -> bool:
         """Whether the node's value at every position p equals `expected(p)` after flattening both."""
         if not isinstance(node, Node) or node not in self.inside:

@@ -1,4 +1,5 @@
-"""Rotary position embedding in the half-split form: x * cos + rotate_half(x) * sin -> mcu::rope."""
+"""Rotary position embedding in the half-split form: x * cos + rotate_half(x) * sin -> mcu::rope; other forms are found by
+what they compute (rotations.py)."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.graph import add_buffer, args, aten, either_order, is_call, replace, shape_of
 from mcu_sdk.lowering.fuse.positions import PositionTable
+from mcu_sdk.lowering.fuse.rotations import fuse_rotations
 
 mcu = torch.ops.mcu
+ROTATIONS = (mcu.rope.default, mcu.rope_pairs.default)
 END = 1 << 40
 """Slices to the end of an axis are written with a huge number; anything above this means the end."""
 
@@ -34,6 +37,7 @@ def fuse_rope(program: ExportedProgram, positions: PositionTable) -> int:
             continue
         replace(program.graph, node, mcu.rope.default, (x, *pair, positions.position))
         count += 1
+    count += fuse_rotations(program, positions)
     _widen_partial_rotations(program)
     return count
 
@@ -116,7 +120,7 @@ def _widen_partial_rotations(program: ExportedProgram) -> None:
             continue
         axis = args(node)[1] if len(args(node)) > 1 else 0
         turned, rest = args(node)[0]
-        if axis not in (-1, len(shape_of(node)) - 1) or not is_call(turned, mcu.rope.default):
+        if axis not in (-1, len(shape_of(node)) - 1) or not is_call(turned, *ROTATIONS):
             continue
         part, rotary = args(turned)[0], shape_of(turned)[-1]
         if not (is_call(part, aten.slice.Tensor) and is_call(rest, aten.slice.Tensor)):
@@ -124,4 +128,4 @@ def _widen_partial_rotations(program: ExportedProgram) -> None:
         source = args(part)[0]
         size = shape_of(source)[-1]
         if args(rest)[0] is source and _is_slice(part, 0, rotary) and _is_slice(rest, rotary, size):
-            replace(program.graph, node, mcu.rope.default, (source, *args(turned)[1:]))
+            replace(program.graph, node, turned.target, (source, *args(turned)[1:]))

@@ -1,5 +1,5 @@
 """The int8 KV cache: mcu::cache_write, cache_write_columns, their _dynamic forms, cache_scale_write, attention_s8,
-attention_s8_dynamic. Keys are kept position by position, values channel by channel: both are then read in rows.
+attention_s8_dynamic, and attention with scores that are capped or biased. Keys are kept position by position, values channel by channel: both are then read in rows.
 
 A position outside the cache writes nothing, and attends as the last position.
 """
@@ -12,7 +12,14 @@ import numpy as np
 import torch
 
 from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
-from mcu_sdk.operators.reference.exact_math import F32, exp, greatest_magnitude, lane_sum, round_clamped
+from mcu_sdk.operators.reference.exact_math import (
+    F32,
+    exp,
+    greatest_magnitude,
+    lane_sum,
+    round_clamped,
+    tanh,
+)
 
 PROBABILITY_ONE = 127
 """What a probability of 1 is as an integer: the largest that multiplies int8 values in signed 8-bit lanes."""
@@ -119,6 +126,16 @@ def _visible(cache: torch.Tensor, position: torch.Tensor) -> int:
     return min(max(_position(position), 0), cache.shape[2] - 1) + 1
 
 
+def _shaped(scores: Any, bias: torch.Tensor | None, cap: float) -> Any:
+    """Scores [H, n] with a soft cap, cap * tanh(score * (1 / cap)), where that is not 0; then with what is added to them:
+    `bias` float32[H, S] is by distance, its last column for the position itself, the one before for the position before."""
+    if cap > 0:
+        scores = F32(cap) * tanh(scores * (F32(1) / F32(cap)))
+    if bias is not None:
+        scores = scores + to_numpy(bias)[:, bias.shape[1] - scores.shape[1] :]
+    return scores
+
+
 @define("attention_s8", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
 def attention_s8(
     q: torch.Tensor,
@@ -137,6 +154,22 @@ def attention_s8(
     float(dot) * (m / 127) over positions 0 .. position; p = rint(exp(score - max) * PROBABILITY_ONE);
     out = (float(sum p v) * (1 / float(sum p))) * v_scale. Returns (out like q, scratch).
     """
+    return attention_s8_shaped(q, k_cache, v_cache, k_scale, v_scale, position, None, scale, 0.0)
+
+
+@define("attention_s8_shaped", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
+def attention_s8_shaped(
+    q: torch.Tensor,
+    k_cache: torch.Tensor,
+    v_cache: torch.Tensor,
+    k_scale: torch.Tensor,
+    v_scale: torch.Tensor,
+    position: torch.Tensor,
+    bias: torch.Tensor | None,
+    scale: float,
+    cap: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As attention_s8, with scores that `_shaped` changes before the softmax."""
     heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
     group_of = np.arange(heads) // (heads // groups)
     keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
@@ -144,6 +177,7 @@ def attention_s8(
     queries = (to_numpy(q)[0, :, 0] * F32(scale)) * to_numpy(k_scale)[group_of]
     integers, query_scale = _quantized_queries(queries)
     scores = np.einsum("hd,hnd->hn", integers, keys).astype(F32) * query_scale[:, None]
+    scores = _shaped(scores, bias, cap)
     weights = exp(scores - scores.max(-1, keepdims=True))
     p = round_clamped(weights * F32(PROBABILITY_ONE), 0, PROBABILITY_ONE).astype(np.float64)
     total = np.einsum("hn,hdn->hd", p, values).astype(F32)
@@ -167,6 +201,22 @@ def attention_s8_dynamic(
     max); the values' scales go into the weights, w = e * v_scale[i], W = max w, p = rint(w * (PROBABILITY_ONE /
     W)); out = float(sum p v) * ((W / PROBABILITY_ONE) / lane_sum(e)).
     """
+    return attention_s8_dynamic_shaped(q, k_cache, v_cache, k_scales, v_scales, position, None, scale, 0.0)
+
+
+@define("attention_s8_dynamic_shaped", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
+def attention_s8_dynamic_shaped(
+    q: torch.Tensor,
+    k_cache: torch.Tensor,
+    v_cache: torch.Tensor,
+    k_scales: torch.Tensor,
+    v_scales: torch.Tensor,
+    position: torch.Tensor,
+    bias: torch.Tensor | None,
+    scale: float,
+    cap: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As attention_s8_dynamic, with scores that `_shaped` changes before the softmax."""
     heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
     group_of = np.arange(heads) // (heads // groups)
     keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
@@ -174,6 +224,7 @@ def attention_s8_dynamic(
     integers, query_scale = _quantized_queries(to_numpy(q)[0, :, 0] * F32(scale))
     dots = np.einsum("hd,hnd->hn", integers, keys).astype(F32)
     scores = (dots * query_scale[:, None]) * to_numpy(k_scales)[0, group_of, :n].astype(F32)
+    scores = _shaped(scores, bias, cap)
     e = exp(scores - scores.max(-1, keepdims=True))
     w = e * to_numpy(v_scales)[0, group_of, :n].astype(F32)
     greatest = w.max(-1)

@@ -1,4 +1,4 @@
-"""mcu::rope: rotary position embedding by table."""
+"""mcu::rope, mcu::rope_pairs: rotary position embedding by table."""
 
 from __future__ import annotations
 
@@ -15,12 +15,26 @@ def rope(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, position: torch.
     x float32[..., D], one step of all heads; cos and sin float32[S, r/2], r <= D; position int64[1], clamped to the
     table. a' = fma(-b, s, a * c), b' = fma(a, s, b * c).
     """
+    half = cos.shape[1]
+    return _rotated(x, cos, sin, position, slice(0, half), slice(half, 2 * half))
+
+
+@define("rope_pairs", lambda x, *rest: torch.empty_like(x))
+def rope_pairs(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+    """As rope, of the pairs (2i, 2i + 1)."""
+    rotary = 2 * cos.shape[1]
+    return _rotated(x, cos, sin, position, slice(0, rotary, 2), slice(1, rotary, 2))
+
+
+def _rotated(
+    x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, position: torch.Tensor, first: slice, second: slice
+) -> torch.Tensor:
+    """x with the pairs (a, b) that the slices of its rows make rotated."""
     values = to_numpy(x)
     row = min(max(int(position.reshape(-1)[0]), 0), cos.shape[0] - 1)
     c, s = to_numpy(cos)[row], to_numpy(sin)[row]
-    half = c.shape[0]
-    a, b = values[..., :half].copy(), values[..., half : 2 * half].copy()
+    a, b = values[..., first].copy(), values[..., second].copy()
     out = values.copy()
-    out[..., :half] = fma(-b, s, a * c)
-    out[..., half : 2 * half] = fma(a, s, b * c)
+    out[..., first] = fma(-b, s, a * c)
+    out[..., second] = fma(a, s, b * c)
     return to_torch(out)

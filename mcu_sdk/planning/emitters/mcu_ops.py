@@ -9,6 +9,7 @@ from mcu_sdk.planning.emitters.checks import (
     boolean,
     call,
     number,
+    optional_tensor,
     out_tensor,
     rows_of,
     same_elements,
@@ -47,8 +48,7 @@ def layer_norm(instruction: Instruction) -> Sequence[KernelCall]:
     return call("layer_norm", x, weight, bias, out, rows, n, number(instruction, 3))
 
 
-@emits("mcu::rope")
-def rope(instruction: Instruction) -> Sequence[KernelCall]:
+def _rotation(instruction: Instruction, name: str) -> Sequence[KernelCall]:
     x, cosine, sine = (tensor(instruction, i, F32) for i in range(3))
     position, out = tensor(instruction, 3, S64), out_tensor(instruction, 4, F32)
     rows, n = rows_of(instruction, x)
@@ -59,7 +59,17 @@ def rope(instruction: Instruction) -> Sequence[KernelCall]:
     same_elements(instruction, x, out)
     same_or_apart(instruction, out, x)
     apart(instruction, out, cosine, sine, position)
-    return call("rope", x, cosine, sine, position, out, rows, n, half, positions)
+    return call(name, x, cosine, sine, position, out, rows, n, half, positions)
+
+
+@emits("mcu::rope")
+def rope(instruction: Instruction) -> Sequence[KernelCall]:
+    return _rotation(instruction, "rope")
+
+
+@emits("mcu::rope_pairs")
+def rope_pairs(instruction: Instruction) -> Sequence[KernelCall]:
+    return _rotation(instruction, "rope_pairs")
 
 
 def _one_position(instruction: Instruction, position: Tensor) -> None:
@@ -155,12 +165,13 @@ def cache_scale_write(instruction: Instruction) -> Sequence[KernelCall]:
     return [*copies, *call("cache_scale_write", scales, x, position, heads, positions, x.elements // heads)]
 
 
-def _attention(instruction: Instruction, dynamic: bool) -> Sequence[KernelCall]:
+def _attention(instruction: Instruction, dynamic: bool, shaped: bool = False) -> Sequence[KernelCall]:
     q, position = tensor(instruction, 0, F32), tensor(instruction, 5, S64)
     k_cache, v_cache = tensor(instruction, 1, S8), tensor(instruction, 2, S8)
     kind = F16 if dynamic else F32
     k_scale, v_scale = tensor(instruction, 3, kind), tensor(instruction, 4, kind)
-    out, scratch = out_tensor(instruction, 7, F32), out_tensor(instruction, 8, U8)
+    first_out = 9 if shaped else 7
+    out, scratch = out_tensor(instruction, first_out, F32), out_tensor(instruction, first_out + 1, U8)
     if len(q.shape) != 4 or q.shape[0] != 1 or q.shape[2] != 1 or min(q.shape) < 1:
         unsupported(instruction, "a query of shape [1, heads, 1, channels] is wanted")
     heads, n = q.shape[1], q.shape[3]
@@ -186,8 +197,16 @@ def _attention(instruction: Instruction, dynamic: bool) -> Sequence[KernelCall]:
     if max(positions, n) >= LONGEST_SUM:
         unsupported(instruction, f"{positions} positions of {n} channels can overflow a 32-bit sum")
     name = "attention_s8_dynamic" if dynamic else "attention_s8"
-    sizes = (heads, groups, positions, n, number(instruction, 6))
-    return call(name, q, k_cache, v_cache, k_scale, v_scale, position, out, scratch, *sizes)
+    sizes = (heads, groups, positions, n)
+    if not shaped:
+        return call(name, *inputs, out, scratch, *sizes, number(instruction, 6))
+    bias = optional_tensor(instruction, 6, F32)
+    if bias is not None:
+        shape_is(instruction, bias, "what is added to the scores", heads, positions)
+        apart(instruction, out, bias)
+        apart(instruction, scratch, bias)
+    limits = (number(instruction, 7), number(instruction, 8))
+    return call(f"{name}_shaped", *inputs, bias, out, scratch, *sizes, *limits)
 
 
 @emits("mcu::attention_s8")
@@ -198,6 +217,16 @@ def attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
 @emits("mcu::attention_s8_dynamic")
 def attention_s8_dynamic(instruction: Instruction) -> Sequence[KernelCall]:
     return _attention(instruction, dynamic=True)
+
+
+@emits("mcu::attention_s8_shaped")
+def attention_s8_shaped(instruction: Instruction) -> Sequence[KernelCall]:
+    return _attention(instruction, dynamic=False, shaped=True)
+
+
+@emits("mcu::attention_s8_dynamic_shaped")
+def attention_s8_dynamic_shaped(instruction: Instruction) -> Sequence[KernelCall]:
+    return _attention(instruction, dynamic=True, shaped=True)
 
 
 def _elementwise(instruction: Instruction, name: str, inputs: int, out_index: int) -> Sequence[KernelCall]:

@@ -82,6 +82,32 @@ def test_attention(simulated: Simulated, dynamic: bool) -> None:
         assert_same_bits(out.array, expected)
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_shaped_attention(simulated: Simulated, dynamic: bool) -> None:
+    """A soft cap, something added by distance, and both."""
+    rng = np.random.default_rng(50 + dynamic)
+    name = "attention_s8_dynamic_shaped" if dynamic else "attention_s8_shaped"
+    results = []
+    for shape in SHAPES[::3]:
+        heads, groups, positions, n = shape
+        for cap, biased in ((0.0, True), (2.5, False), (30.0, True)):
+            operands, position = _operands(rng, dynamic, shape), int(rng.integers(0, positions))
+            bias = normal(rng, heads, positions, spread=4) if biased else None
+            at, scale = np.array([position], np.int64), float(np.float32(n**-0.5))
+            raw = [value.view(np.uint16) if value.dtype == np.float16 else value for value in operands]
+            size = attention._scratch_bytes(positions) + (n + 15) // 16 * 16
+            scratch, out = Guarded(size, np.uint8, 0x7F, aligned=True), Guarded((1, heads, 1, n), np.float32)
+            given = None if bias is None else _unaligned(bias)
+            sizes = (heads, groups, positions, n, scale, cap)
+            simulated.call(name, *map(_unaligned, raw), at, given, out, scratch, *sizes)
+            added = None if bias is None else from_numpy(bias)
+            inputs = (*map(from_numpy, operands), from_numpy(at), added, scale, cap)
+            results.append((out, getattr(attention, name)(*inputs)[0].numpy()))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected)
+
+
 @pytest.mark.parametrize(
     ("dynamic", "position", "most"),
     [(False, 7, 670), (False, 127, 2760), (True, 7, 640), (True, 127, 3030)],

@@ -12,13 +12,13 @@ import torch
 from torch import from_numpy
 
 from mcu_sdk.operators.reference import activations, norms
-from mcu_sdk.operators.reference.rope import rope
+from mcu_sdk.operators.reference.rope import rope, rope_pairs
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, normal
 from tests.kernels.conftest import sources_of
 from tests.kernels.device.simulated import Simulated, build
 
 KERNEL_NAMES = (
-    *("rms_norm", "layer_norm", "rope", "silu", "gelu_tanh", "gelu_erf"),
+    *("rms_norm", "layer_norm", "rope", "rope_pairs", "silu", "gelu_tanh", "gelu_erf"),
     *("gated_silu", "gated_gelu_tanh", "gated_gelu_erf", "add_f32", "sub_f32", "mul_f32"),
     *("softmax_f32", "argmax_f32"),
 )
@@ -72,17 +72,18 @@ def test_norms(simulated: Simulated) -> None:
     batch.check()
 
 
+@pytest.mark.parametrize("kernel", [rope, rope_pairs])
 @pytest.mark.parametrize("half", [1, 2, 3, 4, 6, 8, 13, 16, 20, 24, 32, 37, 64])
-def test_rope(simulated: Simulated, half: int) -> None:
+def test_rope(simulated: Simulated, half: int, kernel: Callable[..., torch.Tensor]) -> None:
     rng, batch = np.random.default_rng(half), Batch(simulated)
     for rows, behind in ((1, 0), (3, 0), (4, 5), (9, 1)):
         n = 2 * half + behind
         x, cosine, sine = normal(rng, rows, n), normal(rng, 5, half), normal(rng, 5, half)
         for position in (-1, 0, 4, 5):
             at = np.array([position], np.int64)
-            expected = rope(*map(from_numpy, (x, cosine, sine, at))).numpy()
+            expected = kernel(*map(from_numpy, (x, cosine, sine, at))).numpy()
             for alias in (None, 0):
-                batch.add("rope", [x, cosine, sine, at], expected, rows, n, half, 5, alias=alias)
+                batch.add(kernel.__name__, [x, cosine, sine, at], expected, rows, n, half, 5, alias=alias)
     batch.check()
 
 

@@ -1,0 +1,52 @@
+"""What a fused decoder step still does in plain arithmetic though it should not: for the report, and for the census."""
+
+from __future__ import annotations
+
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mcu_sdk.lowering.fuse.graph import (
+    SAME_BYTES,
+    args,
+    aten,
+    constant_name,
+    depends_only_on,
+    is_call,
+    shape_of,
+)
+
+ATTENTION = "attention"
+ROTATION = "rotary embedding"
+
+_PRODUCTS = (
+    aten.scaled_dot_product_attention.default,
+    aten.matmul.default,
+    aten.bmm.default,
+    aten.softmax.int,
+    aten._softmax.default,
+)
+
+
+def left_in_float(program: ExportedProgram) -> list[str]:
+    """ATTENTION where a product of activations or a softmax is left, ROTATION where a whole row of a table of positions
+    is multiplied by; nothing for a step that is wholly fused."""
+    found = set()
+    constant = depends_only_on(program, ())
+    for node in program.graph.nodes:
+        if is_call(node, *_PRODUCTS) and not any(x in constant for x in node.all_input_nodes):
+            found.add(ATTENTION)
+        if is_call(node, aten.mul.Tensor) and any(_is_position_row(program, x) for x in args(node)[:2]):
+            found.add(ROTATION)
+    return sorted(found)
+
+
+def _is_position_row(program: ExportedProgram, node: object) -> bool:
+    """Whether a value is a row, of more than one number, of a table that resolve_positions made."""
+    while is_call(node, *SAME_BYTES, aten.expand.default, aten.slice.Tensor):
+        node = args(node)[0]
+    if not is_call(node, aten.embedding.default) or shape_of(node)[-1] == 1:
+        return False
+    table, index = args(node)[:2]
+    assert isinstance(table, Node) and isinstance(index, Node)
+    name = constant_name(program, table)
+    return name is not None and name.startswith("table_")

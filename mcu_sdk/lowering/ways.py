@@ -1,0 +1,93 @@
+"""The ways that a decoder's step with a static cache can be asked for.
+
+transformers' wrapper gives a model its tokens and the cache, and many classes count from there how far a text has come. A
+class that makes shapes or branches of that count does not export so, but may where the positions, and what of the cache
+may be seen, are given to it. What a way gives is only right for a class that reads it as it is meant: whoever takes
+another way than the first compares the step with the model (guard.py).
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.export import ExportedProgram
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a step is given beside tokens and cache.
+
+    `positions`: position_ids, where the class takes them. `padding`: an attention_mask int64[1, S] of ones, over the whole
+    cache. `mask`: one float32[1, 1, 1, S], 0 up to the position and hugely negative behind it; the cache then says that
+    it is empty, so that nothing can be counted from it.
+    """
+
+    positions: bool = False
+    padding: bool = False
+    mask: bool = False
+
+
+WAYS = (
+    Way(),
+    Way(positions=True),
+    Way(positions=True, padding=True),
+    Way(positions=True, mask=True),
+)
+"""From what every class of transformers is made for to what fewer are."""
+
+
+def export_step(model: PreTrainedModel, way: Way) -> ExportedProgram:
+    """torch.export's program `(input_ids int64[1,1], cache_position int64[1]) -> logits`; raises whatever that raises.
+
+    The model's generation_config says how long the cache is.
+    """
+    from transformers.integrations.executorch import convert_and_export_with_cache
+
+    if way == Way():
+        program: ExportedProgram = convert_and_export_with_cache(model)
+        return program
+    given = {"input_ids": torch.ones(1, 1, dtype=torch.long), "cache_position": torch.zeros(1, dtype=torch.long)}
+    with torch.no_grad():
+        return torch.export.export(_step_of(model, way), (), given, strict=False)
+
+
+def takes_positions(model: PreTrainedModel) -> bool:
+    """Whether positions can be given to the class."""
+    return "position_ids" in inspect.signature(model.forward).parameters
+
+
+def _step_of(model: PreTrainedModel, way: Way) -> torch.nn.Module:
+    """transformers' wrapper with more that it gives to the model."""
+    from transformers.integrations.executorch import TorchExportableModuleWithStaticCache
+
+    class Step(TorchExportableModuleWithStaticCache):  # type: ignore[misc]  # transformers carries no types
+        def forward(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:
+            for index, layer in enumerate(self.static_cache.layers):  # torch.export puts its own tensors into buffers
+                layer.keys, layer.values = (getattr(self, f"{kind}_cache_{index}") for kind in ("key", "value"))
+                layer.cumulative_length = getattr(self, f"cumulative_length_{index}")
+                layer.cumulative_length.copy_(cache_position[0])
+            length = self.static_cache.layers[0].keys.shape[2]
+            more: dict[str, Any] = {}
+            if way.positions and takes_positions(model):
+                more["position_ids"] = cache_position[None]
+            if way.padding:
+                more["attention_mask"] = torch.ones(1, length, dtype=torch.long)
+            if way.mask:
+                hidden = torch.arange(length)[None, None, None] > cache_position
+                lowest = torch.finfo(torch.float32).min
+                more["attention_mask"] = torch.zeros(1, 1, 1, length).masked_fill(hidden, lowest)
+            logits: torch.Tensor = self.model(
+                input_ids=input_ids, past_key_values=self.static_cache, use_cache=True, **more
+            ).logits
+            return logits
+
+    step = Step(model)
+    if way.mask:
+        step.static_cache.get_seq_length = lambda *_: 0
+    return step
