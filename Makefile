@@ -8,6 +8,7 @@
 # make npu-matrix  every model on every simulated NPU against the TOSA reference model; to docs/npu-matrix.md
 # make fuzz      thousands of damaged inputs for every verb; goes on where it was interrupted; to docs/fuzz.md
 # make guard     what the guard finds for every configuration of tests/models; to docs/verification.md
+# make census    what becomes of each decoder that transformers knows; goes on where it was interrupted; to docs/support.md
 # make encoders  what becomes of each encoder of tests/models/encoders; to docs/models.md
 # make real      checkpoints that other people made, from Python packages: what each can do; to docs/real-models.md
 # make boards    the bundled model on every packaged board, run where something runs it; to docs/boards.md
@@ -27,7 +28,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test-tools test test-all matrix npu-matrix fuzz bench bench-baseline guard encoders boards real check types style setup system
+.PHONY: demo test-tools test test-all matrix npu-matrix fuzz bench bench-baseline guard census encoders boards real check types style setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -60,6 +61,9 @@ fuzz: setup
 
 guard: setup
 	$(BIN)/python tools/guard_families.py
+
+census: setup
+	$(BIN)/python tools/census.py --jobs $(JOBS)
 
 encoders: setup
 	$(BIN)/python tools/encoder_families.py

@@ -101,11 +101,23 @@ def run_with_cache(model: PreTrainedModel, **inputs: Any) -> Any:
     if layers and all(getattr(getattr(layer, "keys", None), "ndim", 0) == 4 for layer in layers):
         return output
     raise ModelError(
-        f"A decoder that exports with a static cache of keys and values was expected; {type(model).__name__} does "
-        f"not keep them{reason}.",
+        f"A decoder that exports with a static cache of keys and values was expected; {type(model).__name__} "
+        f"{_kept_instead(model, output)}{reason}.",
         hint="Use a decoder-only language model with a standard key/value cache (docs/models.md lists families "
         "that were tried), or lower the model yourself and pass the result with --pte.",
     )
+
+
+def _kept_instead(model: PreTrainedModel, output: Any) -> str:
+    """What a model keeps from token to token, in words."""
+    from transformers import DynamicCache
+
+    layers = DynamicCache(config=model.config.get_text_config()).layers
+    states = sum(hasattr(layer, "recurrent_states") for layer in layers)
+    if states:
+        return f"keeps a state, of a recurrence or a convolution, in {states} of {len(layers)} layers"
+    others = [name for name in output or () if name not in ("logits", "loss", "past_key_values")]
+    return f"keeps {', '.join(others)} instead" if others else "does not keep them"
 
 
 def run_steps(prepared: GraphModule, windows: torch.Tensor) -> None:

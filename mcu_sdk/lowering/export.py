@@ -83,7 +83,7 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way = WAYS[0]
         raise ModelError(
             f"A decoder that exports with a static cache was expected; {type(model).__name__} does not: "
             f"{type(error).__name__}: {first_line}",
-            hint=hint_for(model),
+            hint=ELSEWHERE,
         ) from error
     _refuse_experts(decomposed, model)
     return decomposed
@@ -93,23 +93,7 @@ ELSEWHERE = (
     "Use a decoder-only language model with a standard key/value cache (docs/models.md lists families that were tried), "
     "or lower the model yourself and pass the result with --pte."
 )
-
-
-def hint_for(model: PreTrainedModel) -> str:
-    """What probably keeps a model from becoming a step with a static cache, and what to try."""
-    config = model.config.get_text_config()
-    name = type(model).__name__
-    if getattr(config, "alibi", False) or getattr(getattr(config, "attn_config", None), "alibi", False):
-        return (
-            f"transformers' {name} makes its position biases (ALiBi) from the length of the text so far, which a step with "
-            f"a static cache has no number for. {ELSEWHERE}"
-        )
-    if config.model_type == "opt":
-        return (
-            f"transformers' {name} counts its positions from the text so far, which a step with a static cache has no "
-            f"number for. {ELSEWHERE}"
-        )
-    return ELSEWHERE
+"""What to try where a class of transformers does not go together with a static cache."""
 
 
 def _state_cached_heads(model: PreTrainedModel) -> None:

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.accuracy import layer_errors, measure, module_layer_errors
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
-from mcu_sdk.lowering.export import ArchitectureError, export_decoder, hint_for
+from mcu_sdk.lowering.export import ELSEWHERE, ArchitectureError, export_decoder
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.lowering.run_step import StepRunner
@@ -247,9 +247,7 @@ class DecoderGuard:
         self._cut: tuple[_Trial, ExportedProgram] | None = None
         self._trial_of_cut: _Trial | None = None
         if window is not None and LONGEST < window < cache_length:
-            self._trial_of_cut = _Trial(
-                with_windows_cut(model, CUT), _tokens(model, windows, CUT + BEYOND)
-            )
+            self._trial_of_cut = _Trial(with_windows_cut(model, CUT), _tokens(model, windows, CUT + BEYOND))
         self.facts: dict[str, Any] = {"positions": self.positions, "tolerance": _short(self._trial.tolerance)}
 
     @property
@@ -347,5 +345,5 @@ def _likely(model: PreTrainedModel, stage: Stage, cache_length: int) -> str:
             f"go together with a static cache in transformers: give --max-cache-len {window} at most."
         )
     if stage == "exported":
-        return f"transformers' {name} probably does not support a static cache. {hint_for(model)}"
+        return f"transformers' {name} probably does not support a static cache. {ELSEWHERE}"
     return DEFECT

@@ -52,7 +52,10 @@ def export_step(model: PreTrainedModel, way: Way) -> ExportedProgram:
     if way == Way():
         program: ExportedProgram = convert_and_export_with_cache(model)
         return program
-    given = {"input_ids": torch.ones(1, 1, dtype=torch.long), "cache_position": torch.zeros(1, dtype=torch.long)}
+    given = {
+        "input_ids": torch.ones(1, 1, dtype=torch.long),
+        "cache_position": torch.zeros(1, dtype=torch.long),
+    }
     with torch.no_grad():
         return torch.export.export(_step_of(model, way), (), given, strict=False)
 
@@ -68,8 +71,12 @@ def _step_of(model: PreTrainedModel, way: Way) -> torch.nn.Module:
 
     class Step(TorchExportableModuleWithStaticCache):  # type: ignore[misc]  # transformers carries no types
         def forward(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:
-            for index, layer in enumerate(self.static_cache.layers):  # torch.export puts its own tensors into buffers
-                layer.keys, layer.values = (getattr(self, f"{kind}_cache_{index}") for kind in ("key", "value"))
+            for index, layer in enumerate(
+                self.static_cache.layers
+            ):  # torch.export puts its own tensors into buffers
+                layer.keys, layer.values = (
+                    getattr(self, f"{kind}_cache_{index}") for kind in ("key", "value")
+                )
                 layer.cumulative_length = getattr(self, f"cumulative_length_{index}")
                 layer.cumulative_length.copy_(cache_position[0])
             length = self.static_cache.layers[0].keys.shape[2]

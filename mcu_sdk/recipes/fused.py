@@ -58,11 +58,14 @@ def fused_step(
     with stage("Calibrating"), reproducible():
         windows = calibration_windows(checkpoint, model, options, cache_length)
         ranges = cache_ranges(model, windows) if options.cache_scales == "calibrated" else None
-    with stage("Exporting one step with a static cache, and comparing it with the checkpoint"), reproducible():
+    with (
+        stage("Exporting one step with a static cache, and comparing it with the checkpoint"),
+        reproducible(),
+    ):
         guard = DecoderGuard(model, windows, cache_length)
         program = guard.faithful_step()
     with stage("Fusing"):
-        counts = fuse(program, cache_length, ranges)
+        counts = fuse(program, cache_length, ranges, npu=options.npu is not None)
     with stage("Comparing the fused step with the checkpoint"), reproducible():
         guard.check_fused(program, ranges)
     facts = {

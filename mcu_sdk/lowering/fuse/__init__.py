@@ -23,13 +23,18 @@ class FusionCounts:
 
 
 def fuse(
-    program: ExportedProgram, cache_length: int | None, cache_ranges: dict[str, CacheRange] | None
+    program: ExportedProgram,
+    cache_length: int | None,
+    cache_ranges: dict[str, CacheRange] | None,
+    *,
+    npu: bool = False,
 ) -> FusionCounts:
     """Rewrite an exported program in place.
 
     `cache_length` is the static cache's length in positions, None for a model without a cache. `cache_ranges`
     maps each key cache's buffer name to the calibrated magnitudes of that layer's keys and values; None asks for
-    run-time scales. What no pattern knows stays as it is.
+    run-time scales. `npu`: for a step on an NPU, which knows rotations of halves and plain attention. What no pattern knows
+    stays as it is.
     """
     import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
     from mcu_sdk.lowering.fuse.activations import fuse_activations
@@ -39,15 +44,22 @@ def fuse(
     from mcu_sdk.lowering.fuse.images import prepare_images
     from mcu_sdk.lowering.fuse.masks import simplify_masks
     from mcu_sdk.lowering.fuse.normalize import fold_constants, normalize
-    from mcu_sdk.lowering.fuse.norms import fuse_layer_norm, fuse_rms_norm
+    from mcu_sdk.lowering.fuse.norms import fuse_centred, fuse_layer_norm, fuse_rms_norm
     from mcu_sdk.lowering.fuse.parts import add_to_parts
-    from mcu_sdk.lowering.fuse.positions import PositionTable, position_input, resolve_positions
+    from mcu_sdk.lowering.fuse.positions import (
+        PositionTable,
+        drop_assertions,
+        position_input,
+        resolve_positions,
+    )
     from mcu_sdk.lowering.fuse.rope import fuse_rope
 
     drop_cumulative_lengths(program)
     position = position_input(program)
     if position is None:
         prepare_images(program)
+    elif cache_length is not None:
+        drop_assertions(program, position, cache_length)
     normalize(program)
     rope = attention = 0
     if position is None:
@@ -59,14 +71,16 @@ def fuse(
         tidy(program)
     if position is not None and cache_length is not None:
         positions = PositionTable(program, position, cache_length)
-        rope = fuse_rope(program, positions)
-        attention = fuse_cached_attention(program, positions, cache_ranges)
+        rope = fuse_rope(program, positions, pairs=not npu)
+        attention = fuse_cached_attention(program, positions, cache_ranges, shaped=not npu)
         tidy(program)
+    rms_norms = fuse_rms_norm(program)
+    centred = fuse_centred(program)
     counts = FusionCounts(
         rope=rope,
         attention=attention,
-        rms_norm=fuse_rms_norm(program),
-        layer_norm=fuse_layer_norm(program),
+        rms_norm=rms_norms - centred,
+        layer_norm=fuse_layer_norm(program) + centred,
         activation=fuse_activations(program),
     )
     tidy(program)

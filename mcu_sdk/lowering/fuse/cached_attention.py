@@ -89,18 +89,22 @@ class _Slots:
 
 
 def fuse_cached_attention(
-    program: ExportedProgram, positions: PositionTable, ranges: dict[str, CacheRange] | None
+    program: ExportedProgram,
+    positions: PositionTable,
+    ranges: dict[str, CacheRange] | None,
+    *,
+    shaped: bool = True,
 ) -> int:
     """Replace every attention over a static cache; returns how many there were.
 
     `ranges` maps a key cache's buffer name to its calibrated range; None asks for scales found at run time, kept
-    per token and head in float16 beside the cache.
+    per token and head in float16 beside the cache. `shaped`: also where scores are capped or biased.
     """
     count = 0
     slots = _Slots(program, positions)
     for node in list(program.graph.nodes):
         match = _match(program, positions, node)
-        if match is None:
+        if match is None or (match.shaped and not shaped):
             continue
         slot = slots.of(match.window)
         if ranges is None:

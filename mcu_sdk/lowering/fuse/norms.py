@@ -16,6 +16,7 @@ from mcu_sdk.lowering.fuse.graph import (
     is_constant,
     replace,
     shape_of,
+    tidy,
 )
 
 mcu = torch.ops.mcu
@@ -31,6 +32,44 @@ def fuse_rms_norm(program: ExportedProgram) -> int:
         match = _match_rms_norm(program, node)
         if match is not None:
             replace(program.graph, node, mcu.rms_norm.default, match)
+            count += 1
+    return count + _fuse_without_weight(program)
+
+
+def _fuse_without_weight(program: ExportedProgram) -> int:
+    """x * rsqrt(mean(x^2) + eps) alone has a weight of ones."""
+    count = 0
+    tidy(program)
+    ones: dict[int, Node] = {}
+    for node in list(program.graph.nodes):
+        if not is_call(node, aten.mul.Tensor):
+            continue
+        for x, root in either_order(node):
+            eps = _eps_of_rsqrt_of_mean_square(program, root, x)
+            if eps is not None and shape_of(node) == shape_of(x):
+                size = shape_of(x)[-1]
+                if size not in ones:
+                    ones[size] = add_buffer(program, f"ones_{size}", torch.ones(size))
+                replace(program.graph, node, mcu.rms_norm.default, (x, ones[size], eps))
+                count += 1
+                break
+    return count
+
+
+def fuse_centred(program: ExportedProgram) -> int:
+    """An RMSNorm of x - mean(x) is a LayerNorm without bias, as Cohere's models spell it; returns how many there were."""
+    count = 0
+    for node in list(program.graph.nodes):
+        if not is_call(node, mcu.rms_norm.default) or not is_call(args(node)[0], aten.sub.Tensor):
+            continue
+        centred, weight, eps = args(node)
+        x, mean = args(centred)[:2]
+        over_last = (
+            is_call(mean, aten.mean.dim) and args(mean)[0] is x and len(args(mean)) > 2 and args(mean)[2]
+        )
+        if over_last and [axis % len(shape_of(x)) for axis in args(mean)[1]] == [len(shape_of(x)) - 1]:
+            zeros = add_buffer(program, "layer_norm_bias", torch.zeros(shape_of(x)[-1]))
+            replace(program.graph, node, mcu.layer_norm.default, (x, weight, zeros, eps))
             count += 1
     return count
 

@@ -19,6 +19,7 @@ from mcu_sdk.lowering.fuse.graph import (
     depends_only_on,
     dtype_of,
     evaluate,
+    is_call,
     replace,
     shape_of,
     tidy,
@@ -55,7 +56,7 @@ class PositionTable:
 
     def value(self, node: Node, position: int) -> torch.Tensor:
         """The node's value at a position; what lies behind it is not kept."""
-        return evaluate(self.program, node, self.known(position)).detach()
+        return evaluate(self.program, node, self.known(position))
 
     def known(self, position: int) -> dict[Node, torch.Tensor]:
         """The position, and what was computed of it so far."""
@@ -75,6 +76,33 @@ class PositionTable:
     def is_position(self, node: object) -> bool:
         """Whether the node is the position, as a tensor of one element."""
         return self.holds(node, lambda p: torch.tensor([p]))
+
+
+def drop_assertions(program: ExportedProgram, position: Node, length: int) -> None:
+    """Take off what torch.export asserts of the position where it holds at every one."""
+    table = PositionTable(program, position, length)
+    for node in list(program.graph.nodes):
+        if not is_call(node, *_ASSERTIONS) or any(each not in table for each in node.all_input_nodes):
+            continue
+        if all(_holds(table, node, p) for p in range(length)):
+            program.graph.erase_node(node)
+    tidy(program)
+
+
+_ASSERTIONS = (
+    aten._assert_scalar.default,
+    aten.sym_constrain_range.default,
+    aten.sym_constrain_range_for_size.default,
+)
+
+
+def _holds(table: PositionTable, node: Node, position: int) -> bool:
+    """Whether an assertion is true at a position."""
+    try:
+        table.value(node, position)
+    except RuntimeError:
+        return False
+    return True
 
 
 def resolve_positions(program: ExportedProgram, position: Node, length: int) -> None:

@@ -17,10 +17,10 @@ END = 1 << 40
 """Slices to the end of an axis are written with a huge number; anything above this means the end."""
 
 
-def fuse_rope(program: ExportedProgram, positions: PositionTable) -> int:
+def fuse_rope(program: ExportedProgram, positions: PositionTable, *, pairs: bool = True) -> int:
     """Replace every rotation whose angles depend on the position alone; returns how many there were.
 
-    The tables hold one row for each position, [length, rotary_dim / 2], float32, shared by all that are equal.
+    `pairs`: those of pairs side by side, too. The tables hold one row for each position, [length, rotary_dim / 2], float32, shared by all that are equal.
     """
     tables: dict[tuple[Node, Node], tuple[Node, Node] | None] = {}
     count = 0
@@ -37,7 +37,7 @@ def fuse_rope(program: ExportedProgram, positions: PositionTable) -> int:
             continue
         replace(program.graph, node, mcu.rope.default, (x, *pair, positions.position))
         count += 1
-    count += fuse_rotations(program, positions)
+    count += fuse_rotations(program, positions, pairs=pairs)
     _widen_partial_rotations(program)
     return count
 

@@ -63,13 +63,16 @@ Tables = tuple[torch.Tensor, torch.Tensor]
 """Cosines and sines, float32[positions, half]."""
 
 
-def fuse_rotations(program: ExportedProgram, positions: PositionTable) -> int:
-    """Replace every rotation by an angle of the position, in place; returns how many there were."""
+def fuse_rotations(program: ExportedProgram, positions: PositionTable, *, pairs: bool = True) -> int:
+    """Replace every rotation by an angle of the position, in place; returns how many there were.
+
+    `pairs`: those of pairs (2i, 2i + 1), too.
+    """
     count = 0
     made: list[tuple[Tables, tuple[Node, Node]]] = []
     for root in _roots(program, positions):
         found = next(_rotations(program, positions, root), None)
-        if found is None:
+        if found is None or (found.pairs and not pairs):
             continue
         tables = found.tables()
         buffers = next((nodes for other, nodes in made if _same(other, tables)), None)

@@ -1,0 +1,80 @@
+"""What the census of decoders is made of: tiny configurations, rows, and the page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+import census
+from census_configs import VARIANTS, tiny_config
+from census_page import is_fused, page
+
+
+def test_sizes_are_set_by_common_names() -> None:
+    llama, gpt2 = tiny_config("llama"), tiny_config("gpt2")
+    assert (llama.hidden_size, llama.num_hidden_layers, llama.num_attention_heads) == (64, 2, 4)
+    assert (gpt2.n_embd, gpt2.n_layer, gpt2.n_head, gpt2.n_positions) == (64, 2, 4, 64)
+    assert llama.vocab_size == gpt2.vocab_size == 257
+
+
+def test_a_layer_of_each_kind_is_kept() -> None:
+    config = tiny_config("gemma3_text")
+    assert config.layer_types == ["sliding_attention", "full_attention"]
+    assert config.num_hidden_layers == 2 and config.sliding_window < census.CACHE_LENGTH
+
+
+def test_configurations_inside_others_are_small_too() -> None:
+    assert tiny_config("gemma3").text_config.hidden_size == 64
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_are_made(name: str) -> None:
+    family, changes = VARIANTS[name]
+    config = tiny_config(name)
+    assert config.model_type == family
+    plain = {key: value for key, value in changes.items() if not isinstance(value, dict)}
+    assert {key: getattr(config, key) for key in plain} == plain
+
+
+def test_all_decoders_and_encoder_decoders_are_asked() -> None:
+    names = census.names()
+    assert {"llama", "opt", "t5 (seq2seq)", "whisper (seq2seq)", *VARIANTS} <= set(names)
+    assert names["gpt2"] == "GPT2LMHeadModel"
+
+
+def test_what_stops_a_name_is_in_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*arguments: object) -> Any:
+        raise KeyError("inside")
+
+    monkeypatch.setattr(census, "tiny_config", stopped)
+    row = census.row_of("llama", "LlamaForCausalLM", tmp_path)
+    assert (row["outcome"], row["class"]) == ("no model", "LlamaForCausalLM")
+    monkeypatch.setattr(census, "_save", lambda *arguments: tmp_path)
+    monkeypatch.setattr(census, "_measured", stopped)
+    row = census.row_of("llama", "LlamaForCausalLM", tmp_path)
+    assert row["outcome"] == "failed" and "KeyError" in row["why"]
+    row = census.row_of("mixtral", "MixtralForCausalLM", tmp_path)
+    assert row["outcome"] == "failed"
+
+
+def test_the_page_counts_what_it_lists() -> None:
+    right = {"outcome": "right", "class": "A", "calls": 40, "ours": 30, "error": 0.0312, "seconds": 8.1}
+    rows = {
+        "a": {**right, "left": []},
+        "b": {**right, "left": ["attention"]},
+        "c": {"outcome": "refused", "class": "C", "why": "Because | so.", "seconds": 1.0},
+        "c (variant)": {**right, "left": []},
+        "d (seq2seq)": {"outcome": "refused", "class": "D", "why": "No."},
+    }
+    text = page(rows)
+    assert "| right: the firmware computes what transformers computes | 2 | 0 |" in text
+    assert "| ... and wholly fused | 1 | 0 |" in text
+    assert "| refused, with the reason below | 1 | 1 |" in text
+    assert "| a | A | 40 | 75% | fused | 0.0312 | 8.1 |" in text
+    assert "Because \\| so." in text
+    assert is_fused(rows["a"]) and not is_fused(rows["b"]) and not is_fused(rows["c"])
