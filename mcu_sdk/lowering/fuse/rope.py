@@ -12,7 +12,6 @@ from mcu_sdk.lowering.fuse.positions import PositionTable
 from mcu_sdk.lowering.fuse.rotations import fuse_rotations
 
 mcu = torch.ops.mcu
-ROTATIONS = (mcu.rope.default, mcu.rope_pairs.default)
 END = 1 << 40
 """Slices to the end of an axis are written with a huge number; anything above this means the end."""
 
@@ -120,7 +119,9 @@ def _widen_partial_rotations(program: ExportedProgram) -> None:
             continue
         axis = args(node)[1] if len(args(node)) > 1 else 0
         turned, rest = args(node)[0]
-        if axis not in (-1, len(shape_of(node)) - 1) or not is_call(turned, *ROTATIONS):
+        if axis not in (-1, len(shape_of(node)) - 1) or not is_call(
+            turned, mcu.rope.default, mcu.rope_pairs.default
+        ):
             continue
         part, rotary = args(turned)[0], shape_of(turned)[-1]
         if not (is_call(part, aten.slice.Tensor) and is_call(rest, aten.slice.Tensor)):

@@ -8,6 +8,7 @@ random values then have to come out as that rotation makes them.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,6 +48,8 @@ MOVES = {
     aten._to_copy.default,
     aten.to.dtype,
     aten.flip.default,
+    aten.unbind.int,
+    operator.getitem,
 }
 """Operators that a rotation is made of."""
 

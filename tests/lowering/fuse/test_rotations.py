@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.export import ExportedProgram
 
+import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.graph import tidy
 from mcu_sdk.lowering.fuse.normalize import normalize
 from mcu_sdk.lowering.fuse.positions import PositionTable, position_input
