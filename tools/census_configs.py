@@ -125,6 +125,11 @@ def _tiny(kind: Any, changes: dict[str, Any]) -> Any:
         for name, value in SIZES.items()
         if name in has and (has[name] is not None or name in ALSO_WHERE_NONE)
     }
+    if has.get("kv_lora_rank") is not None:  # keys and values from one latent vector: every head has its own
+        settings |= {
+            "num_key_value_heads": SIZES["num_attention_heads"],
+            "head_dim": SIZES["qk_rope_head_dim"],
+        }
     settings |= _one_layer_of_each_kind(has)
     for name in getattr(kind, "sub_configs", None) or {}:
         if has.get(name) is not None:

@@ -69,17 +69,16 @@ def _step_of(model: PreTrainedModel, way: Way) -> torch.nn.Module:
     """transformers' wrapper with more that it gives to the model."""
     from transformers.integrations.executorch import TorchExportableModuleWithStaticCache
 
-    class Step(TorchExportableModuleWithStaticCache):  # type: ignore[misc]  # transformers carries no types
+    class Step(TorchExportableModuleWithStaticCache):
         def forward(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:
-            for index, layer in enumerate(
-                self.static_cache.layers
-            ):  # torch.export puts its own tensors into buffers
+            layers: Any = self.static_cache.layers
+            for index, layer in enumerate(layers):  # torch.export puts its own tensors into buffers
                 layer.keys, layer.values = (
                     getattr(self, f"{kind}_cache_{index}") for kind in ("key", "value")
                 )
                 layer.cumulative_length = getattr(self, f"cumulative_length_{index}")
                 layer.cumulative_length.copy_(cache_position[0])
-            length = self.static_cache.layers[0].keys.shape[2]
+            length = layers[0].keys.shape[2]
             more: dict[str, Any] = {}
             if way.positions and takes_positions(model):
                 more["position_ids"] = cache_position[None]
@@ -96,5 +95,6 @@ def _step_of(model: PreTrainedModel, way: Way) -> torch.nn.Module:
 
     step = Step(model)
     if way.mask:
-        step.static_cache.get_seq_length = lambda *_: 0
+        cache: Any = step.static_cache
+        cache.get_seq_length = lambda *_: 0
     return step

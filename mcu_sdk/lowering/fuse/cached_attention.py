@@ -221,7 +221,8 @@ def _attend(
     """Put the operator with its (out, scratch) pair in the place of `node`: the first of `targets`, or the second where
     something happens to the scores. `rest`: caches, scales, position."""
     graph, shape = program.graph, shape_of(node)
-    target, ends = targets[0], (match.scale,)
+    target = targets[0]
+    ends: tuple[Any, ...] = (match.scale,)
     if match.shaped:
         bias = match.reach.bias
         buffer = None if bias is None else add_buffer(program, "attention_bias", bias.contiguous())
@@ -229,7 +230,7 @@ def _attend(
     heads = (1, match.query.meta["val"].numel() // shape[-1], 1, shape[-1])
     with graph.inserting_before(node):
         query = _seen_as(graph, match.query, heads)
-        arguments = (query, *rest, *ends)
+        arguments: tuple[Any, ...] = (query, *rest, *ends)
         pair = graph.call_function(target, arguments)
         pair.meta = dict(node.meta)
         with torch.no_grad():

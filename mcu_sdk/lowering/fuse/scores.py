@@ -104,10 +104,12 @@ def read_attention(
 def _read_operator(positions: PositionTable, node: Node) -> tuple[Scores, Node] | None:
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
     given = dict(zip(names, args(node), strict=False)) | dict(node.kwargs)
-    query, keys, values, mask = (given.get(name) for name in names[:4])
-    if given.get("dropout_p") or given.get("is_causal") or mask not in positions:
+    if given.get("dropout_p") or given.get("is_causal"):
         return None
-    if not all(isinstance(n, Node) for n in (query, keys, values, mask)):
+    query, keys, values, mask = (given.get(name) for name in names[:4])
+    if not (isinstance(query, Node) and isinstance(keys, Node) and isinstance(values, Node)):
+        return None
+    if not isinstance(mask, Node) or mask not in positions:
         return None
     scale: Any = given.get("scale")
     scores = Scores(query, keys, float(scale or 1 / math.sqrt(shape_of(query)[-1])))
@@ -147,7 +149,7 @@ class _Reader:
 
     def sum(self, node: Node) -> Scores | None:
         """a + b or a - b, one of which the position decides."""
-        alpha = float(node.kwargs.get("alpha", 1))
+        alpha = _number(node, "alpha")
         sign = -alpha if node.target == aten.sub.Tensor else alpha
         first, second = args(node)[:2]
         if second in self.positions:
@@ -196,8 +198,14 @@ class _Reader:
     def product_and_sum(self, node: Node) -> Scores | None:
         """beta * added + alpha * query @ keys."""
         added, query, keys = args(node)
-        beta, alpha = (float(node.kwargs.get(name, 1)) for name in ("beta", "alpha"))
+        beta, alpha = _number(node, "beta"), _number(node, "alpha")
         return Scores(query, keys, alpha).plus(added, beta) if added in self.positions else None
+
+
+def _number(node: Node, keyword: str) -> float:
+    """A factor that a call is given by name; 1 without."""
+    value: Any = node.kwargs.get(keyword, 1)
+    return float(value)
 
 
 _RULES: dict[Any, Callable[[_Reader, Node], Scores | None]] = {
@@ -264,8 +272,8 @@ def _row(
     float32[heads, S], 0 where nothing is seen."""
     hidden = torch.zeros(heads, length, dtype=torch.bool)
     total = torch.zeros(heads, length)
-    for value, says_hidden in scores.masks:
-        mask = _by_head(positions.value(value, position), heads, length)
+    for node, says_hidden in scores.masks:
+        mask = _by_head(positions.value(node, position), heads, length)
         if mask is None or mask.dtype != torch.bool:
             return None
         hidden |= mask if says_hidden else ~mask

@@ -154,7 +154,10 @@ def attention_s8(
     float(dot) * (m / 127) over positions 0 .. position; p = rint(exp(score - max) * PROBABILITY_ONE);
     out = (float(sum p v) * (1 / float(sum p))) * v_scale. Returns (out like q, scratch).
     """
-    return attention_s8_shaped(q, k_cache, v_cache, k_scale, v_scale, position, None, scale, 0.0)
+    pair: tuple[torch.Tensor, torch.Tensor] = attention_s8_shaped(
+        q, k_cache, v_cache, k_scale, v_scale, position, None, scale, 0.0
+    )
+    return pair
 
 
 @define("attention_s8_shaped", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
@@ -201,7 +204,10 @@ def attention_s8_dynamic(
     max); the values' scales go into the weights, w = e * v_scale[i], W = max w, p = rint(w * (PROBABILITY_ONE /
     W)); out = float(sum p v) * ((W / PROBABILITY_ONE) / lane_sum(e)).
     """
-    return attention_s8_dynamic_shaped(q, k_cache, v_cache, k_scales, v_scales, position, None, scale, 0.0)
+    pair: tuple[torch.Tensor, torch.Tensor] = attention_s8_dynamic_shaped(
+        q, k_cache, v_cache, k_scales, v_scales, position, None, scale, 0.0
+    )
+    return pair
 
 
 @define("attention_s8_dynamic_shaped", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
