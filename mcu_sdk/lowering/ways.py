@@ -70,7 +70,9 @@ def _step_of(model: PreTrainedModel, way: Way) -> torch.nn.Module:
     from transformers.integrations.executorch import TorchExportableModuleWithStaticCache
 
     class Step(TorchExportableModuleWithStaticCache):
-        def forward(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:
+        def forward(  # type: ignore[override]  # a step is always given both, and no embeddings
+            self, input_ids: torch.Tensor, cache_position: torch.Tensor
+        ) -> torch.Tensor:
             layers: Any = self.static_cache.layers
             for index, layer in enumerate(layers):  # torch.export puts its own tensors into buffers
                 layer.keys, layer.values = (
