@@ -1,6 +1,7 @@
-// mcu::attention_s8_shaped: mcu_attention_s8 with scores that are softly capped, cap * tanh(score / cap) (not, where cap is
-// 0), and to which bias[heads][positions] is added, by distance: its last column for the position itself, the one before
-// for the position before (nothing, where bias is null). Specification: mcu_sdk/operators/reference/attention.py.
+// mcu::attention_s8_shaped: mcu_attention_s8 with scores that are softly capped, cap * tanh(score / cap) (not, where
+// cap is 0), and to which bias[heads][positions] is added, by distance: its last column for the position itself, the
+// one before for the position before (nothing, where bias is null). Specification:
+// mcu_sdk/operators/reference/attention.py.
 #pragma once
 
 #include <stdint.h>

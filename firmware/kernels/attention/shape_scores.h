@@ -5,7 +5,8 @@
 
 #include "kernels/math/trigonometry.h"
 
-// scores[t] = cap * tanh(scores[t] * (1 / cap)), unless cap is 0, plus bias[t], unless that is null; returns the highest.
+// scores[t] = cap * tanh(scores[t] * (1 / cap)), unless cap is 0, plus bias[t], unless that is null; returns the
+// highest.
 static inline float mcu_shape_scores(float* scores, const float* bias, float cap, int32_t count) {
     if (cap > 0.0f) {
         const float inverse = 1.0f / cap;
@@ -19,8 +20,8 @@ static inline float mcu_shape_scores(float* scores, const float* bias, float cap
     return highest;
 }
 
-// The row of bias[heads][positions] that a head adds to its scores of `visible` positions; its columns are distances, the
-// last one that of the position itself.
+// The row of bias[heads][positions] that a head adds to its scores of `visible` positions; its columns are distances,
+// the last one that of the position itself.
 static inline const float* mcu_bias_of(const float* bias, int32_t head, int32_t positions, int32_t visible) {
     return bias == nullptr ? bias : bias + (head + 1) * positions - visible;
 }
