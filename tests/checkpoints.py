@@ -30,14 +30,21 @@ def make_checkpoint(name: str, folder: Path, seed: int = 0, **changes: object) -
 
 
 def make_encoder(name: str, folder: Path, seed: int = 0, **changes: object) -> Path:
-    """The same of tests/models/encoders/<name>.json, whose "architecture" is a class of transformers and "length" what
-    encoder_length() says; `changes` of its configuration make another model, for another folder."""
+    """The same of tests/models/encoders/<name>.json, whose "architecture" is a class of transformers ("encoder_of": the
+    class whose encoder alone is saved) and "length" what encoder_length() says; `changes` of its configuration make
+    another model, for another folder."""
     import transformers
 
     settings = {**_encoder_settings(name), **changes}
     settings.pop("length", None)
-    architecture = getattr(transformers, settings.pop("architecture"))
-    return _save(folder / name, seed, lambda: architecture(transformers.AutoConfig.for_model(**settings)))
+    whole = settings.pop("encoder_of", None)
+    architecture = getattr(transformers, settings.pop("architecture") if whole is None else whole)
+
+    def make() -> Any:
+        model = architecture(transformers.AutoConfig.for_model(**settings))
+        return model if whole is None else model.get_encoder()
+
+    return _save(folder / name, seed, make)
 
 
 def encoder_length(name: str) -> int | None:

@@ -70,17 +70,42 @@ TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 def encoder_architecture(checkpoint: Checkpoint) -> str | None:
     """The class that config.json names, if it is one of transformers' that is no causal language model; else None."""
-    import transformers
     from transformers import AutoModelForCausalLM
 
-    names = read_config(checkpoint.folder).get("architectures")
+    config = read_config(checkpoint.folder)
+    names = config.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         return None
-    if names[0] in _listed(AutoModelForCausalLM) or not isinstance(
-        getattr(transformers, names[0], None), type
-    ):
+    if names[0] in _listed(AutoModelForCausalLM) or _class_named(names[0], config) is None:
         return None
     return names[0]
+
+
+def _class_named(architecture: str, config: Mapping[str, Any]) -> type | None:
+    """transformers' class of this name: a public one, or the encoder of its family, as `model.get_encoder()` saves it."""
+    import transformers
+
+    public = getattr(transformers, architecture, None)
+    if isinstance(public, type):
+        return public
+    return _part_named(architecture, config)
+
+
+def _part_named(architecture: str, config: Mapping[str, Any]) -> type | None:
+    """The encoder of an encoder-decoder's family, such as Whisper's or Moonshine's; None for anything else."""
+    import sys
+
+    from transformers import CONFIG_MAPPING, MODEL_MAPPING, PreTrainedModel
+
+    family = config.get("model_type")
+    if not architecture.endswith("Encoder") or not isinstance(family, str) or family not in CONFIG_MAPPING:
+        return None
+    whole = MODEL_MAPPING.get(CONFIG_MAPPING[family], None)
+    whole = whole[0] if isinstance(whole, tuple) else whole
+    if whole is None:
+        return None
+    part = getattr(sys.modules[whole.__module__], architecture, None)
+    return part if isinstance(part, type) and issubclass(part, PreTrainedModel) else None
 
 
 def _listed(auto: Any) -> set[str]:
@@ -100,6 +125,8 @@ def task_of(architecture: str, name: str) -> Task:
             return task
     if architecture in OTHER_NAMES:
         return OTHER_NAMES[architecture]
+    if architecture.endswith("Encoder") and not hasattr(transformers, architecture):
+        return FEATURES  # part of a family, see _part_named
     known = ", ".join(sorted({task.name for task in TASKS.values()}))
     raise ModelError(
         f"An encoder for one of these tasks was expected: {known}. {name} is a {architecture}, which is for another one.",
@@ -199,18 +226,20 @@ def load_encoder(
     For an NPU it takes its main input alone and has attention in plain PyTorch, which ExecuTorch's quantizer wants; for
     a processor it has scaled_dot_product_attention where its class can.
     """
-    import transformers
-
     task = task_of(architecture, checkpoint.name)
+    config = read_config(checkpoint.folder)
     encoder_alone = (
-        architecture in OTHER_NAMES or task.name == "audio-classification"
-    )  # Whisper's: its encoder and a head
-    if read_config(checkpoint.folder).get("is_encoder_decoder") and not encoder_alone:
+        architecture in OTHER_NAMES
+        or _part_named(architecture, config) is not None
+        or task.name == "audio-classification"  # Whisper's: its encoder and a head
+    )
+    if config.get("is_encoder_decoder") and not encoder_alone:
         raise ModelError(
             f"An encoder alone was expected; {checkpoint.name}, a {architecture}, has a decoder, too.",
-            hint="Save its encoder, or lower the whole yourself and pass the result with --pte.",
+            hint="Save its encoder, model.get_encoder().save_pretrained(FOLDER), and give that folder; or lower the whole "
+            "yourself and pass the result with --pte.",
         )
-    kind = getattr(transformers, architecture)
+    kind = _class_named(architecture, config)
     pooling = read_pooling(checkpoint.folder, checkpoint.name) if task is FEATURES else None
     if for_npu:
         model = load_weights(checkpoint, kind, attn_implementation="eager")

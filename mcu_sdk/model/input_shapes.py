@@ -16,8 +16,8 @@ SAMPLES = 16_000
 def shape_of_input(name: str, config: Any, length: int | None) -> tuple[int, ...] | None:
     """The shape of the main input `name` of one call; None where it is not known. `length`: samples of a waveform.
 
-    Pixels are [1, C, H, W]; spectrograms [1, bins, frames] (Whisper) or [1, frames, bins] (AST); waveforms [1, samples];
-    time series [1, context, channels]. Raises UsageError for a waveform without samples.
+    Pixels are [1, C, H, W]; spectrograms [1, bins, frames] (Whisper) or [1, frames, bins] (AST); waveforms [1, samples],
+    which all other input values are; time series [1, context, channels]. Raises UsageError for a waveform without samples.
     """
 
     def sizes(*names: str) -> tuple[int, ...] | None:
@@ -35,7 +35,7 @@ def shape_of_input(name: str, config: Any, length: int | None) -> tuple[int, ...
         return (1, bins[0], 2 * bins[1])
     if name == "input_values" and (frames := sizes("max_length", "num_mel_bins")):
         return (1, *frames)
-    if name == "input_values" and hasattr(config, "conv_stride"):
+    if name == "input_values":
         if length is not None and length < 1:
             raise UsageError(
                 f"A waveform has at least 1 sample; --max-cache-len {length} was given.",
