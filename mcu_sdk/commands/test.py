@@ -17,14 +17,15 @@ from mcu_sdk.commands.options import (
     with_options,
 )
 from mcu_sdk.errors import UsageError
-from mcu_sdk.project.asked import TOKENS, Asked, Start, Where, asked_in, where_in
+from mcu_sdk.project.asked import TOKENS, Asked, Start, Texts, Where, asked_in, text_in, where_in
 
 if TYPE_CHECKING:
     from mcu_sdk.project.findings import Findings
     from mcu_sdk.project.opened import Project
+    from mcu_sdk.targets.texts import TextRequest
 
 
-@with_options(Asked, Where, defaults={"tokens": TOKENS})
+@with_options(Asked, Texts, Where, defaults={"tokens": TOKENS})
 def test_command(
     given: Given,
     project: ProjectArgument,
@@ -47,7 +48,7 @@ def test_command(
     as_json: JsonOption = False,
 ) -> None:
     """Run a project's known questions on its target and compare answers, memory and instructions with what is
-    committed in its tests/; exit 7 where something differs. With --update a prompt, ids or steps are a new question."""
+    committed in its tests/; exit 7 where something differs. With --update a prompt, ids, steps or a text are a new question."""
     from mcu_sdk.project import testing
     from mcu_sdk.project.effect import FLAGS, SAMPLING
     from mcu_sdk.project.junit import check_writable, errors_in, write
@@ -55,10 +56,11 @@ def test_command(
 
     exclude(("--json", as_json), ("--markdown", markdown))
     options, named = given.run, given.named
-    asked = any(options.get(name) is not None for name in Start.__annotations__)
+    asked = any(options.get(name) is not None for name in (*Start.__annotations__, *Texts.__annotations__))
     if asked and not update:
         raise UsageError(
-            "--prompt, --ids and --steps make a new known answer.", hint="Add --update, or leave them out."
+            "--prompt, --ids, --steps and --text make a new known answer.",
+            hint="Add --update, or leave them out.",
         )
     if not asked and named & set(SAMPLING):
         raise UsageError(
@@ -93,7 +95,12 @@ def _update(opened: Project, given: Given, *, asked: bool, as_json: bool) -> Non
     from mcu_sdk.project import testing
 
     options, more = given.run, []
-    if asked:
+    text = text_in(options)
+    if text is not None:
+        exclude(("--text", text), *((f"--{name}", options.get(name)) for name in Start.__annotations__))
+        opened.check_effect(given.named, options["temperature"], given_text=True)
+        more = [_sent(opened, text)]
+    elif asked:
         opened.check_effect(given.named, options["temperature"])
         question = asked_in(options)
         if not opened.is_language_model:
@@ -101,6 +108,14 @@ def _update(opened: Project, given: Given, *, asked: bool, as_json: bool) -> Non
         more = [opened.request(**question)]
     paths = [str(path) for path in testing.update(opened, more, **where_in(options))]
     print(json.dumps({"written": paths}, indent=2) if as_json else "\n".join(paths))
+
+
+def _sent(opened: Project, text: TextRequest) -> TextRequest:
+    """The text as it goes to a firmware. Raises UsageError for a project that reads none, TextError."""
+    from mcu_sdk.origin import text_encoder_of
+    from mcu_sdk.project.texts import Reader
+
+    return Reader.of(opened, text_encoder_of(opened)).ask(text, for_answer=False).sent
 
 
 def _print(tested: Findings) -> None:

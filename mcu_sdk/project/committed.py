@@ -16,6 +16,7 @@ from mcu_sdk.json_file import JsonFileError, read_object
 from mcu_sdk.project.files import replace_file
 from mcu_sdk.project.opened import Project
 from mcu_sdk.targets.protocol import Request, Transcript
+from mcu_sdk.targets.texts import TextRequest
 
 FORMAT = 1
 ANSWERS = "tests/answers.json"
@@ -27,18 +28,27 @@ compiler makes other code."""
 _UPDATE = "`mcu-sdk test PROJECT --update` writes it; look at what changed, and commit it."
 
 
+Question = Request | TextRequest
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What the firmware answers to a request: `digest` over every step's outputs, and for a language model the tokens."""
+    """What the firmware answers to a request: `digest` over every step's outputs, and the tokens: a language model's own,
+    or those that a text was encoded to."""
 
-    request: Request
+    request: Question
     digest: str
     ids: tuple[int, ...] = ()
     text: str = ""
 
     @classmethod
-    def of(cls, request: Request, transcript: Transcript) -> Answer:
-        return cls(request, transcript.digest or "", transcript.ids, transcript.text)
+    def of(cls, request: Question, transcript: Transcript) -> Answer:
+        return cls(request, transcript.digest or "", tokens_of(request, transcript), transcript.text)
+
+
+def tokens_of(request: Question, transcript: Transcript) -> tuple[int, ...]:
+    """The tokens of an answer: of a text that is read those that the firmware made of it."""
+    return tuple(transcript.prompt_ids if isinstance(request, TextRequest) else transcript.ids)
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ def read_answers(project: Project) -> list[Answer]:
         raise _damaged(path, "known answers", error) from error
 
 
-def requests_in(project: Project) -> list[Request]:
+def requests_in(project: Project) -> list[Question]:
     """The requests whose answers are known, whichever model's; none where there is no file."""
     path = project.folder / ANSWERS
     if not path.is_file():
@@ -92,15 +102,17 @@ def write_answers(project: Project, answers: Sequence[Answer]) -> Path:
 
 def _answer(entry: Mapping[str, Any]) -> Answer:
     request = dict(entry["request"])
+    digest, text = entry["digest"], entry.get("text", "")
+    if not isinstance(digest, str) or not isinstance(text, str):
+        raise TypeError("an answer is no digest, ids and text")
+    if "read" in request:
+        return Answer(_text_request(request), digest, _ids(entry.get("ids", "")), text)
     if not request.keys() <= _DEFAULTS.keys():
         raise ValueError(f"a request has {', '.join(sorted(request.keys() - _DEFAULTS.keys()))}")
     if "ids" in request:
         request["ids"] = _ids(request["ids"])
     if "logit_bias" in request:
         request["logit_bias"] = {int(token): value for token, value in request["logit_bias"].items()}
-    digest, text = entry["digest"], entry.get("text", "")
-    if not isinstance(digest, str) or not isinstance(text, str):
-        raise TypeError("an answer is no digest, ids and text")
     return Answer(Request(**request), digest, _ids(entry.get("ids", "")), text)
 
 
@@ -116,8 +128,20 @@ def _ids_text(ids: Sequence[int]) -> str:
 _DEFAULTS = {field.name: field.default for field in fields(Request)}
 
 
-def _request_json(request: Request) -> dict[str, Any]:
+def _text_request(entry: Mapping[str, Any]) -> TextRequest:
+    """A text for an encoder: {"read": the text, "pair": the second one}."""
+    given = dict(entry)
+    text, pair = given.pop("read"), given.pop("pair", None)
+    if given or not isinstance(text, str) or not isinstance(pair, (str, type(None))):
+        raise ValueError("a text to read has a second one beside it at most")
+    return TextRequest(text, pair)
+
+
+def _request_json(request: Question) -> dict[str, Any]:
     """What differs from the defaults; that of how many tokens there are is said."""
+    if isinstance(request, TextRequest):
+        pair = {} if request.pair is None else {"pair": request.pair}
+        return {"read": request.text, **pair}
     values = {name: getattr(request, name) for name in _DEFAULTS}
     shown = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
     if request.steps is None:

@@ -12,14 +12,16 @@ from mcu_sdk.errors import OutputDiffersError
 from mcu_sdk.project import committed
 from mcu_sdk.project.asked import TOKENS, Where
 from mcu_sdk.project.build import BuildResult, build
-from mcu_sdk.project.committed import Answer, Baseline
+from mcu_sdk.project.committed import Answer, Baseline, Question, tokens_of
 from mcu_sdk.project.findings import Findings, Row
 from mcu_sdk.project.kernel_tests import kernel_rows
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.runners import BuiltDevice, built_device, run_on
+from mcu_sdk.project.runners import BuiltDevice, built_device, simulator_device
 from mcu_sdk.project.self_test import check_firmware
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
-from mcu_sdk.targets.protocol import Request, Transcript
+from mcu_sdk.targets.protocol import Transcript
+from mcu_sdk.targets.runner import HOST
+from mcu_sdk.targets.texts import TextRequest
 
 # ---- testing
 
@@ -61,23 +63,23 @@ def run_tests(
     return Findings(name, project.board.name, plain.target, model, tuple(rows))
 
 
-def update(project: Project, more: Sequence[Request] = (), **where: Unpack[Where]) -> tuple[Path, Path]:
+def update(project: Project, more: Sequence[Question] = (), **where: Unpack[Where]) -> tuple[Path, Path]:
     """Write known answers and baseline, and return their paths; the requests that are there stay, and `more` come to them.
 
     The answers are this computer's, which `verify` holds against PyTorch; the target's have to be the same. Raises
     OutputDiffersError, and changes nothing, if they are not.
     """
-    requests = list(dict.fromkeys([*committed.requests_in(project), *more])) or default_requests(project)
+    requests: list[Question] = list(
+        dict.fromkeys([*committed.requests_in(project), *more])
+    ) or default_requests(project)
     tolerance = committed.kept_tolerance(project)
     running = built_device(project, **where)
     transcripts = _ask(running, requests)
     reference = build(project.folder, project.host_preset)
     timeout = where.get("timeout", DEFAULT_TIMEOUT)
     with step("Running on the host"):
-        answers = [
-            Answer.of(request, run_on("host", project, reference.program, request, timeout=timeout))
-            for request in requests
-        ]
+        host = simulator_device(HOST, project, reference.program, timeout=timeout)
+        answers = [Answer.of(request, host(request)) for request in requests]
     rows = [
         _compare(number, answer, transcript)
         for number, (answer, transcript) in enumerate(zip(answers, transcripts, strict=True), 1)
@@ -96,7 +98,7 @@ def update(project: Project, more: Sequence[Request] = (), **where: Unpack[Where
     )
 
 
-def default_requests(project: Project) -> list[Request]:
+def default_requests(project: Project) -> list[Question]:
     """What is asked where nobody said what: a greedy text and one by chance, or made-up inputs."""
     if not project.is_language_model:
         return [project.request(seed=1)]
@@ -105,7 +107,7 @@ def default_requests(project: Project) -> list[Request]:
     return [greedy, replace(greedy, temperature=0.8, top_k=40, seed=1)]
 
 
-def _ask(running: BuiltDevice, requests: Sequence[Request]) -> list[Transcript]:
+def _ask(running: BuiltDevice, requests: Sequence[Question]) -> list[Transcript]:
     if not requests:
         return []
     with step(f"Running on {running.target}"):
@@ -120,7 +122,7 @@ def _not_asked(number: int, answer: Answer) -> Row:
 def _compare(number: int, answer: Answer, transcript: Transcript) -> Row:
     name = f"answer {number}: {describe(answer.request)}"
     for what, known, found in (
-        ("tokens", answer.ids, transcript.ids),
+        ("tokens", answer.ids, tokens_of(answer.request, transcript)),
         ("digest", answer.digest, transcript.digest),
         ("text", answer.text, transcript.text),
     ):
@@ -129,8 +131,11 @@ def _compare(number: int, answer: Answer, transcript: Transcript) -> Row:
     return Row(name, "ok", f"digest {answer.digest}")
 
 
-def describe(request: Request) -> str:
+def describe(request: Question) -> str:
     """A request in a few words."""
+    if isinstance(request, TextRequest):
+        beside = f" and {_short(request.pair)}" if request.pair is not None else ""
+        return f"text {_short(request.text)}{beside}, read"
     if request.steps is not None:
         return f"{request.steps} steps, seed {request.seed}"
     prompt = f"text {_short(request.text)}" if request.text is not None else f"ids {_short(request.ids)}"

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 from mcu_sdk import cli, run, run_texts, verify
+from mcu_sdk.board.board import load_board
 from mcu_sdk.generation import generate
 from mcu_sdk.model.text_encoder import TextEncoder
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.pte.read import read_pte
+from mcu_sdk.project.committed import ANSWERS
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.render import render_project
 from mcu_sdk.regeneration import regenerate
 from tests.commands.conftest import TEXT_LENGTH
 from tests.project.conftest import make_inputs
+from tests.project.test_testing import behind_a_port
 from tests.text_checkpoints import make_text_encoder, vocabulary_of, without_tokenizer
 
 Capture = pytest.CaptureFixture[str]
@@ -127,6 +130,34 @@ def test_another_tokenizer_is_noticed(text_classifier: Path, tmp_path: Path, cap
     assert not verdict.ok and "tokens = the tokenizers" in verdict.summary
     assert cli.run(["run", str(project), "--text", "the lamp", "--simulator", "host"]) == 7
     assert "the tokenizers library as" in capsys.readouterr().err
+
+
+def test_texts_have_known_answers(text_classifier: Path, capsys: Capture) -> None:
+    """On a simulator and on a board at a serial port; a text that is read as other tokens is noticed."""
+    update = ["-q", "test", str(text_classifier), "--update"]
+    assert cli.run([*update, "--text", "The lamp", "--text-pair", "is on"]) == 0
+    assert cli.run([*update, "--text", LONG]) == 0
+    path = text_classifier / ANSWERS
+    content = json.loads(path.read_text())
+    requests = [answer["request"] for answer in content["answers"]]
+    assert requests[1] == {"read": "The lamp", "pair": "is on"} and len(requests) == 3
+    elf = text_classifier / "build/release/firmware.elf"
+    command = load_board("corstone-300").simulator["qemu"].command
+    with behind_a_port([part.replace("{elf}", str(elf)) for part in command]) as port:
+        assert cli.run(["-q", "test", str(text_classifier), "--port", port]) == 0
+        assert cli.run(["-q", "run", str(text_classifier), "--port", port, "--text", "The lamp"]) == 0
+        assert cli.run(["-q", "verify", str(text_classifier), "--port", port, "--text", "The lamp"]) == 0
+    content["answers"][1]["request"]["read"] = "The light"
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert cli.run(["-q", "test", str(text_classifier)]) == 7
+    assert "text The light and is on, read" in capsys.readouterr().out
+    content["answers"][1]["request"]["more"] = 1
+    path.write_text(json.dumps(content))
+    assert cli.run(["-q", "test", str(text_classifier)]) == 2
+    shutil.rmtree(path.parent)
+    assert cli.run([*update, "--text", "x", "--steps", "3"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
