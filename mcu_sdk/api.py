@@ -35,6 +35,7 @@ from mcu_sdk.project.asked import (
 )
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.compare import Compared
+from mcu_sdk.project.images import read_image
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
@@ -185,6 +186,7 @@ def run(
     project: str | Path | Project,
     *,
     inputs: Arrays | None = None,
+    image: str | Path | None = None,
     board: str | None = None,
     on_text: OnText | None = None,
     **options: Unpack[RunOptions],
@@ -192,12 +194,12 @@ def run(
     """Build a project's firmware and run it: in the board's simulator, in `simulator`, or on a board at `port`.
 
     `options`: those of the command, which project/asked.py lists: `prompt` or `ids` for a language model, with `tokens`,
-    `temperature`, `top_k`, `seed`; for one of tensors `inputs`, whose outputs come back, or `steps` on made-up ones; for an
-    encoder `text` and `text_pair`;
+    `temperature`, `top_k`, `seed`; for one of tensors `inputs`, or `image`, a file, whose outputs come back, or `steps` on made-up
+    ones; for an encoder `text` and `text_pair`;
     `simulator`, `port`, `timeout`. `on_text` is called with each piece of text as it comes.
     """
     opened, asked, where = _opened(project, board), asked_in(options), where_in(options)
-    text = text_in(options)
+    text, inputs = text_in(options), _with_image(opened, inputs, image)
     if text is not None:
         _check_alone(asked, inputs)
         read = run_texts(opened, [text], **where)
@@ -378,6 +380,7 @@ def verify(
     project: str | Path | Project,
     *,
     inputs: Arrays | None = None,
+    image: str | Path | None = None,
     board: str | None = None,
     with_python: bool = True,
     **options: Unpack[RunOptions],
@@ -387,7 +390,7 @@ def verify(
     A difference is not raised but told: `verdict.ok`; `verdict.require()` raises it.
     """
     opened, asked, where = _opened(project, board), asked_in(options), where_in(options)
-    text = text_in(options)
+    text, inputs = text_in(options), _with_image(opened, inputs, image)
     if text is not None:
         _check_alone(asked, inputs)
         (found,) = verify_texts(opened, [text], with_python=with_python, **where)
@@ -444,6 +447,15 @@ def _check_alone(asked: Asked, inputs: object = None) -> None:
             "Inputs, and texts for an encoder, exclude a prompt, token ids and a number of made-up steps.",
             hint="Give one of them.",
         )
+
+
+def _with_image(project: Project, inputs: Arrays | None, image: str | Path | None) -> Arrays | None:
+    """The inputs, or those that an image becomes. Raises UsageError for both, and what read_image raises."""
+    if image is None:
+        return inputs
+    if inputs is not None:
+        raise UsageError("Inputs and an image exclude each other.", hint="Give one of them.")
+    return read_image(project, Path(image))
 
 
 def _prepared(borders: Borders, inputs: Arrays) -> Inputs:
