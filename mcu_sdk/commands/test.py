@@ -22,6 +22,7 @@ from mcu_sdk.project.asked import TOKENS, Asked, Start, Texts, Where, asked_in, 
 if TYPE_CHECKING:
     from mcu_sdk.project.findings import Findings
     from mcu_sdk.project.opened import Project
+    from mcu_sdk.targets.protocol import Request
     from mcu_sdk.targets.texts import TextRequest
 
 
@@ -94,8 +95,8 @@ def _update(opened: Project, given: Given, *, asked: bool, as_json: bool) -> Non
     """Write answers and baseline, with a new question if one was `asked`, and print where they are."""
     from mcu_sdk.project import testing
 
-    options, more = given.run, []
-    text = text_in(options)
+    options, text = given.run, text_in(given.run)
+    more: list[Request | TextRequest] = []
     if text is not None:
         exclude(("--text", text), *((f"--{name}", options.get(name)) for name in Start.__annotations__))
         opened.check_effect(given.named, options["temperature"], given_text=True)

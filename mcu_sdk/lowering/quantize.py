@@ -39,6 +39,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
+from mcu_sdk.lowering.fuse.relative import spelt_out
 from mcu_sdk.lowering.images_s8 import annotate_images, rewrite_images
 from mcu_sdk.lowering.requantize import rewrite_requantized
 from mcu_sdk.lowering.sequence_s8 import (
@@ -222,7 +223,16 @@ def quantize(
         rewrite_after_linears(quantized)
         add_embeddings(quantized)
     tidy(quantized)
-    return quantized
+    return _without_fused(quantized)
+
+
+def _without_fused(program: ExportedProgram) -> ExportedProgram:
+    """What fusion made for quantization alone is spelt out again where nothing has taken its place."""
+    target = torch.ops.mcu_fused.relative_attention.default
+    if not any(is_call(node, target) for node in program.graph.nodes):
+        return program
+    spelt: ExportedProgram = program.run_decompositions({target: spelt_out})
+    return spelt
 
 
 def drop_weights(model: torch.nn.Module, quantized: ExportedProgram) -> None:

@@ -8,7 +8,6 @@ of quantize(operation(dequantize(...))); what it finds otherwise than expected s
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -19,6 +18,13 @@ from torchao.quantization.pt2e import MinMaxObserver
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
+from mcu_sdk.lowering.attention_s8 import (
+    ATTENTION,
+    RELATIVE,
+    is_plain_attention,
+    rewrite_attention,
+    rewrite_relative,
+)
 from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
     add_buffer,
@@ -32,8 +38,6 @@ from mcu_sdk.lowering.fuse.graph import (
     same_bytes_source,
     shape_of,
 )
-from mcu_sdk.lowering.fuse.masks import Mask, read_mask, table_mask
-from mcu_sdk.lowering.fuse.new_node import call_before
 
 mcu = torch.ops.mcu
 decomposed = torch.ops.quantized_decomposed
@@ -46,9 +50,6 @@ SYMMETRIC = QuantizationSpec(
     observer_or_fake_quant_ctr=MinMaxObserver,
 )
 """Queries, keys and values: without zero points a product of two needs no corrections."""
-
-MOST_SEQUENCES = 64
-"""Windows of an image, or channels of a series, that attend within themselves: each is a call of its own."""
 
 TABLES = (
     mcu.gelu.default,
@@ -64,7 +65,6 @@ TABLES = (
 )
 """Functions of one value: in int8, a table of 256."""
 
-_ATTENTION = aten.scaled_dot_product_attention.default
 _QUANTIZE = decomposed.quantize_per_tensor.default
 _DEQUANTIZE = decomposed.dequantize_per_tensor.default
 
@@ -86,13 +86,10 @@ def annotate_sequence(
     """Annotate what becomes int8 besides the linears, which have been annotated. Sums of a value in `uneven` stay float."""
     for node in model.graph.nodes:
         specs: dict[Any, QuantizationSpec] = {}
-        if (
-            is_call(node, _ATTENTION)
-            and _leads_to_a_linear(node)
-            and _is_plain_attention(node)
-            and _reads(node)
-        ):
+        if _is_attention(node) and _leads_to_a_linear(node):
             specs = dict.fromkeys(args(node)[:3], SYMMETRIC)
+        elif is_call(node, mcu.rope_rows.default):
+            specs = {args(node)[0]: SYMMETRIC}
         elif is_call(node, *TABLES) and _leads_to_a_linear(node):
             specs = {args(node)[0]: static}
         elif is_call(node, aten.add.Tensor) and _is_residual_of_norm(node):
@@ -104,28 +101,18 @@ def annotate_sequence(
             )
 
 
+def _is_attention(node: Node) -> bool:
+    """Whether there is an int8 form of it."""
+    return is_call(node, RELATIVE) or (is_call(node, ATTENTION) and is_plain_attention(node) and _reads(node))
+
+
 def _leads_to_a_linear(node: Node) -> bool:
-    """Whether every use of the value, behind views and turned axes, is the input of a linear."""
+    """Whether every use of the value, behind views, turned axes and functions of one value, is the input of a linear."""
     return bool(node.users) and all(
         _leads_to_a_linear(user)
-        if is_call(user, *SAME_BYTES, aten.transpose.int, aten.permute.default)
+        if is_call(user, *SAME_BYTES, *TABLES, aten.transpose.int, aten.permute.default)
         else is_call(user, aten.linear.default) and args(user)[0] is node
         for user in node.users
-    )
-
-
-def _is_plain_attention(node: Node) -> bool:
-    """Of one sequence or some, each head of queries with its own of keys and values, all of one width; no dropout."""
-    given = [*args(node), *[None] * 6][:6]
-    shapes = [shape_of(value) for value in given[:3]]
-    if any(len(shape) != 4 or not 1 <= shape[0] <= MOST_SEQUENCES for shape in shapes):
-        return False
-    dropout, causal = node.kwargs.get("dropout_p", given[4]), node.kwargs.get("is_causal", given[5])
-    if dropout or causal or node.kwargs.get("enable_gqa"):
-        return False
-    (sequences, heads, _, n), keys, values = shapes
-    return (
-        keys == values and (keys[0], keys[1], keys[3]) == (sequences, heads, n) and len(set(given[:3])) == 3
     )
 
 
@@ -195,8 +182,10 @@ def rewrite_before_linears(program: ExportedProgram) -> None:
         if is_call(node, _QUANTIZE):
             _quantize_before_taking(program.graph, node)
     for node in list(program.graph.nodes):
-        if is_call(node, _ATTENTION):
-            _rewrite_attention(program, node)
+        if is_call(node, ATTENTION):
+            rewrite_attention(program, node)
+        elif is_call(node, RELATIVE):
+            rewrite_relative(program, node)
 
 
 def rewrite_after_linears(program: ExportedProgram) -> None:
@@ -208,6 +197,8 @@ def rewrite_after_linears(program: ExportedProgram) -> None:
                 _rewrite_table(program, node, source)
             elif is_call(source, mcu.layer_norm.default):
                 _rewrite_norm(program, node, source)
+            elif is_call(source, mcu.rope_rows.default):
+                _rewrite_rotation(program, node, source)
 
 
 def add_embeddings(program: ExportedProgram) -> None:
@@ -258,174 +249,6 @@ def _quantize_before_taking(graph: Graph, quantize: Node) -> None:
     graph.erase_node(taken)
 
 
-def _rewrite_attention(program: ExportedProgram, node: Node) -> None:
-    graph = program.graph
-    if not _is_plain_attention(node) or not all(is_call(value, _DEQUANTIZE) for value in args(node)[:3]):
-        return
-    joined = _joined_quantization(node)
-    if joined is None:
-        return
-    inputs = [args(value) for value in args(node)[:3]]
-    if any(int(zero_point) for _, _, zero_point, *_ in inputs):
-        return
-    masks = _masks(program, node)
-    if masks is None:
-        return
-    shapes = [shape_of(value) for value in args(node)[:2]]
-    scale: Any = node.kwargs.get("scale")
-    scale = 1 / math.sqrt(shapes[0][3]) if scale is None else float(scale)
-    biases: list[tuple[torch.Tensor, Node]] = []
-    q, k, v = (_heads_side_by_side(graph, source) for source, *_ in inputs)
-    scales = [float(entry[1]) for entry in inputs]
-    _, out_scale, out_zero_point, *_ = args(joined)
-    numbers = (
-        shapes[0][1],
-        *(scales[0] * scales[1] * scale, scales[2] / float(out_scale), int(out_zero_point)),
-    )
-    outs = []
-    for at, mask in enumerate(masks):
-        bias = None if mask.table is None else _shared_bias(program, biases, by_distance(mask.table))
-        parts = [_one_of(graph, joined, value, at) for value in (q, k, v)]
-        pair = call_before(
-            graph, joined, mcu.sequence_attention_s8.default, *parts, mask.padding, bias, *numbers
-        )
-        pair.meta = {**node.meta, "val": pair.meta["val"]}
-        outs.append(call_before(graph, joined, operator.getitem, pair, 0))
-    out = outs[0] if len(outs) == 1 else call_before(graph, joined, aten.cat.default, outs)
-    result = call_before(graph, joined, aten.view.default, out, list(shape_of(joined)))
-    for new in (*outs, out, result):
-        new.meta = {**node.meta, "val": new.meta["val"]}
-    joined.replace_all_uses_with(result)
-    for unused in _back_to(
-        joined, node
-    ):  # tagged as random, because of its dropout: no dead-code elimination takes it
-        graph.erase_node(unused)
-    graph.eliminate_dead_code()
-
-
-def _masks(program: ExportedProgram, node: Node) -> list[Mask] | None:
-    """The mask of each sequence of an attention; None where one is not understood."""
-    (sequences, _, queries, _), keys = (shape_of(value) for value in args(node)[:2])
-    given = [*args(node), None][:4]
-    added: Any = node.kwargs.get("attn_mask", given[3])
-    if sequences > 1 and added is not None:
-        if not is_constant(program, added):
-            return None
-        values = constant_value(program, added)
-        masks = [
-            table_mask(value[None], (queries, keys[2]))
-            for value in values.expand(sequences, *values.shape[1:])
-        ]
-    else:
-        mask = read_mask(program, added, (queries, keys[2]))
-        if mask is None or (mask.padding is not None and dtype_of(mask.padding) != torch.int64):
-            return None
-        masks = [mask] * sequences
-    finite = all(mask.table is None or bool(torch.isfinite(mask.table).all()) for mask in masks)
-    return masks if finite else None
-
-
-def _shared_bias(
-    program: ExportedProgram, biases: list[tuple[torch.Tensor, Node]], table: torch.Tensor
-) -> Node:
-    """The constant of a table, one for all sequences whose tables are equal."""
-    for other, node in biases:
-        if torch.equal(other, table):
-            return node
-    biases.append((table, add_buffer(program, "attention_bias", table)))
-    return biases[-1][1]
-
-
-def _one_of(graph: Graph, place: Node, rows: Node, at: int) -> Node:
-    """Sequence `at` of int8[sequences, L, H * n]."""
-    if shape_of(rows)[0] == 1:
-        return rows
-    return call_before(graph, place, aten.slice.Tensor, rows, 0, at, at + 1)
-
-
-def by_distance(table: torch.Tensor) -> torch.Tensor:
-    """A table [H, Lq, Lk] of which each entry depends on the distance alone as [H, 1, Lq + Lk - 1], entry Lq - 1 - i + j;
-    any other as it is."""
-    _, queries, positions = table.shape
-    row = torch.cat([table[:, 1:, 0].flip(1), table[:, 0]], 1)
-    places = queries - 1 - torch.arange(queries)[:, None] + torch.arange(positions)
-    return row[:, None].contiguous() if torch.equal(row[:, places], table) else table.contiguous()
-
-
-def _joined_quantization(node: Node) -> Node | None:
-    """The quantization that alone reads an attention's heads, joined to one row for each query."""
-    source = node
-    turned = 1 in shape_of(node)[1:3]  # nothing to turn
-    while len(node.users) == 1:
-        (user,) = node.users
-        if is_call(user, _QUANTIZE):
-            heads, n = shape_of(source)[1], shape_of(source)[3]
-            rows = shape_of(user)[-1] == heads * n and math.prod(shape_of(user)) == math.prod(
-                shape_of(source)
-            )
-            return user if turned and rows and args(user)[5] == torch.int8 else None
-        if not turned and _swaps_heads(user):
-            turned = True
-        elif not is_call(user, *SAME_BYTES):
-            return None
-        node = user
-    return None
-
-
-def _back_to(last: Node, first: Node) -> list[Node]:
-    """The nodes from `last` up to `first`, each the first argument of the one before."""
-    chain = [last]
-    while chain[-1] is not first:
-        chain.append(args(chain[-1])[0])
-    return chain
-
-
-def _swaps_heads(node: Node) -> bool:
-    """Whether it turns [1, H, L, n] into [1, L, H, n], or back."""
-    if is_call(node, aten.permute.default):
-        return [axis % 4 for axis in args(node)[1]] == [0, 2, 1, 3]
-    return is_call(node, aten.transpose.int) and {axis % 4 for axis in args(node)[1:3]} == {1, 2}
-
-
-def _heads_side_by_side(graph: Graph, quantize: Node) -> Node:
-    """int8[B, L, H * n] of a quantized [B, H, L, n]: the value before its heads were split, if that is what it is."""
-    sequences, heads, length, n = shape_of(quantize)
-    wanted = [sequences, length, heads * n]
-    x, rest = args(quantize)[0], args(quantize)[1:]
-    if is_call(quantize, _QUANTIZE) and (1 in (heads, length) or _swaps_heads(x)):
-        source = same_bytes_source(args(x)[0] if _swaps_heads(x) else x)
-        if math.prod(shape_of(source)) == math.prod(wanted) and shape_of(source)[-1] == heads * n:
-            same = next(
-                (user for user in source.users if is_call(user, _QUANTIZE) and args(user)[1:] == rest), None
-            )
-            if same is None:
-                with graph.inserting_after(source):
-                    same = graph.call_function(_QUANTIZE, (source, *rest))
-                same.meta = {
-                    **source.meta,
-                    "val": source.meta["val"].new_empty(shape_of(source), dtype=torch.int8),
-                }
-            return _viewed(graph, same, wanted, quantize)
-    with graph.inserting_after(quantize):
-        turned = graph.call_function(aten.permute.default, (quantize, [0, 2, 1, 3]))
-        turned.meta = {**quantize.meta, "val": quantize.meta["val"].permute(0, 2, 1, 3)}
-    with graph.inserting_after(turned):
-        copied = graph.call_function(
-            aten.clone.default, (turned,), {"memory_format": torch.contiguous_format}
-        )
-        copied.meta = {**quantize.meta, "val": turned.meta["val"].contiguous()}
-    return _viewed(graph, copied, wanted, quantize)
-
-
-def _viewed(graph: Graph, node: Node, shape: list[int], like: Node) -> Node:
-    if list(shape_of(node)) == shape:
-        return node
-    with graph.inserting_after(node):
-        view = graph.call_function(aten.view.default, (node, shape))
-    view.meta = {**like.meta, "val": node.meta["val"].view(shape)}
-    return view
-
-
 def _rewrite_table(program: ExportedProgram, quantize: Node, source: Node) -> None:
     x = args(source)[0]
     if not is_call(x, _DEQUANTIZE) or len(source.users) != 1 or args(x)[5] != torch.int8:
@@ -436,6 +259,18 @@ def _rewrite_table(program: ExportedProgram, quantize: Node, source: Node) -> No
     table = _QUANTIZE(result, *args(quantize)[1:])
     buffer = add_buffer(program, f"{source.name}_table", table)
     replace(program.graph, quantize, mcu.lookup_s8.default, (args(x)[0], buffer))
+    program.graph.erase_node(quantize)
+
+
+def _rewrite_rotation(program: ExportedProgram, quantize: Node, rotation: Node) -> None:
+    x, *tables = args(rotation)
+    if not is_call(x, _DEQUANTIZE) or len(rotation.users) != 1 or args(x)[5] != torch.int8:
+        return
+    (source, scale, zero_point), wanted = args(x)[:3], args(quantize)[1:6]
+    if int(zero_point) or int(wanted[1]) or wanted[2:] != (-127, 127, torch.int8):
+        return
+    ratio = float(scale) / float(wanted[0])
+    replace(program.graph, quantize, mcu.rope_rows_s8.default, (source, *tables, ratio))
     program.graph.erase_node(quantize)
 
 

@@ -100,8 +100,8 @@ def _part_named(architecture: str, config: Mapping[str, Any]) -> type | None:
     family = config.get("model_type")
     if not architecture.endswith("Encoder") or not isinstance(family, str) or family not in CONFIG_MAPPING:
         return None
-    whole = MODEL_MAPPING.get(CONFIG_MAPPING[family], None)
-    whole = whole[0] if isinstance(whole, tuple) else whole
+    listed: Any = MODEL_MAPPING.get(CONFIG_MAPPING[family], None)
+    whole = listed[0] if isinstance(listed, tuple) else listed
     if whole is None:
         return None
     part = getattr(sys.modules[whole.__module__], architecture, None)

@@ -227,6 +227,14 @@ _ROWS = (
         index="position",
         arithmetic=2,
     ),
+    Operator("mcu::rope_rows", "Tensor x, Tensor cos, Tensor sin, int n, bool interleaved", arithmetic=2),
+    # For 16 elements, four vectors each time: convert, two products, scale, round.
+    Operator(
+        "mcu::rope_rows_s8",
+        "Tensor self, Tensor cos, Tensor sin, int n, bool interleaved, float ratio",
+        in_place=True,
+        arithmetic=28,
+    ),
     # e^x as a polynomial of degree 6, its scaling, a division by two Newton steps.
     Operator("mcu::silu", "Tensor x", arithmetic=13),
     Operator("mcu::gated_silu", "Tensor gate, Tensor up", arithmetic=14),
@@ -267,8 +275,15 @@ _ROWS = (
     ),
     Operator(
         "mcu::sequence_attention_s8",
-        "Tensor q, Tensor k, Tensor v, Tensor? padding, Tensor? bias, int heads, float score_scale, float out_scale, "
-        "int out_zero_point",
+        "Tensor q, Tensor k, Tensor v, Tensor? padding, Tensor? bias, Tensor? tables, int heads, float score_scale, "
+        "float out_scale, int out_zero_point",
+        ("out", "scratch"),
+        work=Work.SEQUENCE,
+    ),
+    Operator(
+        "mcu::relative_attention_s8",
+        "Tensor q, Tensor k, Tensor v, Tensor? padding, Tensor? key_table, Tensor? query_table, int heads, "
+        "float score_scale, float key_table_scale, float query_table_scale, float out_scale, int out_zero_point",
         ("out", "scratch"),
         work=Work.SEQUENCE,
     ),

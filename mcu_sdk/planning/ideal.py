@@ -162,14 +162,18 @@ def _attention(instruction: Instruction, rates: Rates, position: int) -> int:
 
 
 def _sequence(instruction: Instruction, row: Operator, rates: Rates) -> int:
-    """Scores and weighted sums of q[1, Lq, heads * n] over the Lk rows of k[1, Lk, ...], and a softmax for each query and
-    head. Queries share a load of a key, so that a multiply-accumulate is what a product costs at least."""
-    q, k = instruction.arguments[0], instruction.arguments[1]
+    """Scores and weighted sums of q[S, Lq, heads * n] over the Lk rows of k[S, Lk, ...] and v, and a softmax for each query
+    and head. Queries share a load of a key, so that a multiply-accumulate is what a product costs at least."""
+    q, k, v = instruction.arguments[:3]
     heads = instruction.arguments[row.position("heads")]
-    assert isinstance(q, Tensor) and isinstance(k, Tensor) and isinstance(heads, int)
-    length, queries = k.shape[1], q.shape[1]
-    softmax = heads * queries * SOFTMAX * _up(length * DType.F32.size, rates.vector_bytes)
-    return _up(2 * q.elements * length * rates.int8.instructions, 2 * rates.int8.products) + softmax
+    assert (
+        isinstance(q, Tensor) and isinstance(k, Tensor) and isinstance(v, Tensor) and isinstance(heads, int)
+    )
+    length, rows = k.shape[1], q.shape[0] * q.shape[1]
+    softmax = heads * rows * SOFTMAX * _up(length * DType.F32.size, rates.vector_bytes)
+    results = rows * v.shape[2] * q.shape[2] // k.shape[2]
+    products = (q.elements + results) * length
+    return _up(products * rates.int8.instructions, 2 * rates.int8.products) + softmax
 
 
 def _stream(instruction: Instruction, row: Operator | None, rates: Rates) -> int:

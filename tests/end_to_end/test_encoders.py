@@ -19,9 +19,10 @@ from tests.checkpoints import ENCODERS, encoder_length, make_encoder
 BOARDS = ("corstone-300", "mps2-an386", "mps2-an505")
 """A Cortex-M55, M4 and M33."""
 
-NOT_FUSED = ("deberta-v2", "levit", "mobilevitv2", "patchtsmixer")
-"""Whose attention is of another kind: a part of the scores computed from the queries, values wider than keys, products of
-one context for all, gates."""
+ATTENTION = {"mcu::sequence_attention_s8", "mcu::relative_attention_s8"}
+
+NOT_FUSED = ("mobilevitv2", "patchtsmixer")
+"""Whose attention is of another kind: one context for all, gates."""
 
 WITHOUT_ATTENTION = (
     "convnext", "efficientnet", "mobilenet-v1", "mobilenet-v2", "poolformer", "resnet",
@@ -41,7 +42,7 @@ def same_bits(family: str, folder: Path, boards: tuple[str, ...]) -> None:
     accuracy = accuracy_of(made["host"].facts)
     assert accuracy is not None and accuracy.relative_rms_error < LARGEST_ERROR
     operators = {planned.instruction.operator for planned in made["host"].plan.calls}
-    assert ("mcu::sequence_attention_s8" in operators) == (family not in (*NOT_FUSED, *WITHOUT_ATTENTION))
+    assert bool(operators & ATTENTION) == (family not in (*NOT_FUSED, *WITHOUT_ATTENTION))
     assert not operators & {"aten::bmm", "aten::_softmax", "aten::convolution"} or family in NOT_FUSED
     request = Request(steps=3, seed=1)
     expected = host.run(build(made["host"].project, "host").program, request).digest

@@ -49,6 +49,10 @@ def own_examples() -> list[Case]:
     def halves(*shape: int) -> tuple[Any, Space]:
         return rng.uniform(0.001, 1, shape).astype(np.float16), CACHE
 
+    padded = q(1, 5, 24), q(1, 9, 12), q(1, 9, 12), i(np.int64, 0, 2, 1, 9)
+    windows = q(3, 5, 12), q(3, 9, 12), q(3, 9, 14), None
+    numbers = i(np.int32, 0, 2, 3, space=MODEL)
+    relative = *(q(1, 9, 12) for _ in range(3)), i(np.int64, 0, 2, 1, 9), q(4, 17, 3, space=MODEL), None
     at, k, n = i(np.int64, 3, 4, 1), 19, 5
     cache, row = (1, 2, 7, 8), (1, 2, 1, 8)
     requantize = (
@@ -80,6 +84,9 @@ def own_examples() -> list[Case]:
         Case("mcu::linear_s8_add_s16", (i(np.int16, -999, 999, 2, n), q(2, k), *requantize)),
         Case("mcu::rope", (f(1, 4, 1, 10), f(7, 4, space=MODEL), f(7, 4, space=MODEL), at)),
         Case("mcu::rope_pairs", (f(1, 4, 1, 11), f(7, 5, space=MODEL), f(7, 5, space=MODEL), at)),
+        Case("mcu::rope_rows", (f(1, 5, 20), f(5, 4, space=MODEL), f(5, 4, space=MODEL), 10, False)),
+        Case("mcu::rope_rows", (f(1, 5, 20), f(5, 5, space=MODEL), f(5, 5, space=MODEL), 10, True)),
+        Case("mcu::rope_rows_s8", (q(1, 5, 20), f(5, 4, space=MODEL), f(5, 4, space=MODEL), 10, True, 0.6)),
         Case("mcu::cache_write", (q(*cache, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
         Case("mcu::cache_write_dynamic", (q(*cache, space=CACHE), f(*row), at)),
         Case("mcu::cache_write_columns", (q(*columns, space=CACHE), f(*row), f(2, 8, space=MODEL), at)),
@@ -98,14 +105,11 @@ def own_examples() -> list[Case]:
         Case("mcu::gated_silu", (f(2, k), f(2, k))),
         Case("mcu::gated_gelu", (f(2, k), f(2, k), True)),
         Case("mcu::gated_gelu", (f(2, k), f(2, k), False)),
+        Case("mcu::sequence_attention_s8", (*padded, f(1, 4, 5, 9), None, 4, 0.002, 0.7, 3)),
         Case(
-            "mcu::sequence_attention_s8",
-            (q(1, 5, 24), q(1, 9, 12), q(1, 9, 12), i(np.int64, 0, 2, 1, 9), f(4, 5, 9), 4, 0.002, 0.7, 3),
+            "mcu::sequence_attention_s8", (*windows, f(2, 1, 1, 13, space=MODEL), numbers, 2, 0.002, 0.7, -3)
         ),
-        Case(
-            "mcu::sequence_attention_s8",
-            (q(1, 5, 12), q(1, 9, 12), q(1, 9, 12), None, f(1, 1, 13, space=MODEL), 2, 0.002, 0.7, -3),
-        ),
+        Case("mcu::relative_attention_s8", (*relative, 4, 0.003, 0.002, 0.001, 0.7, 3)),
         Case("mcu::lookup_s8", (q(2, k), q(256, space=MODEL))),
         Case("mcu::layer_norm_s8", (q(2, k), q(2, k), f(k, space=MODEL), f(k, space=MODEL), 1.7, 1e-5)),
         Case("mcu::layer_norm_s8", (f(2, k), None, f(k, space=MODEL), f(k, space=MODEL), 0.0, 1e-5)),

@@ -23,29 +23,43 @@ class Attention(ctypes.Structure):
     """McuSequenceAttention."""
 
     _fields_ = [
-        *((name, ctypes.c_int32) for name in ("queries", "positions", "heads", "groups", "n")),
-        *((name, ctypes.c_int32) for name in ("bias_heads", "bias_rows", "bias_stride")),
+        *(
+            (name, ctypes.c_int32)
+            for name in ("sequences", "queries", "positions", "heads", "groups", "n", "m")
+        ),
+        *((name, ctypes.c_int32) for name in ("bias_heads", "bias_rows", "bias_stride", "bias_table")),
         ("score_scale", ctypes.c_float),
         ("out_scale", ctypes.c_float),
         ("out_zero_point", ctypes.c_int32),
     ]
 
 
-def parameters_of(q: Any, k: Any, bias: Any, heads: int, *scales: float) -> np.ndarray[Any, Any]:
+def parameters_of(q: Any, k: Any, v: Any, bias: Any, heads: int, *scales: float) -> np.ndarray[Any, Any]:
     """The bytes of the struct; `scales`: of scores and results, and the results' zero point."""
     n = q.shape[2] // heads
-    form = (1, 1, 0) if bias is None else (bias.shape[0], bias.shape[1], bias.shape[1] * bias.shape[2])
-    sizes = (q.shape[1], k.shape[1], heads, k.shape[2] // n, n)
+    groups = k.shape[2] // n
+    form = (1, 1, 0, 0) if bias is None else (*bias.shape[1:3], bias[0, 0].size, bias[0].size)
+    sizes = (*q.shape[:2], k.shape[1], heads, groups, n, v.shape[2] // groups)
     return np.frombuffer(bytearray(Attention(*sizes, *form, *scales[:2], int(scales[2]))), np.int32).copy()
 
 
 def attend(
-    library: ctypes.CDLL, q: Any, k: Any, v: Any, padding: Any, bias: Any, heads: int, *scales: float
+    library: ctypes.CDLL,
+    q: Any,
+    k: Any,
+    v: Any,
+    padding: Any,
+    bias: Any,
+    tables: Any,
+    heads: int,
+    *scales: float,
 ) -> Any:
-    out = Guarded(q.shape, np.int8)
-    scratch = Guarded(scratch_bytes(k.shape[1], q.shape[2] // heads), np.uint8, 0x7F, aligned=True)
-    parameters = parameters_of(q, k, bias, heads, *scales)
-    call(library, "sequence_attention_s8", q, k, v, padding, bias, out, scratch, parameters)
+    n = q.shape[2] // heads
+    m = v.shape[2] * n // k.shape[2]
+    out = Guarded((*q.shape[:2], heads * m), np.int8)
+    scratch = Guarded(scratch_bytes(k.shape[1], n, m), np.uint8, 0x7F, aligned=True)
+    parameters = parameters_of(q, k, v, bias, heads, *scales)
+    call(library, "sequence_attention_s8", q, k, v, padding, bias, tables, out, scratch, parameters)
     return out.array
 
 
@@ -56,6 +70,7 @@ def attend(
     groups=st.integers(1, 3),
     share=st.integers(1, 2),
     n=st.integers(1, 21),
+    m=st.integers(1, 21),
     form=st.sampled_from([None, "rows", "distance"]),
     shared=st.booleans(),
     visible=st.sampled_from([None, 0, 0.5, 1]),
@@ -70,6 +85,7 @@ def test_sequence_attention(
     groups: int,
     share: int,
     n: int,
+    m: int,
     form: str | None,
     shared: bool,
     visible: float | None,
@@ -79,16 +95,35 @@ def test_sequence_attention(
 ) -> None:
     rng = np.random.default_rng(seed)
     heads = groups * share
-    q, k, v = int8(rng, 1, queries, heads * n), *(int8(rng, 1, positions, groups * n) for _ in range(2))
+    q, k = int8(rng, 1, queries, heads * n), int8(rng, 1, positions, groups * n)
+    v = int8(rng, 1, positions, groups * m)
     padding = None if visible is None else (rng.random((1, positions)) < visible).astype(np.int64)
     shape = (queries, positions) if form == "rows" else (1, queries + positions - 1)
-    bias = None if form is None else normal(rng, 1 if shared else heads, *shape)
+    bias = None if form is None else normal(rng, 1, 1 if shared else heads, *shape)
     if bias is not None:
         bias[rng.random(bias.shape) < 0.2] = -1e30
     arguments = heads, spread, 0.9, zero_point
     given_ = [None if x is None else from_numpy(x) for x in (q, k, v, padding, bias)]
-    expected = sequence_attention_s8(*given_, *arguments)[0].numpy()
-    assert_same_bits(attend(kernel_library, q, k, v, padding, bias, *arguments), expected)
+    expected = sequence_attention_s8(*given_, None, *arguments)[0].numpy()
+    assert_same_bits(attend(kernel_library, q, k, v, padding, bias, None, *arguments), expected)
+
+
+@pytest.mark.parametrize("form", [(2, 1, 3, 5), (3, 4, 1, 7), None])
+def test_attention_of_several_sequences(kernel_library: ctypes.CDLL, form: tuple[int, ...] | None) -> None:
+    """Each as it is alone, with the table that is its own."""
+    rng = np.random.default_rng(5)
+    heads, arguments = 4, (0.01, 0.8, -9)
+    q, k, v = int8(rng, 6, 3, 8 * heads), int8(rng, 6, 5, 8 * 2), int8(rng, 6, 5, 11 * 2)
+    bias = None if form is None else normal(rng, *form)
+    tables = None if form is None else rng.integers(0, form[0], 6).astype(np.int32)
+    given_ = [None if x is None else from_numpy(x) for x in (q, k, v, None, bias, tables)]
+    expected = sequence_attention_s8(*given_, heads, *arguments)[0].numpy()
+    assert_same_bits(attend(kernel_library, q, k, v, None, bias, tables, heads, *arguments), expected)
+    for number in range(6):
+        one = slice(number, number + 1)
+        own = None if bias is None or tables is None else bias[tables[one]]
+        alone = attend(kernel_library, q[one], k[one], v[one], None, own, None, heads, *arguments)
+        assert_same_bits(alone, expected[one])
 
 
 def test_sequence_attention_is_attention(kernel_library: ctypes.CDLL) -> None:
@@ -97,12 +132,12 @@ def test_sequence_attention_is_attention(kernel_library: ctypes.CDLL) -> None:
     queries, positions, heads, n, scale = 8, 40, 2, 16, 0.001
     q, k, v = int8(rng, 1, queries, heads * n), *(int8(rng, 1, positions, heads * n) for _ in range(2))
     counts = (np.arange(positions) < 29).astype(np.int64)[None]
-    bias = normal(rng, heads, 1, queries + positions - 1)
-    found = attend(kernel_library, q, k, v, counts, bias, heads, scale, 1.0, 0).astype(np.float64)
+    bias = normal(rng, 1, heads, 1, queries + positions - 1)
+    found = attend(kernel_library, q, k, v, counts, bias, None, heads, scale, 1.0, 0).astype(np.float64)
     wide = [x[0].reshape(-1, heads, n).astype(np.float64) for x in (q, k, v)]
     scores = np.einsum("ihd,jhd->hij", wide[0], wide[1]) * scale
     places = queries - 1 - np.arange(queries)[:, None] + np.arange(positions)
-    scores = np.where(counts[0] == 1, scores + bias[:, 0][:, places], -np.inf)
+    scores = np.where(counts[0] == 1, scores + bias[0, :, 0][:, places], -np.inf)
     share = np.exp(scores - scores.max(-1, keepdims=True))
     wanted = np.einsum("hij,jhd->ihd", share / share.sum(-1, keepdims=True), wide[2]).reshape(found.shape)
     assert np.abs(found - wanted).max() < 1.5

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import mcu_sdk
-from mcu_sdk.lowering.sequence_s8 import by_distance
+from mcu_sdk.lowering.attention_s8 import by_distance
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.interpret import Interpreter
 from mcu_sdk.recipes.compiled import CompiledModel

@@ -34,13 +34,15 @@ static inline void pack_values(const int8_t* v, int32_t stride, int32_t count, m
     }
 }
 
-static inline void lay_out(const int8_t* k, const int8_t* v, int32_t stride, int32_t count, int32_t n, int8_t* keys,
-                           int8_t* values) {
+static inline void lay_out_keys(const int8_t* k, int32_t stride, int32_t count, int32_t n, int8_t* keys) {
     for (int32_t i = 0; i < n; i += MCU_PACKED_COLUMNS) {
         pack_keys(k + i, stride, count, vctp8q(uint32_t(n - i)), keys + i * MCU_PACKED_ROWS, mcu_packed_group_bytes(n));
     }
-    for (int32_t i = 0; i < n; i += MCU_PACKED_ROWS) {
-        pack_values(v + i, stride, count, vctp16q(uint32_t(n - i)),
+}
+
+static inline void lay_out_values(const int8_t* v, int32_t stride, int32_t count, int32_t m, int8_t* values) {
+    for (int32_t i = 0; i < m; i += MCU_PACKED_ROWS) {
+        pack_values(v + i, stride, count, vctp16q(uint32_t(m - i)),
                     values + i / MCU_PACKED_ROWS * mcu_packed_group_bytes(count));
     }
 }

@@ -8,14 +8,15 @@
 #include "kernels/linear/dot_s8.h"
 #include "kernels/math/math.h"
 
-// keys[count][n] and values[n][count] of one group, from rows that are `stride` apart.
-static inline void lay_out(const int8_t* k, const int8_t* v, int32_t stride, int32_t count, int32_t n, int8_t* keys,
-                           int8_t* values) {
-    for (int32_t t = 0; t < count; ++t, k += stride, v += stride) {
-        for (int32_t i = 0; i < n; ++i) {
-            keys[t * n + i] = k[i];
-            values[i * count + t] = v[i];
-        }
+// keys[count][n] of one group, from rows that are `stride` apart.
+static inline void lay_out_keys(const int8_t* k, int32_t stride, int32_t count, int32_t n, int8_t* keys) {
+    for (int32_t t = 0; t < count; ++t, k += stride, keys += n) memcpy(keys, k, size_t(n));
+}
+
+// values[m][count], likewise.
+static inline void lay_out_values(const int8_t* v, int32_t stride, int32_t count, int32_t m, int8_t* values) {
+    for (int32_t t = 0; t < count; ++t, v += stride) {
+        for (int32_t i = 0; i < m; ++i) values[i * count + t] = v[i];
     }
 }
 

@@ -38,7 +38,12 @@ def fuse(
     """
     import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
     from mcu_sdk.lowering.fuse.activations import fuse_activations
-    from mcu_sdk.lowering.fuse.attention import fuse_attention, read_uncopied, scale_by_number
+    from mcu_sdk.lowering.fuse.attention import (
+        drop_padding,
+        fuse_attention,
+        read_uncopied,
+        scale_by_number,
+    )
     from mcu_sdk.lowering.fuse.cached_attention import fuse_cached_attention
     from mcu_sdk.lowering.fuse.graph import drop_cumulative_lengths, tidy
     from mcu_sdk.lowering.fuse.images import prepare_images
@@ -52,7 +57,10 @@ def fuse(
         position_input,
         resolve_positions,
     )
+    from mcu_sdk.lowering.fuse.projections import split_projections
+    from mcu_sdk.lowering.fuse.relative import fuse_relative_attention
     from mcu_sdk.lowering.fuse.rope import fuse_rope
+    from mcu_sdk.lowering.fuse.sequence_rotations import fuse_sequence_rotations
 
     drop_cumulative_lengths(program)
     position = position_input(program)
@@ -64,8 +72,13 @@ def fuse(
     rope = attention = 0
     if position is None:
         fuse_attention(program)
+        fuse_relative_attention(program)
+        drop_padding(program)
         read_uncopied(program)
         scale_by_number(program)
+        rope = fuse_sequence_rotations(program)
+        tidy(program)
+        split_projections(program)
         simplify_masks(program)
         add_to_parts(program)
         tidy(program)

@@ -24,6 +24,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
 )
 from mcu_sdk.lowering.fuse.masks import read_mask
+from mcu_sdk.lowering.fuse.new_node import call_before
 
 
 @dataclass(frozen=True)
@@ -82,20 +83,20 @@ def _terms(program: ExportedProgram, node: object, scale: float) -> _Scores | No
     if is_call(node, aten.add.Tensor) and node.kwargs.get("alpha", 1) == 1 and scale == 1.0:
         for part, other in either_order(node):
             inner = _terms(program, part, scale)
-            if inner is not None and isinstance(other, Node) and len(shape_of(other)) == 4:
+            if inner is not None and isinstance(other, Node) and len(shape_of(other)) in (3, 4):
                 return _Scores(inner.product, inner.scale, (*inner.added, other))
     return None
 
 
 def _is_one_attention(query: object, keys: object, values: Node) -> bool:
-    """q[B, H, Lq, n], k^T[B, H, n, Lk], v[B, H, Lk, n]."""
+    """q[B, H, Lq, n], k^T[B, H, n, Lk], v[B, H, Lk, m]."""
     if not (isinstance(query, Node) and isinstance(keys, Node)):
         return False
     shapes = shape_of(query), shape_of(keys), shape_of(values)
     if any(len(shape) != 4 for shape in shapes):
         return False
     (sequences, heads, _, n), turned, third = shapes
-    return turned[:3] == (sequences, heads, n) and third == (sequences, heads, turned[3], n)
+    return turned[:3] == (sequences, heads, n) and third[:3] == (sequences, heads, turned[3])
 
 
 def _is_understood(program: ExportedProgram, mask: Node, sequences: int, lengths: tuple[int, int]) -> bool:
@@ -115,6 +116,62 @@ def read_uncopied(program: ExportedProgram) -> None:
                 node.replace_input_with(copy, args(copy)[0])
                 if not copy.users:
                     program.graph.erase_node(copy)
+
+
+def drop_padding(program: ExportedProgram) -> None:
+    """attention(pad(q), pad(k), pad(v))[..., :n] -> attention(q, k, v), in place, where heads are padded with zeros."""
+    for node in list(program.graph.nodes):
+        if not is_call(node, aten.scaled_dot_product_attention.default):
+            continue
+        sources = [_before_padding(value) for value in args(node)[:3]]
+        width, n = shape_of(args(node)[0])[-1], shape_of(sources[0])[-1] if sources[0] is not None else 0
+        if any(source is None or shape_of(source)[-1] != n for source in sources):
+            continue
+        if not _takes_channels(node, n):
+            continue
+        with program.graph.inserting_before(node):
+            new = program.graph.call_function(
+                aten.scaled_dot_product_attention.default,
+                (*sources, *args(node)[3:]),
+                {"scale": width**-0.5, **node.kwargs},
+            )
+        new.meta = {**node.meta, "val": node.meta["val"][..., :n].contiguous()}
+        _follow(program.graph, node, new)
+    program.graph.eliminate_dead_code()
+
+
+def _follow(graph: Graph, node: Node, narrow: Node) -> None:
+    """Give the users of `node`, of which _takes_channels holds, what is `narrow` instead."""
+    for user in list(node.users):
+        if is_call(user, aten.slice.Tensor):
+            user.replace_all_uses_with(narrow)
+        else:
+            moved = call_before(graph, user, user.target, narrow, *args(user)[1:], **user.kwargs)
+            _follow(graph, user, moved)
+
+
+def _before_padding(value: object) -> Node | None:
+    """What has zeros behind its last axis; None for anything else."""
+    if not is_call(value, aten.pad.default, aten.constant_pad_nd.default):
+        return None
+    amounts, rest = list(args(value)[1]), [*args(value)[2:], *value.kwargs.values()]
+    only_last = amounts[0] == 0 and amounts[1] > 0 and not any(amounts[2:])
+    source = args(value)[0]
+    zeros = all(each in (0, None, "constant") for each in rest)
+    return source if only_last and zeros and isinstance(source, Node) else None
+
+
+def _takes_channels(node: Node, n: int) -> bool:
+    """Whether every use of [B, H, L, ...], axes turned but for the last, takes the first n channels."""
+    return bool(node.users) and all(
+        _takes_channels(user, n)
+        if is_call(user, aten.transpose.int, aten.permute.default, aten.clone.default)
+        else is_call(user, aten.slice.Tensor)
+        and args(user)[1] % 4 == 3
+        and shape_of(user)[-1] == n
+        and args(user)[2] in (0, None)
+        for user in node.users
+    )
 
 
 def scale_by_number(program: ExportedProgram) -> None:
@@ -141,10 +198,15 @@ def scale_by_number(program: ExportedProgram) -> None:
 
 
 def _sum_of(graph: Graph, before: Node, terms: tuple[Node, ...]) -> Node | None:
-    """The terms in one node, the first to be added first."""
+    """The terms, of four axes each, in one node, the first to be added first."""
     if not terms:
         return None
-    total, *rest = terms
+    total, *rest = (
+        term
+        if len(shape_of(term)) == 4
+        else call_before(graph, before, aten.view.default, term, [1, *shape_of(term)])
+        for term in terms
+    )
     with graph.inserting_before(before):
         for term in rest:
             added = graph.call_function(aten.add.Tensor, (total, term))

@@ -7,6 +7,7 @@ of it is computed for a number of paddings and compared with what is understood;
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,18 +55,18 @@ def read_mask(program: ExportedProgram, node: Node | None, lengths: tuple[int, i
         or dtype_of(node) not in (torch.bool, torch.float32)
     ):
         return None
-    padding = _padding_behind(program, node)
+    padding = padding_behind(program, node)
     if padding is None:
         if node not in depends_only_on(program, ()):
             return None
         return table_mask(evaluate(program, node, {}), lengths)
     if shape_of(padding) != (1, lengths[1]):
         return None
-    values = [_table(evaluate(program, node, {padding: probe}), lengths) for probe in _probes(padding)]
+    values = [_table(evaluate(program, node, {padding: probe}), lengths) for probe in probes(padding)]
     whole = values[0]
     if bool((whole <= INVISIBLE).all(-1).any()):
         return None
-    for probe, value in zip(_probes(padding), values, strict=True):
+    for probe, value in zip(probes(padding), values, strict=True):
         expected = torch.where(probe.bool()[:, None], whole, INVISIBLE)
         if not torch.equal(value, expected):
             return None
@@ -98,17 +99,20 @@ def simplify_masks(program: ExportedProgram) -> None:
         node.kwargs = {name: value for name, value in node.kwargs.items() if name != "attn_mask"}
 
 
-def _padding_behind(program: ExportedProgram, node: Node) -> Node | None:
-    """The only input that the mask depends on, if it is one of integers or booleans and of one row."""
+def padding_behind(program: ExportedProgram, node: Node, besides: Iterable[Node] = ()) -> Node | None:
+    """The only input that a value depends on, besides nodes that are known, if it is one of integers or booleans and of
+    one row."""
+    others = tuple(besides)
     inputs = [n for n in program.graph.nodes if n.name in set(program.graph_signature.user_inputs)]
     for placeholder in inputs:
         integers = dtype_of(placeholder) in (torch.int64, torch.int32, torch.bool)
-        if integers and len(shape_of(placeholder)) == 2 and node in depends_only_on(program, (placeholder,)):
-            return placeholder if node not in depends_only_on(program, ()) else None
+        known = (placeholder, *others)
+        if integers and len(shape_of(placeholder)) == 2 and node in depends_only_on(program, known):
+            return placeholder if node not in depends_only_on(program, others) else None
     return None
 
 
-def _probes(padding: Node) -> list[torch.Tensor]:
+def probes(padding: Node) -> list[torch.Tensor]:
     """Paddings of the input's shape and type: none, then random ones, and a short text."""
     generator = torch.Generator().manual_seed(0)
     shape, dtype = shape_of(padding), dtype_of(padding)

@@ -147,9 +147,15 @@ def _matmul_to_linear(program: ExportedProgram) -> None:
 
 
 def _split_to_slices(program: ExportedProgram) -> None:
-    """split and chunk return lists; slices say the same with one value each."""
+    """split, chunk and unbind return lists; slices say the same with one value each."""
     graph = program.graph
     for node in list(graph.nodes):
+        if is_call(node, aten.unbind.int):
+            axis = args(node)[1] if len(args(node)) > 1 else node.kwargs.get("dim", 0)
+            for user in list(node.users):
+                replace(graph, user, aten.select.int, (args(node)[0], axis, args(user)[1]))
+                graph.erase_node(user)
+            continue
         if not is_call(node, aten.split.Tensor, aten.split_with_sizes.default, aten.chunk.default):
             continue
         axis = args(node)[2] if len(args(node)) > 2 else node.kwargs.get("dim", 0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mcu_sdk.planning.emitters.checks import (
     apart,
+    boolean,
     call,
     integer,
     number,
@@ -22,88 +24,157 @@ from mcu_sdk.planning.emitters.mcu_linear import LONGEST_SUM, zero_point_of
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Parameters, Scratch, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
-S8, S16, S64, F32, U8 = DType.S8, DType.S16, DType.S64, DType.F32, DType.U8
+S8, S16, S32, S64, F32, U8 = DType.S8, DType.S16, DType.S32, DType.S64, DType.F32, DType.U8
 
 
 @emits("mcu::sequence_attention_s8")
 def sequence_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
-    """(q, k, v, padding, bias, heads, score scale, out scale, out zero point, out, scratch)."""
+    """(q, k, v, padding, bias, tables, heads, score scale, out scale, out zero point, out, scratch)."""
     q, k, v = (tensor(instruction, i, S8) for i in range(3))
     padding, bias = optional_tensor(instruction, 3, S64), optional_tensor(instruction, 4, F32)
-    out, scratch = out_tensor(instruction, 9, S8), out_tensor(instruction, 10, U8)
-    queries, positions, heads, groups, n = _sizes(instruction, q, k, v)
-    shape_is(instruction, out, "the output", *q.shape)
+    tables = optional_tensor(instruction, 5, S32)
+    out, scratch = out_tensor(instruction, 10, S8), out_tensor(instruction, 11, U8)
+    sizes = _sizes(instruction, q, k, v)
+    shape_is(instruction, out, "the output", sizes.sequences, sizes.queries, sizes.heads * sizes.m)
     if padding is not None:
-        shape_is(instruction, padding, "the padding", 1, positions)
-    bias_heads, bias_rows, bias_stride = _bias_form(instruction, bias, heads, queries, positions)
-    _check_scratch(instruction, scratch, positions, n)
-    inputs = [value for value in (q, k, v, padding, bias) if value is not None]
+        shape_is(instruction, padding, "the padding", sizes.sequences, sizes.positions)
+        if sizes.sequences > 1:
+            unsupported(instruction, "it has padding of several sequences")
+    form = _bias_form(instruction, bias, sizes)
+    _check_tables(instruction, tables, bias, sizes.sequences)
+    _check_scratch(instruction, scratch, sizes)
+    inputs = [value for value in (q, k, v, padding, bias, tables) if value is not None]
     apart(instruction, out, *inputs, scratch)
     apart(instruction, scratch, *inputs)
-    if max(positions, n) >= LONGEST_SUM:
-        unsupported(instruction, f"{positions} positions of {n} channels can overflow a 32-bit sum")
+    if max(sizes.positions, sizes.n) >= LONGEST_SUM:
+        unsupported(
+            instruction, f"{sizes.positions} positions of {sizes.n} channels can overflow a 32-bit sum"
+        )
     attention = Parameters(
         "McuSequenceAttention",
         (
-            ("queries", queries),
-            ("positions", positions),
-            ("heads", heads),
-            ("groups", groups),
-            ("n", n),
-            ("bias_heads", bias_heads),
-            ("bias_rows", bias_rows),
-            ("bias_stride", bias_stride),
-            ("score_scale", _positive(instruction, 6)),
-            ("out_scale", _positive(instruction, 7)),
-            ("out_zero_point", zero_point_of(instruction, 8)),
+            *sizes._asdict().items(),
+            *zip(("bias_heads", "bias_rows", "bias_stride", "bias_table"), form, strict=True),
+            ("score_scale", _positive(instruction, 7)),
+            ("out_scale", _positive(instruction, 8)),
+            ("out_zero_point", zero_point_of(instruction, 9)),
         ),
     )
-    return call("sequence_attention_s8", q, k, v, padding, bias, out, scratch, attention)
+    return call("sequence_attention_s8", q, k, v, padding, bias, tables, out, scratch, attention)
 
 
-def _sizes(instruction: Instruction, q: Tensor, k: Tensor, v: Tensor) -> tuple[int, int, int, int, int]:
-    """(queries, positions, heads, groups, n) of q[1, queries, heads * n] and k, v[1, positions, groups * n]."""
-    heads = integer(instruction, 5)
-    for value, what in ((q, "the queries"), (k, "the keys")):
-        if len(value.shape) != 3 or value.shape[0] != 1 or min(value.shape) < 1:
-            unsupported(instruction, f"{what} have to be of the shape [1, positions, heads * channels]")
-    shape_is(instruction, v, "the values", *k.shape)
+@emits("mcu::relative_attention_s8")
+def relative_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(q, k, v, padding, key table, query table, heads, score scale, those of the tables, out scale, out zero point, out,
+    scratch)."""
+    q, k, v = (tensor(instruction, i, S8) for i in range(3))
+    padding = optional_tensor(instruction, 3, S64)
+    tables = [optional_tensor(instruction, i, S8) for i in (4, 5)]
+    out, scratch = out_tensor(instruction, 12, S8), out_tensor(instruction, 13, U8)
+    sizes = _sizes(instruction, q, k, v)
+    for value, what in ((k, "the keys"), (v, "the values"), (out, "the output")):
+        shape_is(instruction, value, what, *q.shape)
+    if sizes.sequences != 1 or sizes.groups != sizes.heads:
+        unsupported(instruction, "one sequence is wanted, and keys and values for each head")
+    if padding is not None:
+        shape_is(instruction, padding, "the padding", 1, sizes.positions)
+    for table, what in zip(tables, ("the keys' table", "the queries' table"), strict=True):
+        if table is not None:
+            shape_is(instruction, table, what, sizes.heads, 2 * sizes.positions - 1, sizes.n)
+    _check_scratch(instruction, scratch, sizes)
+    inputs = [value for value in (q, k, v, padding, *tables) if value is not None]
+    apart(instruction, out, *inputs, scratch)
+    apart(instruction, scratch, *inputs)
+    if max(sizes.positions, sizes.n) >= LONGEST_SUM:
+        unsupported(
+            instruction, f"{sizes.positions} positions of {sizes.n} channels can overflow a 32-bit sum"
+        )
+    names = ("score_scale", "key_table_scale", "query_table_scale", "out_scale")
+    attention = Parameters(
+        "McuRelativeAttention",
+        (
+            *(("length", sizes.positions), ("heads", sizes.heads), ("n", sizes.n)),
+            *((name, _positive(instruction, 7 + i)) for i, name in enumerate(names)),
+            ("out_zero_point", zero_point_of(instruction, 11)),
+        ),
+    )
+    return call("relative_attention_s8", q, k, v, padding, *tables, out, scratch, attention)
+
+
+class _Sizes(NamedTuple):
+    """Of q[sequences, queries, heads * n], k[sequences, positions, groups * n] and v[..., groups * m]."""
+
+    sequences: int
+    queries: int
+    positions: int
+    heads: int
+    groups: int
+    n: int
+    m: int
+
+
+def _sizes(instruction: Instruction, q: Tensor, k: Tensor, v: Tensor) -> _Sizes:
+    heads = integer(instruction, 6)
+    for value, what in ((q, "the queries"), (k, "the keys"), (v, "the values")):
+        if len(value.shape) != 3 or min(value.shape) < 1:
+            unsupported(
+                instruction, f"{what} have to be of the shape [sequences, positions, heads * channels]"
+            )
+    if q.shape[0] != k.shape[0] or v.shape[:2] != k.shape[:2]:
+        unsupported(instruction, "its queries, keys and values are of different sequences")
     if heads < 1 or q.shape[2] % heads or k.shape[2] % (q.shape[2] // heads):
         unsupported(instruction, f"{heads} heads do not divide its queries and keys")
     n = q.shape[2] // heads
     groups = k.shape[2] // n
-    if heads % groups:
-        unsupported(instruction, f"{groups} heads of keys do not divide {heads} heads of queries")
-    return q.shape[1], k.shape[1], heads, groups, n
+    if heads % groups or v.shape[2] % groups:
+        unsupported(
+            instruction, f"{groups} heads of keys do not divide {heads} heads of queries, or its values"
+        )
+    return _Sizes(q.shape[0], q.shape[1], k.shape[1], heads, groups, n, v.shape[2] // groups)
 
 
-def _bias_form(
-    instruction: Instruction, bias: Tensor | None, heads: int, queries: int, positions: int
-) -> tuple[int, int, int]:
-    """(heads, rows, floats for each head) of the bias; ones without it."""
+def _bias_form(instruction: Instruction, bias: Tensor | None, sizes: _Sizes) -> tuple[int, int, int, int]:
+    """(heads, rows, floats for each head, floats for each table) of the bias; ones without it."""
     if bias is None:
-        return 1, 1, 0
-    by_distance = (1, queries + positions - 1)
-    if len(bias.shape) != 3 or bias.shape[0] not in (1, heads):
+        return 1, 1, 0, 0
+    by_distance = (1, sizes.queries + sizes.positions - 1)
+    if len(bias.shape) != 4 or bias.shape[1] not in (1, sizes.heads):
         unsupported(
             instruction, f"its bias has the shape {list(bias.shape)}, not one of a table for each head"
         )
-    if bias.shape[1:] not in ((queries, positions), by_distance):
-        wanted = f"[{queries}, {positions}] or {list(by_distance)}"
+    if bias.shape[2:] not in ((sizes.queries, sizes.positions), by_distance):
+        wanted = f"[{sizes.queries}, {sizes.positions}] or {list(by_distance)}"
         unsupported(
             instruction, f"its bias has the shape {list(bias.shape)} where {wanted} for each head is wanted"
         )
-    return bias.shape[0], bias.shape[1], bias.shape[1] * bias.shape[2]
+    stride = bias.shape[2] * bias.shape[3]
+    return bias.shape[1], bias.shape[2], stride, bias.shape[1] * stride
 
 
-def _check_scratch(instruction: Instruction, scratch: Tensor, positions: int, n: int) -> None:
-    rows, columns, channels, length = _up(positions, 8), _up(n, 16), _up(n, 8), _up(positions, 16)
+def _check_tables(
+    instruction: Instruction, tables: Tensor | None, bias: Tensor | None, sequences: int
+) -> None:
+    """The number of a table for each sequence has to be a constant that is within the bias."""
+    if tables is None:
+        return
+    shape_is(instruction, tables, "the tables' numbers", sequences)
+    if bias is None or tables.data is None:
+        unsupported(instruction, "its tables' numbers are no constant, or there are no tables")
+    numbers = memoryview(tables.data).cast("B").cast("i").tolist()
+    if not all(0 <= number < bias.shape[0] for number in numbers):
+        unsupported(
+            instruction, f"its sequences take tables that the bias, of {bias.shape[0]}, does not have"
+        )
+
+
+def _check_scratch(instruction: Instruction, scratch: Tensor, sizes: _Sizes) -> None:
+    rows, columns, channels = _up(sizes.positions, 8), _up(sizes.n, 16), _up(sizes.m, 8)
     needed = (
         rows * columns
-        + channels * length
+        + channels * _up(sizes.positions, 16)
         + 36 * max(rows, channels)
-        + _up(8 * n, 16)
-        + _up(8 * positions, 16)
+        + _up(8 * sizes.n, 16)
+        + _up(8 * sizes.positions, 16)
     )
     if scratch.elements < needed or scratch.offset % 16:
         unsupported(
@@ -120,6 +191,53 @@ def _positive(instruction: Instruction, index: int) -> float:
     if not (math.isfinite(value) and 0 < value < 1e30):
         unsupported(instruction, f"argument {index} is {value}, not a positive scale")
     return value
+
+
+@emits("mcu::rope_rows")
+def rope_rows(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, cos, sin, n, interleaved, out)."""
+    return _rotate(instruction, "rope_rows", F32, 5, 1.0)
+
+
+@emits("mcu::rope_rows_s8", "mcu::rope_rows_s8_")
+def rope_rows_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, cos, sin, n, interleaved, ratio, out)."""
+    return _rotate(
+        instruction, "rope_rows_s8", S8, 0 if instruction.in_place else 6, _positive(instruction, 5)
+    )
+
+
+def _rotate(
+    instruction: Instruction, kernel: str, kind: DType, out_index: int, ratio: float
+) -> Sequence[KernelCall]:
+    x, out = tensor(instruction, 0, kind), out_tensor(instruction, out_index, kind)
+    cosine, sine = tensor(instruction, 1, F32), tensor(instruction, 2, F32)
+    n, interleaved = integer(instruction, 3), boolean(instruction, 4)
+    if len(x.shape) != 3 or x.shape[0] != 1 or min(x.shape) < 1 or n < 1 or x.shape[2] % n:
+        unsupported(
+            instruction, f"rows of heads of {n} channels, [1, positions, heads * channels], are wanted"
+        )
+    if len(cosine.shape) != 2 or cosine.shape != sine.shape or cosine.shape[0] != x.shape[1]:
+        unsupported(instruction, "its tables do not have a row for each position")
+    half = cosine.shape[1]
+    if 2 * half > n:
+        unsupported(instruction, f"its tables turn {half} pairs of {n} channels")
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, cosine, sine)
+    rotation = Parameters(
+        "McuRopeRows",
+        (
+            ("positions", x.shape[1]),
+            ("heads", x.shape[2] // n),
+            ("n", n),
+            ("half", half),
+            ("step", 2 if interleaved else 1),
+            ("apart", 1 if interleaved else half),
+            ("ratio", ratio),
+        ),
+    )
+    return call(kernel, x, cosine, sine, out, rotation)
 
 
 @emits("mcu::lookup_s8", "mcu::lookup_s8_")

@@ -8,14 +8,25 @@ import numpy as np
 import pytest
 from torch import from_numpy
 
+from mcu_sdk.operators.reference.rope_rows import rope_rows, rope_rows_s8
 from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
 from tests.kernels.conftest import sources_of
 from tests.kernels.device.simulated import Simulated, build
+from tests.kernels.test_relative import expected_of, operands
+from tests.kernels.test_relative import parameters_of as relative_of
+from tests.kernels.test_rope_rows import parameters_of as rotation_of
 from tests.kernels.test_sequence import parameters_of
 
-NAMES = ("sequence_attention_s8", "layer_norm_s8", "lookup_s8", "embedding_s8_add")
+NAMES = (
+    "sequence_attention_s8",
+    "layer_norm_s8",
+    "lookup_s8",
+    "embedding_s8_add",
+    "rope_rows",
+    "relative_attention_s8",
+)
 
 SHAPES = [
     (queries, positions, heads, groups, n)
@@ -38,17 +49,22 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
 def test_sequence_attention(simulated: Simulated) -> None:
     rng, results = np.random.default_rng(7), []
     for number, (queries, positions, heads, groups, n) in enumerate(SHAPES):
-        q, k, v = int8(rng, 1, queries, heads * n), *(int8(rng, 1, positions, groups * n) for _ in range(2))
+        count, m = (1, n) if number % 3 else (3, n + 5)  # padding is of one sequence
+        q, k = int8(rng, count, queries, heads * n), int8(rng, count, positions, groups * n)
+        v = int8(rng, count, positions, groups * m)
         padding = (rng.random((1, positions)) < 0.7).astype(np.int64) if number % 3 else None
-        shapes: list[Any] = [None, (heads, queries, positions), (1, 1, queries + positions - 1)]
+        shapes: list[Any] = [None, (2, heads, queries, positions), (2, 1, 1, queries + positions - 1)]
         form = shapes[number // 7 % 3]
         bias = None if form is None else normal(rng, *form)
+        tables = None if form is None else rng.integers(0, 2, count).astype(np.int32)
         arguments = heads, float(np.float32(0.3 / n)), 0.75, int(rng.integers(-128, 128))
-        out = Guarded(q.shape, np.int8)
-        scratch = Guarded(scratch_bytes(positions, n), np.uint8, 0x7F, aligned=True)
-        inputs = [None if x is None else Guarded(x.shape, x.dtype, x) for x in (q, k, v, padding, bias)]
-        simulated.call("sequence_attention_s8", *inputs, out, scratch, parameters_of(q, k, bias, *arguments))
-        given = [None if x is None else from_numpy(x) for x in (q, k, v, padding, bias)]
+        out = Guarded((*q.shape[:2], heads * m), np.int8)
+        scratch = Guarded(scratch_bytes(positions, n, m), np.uint8, 0x7F, aligned=True)
+        operands = (q, k, v, padding, bias, tables)
+        inputs = [None if x is None else Guarded(x.shape, x.dtype, x) for x in operands]
+        parameters = parameters_of(q, k, v, bias, *arguments)
+        simulated.call("sequence_attention_s8", *inputs, out, scratch, parameters)
+        given = [None if x is None else from_numpy(x) for x in operands]
         results.append((out, sequence_attention_s8(*given, *arguments)[0].numpy()))
     simulated.run()
     for out, expected in results:
@@ -96,8 +112,41 @@ def test_sequence_attention_costs(simulated: Simulated, positions: int, most: in
     rng = np.random.default_rng(9)
     q, k, v = (int8(rng, 1, positions, 64) for _ in range(3))
     out = Guarded(q.shape, np.int8)
-    scratch = Guarded(scratch_bytes(positions, 64), np.uint8, 0x7F, aligned=True)
-    parameters = parameters_of(q, k, None, 1, 0.001, 0.9, 0)
-    call = simulated.call("sequence_attention_s8", q, k, v, None, None, out, scratch, parameters)
+    scratch = Guarded(scratch_bytes(positions, 64, 64), np.uint8, 0x7F, aligned=True)
+    parameters = parameters_of(q, k, v, None, 1, 0.001, 0.9, 0)
+    call = simulated.call("sequence_attention_s8", q, k, v, None, None, None, out, scratch, parameters)
     simulated.run()
     assert call.instructions / positions <= most
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotations(simulated: Simulated, interleaved: bool) -> None:
+    rng, results = np.random.default_rng(9), []
+    for n, half in ((1, 0), (2, 1), (8, 4), (9, 3), (16, 8), (37, 11)):
+        cosine, sine = normal(rng, 3, half), normal(rng, 3, half)
+        tables = [from_numpy(cosine), from_numpy(sine), n, interleaved]
+        x, values = normal(rng, 1, 3, 2 * n), int8(rng, 1, 3, 2 * n)
+        out, rounded = Guarded(x.shape, np.float32), Guarded(x.shape, np.int8)
+        plain, scaled = (rotation_of(x, cosine, n, interleaved, ratio) for ratio in (1.0, 0.625))
+        simulated.call("rope_rows", x, cosine, sine, out, plain)
+        simulated.call("rope_rows_s8", Guarded(x.shape, np.int8, values), cosine, sine, rounded, scaled)
+        results.append((out, rope_rows(from_numpy(x), *tables).numpy()))
+        results.append((rounded, rope_rows_s8(from_numpy(values), *tables, 0.625).numpy()))
+    simulated.run()
+    for found, expected in results:
+        assert_same_bits(found.array, expected)
+
+
+def test_relative_attention(simulated: Simulated) -> None:
+    rng, results = np.random.default_rng(10), []
+    for number, (length, n) in enumerate(((1, 4), (5, 16), (9, 7), (17, 8), (24, 20))):
+        parts = ((True, True), (True, False), (False, True))[number % 3]
+        given = operands(rng, length, 2, n, parts, 0.7 if number % 2 else None)
+        out = Guarded(given[0].shape, np.int8)
+        scratch = Guarded(scratch_bytes(length, n, n), np.uint8, 0x7F, aligned=True)
+        inputs = [None if x is None else Guarded(x.shape, x.dtype, x) for x in given]
+        simulated.call("relative_attention_s8", *inputs, out, scratch, relative_of(given[0], 2, -3))
+        results.append((out, expected_of(given, 2, -3)))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected)

@@ -162,7 +162,9 @@ STATIC = {
     "embedding_s8.out": 1, "layer_norm.out": 1, "quantize.out": 2, "linear_s8_static.out": 2, "cache_write_": 1,
     "cache_write_columns_": 1, "attention_s8.out": 1, "linear_s8_requantize.out": 1, "gelu.out": 1, "gated_gelu.out": 1,
 }  # fmt: skip
-CHANGING = {"embedding_s8.out": 1, "embedding_s8_add_": 1, "quantize.out": 1, "lookup_s8_": 1}
+CHANGING = {
+    "embedding_s8.out": 1, "embedding_s8_add_": 1, "quantize.out": 1, "lookup_s8_": 1, "rope_rows_s8_": 1,
+}  # fmt: skip
 LOWERED = {name.removesuffix(".out").removesuffix("_") for name in DYNAMIC | STATIC | CHANGING}
 REMAINING = [
     case
@@ -264,11 +266,14 @@ class Changing(Weights):
         super().__init__(3)
         self.linear("table", VOCABULARY)
         self.integers("values", -128, 127, 256)
+        self.floats("cosine", 1, CHANNELS // 2)
+        self.floats("sine", 1, CHANNELS // 2)
 
     def forward(self, ids: Tensor, position: Tensor) -> Tensor:
         x = mcu.embedding_s8(self.table_weight, self.table_scale, ids)
         x = mcu.embedding_s8_add(x, self.table_weight, self.table_scale, position.view(1, 1))
-        result: Tensor = mcu.lookup_s8(mcu.quantize(x, 0.002, -3), self.values)
+        values = mcu.lookup_s8(mcu.quantize(x, 0.002, -3), self.values)
+        result: Tensor = mcu.rope_rows_s8(values, self.cosine, self.sine, CHANNELS, False, 7.0)
         return result
 
 

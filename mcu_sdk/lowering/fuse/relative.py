@@ -1,0 +1,252 @@
+"""Attention whose scores have parts for each pair that are computed from the query, or the key, and their distance
+(DeBERTa's) -> one call, read by what it computes.
+
+The scores are computed for a one in each channel of the queries, and of the keys: what they are a product with is a
+table, if it depends on the distance alone. Random queries, keys and paddings then have to give the same shares.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mcu_sdk.lowering.fuse.graph import (
+    SAME_BYTES,
+    add_buffer,
+    args,
+    aten,
+    depends_only_on,
+    evaluate,
+    is_call,
+    shape_of,
+)
+from mcu_sdk.lowering.fuse.masks import padding_behind, probes
+from mcu_sdk.lowering.fuse.new_node import call_before
+
+MOST_STEPS = 200
+"""Calls between a softmax and the products that it is of."""
+
+CLOSE = 1e-4
+"""Of shares, which are at most 1."""
+
+
+@torch.library.custom_op("mcu_fused::relative_attention", mutates_args=())
+def relative_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    padding: torch.Tensor | None,
+    key_table: torch.Tensor | None,
+    query_table: torch.Tensor | None,
+    scale: float,
+) -> torch.Tensor:
+    """softmax(q k scale + q K[d] + k Q[d]) v in float, d = L - 1 - i + j: q, k, v [1, H, L, n], tables [H, 2 L - 1, n],
+    padding [1, L]; a query that is padding looks at all keys alike. Quantization takes its place, or spells it out."""
+    return spelt_out(q, k, v, padding, key_table, query_table, scale)
+
+
+@relative_attention.register_fake
+def _like(q: torch.Tensor, *rest: object) -> torch.Tensor:
+    return q.new_empty(q.shape)
+
+
+def spelt_out(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    padding: torch.Tensor | None,
+    key_table: torch.Tensor | None,
+    query_table: torch.Tensor | None,
+    scale: float,
+) -> torch.Tensor:
+    """The same in operators that have kernels of their own."""
+    length = q.shape[2]
+    places = length - 1 - torch.arange(length)[:, None] + torch.arange(length)
+    scores = torch.matmul(q, k.transpose(2, 3)) * scale
+    if key_table is not None:
+        pairs = torch.matmul(q, key_table.transpose(1, 2)[None])
+        scores = scores + torch.gather(pairs, 3, places.expand(scores.shape))
+    if query_table is not None:
+        pairs = torch.matmul(k, query_table.transpose(1, 2)[None])
+        scores = scores + torch.gather(pairs, 3, places.t().expand(scores.shape)).transpose(2, 3)
+    if padding is not None:
+        counts = padding != 0
+        both = counts[:, None, None, :] & counts[:, None, :, None]
+        scores = torch.where(both, scores, torch.finfo(torch.float32).min)
+    return torch.matmul(torch.softmax(scores, -1), v)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The nodes of one: scores before the softmax, [1, H, L, L] or [H, L, L], of q, k, v, [1, H, L, n] or [H, L, n]."""
+
+    scores: Node
+    query: Node
+    key: Node
+    value: Node
+
+
+def fuse_relative_attention(program: ExportedProgram) -> int:
+    """Rewrite in place; returns how many there were."""
+    count = 0
+    for node in list(program.graph.nodes):
+        if not is_call(node, aten.bmm.default, aten.matmul.default):
+            continue
+        parts = _parts_of(node)
+        if parts is None:
+            continue
+        padding = padding_behind(program, parts.scores, (parts.query, parts.key))
+        inputs = (parts.query, parts.key) if padding is None else (parts.query, parts.key, padding)
+        if parts.scores not in depends_only_on(program, inputs):
+            continue
+        read = _read(program, parts, padding)
+        if read is not None:
+            _rewrite(program, node, parts, padding, *read)
+            count += 1
+    return count
+
+
+def _parts_of(node: Node) -> _Parts | None:
+    """What a product of shares with values is made of, if the scores are a sum with other products."""
+    shares, value = args(node)[:2]
+    while is_call(shares, aten.dropout.default, *SAME_BYTES):
+        shares = args(shares)[0]
+    if not is_call(shares, aten.softmax.int, aten._softmax.default) or not isinstance(value, Node):
+        return None
+    scores = args(shares)[0]
+    if args(shares)[1] not in (-1, len(shape_of(scores)) - 1):
+        return None
+    product, products = None, 0
+    waiting: list[Node] = [scores]
+    seen: set[Node] = set()
+    while waiting and len(seen) < MOST_STEPS:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        if not is_call(current, aten.bmm.default, aten.matmul.default):
+            waiting += current.all_input_nodes
+            continue
+        products += 1
+        first, second = (_unscaled(each) for each in args(current)[:2])
+        if _heads_of(first) == _heads_of(second) == _heads_of(value) and second.op == "call_function":
+            product = product or (first, second)
+    if waiting:
+        return None
+    if product is None or products < 2 or product[0] is product[1]:
+        return None
+    return _Parts(scores, *product, value)
+
+
+def _heads_of(node: Node) -> tuple[int, ...]:
+    """(H, L, n) of [H, L, n] or [1, H, L, n]; () for anything else."""
+    shape = shape_of(node)
+    shape = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
+    return shape if len(shape) == 3 else ()
+
+
+SCALINGS = (aten.div.Tensor, aten.mul.Tensor, aten.transpose.int, aten.permute.default)
+
+
+def _unscaled(node: Node) -> Node:
+    """The value that is scaled and turned on its way to a product."""
+    while is_call(node, *SCALINGS) and not _splits_heads(node):
+        node = args(node)[0]
+    return node
+
+
+def _splits_heads(node: Node) -> bool:
+    """Whether it turns [1, L, H, n] into [1, H, L, n]."""
+    if is_call(node, aten.permute.default):
+        return [axis % 4 for axis in args(node)[1]] == [0, 2, 1, 3]
+    return (
+        is_call(node, aten.transpose.int)
+        and len(shape_of(node)) == 4
+        and {axis % 4 for axis in args(node)[1:3]} == {1, 2}
+    )
+
+
+Read = tuple[torch.Tensor | None, torch.Tensor | None, float]
+
+
+def _read(program: ExportedProgram, parts: _Parts, padding: Node | None) -> Read | None:
+    """(keys' table, queries' table, scale) of scores that are of this kind."""
+    heads, length, n = _heads_of(parts.query)
+    generator = torch.Generator().manual_seed(0)
+
+    def scores(q: torch.Tensor, k: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tensor:
+        known = {parts.query: q.reshape(shape_of(parts.query)), parts.key: k.reshape(shape_of(parts.key))}
+        if padding is not None:
+            known[padding] = probes(padding)[0] if counts is None else counts
+        return evaluate(program, parts.scores, known).reshape(heads, length, length)
+
+    nothing = torch.zeros(heads, length, n)
+    if bool(scores(nothing, nothing).any()):
+        return None
+    tables = []
+    for of_query in (True, False):
+        columns = []
+        for channel in range(n):
+            one = nothing.clone()
+            one[..., channel] = 1
+            columns.append(scores(one, nothing) if of_query else scores(nothing, one))
+        tables.append(_by_distance(torch.stack(columns, -1)))
+    if tables[0] is None or tables[1] is None:
+        return None
+    key_table, query_table = (table if bool(table.any()) else None for table in tables if table is not None)
+    q, k = (torch.randn(heads, length, n, generator=generator) for _ in range(2))
+    product = torch.matmul(q, k.transpose(1, 2))
+    rest = scores(q, k) - scores(q, nothing) - scores(nothing, k)
+    scale = float((rest * product).sum() / (product * product).sum())
+    v = torch.randn(heads, length, n, generator=generator)
+    for counts in (None,) if padding is None else probes(padding):
+        wanted = torch.matmul(torch.softmax(scores(q, k, counts), -1), v)
+        found = spelt_out(q[None], k[None], v[None], counts, key_table, query_table, scale)[0]
+        if not torch.allclose(wanted, found, atol=CLOSE, rtol=CLOSE):
+            return None
+    return (key_table, query_table, scale) if scale > 0 and math.isfinite(scale) else None
+
+
+def _by_distance(pairs: torch.Tensor) -> torch.Tensor | None:
+    """[H, 2 L - 1, n], row L - 1 - i + j, of [H, L, L, n] that depends on the distance alone."""
+    length = pairs.shape[1]
+    table = torch.cat([pairs[:, 1:, 0].flip(1), pairs[:, 0]], 1)
+    places = length - 1 - torch.arange(length)[:, None] + torch.arange(length)
+    return table.contiguous() if torch.allclose(table[:, places], pairs, atol=1e-6, rtol=1e-5) else None
+
+
+def _rewrite(
+    program: ExportedProgram,
+    node: Node,
+    parts: _Parts,
+    padding: Node | None,
+    key_table: torch.Tensor | None,
+    query_table: torch.Tensor | None,
+    scale: float,
+) -> None:
+    heads = [_with_axes(program, node, value) for value in (parts.query, parts.key, parts.value)]
+    tables = [
+        None if table is None else add_buffer(program, "relative_table", table)
+        for table in (key_table, query_table)
+    ]
+    target = torch.ops.mcu_fused.relative_attention.default
+    new = call_before(program.graph, node, target, *heads, padding, *tables, scale)
+    if shape_of(new) != shape_of(node):
+        new = call_before(program.graph, node, aten.view.default, new, list(shape_of(node)))
+    node.replace_all_uses_with(new)
+
+
+def _with_axes(program: ExportedProgram, place: Node, value: Node) -> Node:
+    """[1, H, L, n] of [H, L, n]: what it is a copy or a view of, if that has the axes."""
+    shape, source = (1, *_heads_of(value)), value
+    while is_call(source, aten.view.default) and shape_of(source) != shape:
+        source = args(source)[0]
+    if shape_of(source) != shape:
+        return call_before(program.graph, place, aten.view.default, value, list(shape))
+    while is_call(source, aten.clone.default):
+        source = args(source)[0]
+    return source
