@@ -52,6 +52,7 @@ def example_calls(
             return [(image,) for image in made_up_images(shape, images, CALIBRATION_CALLS)]
         return _noise(shape)
     length = choose_length(config, length, checkpoint.name)
+    _check_vocabulary(config, checkpoint.name)
     pad = _padding(config)
     if text is None:
         rows = _random_rows(encoder, length, pad)
@@ -59,6 +60,17 @@ def example_calls(
         find = _lines_of if "attention_mask" in encoder.input_names else _windows_of
         rows = find(text, checkpoint, length, int(config.vocab_size))
     return [_call(encoder, ids, segments, length, pad) for ids, segments in rows]
+
+
+def _check_vocabulary(config: Any, name: str) -> None:
+    """Raises ModelError for a model that reads characters, or whose texts are one part of several."""
+    count = getattr(config, "vocab_size", None)
+    if not isinstance(count, int) or count < 2:
+        raise ModelError(
+            f"A model of token ids with a vocabulary was expected; the configuration of {name}, a {config.model_type}, "
+            "has none.",
+            hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
+        )
 
 
 def choose_length(config: Any, wanted: int | None, name: str) -> int:

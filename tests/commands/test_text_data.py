@@ -140,19 +140,19 @@ def test_texts_have_known_answers(text_classifier: Path, capsys: Capture) -> Non
     path = text_classifier / ANSWERS
     content = json.loads(path.read_text())
     requests = [answer["request"] for answer in content["answers"]]
-    assert requests[1] == {"read": "The lamp", "pair": "is on"} and len(requests) == 3
+    assert requests[0] == {"read": "The lamp", "pair": "is on"} and len(requests) == 2
     elf = text_classifier / "build/release/firmware.elf"
     command = load_board("corstone-300").simulator["qemu"].command
     with behind_a_port([part.replace("{elf}", str(elf)) for part in command]) as port:
         assert cli.run(["-q", "test", str(text_classifier), "--port", port]) == 0
         assert cli.run(["-q", "run", str(text_classifier), "--port", port, "--text", "The lamp"]) == 0
         assert cli.run(["-q", "verify", str(text_classifier), "--port", port, "--text", "The lamp"]) == 0
-    content["answers"][1]["request"]["read"] = "The light"
+    content["answers"][0]["request"]["read"] = "The light"
     path.write_text(json.dumps(content))
     capsys.readouterr()
     assert cli.run(["-q", "test", str(text_classifier)]) == 7
     assert "text The light and is on, read" in capsys.readouterr().out
-    content["answers"][1]["request"]["more"] = 1
+    content["answers"][0]["request"]["more"] = 1
     path.write_text(json.dumps(content))
     assert cli.run(["-q", "test", str(text_classifier)]) == 2
     shutil.rmtree(path.parent)

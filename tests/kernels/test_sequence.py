@@ -27,7 +27,10 @@ class Attention(ctypes.Structure):
             (name, ctypes.c_int32)
             for name in ("sequences", "queries", "positions", "heads", "groups", "n", "m")
         ),
-        *((name, ctypes.c_int32) for name in ("bias_heads", "bias_rows", "bias_stride", "bias_table")),
+        *(
+            (name, ctypes.c_int32)
+            for name in ("bias_tables", "bias_heads", "bias_rows", "bias_stride", "bias_table")
+        ),
         ("score_scale", ctypes.c_float),
         ("out_scale", ctypes.c_float),
         ("out_zero_point", ctypes.c_int32),
@@ -38,7 +41,7 @@ def parameters_of(q: Any, k: Any, v: Any, bias: Any, heads: int, *scales: float)
     """The bytes of the struct; `scales`: of scores and results, and the results' zero point."""
     n = q.shape[2] // heads
     groups = k.shape[2] // n
-    form = (1, 1, 0, 0) if bias is None else (*bias.shape[1:3], bias[0, 0].size, bias[0].size)
+    form = (1, 1, 1, 0, 0) if bias is None else (*bias.shape[:3], bias[0, 0].size, bias[0].size)
     sizes = (*q.shape[:2], k.shape[1], heads, groups, n, v.shape[2] // groups)
     return np.frombuffer(bytearray(Attention(*sizes, *form, *scales[:2], int(scales[2]))), np.int32).copy()
 

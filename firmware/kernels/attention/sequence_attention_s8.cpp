@@ -49,7 +49,9 @@ void mcu_sequence_attention_s8(const int8_t* q, const int8_t* k, const int8_t* v
     const int32_t k_width = a.groups * a.n;
     const int32_t v_width = a.groups * a.m;
     for (int32_t sequence = 0; sequence < a.sequences; ++sequence) {
-        const float* table = tables ? bias + tables[sequence] * a.bias_table : bias;
+        const int32_t number =
+            tables && tables[sequence] >= 0 && tables[sequence] < a.bias_tables ? tables[sequence] : 0;
+        const float* table = bias ? bias + number * a.bias_table : nullptr;
         for (int32_t head = 0; head < a.heads; ++head) {
             if (head % share == 0) {
                 const int32_t group = head / share;

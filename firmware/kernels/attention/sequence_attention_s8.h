@@ -16,7 +16,7 @@
 
 struct McuSequenceAttention {
     int32_t sequences, queries, positions, heads, groups, n, m;
-    int32_t bias_heads, bias_rows, bias_stride, bias_table;
+    int32_t bias_tables, bias_heads, bias_rows, bias_stride, bias_table;
     float score_scale, out_scale;
     int32_t out_zero_point;
 };

@@ -6,7 +6,9 @@ lie, is computed: numbers take the way from the linear to the part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from itertools import permutations
 
 import torch
 from torch.export import ExportedProgram
@@ -60,26 +62,29 @@ def _parts_of(node: Node) -> Iterator[Node | None]:
             yield None
 
 
-Taken = tuple[torch.Tensor, int]
-"""The channels of a part, int64[...] in the order of its other axes, and the axis of its rows."""
+Taken = tuple[torch.Tensor, tuple[int, ...]]
+"""The channels of a part, int64[...] in the order of its other axes, and the axes of its rows."""
 
 
 def _channels(program: ExportedProgram, linear: Node, part: Node) -> Taken | None:
-    """What a part takes of each row of a linear's result [1, L, N] or [L, N]; None if not whole rows."""
-    shape = shape_of(linear)
-    rows, n = shape[-2] if len(shape) > 1 else 1, shape[-1]
-    if len(shape) not in (2, 3) or shape[:-2] not in ((), (1,)) or rows == 1:
-        return None
-    numbers = torch.arange(rows * n).reshape(shape)
+    """What a part takes of each row of a linear's result [..., N]; None if not whole rows."""
+    *leading, n = shape_of(linear)
+    rows = _longer(leading)
+    numbers = torch.arange(math.prod(rows) * n).reshape(*leading, n)
     found = evaluate(program, part, {linear: numbers})
-    for axis, size in enumerate(found.shape):
-        if size != rows:
+    for axes in permutations(range(found.dim()), len(rows)):
+        by_row = found.movedim(axes, tuple(range(len(rows))))
+        if list(by_row.shape[: len(rows)]) != rows:
             continue
-        by_row = found.movedim(axis, 0)
-        channels = by_row[0]
-        if torch.equal(by_row, channels + n * torch.arange(rows).reshape(-1, *[1] * channels.dim())):
-            return channels, axis
+        channels = by_row[(0,) * len(rows)]
+        first = n * torch.arange(math.prod(rows)).reshape(*rows, *[1] * channels.dim())
+        if rows and torch.equal(by_row, channels + first):
+            return channels, axes
     return None
+
+
+def _longer(sizes: Sequence[int]) -> list[int]:
+    return [size for size in sizes if size > 1]
 
 
 def _are_apart(read: list[Taken | None]) -> bool:
@@ -88,7 +93,9 @@ def _are_apart(read: list[Taken | None]) -> bool:
     return len(set(channels.tolist())) == channels.numel()
 
 
-def _rewrite(program: ExportedProgram, linear: Node, part: Node, channels: torch.Tensor, axis: int) -> None:
+def _rewrite(
+    program: ExportedProgram, linear: Node, part: Node, channels: torch.Tensor, axes: tuple[int, ...]
+) -> None:
     graph, which = program.graph, channels.flatten()
     x, weight, *rest = args(linear)
     constants = []
@@ -97,10 +104,11 @@ def _rewrite(program: ExportedProgram, linear: Node, part: Node, channels: torch
         constants.append(None if taken is None else add_buffer(program, f"{value.name}_part", taken))
     new = call_before(graph, part, aten.linear.default, x, *constants)
     new.meta = {**linear.meta, "val": new.meta["val"]}
-    sizes = [shape_of(linear)[-2], *channels.shape]
-    order = [*range(1, axis + 1), 0, *range(axis + 1, len(sizes))]
-    longer = [place for place in order if sizes[place] > 1]
-    if longer == sorted(longer):
+    sizes = [*_longer(shape_of(linear)[:-1]), *channels.shape]
+    others = iter(range(len(axes), len(sizes)))
+    order = [axes.index(place) if place in axes else next(others) for place in range(len(sizes))]
+    moved = [place for place in order if sizes[place] > 1]
+    if moved == sorted(moved):
         result = call_before(graph, part, aten.view.default, new, list(shape_of(part)))
     else:
         rows = call_before(graph, part, aten.view.default, new, sizes)

@@ -174,6 +174,19 @@ def _group_norm(program: ExportedProgram, node: Node) -> Node | None:
     return out
 
 
+def _softmax(program: ExportedProgram, node: Node) -> Node | None:
+    """Along an axis that is not the last: turned, and back."""
+    graph = program.graph
+    x, axis = args(node)[:2]
+    rank = len(shape_of(x))
+    if axis % rank == rank - 1:
+        return None
+    x = call_before(graph, node, aten.transpose.int, x, axis, rank - 1)
+    x = call_before(graph, node, aten.clone.default, x, memory_format=torch.contiguous_format)
+    shares = call_before(graph, node, aten.softmax.int, x, -1)
+    return call_before(graph, node, aten.transpose.int, shares, axis, rank - 1)
+
+
 RULES: dict[Any, Callable[[ExportedProgram, Node], Node | None]] = {
     aten.conv1d.padding: _with_numbers,
     aten.conv2d.padding: _with_numbers,
@@ -186,6 +199,7 @@ RULES: dict[Any, Callable[[ExportedProgram, Node], Node | None]] = {
     aten.col2im.default: _image,
     aten.group_norm.default: _group_norm,
     aten._weight_norm.default: _weight_norm,
+    aten.softmax.int: _softmax,
     aten.adaptive_avg_pool1d.default: _mean,
     aten.adaptive_avg_pool2d.default: _mean,
     aten.avg_pool2d.default: _mean,

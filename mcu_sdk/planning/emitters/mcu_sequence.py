@@ -54,7 +54,7 @@ def sequence_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
         "McuSequenceAttention",
         (
             *sizes._asdict().items(),
-            *zip(("bias_heads", "bias_rows", "bias_stride", "bias_table"), form, strict=True),
+            *zip(BIAS_FORM, form, strict=True),
             ("score_scale", _positive(instruction, 7)),
             ("out_scale", _positive(instruction, 8)),
             ("out_zero_point", zero_point_of(instruction, 9)),
@@ -101,6 +101,10 @@ def relative_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
     return call("relative_attention_s8", q, k, v, padding, *tables, out, scratch, attention)
 
 
+BIAS_FORM = ("bias_tables", "bias_heads", "bias_rows", "bias_stride", "bias_table")
+"""Tables, heads and rows of a bias; floats for each head, and for each table."""
+
+
 class _Sizes(NamedTuple):
     """Of q[sequences, queries, heads * n], k[sequences, positions, groups * n] and v[..., groups * m]."""
 
@@ -133,12 +137,12 @@ def _sizes(instruction: Instruction, q: Tensor, k: Tensor, v: Tensor) -> _Sizes:
     return _Sizes(q.shape[0], q.shape[1], k.shape[1], heads, groups, n, v.shape[2] // groups)
 
 
-def _bias_form(instruction: Instruction, bias: Tensor | None, sizes: _Sizes) -> tuple[int, int, int, int]:
-    """(heads, rows, floats for each head, floats for each table) of the bias; ones without it."""
+def _bias_form(instruction: Instruction, bias: Tensor | None, sizes: _Sizes) -> tuple[int, ...]:
+    """What BIAS_FORM names; ones without a bias."""
     if bias is None:
-        return 1, 1, 0, 0
+        return 1, 1, 1, 0, 0
     by_distance = (1, sizes.queries + sizes.positions - 1)
-    if len(bias.shape) != 4 or bias.shape[1] not in (1, sizes.heads):
+    if len(bias.shape) != 4 or bias.shape[0] < 1 or bias.shape[1] not in (1, sizes.heads):
         unsupported(
             instruction, f"its bias has the shape {list(bias.shape)}, not one of a table for each head"
         )
@@ -148,7 +152,7 @@ def _bias_form(instruction: Instruction, bias: Tensor | None, sizes: _Sizes) -> 
             instruction, f"its bias has the shape {list(bias.shape)} where {wanted} for each head is wanted"
         )
     stride = bias.shape[2] * bias.shape[3]
-    return bias.shape[1], bias.shape[2], stride, bias.shape[1] * stride
+    return *bias.shape[:3], stride, bias.shape[1] * stride
 
 
 def _check_tables(
