@@ -19,7 +19,7 @@ from mcu_sdk.project.opened import Project
 from mcu_sdk.project.runners import BuiltDevice, built_device, simulator_device
 from mcu_sdk.project.self_test import check_firmware
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
-from mcu_sdk.targets.protocol import Transcript
+from mcu_sdk.targets.protocol import Request, Transcript
 from mcu_sdk.targets.runner import HOST
 from mcu_sdk.targets.texts import TextRequest
 
