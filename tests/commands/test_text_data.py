@@ -150,8 +150,10 @@ def test_texts_have_known_answers(text_classifier: Path, capsys: Capture) -> Non
     content["answers"][0]["request"]["read"] = "The light"
     path.write_text(json.dumps(content))
     capsys.readouterr()
-    assert cli.run(["-q", "test", str(text_classifier)]) == 7
-    assert "text The light and is on, read" in capsys.readouterr().out
+    assert cli.run(["-q", "test", str(text_classifier), "--json"]) == 7
+    rows = json.loads(capsys.readouterr().out)["tests"]
+    assert rows[0]["name"] == "answer 1: text The light and is on, read"
+    assert rows[0]["status"] == "failed" and "tokens" in rows[0]["detail"]
     content["answers"][0]["request"]["more"] = 1
     path.write_text(json.dumps(content))
     assert cli.run(["-q", "test", str(text_classifier)]) == 2

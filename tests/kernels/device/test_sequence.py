@@ -106,7 +106,7 @@ def test_norms_tables_and_embeddings(simulated: Simulated) -> None:
         assert_same_bits(result.array, expected)
 
 
-@pytest.mark.parametrize(("positions", "most"), [(32, 1210), (128, 3240)])
+@pytest.mark.parametrize(("positions", "most"), [(32, 1220), (128, 3240)])
 def test_sequence_attention_costs(simulated: Simulated, positions: int, most: int) -> None:
     """A head of 64 and a query: a bar slightly above what was measured."""
     rng = np.random.default_rng(9)
