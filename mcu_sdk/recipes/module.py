@@ -279,7 +279,7 @@ def _export(module: torch.nn.Module, example: Inputs) -> ExportedProgram:
     try:
         with torch.no_grad():
             exported = torch.export.export(module, example, strict=False)
-            program: ExportedProgram = exported.run_decompositions({})
+            program: ExportedProgram = exported.run_decompositions(_recurrent(exported))
             return program
     except Exception as error:  # torch.export raises all kinds
         raise ModelError(
@@ -287,6 +287,17 @@ def _export(module: torch.nn.Module, example: Inputs) -> ExportedProgram:
             f"{type(error).__name__}: {_first_line(error)}",
             hint="Control flow that depends on values, and shapes that change, cannot become a fixed plan.",
         ) from error
+
+
+def _recurrent(program: ExportedProgram) -> dict[Any, Any]:
+    """What spells the recurrent layers of a program out, step by step: the products of each step are linears then."""
+    import torch
+    from torch._decomp import get_decompositions
+
+    aten = torch.ops.aten
+    layers = [aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input]
+    found = [layer for layer in layers if any(node.target == layer for node in program.graph.nodes)]
+    return dict(get_decompositions(found)) if found else {}
 
 
 def _check_calibration(calls: list[Inputs], example: Inputs) -> None:
