@@ -6,6 +6,7 @@ operators in the place of convolutions and sums between them. Both read what fus
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -146,6 +147,8 @@ def rewrite_images(program: ExportedProgram) -> None:
     for node in list(program.graph.nodes):
         if is_call(node, decomposed.quantize_per_tensor.default) and _is_dequantized(args(node)[0]):
             _rewrite_change_of_scale(program, node)
+        elif is_call(node, decomposed.quantize_per_tensor.default):
+            _rewrite_frame(program, node)
 
 
 def _rewrite_convolution(program: ExportedProgram, node: Node) -> None:
@@ -280,3 +283,19 @@ def _rewrite_change_of_scale(program: ExportedProgram, quantize: Node) -> None:
     buffer = add_buffer(program, f"{quantize.name}_table", table)
     new = call_before(program.graph, quantize, mcu.lookup_s8.default, x, buffer)
     quantize.replace_all_uses_with(new)
+
+
+def _rewrite_frame(program: ExportedProgram, quantize: Node) -> None:
+    """q of a frame's image, whose values stand in a table: the table's numbers are quantized."""
+    image = args(quantize)[0]
+    if not is_call(image, operator.getitem) or not is_call(args(image)[0], mcu.resize_frame.default):
+        return
+    frame, *tables, table, ring, rows_first = args(args(image)[0])
+    values = constant_value(program, table)
+    if values.dtype != torch.float32 or args(quantize)[5] != torch.int8:
+        return
+    numbers = decomposed.quantize_per_tensor.default(values, *args(quantize)[1:])
+    buffer = add_buffer(program, f"{quantize.name}_table", numbers)
+    arguments = (frame, *tables, buffer, ring, rows_first)
+    new = call_before(program.graph, quantize, mcu.resize_frame.default, *arguments)
+    quantize.replace_all_uses_with(call_before(program.graph, quantize, operator.getitem, new, 0))

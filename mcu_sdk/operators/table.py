@@ -318,6 +318,14 @@ _ROWS = (
     ),
     # Sum; centre, square and add; centre and scale.
     Operator("mcu::normalize_wave", "Tensor samples, Tensor? count, bool normalizes", arithmetic=6),
+    # Per 16 pixels some four columns and rows each, byte by byte, and a table.
+    Operator(
+        "mcu::resize_frame",
+        "Tensor frame, Tensor column_spans, Tensor column_weights, Tensor row_spans, Tensor row_weights, Tensor table, "
+        "int ring, bool rows_first",
+        ("out", "scratch"),
+        arithmetic=300,
+    ),
     Operator("mcu::max_pool2d_s8", f"Tensor x, {_WINDOWS}, int[] dilation"),
     Operator("mcu::avg_pool2d_s8", f"Tensor x, {_WINDOWS}, int zero_point, float scale"),
     Operator(

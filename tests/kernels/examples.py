@@ -144,6 +144,26 @@ def own_examples() -> list[Case]:
         ),
         Case("mcu::normalize_wave", (i(np.int16, -99, 300, 1, 33), i(np.int64, 20, 21, 1), True)),
         Case("mcu::normalize_wave", (i(np.int16, -99, 300, 1, 33), None, False)),
+        *(
+            Case(
+                "mcu::resize_frame",
+                (
+                    i(np.uint8, 0, 256, 1, 5, 7, 3),
+                    (np.array([[0, 2], [1, 3], [6, 1], [7, 0]], np.int32), MODEL),
+                    i(np.int32, -(1 << 20), 1 << 21, 6, space=MODEL),
+                    (np.array([[0, 1], [0, 4], [2, 3]], np.int32), MODEL),
+                    i(np.int32, -(1 << 20), 1 << 21, 8, space=MODEL),
+                    table,
+                    4,
+                    rows_first,
+                ),
+            )
+            for table, rows_first in (
+                (f(3, 256, space=MODEL), False),
+                (q(3, 256, space=MODEL), False),
+                (q(3, 256, space=MODEL), True),
+            )
+        ),
         Case("mcu::max_pool2d_s8", (q(1, 6, 5, n), [3, 2], [2, 1], [1, 1], [1, 2])),
         Case("mcu::avg_pool2d_s8", (q(1, 6, 5, k), [3, 3], [2, 1], [1, 1], -9, 0.021)),
         *(
