@@ -166,9 +166,10 @@ def _generate(request: GenerateRequest) -> Generated:
             checkpoint = find_checkpoint(request.model, use_cache=request.use_cache)
         automaton = read_grammar(request.grammar, request.json_schema)
         sources = identify(request, board, checkpoint).expect(request.expected)
-    if automaton is not None and checkpoint is not None:
-        _check_grammar(request, checkpoint, npu, automaton)
     if checkpoint is not None:
+        _check_kind_of(request, checkpoint, npu)
+        if automaton is not None:
+            _check_grammar(request, checkpoint, automaton)
         source = _from_checkpoint(request, checkpoint, board, npu)
     assert source is not None
     library = "-library" if request.format == "library" else ""
@@ -299,11 +300,8 @@ def _tokenizer(
     return tables, {"tokenizer": word, "notes": notes, "texts": {**source.facts["texts"], **told}}
 
 
-def _check_grammar(
-    request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None, automaton: Automaton
-) -> None:
+def _check_grammar(request: GenerateRequest, checkpoint: Checkpoint, automaton: Automaton) -> None:
     """Raises GrammarError, before anything is compiled, for a grammar that the checkpoint's tokens cannot follow."""
-    _check_kind_of(request, checkpoint, npu)
     config = read_config(checkpoint.folder)
     ends = read_special_tokens(checkpoint.folder, config).ends
     tokenizer = request.tokenizer or checkpoint.folder
@@ -332,7 +330,6 @@ def _from_checkpoint(
         _check_forecast(board, checkpoint, request.compile_options)
     layout = layout_for(helium=board.core.helium and npu is None)
     options = replace(request.compile_options, npu=npu, weight_layout=layout)
-    _check_kind_of(request, checkpoint, npu)
     if request.tokenizer is not None and vocabulary_of(read_config(checkpoint.folder)) is None:
         _check_reads_text(request, checkpoint.name, None, None)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
@@ -348,14 +345,17 @@ def _from_checkpoint(
 
 
 def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None) -> None:
-    """Raises UsageError, before anything is compiled, for an option that makes no difference to an encoder, and for a
+    """Raises UsageError, before anything is compiled, for an option that makes no difference to what it is, and for a
     project whose app/ is of another kind of model. What the checkpoint is takes a second to tell, and is rarely asked."""
-    kind = Kind.ENCODER if npu is None else Kind.ENCODER_NPU
-    try:
-        request.check_kind(kind)
-    except UsageError:
-        if _is_encoder(checkpoint):
-            raise
+    kinds = (Kind.DECODER, Kind.ENCODER) if npu is None else (Kind.DECODER_NPU, Kind.ENCODER_NPU)
+    refused: list[UsageError | None] = [None, None]
+    for number, kind in enumerate(kinds):
+        try:
+            request.check_kind(kind)
+        except UsageError as error:
+            refused[number] = error
+    if any(refused) and (refusal := refused[_is_encoder(checkpoint)]) is not None:
+        raise refusal
     if request.output is None or npu is not None:
         return
     try:

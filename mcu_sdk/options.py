@@ -7,6 +7,7 @@ project's manifest and, from these, `regenerate`. No torch here.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -114,6 +115,14 @@ class CompileOptions:
             Kind.ENCODER,
         ),
     ] = None
+    frame: Annotated[
+        str | None,
+        Flag(
+            "--frame",
+            "Take a camera's frames of WIDTHxHEIGHT pixels, such as 160x120; the firmware makes the model's images of them.",
+            Kind.ENCODER,
+        ),
+    ] = None
     npu: NpuTarget | None = None
     weight_layout: WeightLayout = "rows"
     weights: Annotated[
@@ -127,6 +136,7 @@ class CompileOptions:
         """Raises UsageError for options that do not go together."""
         if self.stream is not None and self.stream < 1:
             raise UsageError(f"--stream is 1 frame of sound or more, not {self.stream}.")
+        self.frame_size()
         if self.weights not in ("int8", "int4"):
             raise UsageError(f"Weights are 'int8' or 'int4', not {self.weights!r}.")
         if self.weights == "int4" and self.npu is not None:
@@ -134,6 +144,18 @@ class CompileOptions:
                 f"int4 weights are for a board's processor; {self.npu.accelerator} takes int8.",
                 hint="Leave --weights out, or take another --target.",
             )
+
+    def frame_size(self) -> tuple[int, int] | None:
+        """(height, width) of a camera's frames. Raises UsageError for a text that is no size."""
+        if self.frame is None:
+            return None
+        match = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", self.frame)
+        if match is None or 0 in (int(match[1]), int(match[2])):
+            raise UsageError(
+                f"--frame is WIDTHxHEIGHT in pixels, such as 160x120, not {self.frame!r}.",
+                hint="Give the size of your camera's frames.",
+            )
+        return int(match[2]), int(match[1])
 
     def key_facts(self) -> dict[str, object]:
         """What the cache's key is made from: every field, files by their content."""

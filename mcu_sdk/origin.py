@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcu_sdk.project.accuracy import read_facts
+from mcu_sdk.project.images import frame_of
 from mcu_sdk.project.manifest import TOKENIZER, digest, read_places
 
 if TYPE_CHECKING:
@@ -28,10 +29,17 @@ def checkpoint_of(project: Project) -> CheckpointReference | None:
     else:
         samples = True
     fingerprint, for_npu = accuracy.checkpoint if accuracy else None, project.accelerator is not None
-    sounds = read_facts(project.folder / "model").get("sounds")
+    facts = read_facts(project.folder / "model")
+    sounds = facts.get("sounds")
     stream = sounds.get("stream") if isinstance(sounds, dict) else None
     return CheckpointReference(
-        model, fingerprint, text, samples, for_npu, stream if type(stream) is int else None
+        model,
+        fingerprint,
+        text,
+        samples,
+        for_npu,
+        stream if type(stream) is int else None,
+        frame_of(facts),
     )
 
 

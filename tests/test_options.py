@@ -56,9 +56,12 @@ def value_of(option: Option, folder: Path) -> str:
     if Path in kinds:
         (folder / "file").write_text("{}")
         return str(folder / "file")
-    return {"board": "corstone-300", "memory_mode": "Shared_Sram", "target": "cortex-m55"}.get(
-        option.name, "x"
-    )
+    return {
+        "board": "corstone-300",
+        "frame": "16x16",
+        "memory_mode": "Shared_Sram",
+        "target": "cortex-m55",
+    }.get(option.name, "x")
 
 
 class _Reached(Exception):

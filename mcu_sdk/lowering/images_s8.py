@@ -286,8 +286,13 @@ def _rewrite_change_of_scale(program: ExportedProgram, quantize: Node) -> None:
 
 
 def _rewrite_frame(program: ExportedProgram, quantize: Node) -> None:
-    """q of a frame's image, whose values stand in a table: the table's numbers are quantized."""
+    """q of a frame's image, whose values stand in a table: the table's numbers are quantized. What turns the image around
+    between them does so in int8."""
+    turns: list[Node] = []
     image = args(quantize)[0]
+    while is_call(image, *SAME_BYTES, aten.permute.default, aten.clone.default) and len(image.users) == 1:
+        turns.append(image)
+        image = args(image)[0]
     if not is_call(image, operator.getitem) or not is_call(args(image)[0], mcu.resize_frame.default):
         return
     frame, *tables, table, ring, rows_first = args(args(image)[0])
@@ -298,4 +303,7 @@ def _rewrite_frame(program: ExportedProgram, quantize: Node) -> None:
     buffer = add_buffer(program, f"{quantize.name}_table", numbers)
     arguments = (frame, *tables, buffer, ring, rows_first)
     new = call_before(program.graph, quantize, mcu.resize_frame.default, *arguments)
-    quantize.replace_all_uses_with(call_before(program.graph, quantize, operator.getitem, new, 0))
+    new = call_before(program.graph, quantize, operator.getitem, new, 0)
+    for turn in reversed(turns):
+        new = call_before(program.graph, quantize, turn.target, new, *args(turn)[1:], **turn.kwargs)
+    quantize.replace_all_uses_with(new)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -135,10 +135,21 @@ def task_of(architecture: str, name: str) -> Task:
 
 
 class Front(Protocol):
-    """A module before an encoder: samples of sound in, the encoder's main input out."""
+    """A module before an encoder: what a sensor gives in, the encoder's main input out."""
 
     facts: dict[str, Any]
     input_names: tuple[str, ...]
+
+    def calls_of(self, recorded: Sequence[Any]) -> list[tuple[torch.Tensor, ...]]:
+        """The calls of sounds of int16 samples, or of frames of uint8 pixels [H, W, C]."""
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """The main input."""
+
+
+@runtime_checkable
+class Microphone(Front, Protocol):
+    """Of sound."""
 
     @property
     def heard(self) -> int:
@@ -147,15 +158,17 @@ class Front(Protocol):
     def take(self, shape: tuple[int, ...]) -> None:
         """Make inputs of this shape, where the configuration does not say it."""
 
-    def calls_of(self, sounds: Sequence[Any]) -> list[tuple[torch.Tensor, ...]]:
-        """The calls of sounds of int16 samples."""
 
-    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """The main input."""
+@runtime_checkable
+class Camera(Front, Protocol):
+    """Of images: frames of (height, width) pixels."""
+
+    frame: tuple[int, int]
+    channels: int
 
 
-MakeFront = Callable[[Mapping[str, Any] | None, str], Front | None]
-"""From what is known of the sounds (sound_facts_of) and the checkpoint's name."""
+MakeFront = Callable[["PreTrainedModel", Checkpoint], Front | None]
+"""Of a model, with what its checkpoint says of sounds or images; None for one that takes its main input as it is."""
 
 
 class Encoder(nn.Module):
@@ -163,7 +176,7 @@ class Encoder(nn.Module):
 
     `inputs` are named by `input_names`: token ids int64[1, L] and, beside them, the mask of those that count and the
     segment of each, both int64[1, L]; or pixel values float32[1, C, H, W]; or a signal (model/input_shapes.py), or what
-    `front` makes it of, samples of sound (operators/reference/sound_front.py).
+    `front` makes it of, samples of sound (operators/reference/sound_front.py) or a camera's frame (recipes/frame.py).
     """
 
     def __init__(
@@ -220,8 +233,8 @@ def _input_names(model: PreTrainedModel) -> tuple[str, ...]:
 def load_encoder(
     checkpoint: Checkpoint, architecture: str, *, for_npu: bool = True, make_front: MakeFront | None = None
 ) -> Encoder:
-    """The model in float32 and evaluation mode. `make_front` makes the part that takes samples of sound. Raises ModelError for weights that are missing, broken or not finite, and
-    for a class or a pooling that is not known.
+    """The model in float32 and evaluation mode. `make_front` makes the part that takes what a sensor gives. Raises ModelError
+    for weights that are missing, broken or not finite, and for a class or a pooling that is not known.
 
     For an NPU it takes its main input alone and has attention in plain PyTorch, which ExecuTorch's quantizer wants; for
     a processor it has scaled_dot_product_attention where its class can.
@@ -252,7 +265,7 @@ def load_encoder(
         parameter.requires_grad_(False)
     front = None
     if make_front is not None and not for_npu:
-        front = make_front(sound_facts_of(model, checkpoint), checkpoint.name)
+        front = make_front(model, checkpoint)
     return Encoder(model, task, pooling, several=not for_npu, front=front)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from mcu_sdk.errors import ModelError, TextError, UsageError
-from mcu_sdk.model.encoder import Encoder
+from mcu_sdk.model.encoder import Camera, Encoder, Microphone
 from mcu_sdk.model.image_processor import image_facts, prepares
 from mcu_sdk.model.input_shapes import shape_of_input
 from mcu_sdk.model.load import Checkpoint
-from mcu_sdk.model.made_up_images import made_up_images
+from mcu_sdk.model.made_up_images import made_up_frames, made_up_images
 from mcu_sdk.model.made_up_sounds import made_up_sounds
 from mcu_sdk.model.tokenizer import read_text, require_tokenizer, text_ids
 
@@ -44,7 +44,10 @@ def example_calls(
                 f"{checkpoint.name}, a {config.model_type}, is {encoder.input_name}.",
                 hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
             )
-        if encoder.front is not None:
+        if isinstance(encoder.front, Camera):
+            camera = encoder.front
+            return camera.calls_of(made_up_frames(camera.channels, camera.frame, CALIBRATION_CALLS))
+        if isinstance(encoder.front, Microphone):
             encoder.front.take(shape)
             return encoder.front.calls_of(made_up_sounds(encoder.front.heard, CALIBRATION_CALLS))
         images = image_facts(checkpoint.folder)

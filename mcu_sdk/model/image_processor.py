@@ -15,7 +15,7 @@ from mcu_sdk.json_file import JsonFileError, read_object
 
 FILE = "preprocessor_config.json"
 
-NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING = range(6)
+BILINEAR, BICUBIC = 2, 3
 """Pillow's filters, by the numbers that stand in the files."""
 
 HALF = (0.5, 0.5, 0.5)

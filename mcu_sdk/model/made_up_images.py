@@ -3,10 +3,12 @@ noise would leave out what filters for edges and areas answer to. Prepared as th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 COLOR = 0.3
 """What the channels differ by, as a share of what they have in common."""
@@ -17,16 +19,24 @@ CONTRASTS = (0.08, 0.15, 0.25, 0.5)
 
 def made_up_images(shape: tuple[int, ...], facts: Mapping[str, Any], count: int) -> list[torch.Tensor]:
     """`count` images, float32[1, C, H, W], from a fixed seed. `facts`: of image_facts, where nothing is refused."""
-    generator = torch.Generator().manual_seed(0)
     _, channels, height, width = shape
-    found = []
+    return [_prepared(pixels, facts)[None] for pixels in _pixels(channels, height, width, count)]
+
+
+def made_up_frames(channels: int, size: tuple[int, int], count: int) -> list[NDArray[np.uint8]]:
+    """`count` frames of a camera, [height, width, channels], `size` being (height, width)."""
+    return [pixels.permute(1, 2, 0).to(torch.uint8).numpy() for pixels in _pixels(channels, *size, count)]
+
+
+def _pixels(channels: int, height: int, width: int, count: int) -> Iterator[torch.Tensor]:
+    """Whole numbers from 0 to 255, float32[C, H, W]."""
+    generator = torch.Generator().manual_seed(0)
     for number in range(count):
         picture = _picture(channels, height, width, generator)
         middle = 0.3 + 0.4 * torch.rand((), generator=generator)
         spread = float(picture.double().std(correction=0)) or 1.0
         pixels = picture * (CONTRASTS[number % len(CONTRASTS)] / spread) + middle
-        found.append(_prepared((pixels.clamp(0, 1) * 255).round(), facts)[None])
-    return found
+        yield (pixels.clamp(0, 1) * 255).round()
 
 
 def _picture(channels: int, height: int, width: int, generator: torch.Generator) -> torch.Tensor:

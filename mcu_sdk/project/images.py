@@ -114,8 +114,12 @@ def _center(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 def read_image(project: Project, path: Path) -> dict[str, NDArray[Any]]:
     """The project's only input, by its name, from an image file. Raises UsageError for a model that takes none or an image
     that does not become one, and ToolMissingError without Pillow."""
-    border = _input(project)
-    preprocessing = Preprocessing.of(read_facts(project.folder / "model"), project.manifest.name)
+    facts = read_facts(project.folder / "model")
+    frame = frame_of(facts)
+    border = _input(project, frame)
+    if frame is not None:
+        return {border.name: _frame(path, frame, border.shape[3])}
+    preprocessing = Preprocessing.of(facts, project.manifest.name)
     for name in ("mean", "std"):
         values = getattr(preprocessing, name)
         if values is not None and len(values) not in (1, border.shape[1]):
@@ -133,10 +137,34 @@ def read_image(project: Project, path: Path) -> dict[str, NDArray[Any]]:
     return {border.name: array[None]}
 
 
-def _input(project: Project) -> Border:
-    """The only input, float32[1, C, H, W] of 1 or 3 channels."""
+def frame_of(facts: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(height, width) of the camera's frames that a model takes by model/report.json; None of one that takes images."""
+    said = facts.get("images")
+    frame = said.get("frame") if isinstance(said, Mapping) else None
+    if not isinstance(frame, list) or len(frame) != 2 or not all(type(side) is int for side in frame):
+        return None
+    return frame[0], frame[1]
+
+
+def _frame(path: Path, frame: tuple[int, int], channels: int) -> NDArray[Any]:
+    """uint8[1, H, W, C]. Raises UsageError for an image of another size."""
+    import numpy as np
+
+    image = _open(path, channels)
+    if (image.height, image.width) != frame:
+        raise UsageError(
+            f"A frame of {frame[1]} x {frame[0]} pixels was expected, as the firmware takes; {str(path)!r} has {image.width} x "
+            f"{image.height}.",
+            hint=f"Resize it, or generate for its size: --frame {image.width}x{image.height}.",
+        )
+    return np.asarray(image, np.uint8).reshape(1, *frame, channels)
+
+
+def _input(project: Project, frame: tuple[int, int] | None) -> Border:
+    """The only input, float32[1, C, H, W] of 1 or 3 channels, or uint8[1, H, W, C] of frames."""
     inputs = borders_of(project).inputs if not project.is_language_model else ()
-    if len(inputs) != 1 or inputs[0].dtype != "float32" or len(inputs[0].shape) != 4:
+    dtype, axis = ("float32", 1) if frame is None else ("uint8", 3)
+    if len(inputs) != 1 or inputs[0].dtype != dtype or len(inputs[0].shape) != 4:
         told = (
             "tokens" if project.is_language_model else ", ".join(f"{b.name} {b}" for b in inputs) or "nothing"
         )
@@ -144,7 +172,7 @@ def _input(project: Project) -> Border:
             f"--image is for models of one image; {project.manifest.name} takes {told}.",
             hint="Give it what it takes: --prompt, --text or --input.",
         )
-    if inputs[0].shape[0] != 1 or inputs[0].shape[1] not in MODES:
+    if inputs[0].shape[0] != 1 or inputs[0].shape[axis] not in MODES:
         raise UsageError(
             f"--image is for one image of 1 or 3 channels; {project.manifest.name} takes {inputs[0]}.",
             hint=YOURSELF,

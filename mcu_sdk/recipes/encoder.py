@@ -40,10 +40,13 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
         from mcu_sdk.lowering.memoryless import without_memory
         from mcu_sdk.model.encoder import load_encoder
         from mcu_sdk.model.encoder_calls import example_calls
-        from mcu_sdk.recipes.sound import front_maker
+        from mcu_sdk.recipes.fronts import front_maker
 
         encoder = load_encoder(
-            checkpoint, architecture, for_npu=options.npu is not None, make_front=front_maker(options.stream)
+            checkpoint,
+            architecture,
+            for_npu=options.npu is not None,
+            make_front=front_maker(options.stream, options.frame_size()),
         )
         calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
         if options.npu is None:
@@ -79,7 +82,6 @@ def _facts(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
     """What is called how, how a classifier's scores are read, and how texts or images become its inputs."""
     from mcu_sdk.model.encoder import labels_of
     from mcu_sdk.model.encoder_calls import texts_of
-    from mcu_sdk.model.image_processor import image_facts
 
     labels = labels_of(encoder)
     return {
@@ -88,7 +90,7 @@ def _facts(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
         "output_names": list(encoder.output_names),
         **({"labels": labels} if labels is not None else {}),
         **({"texts": texts_of(encoder)} if encoder.input_name == "input_ids" else {}),
-        **({"images": image_facts(checkpoint.folder)} if encoder.input_name == "pixel_values" else {}),
+        **_images(encoder, checkpoint),
         **_sounds(encoder, checkpoint),
     }
 
@@ -97,10 +99,20 @@ DEVICE, HOST = "device", "host"
 """Where the features of a sound are computed: within the model, or by what sends it its input."""
 
 
-def _sounds(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
-    from mcu_sdk.model.encoder import sound_facts_of
+def _images(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
+    """How images become the main input, and of which (height, width) a camera's frames are that the model takes."""
+    from mcu_sdk.model.encoder import Camera
+    from mcu_sdk.model.image_processor import image_facts
 
-    if encoder.front is not None:
+    if isinstance(encoder.front, Camera):
+        return {"images": {**encoder.front.facts, "frame": list(encoder.front.frame)}}
+    return {"images": image_facts(checkpoint.folder)} if encoder.input_name == "pixel_values" else {}
+
+
+def _sounds(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
+    from mcu_sdk.model.encoder import Microphone, sound_facts_of
+
+    if isinstance(encoder.front, Microphone):
         return {"sounds": {**encoder.front.facts, "front": DEVICE}}
     facts = sound_facts_of(encoder.model, checkpoint)
     return {} if facts is None else {"sounds": {**facts, "front": HOST}}
@@ -110,13 +122,12 @@ def _compare_front(
     encoder: Encoder, checkpoint: Checkpoint, calls: Sequence[tuple[Any, ...]]
 ) -> dict[str, Any]:
     """The front end against transformers' own class. Raises ModelError where they differ."""
-    from mcu_sdk.operators.reference.sound_front import SoundFront
-    from mcu_sdk.recipes.sound import compare_with_transformers
+    from mcu_sdk.recipes.fronts import compare_front
 
-    if not isinstance(encoder.front, SoundFront):
+    if encoder.front is None:
         return {}
     with stage("Comparing the front end with transformers' own"):
-        return {"front_error": compare_with_transformers(encoder.front, checkpoint, calls)}
+        return {"front_error": compare_front(encoder.front, checkpoint, calls)}
 
 
 def _as_written(encoder: Encoder) -> nn.Module:

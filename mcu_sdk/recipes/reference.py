@@ -30,7 +30,7 @@ class CheckpointReference:
 
     `model`: None for the bundled one; `text`: the file that was calibrated on, if any; `samples`: whether that is at
     hand; `for_npu`: whether an encoder was made for an NPU, and so has its main input alone; `stream`: of
-    sound, frames of a step.
+    sound, frames of a step; `frame`: (height, width) of a camera's.
     """
 
     model: str | None
@@ -39,6 +39,7 @@ class CheckpointReference:
     samples: bool = True
     for_npu: bool = False
     stream: int | None = None
+    frame: tuple[int, int] | None = None
 
     def logits(self, tokens: Sequence[int]) -> NDArray[Any] | None:
         """Of a decoder: float32[len(tokens), V]."""
@@ -114,13 +115,13 @@ class CheckpointReference:
     @cached_property
     def _encoder(self) -> Encoder | None:
         from mcu_sdk.model.encoder import encoder_architecture, load_encoder
-        from mcu_sdk.recipes.sound import front_maker
+        from mcu_sdk.recipes.fronts import front_maker
 
         checkpoint = self._checkpoint
         architecture = encoder_architecture(checkpoint) if checkpoint is not None else None
         if checkpoint is None or architecture is None:
             return None
-        make_front = front_maker(self.stream)
+        make_front = front_maker(self.stream, self.frame)
         return load_encoder(checkpoint, architecture, for_npu=self.for_npu, make_front=make_front).eval()
 
 

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from mcu_sdk.errors import ModelError, UsageError
-from mcu_sdk.model.encoder import MakeFront
+from mcu_sdk.model.encoder import sound_facts_of
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.operators.reference.sound_front import SoundFront, StreamFront
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BOUND = 2e-3
 """The greatest difference from transformers' features that is explained: float32 against float64 where a bin has next to
 nothing beside bins that have nearly everything (measured: 7e-4)."""
 
 
-def front_maker(stream: int | None) -> MakeFront:
-    """What makes the front end of a model, None where its checkpoint does not say how sounds are prepared. `stream`: frames
-    of a step; then raises UsageError for a model that takes no sound so."""
-
-    def make(facts: Mapping[str, Any] | None, name: str) -> SoundFront | None:
-        if facts is not None and "refused" not in facts:
-            return SoundFront(facts) if stream is None else StreamFront(facts, stream)
-        if stream is not None:
-            why = (
-                "is for something else"
-                if facts is None
-                else f"is not known to prepare sounds: {facts['refused']}"
-            )
-            raise UsageError(f"--stream is for models of sound; {name} {why}.", hint="Leave --stream out.")
-        return None
-
-    return make
+def make_sound_front(model: PreTrainedModel, checkpoint: Checkpoint, stream: int | None) -> SoundFront | None:
+    """The front end of a model, None where its checkpoint does not say how sounds are prepared. `stream`: frames of a step;
+    then raises UsageError for a model that takes no sound so."""
+    facts = sound_facts_of(model, checkpoint)
+    if facts is not None and "refused" not in facts:
+        return SoundFront(facts) if stream is None else StreamFront(facts, stream)
+    if stream is not None:
+        why = (
+            "is for something else"
+            if facts is None
+            else f"is not known to prepare sounds: {facts['refused']}"
+        )
+        raise UsageError(
+            f"--stream is for models of sound; {checkpoint.name} {why}.", hint="Leave --stream out."
+        )
+    return None
 
 
 def compare_with_transformers(

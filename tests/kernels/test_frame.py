@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mcu_sdk.model.frame_front import FrameFront
 from mcu_sdk.operators.reference.frame import resize_frame
 from mcu_sdk.project.images import Preprocessing
+from mcu_sdk.recipes.frame import FrameFront
 from tests.kernels.call import Guarded, assert_same_bits, call
 
 SIDES = st.integers(1, 70)
@@ -59,7 +59,7 @@ def test_frames_become_what_pillow_makes_of_them(
     image = Image.fromarray(pixels if channels == 3 else pixels[..., 0])
     wanted = Preprocessing.of({"images": facts}, "test").apply(image)
     front = FrameFront(facts, (height, width), (1, *wanted.shape))
-    assert_same_bits(front(*front.inputs_of(pixels))[0].numpy(), wanted)
+    assert_same_bits(front(*front.calls_of([pixels])[0])[0].numpy(), wanted)
     for table in (front.table, torch.arange(channels * 256).reshape(channels, 256).to(torch.int8)):
         compare(kernel_library, front, pixels, table)
 

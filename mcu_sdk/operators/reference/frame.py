@@ -7,9 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
-
-WEIGHT_BITS = 22
-"""Behind the point of a weight, as in Pillow's resampling of 8 bits."""
+from mcu_sdk.operators.resampling import WEIGHT_BITS
 
 
 def _shapes(

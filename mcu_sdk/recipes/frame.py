@@ -1,4 +1,5 @@
-"""A camera's frame -> an image model's main input, as a part of the model: what transformers' image processors do."""
+"""A camera's frame -> an image model's main input, as a part of the model: what transformers' image processors do, and held
+against them."""
 
 from __future__ import annotations
 
@@ -11,11 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mcu_sdk.errors import ModelError, ToolMissingError
-from mcu_sdk.model.resampling import cropped, flat, spans_of
+from mcu_sdk.errors import ModelError, ToolMissingError, UsageError
+from mcu_sdk.model.image_processor import image_facts
+from mcu_sdk.model.input_shapes import shape_of_input
 from mcu_sdk.operators.reference.frame import resampled
+from mcu_sdk.operators.resampling import cropped, flat, spans_of
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from mcu_sdk.model.load import Checkpoint
 
 FRAME = "frame"
@@ -38,7 +43,7 @@ class FrameFront(nn.Module):
     def __init__(self, facts: Mapping[str, Any], frame: tuple[int, int], shape: Sequence[int]) -> None:
         super().__init__()
         self.facts, self.frame, self.channels = dict(facts), frame, int(shape[1])
-        self.input_names = (FRAME,)
+        self.input_names: tuple[str, ...] = (FRAME,)
         rows, columns = self._axes((int(shape[2]), int(shape[3])))
         self.ring = max(1, *(count for _, count in rows[0].tolist()))
         self.rows_first = _rows_first(frame, _resized(facts["resize"], frame), facts["resample"])
@@ -57,9 +62,9 @@ class FrameFront(nn.Module):
         image: torch.Tensor = torch.ops.mcu.resize_frame(frame, *tables, self.ring, self.rows_first)[0]
         return image.permute(0, 3, 1, 2)
 
-    def inputs_of(self, pixels: NDArray[np.uint8]) -> tuple[torch.Tensor, ...]:
-        """The input of a frame of pixels [H, W, C]."""
-        return (torch.from_numpy(np.ascontiguousarray(pixels))[None],)
+    def calls_of(self, frames: Sequence[NDArray[np.uint8]]) -> list[tuple[torch.Tensor, ...]]:
+        """The calls of frames of pixels [H, W, C]."""
+        return [(torch.from_numpy(np.ascontiguousarray(pixels))[None],) for pixels in frames]
 
     def _axes(self, wanted: tuple[int, int]) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
         sides = _resized(self.facts["resize"], self.frame)
@@ -117,9 +122,8 @@ def _values(facts: Mapping[str, Any], channels: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(values, np.float32)
 
 
-def _rows_first(frame: tuple[int, int], sides: tuple[int, int], resample: int) -> bool:
-    """In which order Pillow, whose versions differ there, resizes such a frame: found by trying. Raises ToolMissingError
-    without it."""
+def pillow() -> Any:
+    """PIL.Image. Raises ToolMissingError where it is not installed."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -127,10 +131,16 @@ def _rows_first(frame: tuple[int, int], sides: tuple[int, int], resample: int) -
             "--frame needs the Python package pillow, which is not installed.",
             hint='Install the extra: pip install "mcu-sdk[vision]"',
         ) from error
+    return Image
+
+
+def _rows_first(frame: tuple[int, int], sides: tuple[int, int], resample: int) -> bool:
+    """In which order Pillow, whose versions differ there, resizes such a frame: found by trying. Raises ToolMissingError
+    without it."""
     if frame[0] == sides[0] or frame[1] == sides[1]:
         return False
     pixels = np.random.default_rng(0).integers(0, 256, frame).astype(np.uint8)
-    wanted = np.asarray(Image.fromarray(pixels).resize(sides[::-1], resample=resample))
+    wanted = np.asarray(pillow().fromarray(pixels).resize(sides[::-1], resample=resample))
     axes = [flat(*spans_of(length, side, resample)) for length, side in zip(frame, sides, strict=True)]
     for order in ((1, 0), (0, 1)):
         made = pixels[..., None].astype(np.int64)
@@ -144,26 +154,36 @@ def _rows_first(frame: tuple[int, int], sides: tuple[int, int], resample: int) -
     )
 
 
-# ---- against transformers
+# ---- of a checkpoint
 
 
-def compare_frames(front: FrameFront, checkpoint: Checkpoint, calls: Sequence[Sequence[Any]]) -> float:
-    """0.0: what the checkpoint's own image processor makes of the frames is the same to the bit. Raises ModelError where it
-    is not, and ToolMissingError without Pillow."""
-    from PIL import Image
+def make_frame_front(model: PreTrainedModel, checkpoint: Checkpoint, frame: tuple[int, int]) -> FrameFront:
+    """The front end of a model of images for frames of (height, width) pixels. Raises UsageError for another model, or one
+    whose checkpoint does not say how images are prepared, and what FrameFront raises."""
+    facts = image_facts(checkpoint.folder)
+    shape = shape_of_input("pixel_values", model.config, None)
+    if model.main_input_name != "pixel_values" or shape is None:
+        why = f"takes {model.main_input_name}"
+    elif "refused" in facts:
+        why = f"is not known to prepare them: {facts['refused']}"
+    else:
+        return FrameFront(facts, frame, shape)
+    raise UsageError(f"--frame is for models of images; {checkpoint.name} {why}.", hint="Leave --frame out.")
 
-    from mcu_sdk.project.images import Preprocessing
 
-    own = Preprocessing.of({"images": front.facts}, checkpoint.name)
+def compare_frames(front: FrameFront, checkpoint: Checkpoint, calls: Sequence[Sequence[Any]]) -> None:
+    """Raises ModelError where frames do not become, to the bit, what transformers' own class for Pillow makes of them."""
+    import transformers
+
+    processor = transformers.AutoImageProcessor.from_pretrained(checkpoint.folder, backend="pil")
     for (frame,) in calls:
         pixels = frame[0].numpy()
-        image = Image.fromarray(pixels if front.channels == 3 else pixels[..., 0])
-        theirs = own.apply(image)
-        ours = front(frame)[0].numpy()
-        if ours.shape != theirs.shape or not np.array_equal(ours, theirs):
+        image = pillow().fromarray(pixels if front.channels == 3 else pixels[..., 0])
+        theirs = np.asarray(processor(image, return_tensors="np")["pixel_values"], np.float32)
+        if not np.array_equal(front(frame).numpy(), theirs):
             raise ModelError(
-                "A frame was expected to become what the checkpoint's own image processor makes of it; they differ.",
+                f"A frame was expected to become what the checkpoint's own {type(processor).__name__} makes of it; it does "
+                "not.",
                 hint="That is a defect in mcu-sdk's front end; please report it with preprocessor_config.json. Without "
                 "--frame the model takes prepared images.",
             )
-    return 0.0

@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mcu_sdk.model.image_processor import BICUBIC, BILINEAR, BOX, HAMMING, LANCZOS, NEAREST
-from mcu_sdk.operators.reference.frame import WEIGHT_BITS
+WEIGHT_BITS = 22
+"""Behind the point of a weight."""
+
+NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING = range(6)
+"""Pillow's numbers."""
 
 
 def _triangle(x: float) -> float:
