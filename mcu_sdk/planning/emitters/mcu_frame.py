@@ -29,8 +29,11 @@ def resize_frame(instruction: Instruction) -> Sequence[KernelCall]:
     if any(a > b for side in zip(*rows, strict=True) for a, b in pairwise(side)):
         unsupported(instruction, "a row begins or ends before the one before it")
     ring, rows_first = integer(instruction, 6), boolean(instruction, 7)
-    if ring < 1 or ring < max(end - begin for begin, end in rows):
-        unsupported(instruction, f"its ring of {ring} rows is shorter than the rows that it sums")
+    if not max(1, *(end - begin for begin, end in rows)) <= ring <= height:
+        unsupported(
+            instruction,
+            f"its ring of {ring} rows is shorter than those that it sums, or longer than the frame",
+        )
     shape_is(instruction, table, "the table", channels, 256)
     shape_is(instruction, out, "the output", 1, len(rows), len(columns), channels)
     held = width if rows_first else ring * len(columns)
