@@ -178,6 +178,7 @@ def _generate(request: GenerateRequest) -> Generated:
     check_format(destination, request.format)
     _check_library(request, source.name)
     edited = check_edited(destination, force=request.force)
+    edited += _chooser_notes(destination) if automaton is not None else []
     with step("Compiling the plan"):
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
@@ -307,6 +308,19 @@ def _check_grammar(request: GenerateRequest, checkpoint: Checkpoint, automaton: 
     tokenizer = request.tokenizer or checkpoint.folder
     found = grammar_of_tokens(automaton, tokenizer, vocabulary_of(config), ends)
     check_length(found, request.compile_options.cache_length)
+
+
+def _chooser_notes(destination: Path) -> list[str]:
+    """What to say of an app/ that is there already, and that no grammar reaches."""
+    texts = [
+        path.read_text(encoding="utf-8", errors="replace") for path in (destination / KEPT).rglob("*.cpp")
+    ]
+    if not texts or any("Chooser" in text for text in texts):
+        return []
+    return [
+        "app/main.cpp chooses tokens itself and follows no grammar, so the firmware will refuse every request: let a Chooser "
+        "choose, as docs/sampling.md shows."
+    ]
 
 
 def _grammar(

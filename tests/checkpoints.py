@@ -87,3 +87,21 @@ def small_tokenizer(path: Path) -> Path:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.save(str(path))
     return path
+
+
+def byte_tokenizer(path: Path, vocabulary: int, text: str) -> Path:
+    """Write a byte-level tokenizer.json: `<|end|>` is 0, then come the bytes, then what is merged in `text`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|end|>"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([text] * 50, trainer)
+    tokenizer.save(str(path))
+    return path

@@ -81,6 +81,9 @@ def test_again_from_another_folder(
     assert options["optimize"] == "size" and options["kv_scales"] == "dynamic"
     assert first["model/grammar.regex"] == b"[a-z ]+x\n" and b"kNext[]" in first["model/grammar.cpp"]
     assert first["model/tokenizer.json"] == (moved_inputs / "tokenizer.json").read_bytes()
+    (project / "app" / "main.cpp").write_text("int main() { return mcu_sample(); }\n")
+    assert cli.run(["regenerate", str(project)]) == 0
+    assert "follows no grammar, so the firmware will refuse every request" in capsys.readouterr().out
     assert LOCAL + "/" in first[".gitignore"].decode().split()
 
 

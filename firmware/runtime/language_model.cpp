@@ -63,17 +63,7 @@ const char* take_biases(const Request& request, Sampling* sampling) {
     if (request.biases == nullptr) return nullptr;
     sampling->biases = biases;
     sampling->bias_count = request_biases(request, biases, kBiasCapacity);
-    if (sampling->bias_count < 0) return "bad_bias";
-    for (int32_t i = 0; i < sampling->bias_count; ++i) {
-        if (biases[i].id >= model::kVocabSize) return "id_out_of_range";
-    }
-    return nullptr;
-}
-
-// Whether temperature and top-k say all there is to say of how tokens are chosen.
-bool is_plain(const Sampling& sampling) {
-    return !model::kHasGrammar && sampling.top_p == 1.0f && sampling.min_p == 0.0f &&
-           sampling.repetition_penalty == 1.0f && sampling.bias_count == 0;
+    return sampling->bias_count < 0 ? "bad_bias" : nullptr;
 }
 
 void print_ids(const int32_t* values, int32_t count) {
@@ -133,7 +123,9 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
         prompt_count = prompt_from(request);
         if (prompt_count == 0) continue;
         const char* error = take_biases(request, &request.sampling);
-        if (error == nullptr && chooser == nullptr && !is_plain(request.sampling)) error = "app_chooses_tokens";
+        if (error == nullptr && chooser == nullptr && (model::kHasGrammar || request.wants_chooser)) {
+            error = "app_chooses_tokens";
+        }
         if (error == nullptr && chooser != nullptr) error = chooser->start(ids, prompt_count, request.sampling);
         if (error != nullptr) {
             console_fail(error);

@@ -23,7 +23,7 @@ bool parse_flag(Cursor* in, bool* value) {
 }
 
 // "0.75" is 75 / 100, with one rounding: both are exact as floats up to 2^24, and larger ones round alike everywhere.
-bool parse_decimal(Cursor* in, uint64_t limit, float* value) {
+bool parse_decimal(Cursor* in, uint32_t limit, float* value) {
     uint64_t whole;
     if (!parse_number(in, limit, &whole)) return false;
     uint32_t number = static_cast<uint32_t>(whole);
@@ -41,7 +41,7 @@ bool parse_decimal(Cursor* in, uint64_t limit, float* value) {
     return number <= limit * scale;
 }
 
-bool parse_positive(Cursor* in, uint64_t limit, float* value) {
+bool parse_positive(Cursor* in, uint32_t limit, float* value) {
     return parse_decimal(in, limit, value) && *value > 0.0f;
 }
 
@@ -53,15 +53,11 @@ bool parse_bias(Cursor* in, mcu_logit_bias* bias) {
     return true;
 }
 
-// Reads over the biases, which request_biases() reads when all of the line is known to be right.
-const char* parse_biases(Cursor* in, Request* request) {
+// request_biases() reads them.
+void skip_biases(Cursor* in, Request* request) {
     request->biases = in->next;
-    mcu_logit_bias bias;
-    do {
-        if (!parse_bias(in, &bias)) return "bad_bias";
-    } while (in->take(','));
+    while (!in->done() && !in->at(' ')) ++in->next;
     request->biases_bytes = static_cast<int32_t>(in->next - request->biases);
-    return nullptr;
 }
 
 const char* parse_ids(Cursor* in, int32_t* ids, int32_t capacity, Request* request) {
@@ -106,28 +102,22 @@ enum Key : uint32_t {
     kBias = 8192
 };
 
+// In the order of their bits; from kTopP on, what only a Chooser (chooser.h) knows of.
+constexpr const char* kWords[] = {
+    "tokens=",  "top_k=", "steps=", "seed=",  "temperature=",        "ids=",       "text=", "past_end=",
+    "request=", "pair=",  "top_p=", "min_p=", "repetition_penalty=", "logit_bias="};
+constexpr uint32_t kWordCount =
+    model::kIsLanguageModel ? 14 : 10;  // a model without tokens need not carry the last ones
+
 Key take_key(Cursor* in) {
-    if (in->take("request=")) return kRequest;
-    if (in->take("tokens=")) return kTokens;
-    if (in->take("top_k=")) return kTopK;
-    if (in->take("steps=")) return kSteps;
-    if (in->take("seed=")) return kSeed;
-    if (in->take("temperature=")) return kTemperature;
-    if (in->take("ids=")) return kIds;
-    if (in->take("text=")) return kText;
-    if (in->take("pair=")) return kPair;
-    if (in->take("past_end=")) return kPastEnd;
-    if constexpr (model::kIsLanguageModel) {  // a model without tokens need not carry them
-        if (in->take("top_p=")) return kTopP;
-        if (in->take("min_p=")) return kMinP;
-        if (in->take("repetition_penalty=")) return kPenalty;
-        if (in->take("logit_bias=")) return kBias;
+    for (uint32_t i = 0; i < kWordCount; ++i) {
+        if (in->take(kWords[i])) return static_cast<Key>(1u << i);
     }
     return Key{};
 }
 
 // The keys of `@run`; nullptr, or what is wrong with them.
-const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity, Request* request) {
+[[gnu::noinline]] const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity, Request* request) {
     uint32_t seen = 0;
     while (!in.done()) {
         if (!in.take(' ')) return "bad_request";
@@ -152,7 +142,7 @@ const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity,
             case kTopP: good = parse_positive(&in, 1, &request->sampling.top_p); break;
             case kMinP: good = parse_decimal(&in, 1, &request->sampling.min_p); break;
             case kPenalty: good = parse_positive(&in, 1000, &request->sampling.repetition_penalty); break;
-            case kBias: error = parse_biases(&in, request); break;
+            case kBias: skip_biases(&in, request); break;
             case kPastEnd: good = parse_flag(&in, &request->sampling.past_end); break;
             case kIds: error = parse_ids(&in, ids, id_capacity, request); break;
             case kText: error = parse_text(&in, line + (in.next - line), &request->text, &request->text_bytes); break;
@@ -161,6 +151,7 @@ const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity,
         if (!good) return "bad_number";
         if (error != nullptr) return error;
     }
+    request->wants_chooser = seen >= kTopP;
     if (request->pair != nullptr && request->text == nullptr) return "pair_without_text";
     return request->text != nullptr && request->has_ids ? "text_and_ids" : nullptr;
 }
@@ -174,18 +165,21 @@ bool request_is_ping(const char* line, int32_t bytes) {
 
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request) {
-    *request = Request{0, defaults, 0, nullptr, 0, false, 0, nullptr, 0, nullptr, 0};
+    *request = Request{0, defaults, 0, nullptr, 0, false, 0, nullptr, 0, nullptr, 0, false};
     if (bytes == 0 || line[0] != '@') {
         request->text = line;
         request->text_bytes = bytes;
         return nullptr;
     }
-    // What a host leaves out because it would change nothing does change nothing, whatever a person's line gets.
-    request->sampling = {defaults.tokens, defaults.temperature, defaults.top_k, defaults.seed, defaults.past_end};
     const Crc crc = check_crc(line, bytes);
     if (crc == Crc::kWrong) return "bad_crc";
     Cursor in = {line, line + bytes - (crc == Crc::kRight ? kCrcBytes : 0)};
     if (!in.take("@run")) return "unknown_request";
+    // What a host leaves out because it would change nothing does change nothing, whatever a person's line gets.
+    request->sampling.top_p = 1.0f;
+    request->sampling.min_p = 0.0f;
+    request->sampling.repetition_penalty = 1.0f;
+    request->sampling.bias_count = 0;
     const char* error = parse_keys(in, line, ids, id_capacity, request);
     if (request->number != 0 && crc == Crc::kNone) {
         request->number = 0;
@@ -199,11 +193,11 @@ int32_t request_biases(const Request& request, mcu_logit_bias* out, int32_t capa
     int32_t count = 0;
     do {
         mcu_logit_bias bias;
-        if (count == capacity || !parse_bias(&in, &bias)) return -1;
+        if (count == capacity || !parse_bias(&in, &bias) || bias.id >= model::kVocabSize) return -1;
         for (int32_t i = 0; i < count; ++i) {
             if (out[i].id == bias.id) return -1;
         }
         out[count++] = bias;
     } while (in.take(','));
-    return count;
+    return in.done() ? count : -1;
 }

@@ -32,13 +32,15 @@ struct Request {
     bool has_ids;
     int32_t id_count;
 
-    // The logit biases, as they stand in the line that was parsed; they read as request_biases() does.
+    // The logit biases, as they stand in the line that was parsed: whether they are any, request_biases() says.
     const char* biases;  // nullptr: not given
     int32_t biases_bytes;
 
     // For models that read texts: a second one beside `text`, as the first.
     const char* pair;  // nullptr: not given
     int32_t pair_bytes;
+
+    bool wants_chooser;  // says more of how tokens are chosen than temperature and top_k
 };
 
 // Whether the line asks if the firmware waits for a request.
@@ -57,10 +59,11 @@ bool request_is_ping(const char* line, int32_t bytes);
 // past_end (0 or 1), temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between
 // commas, may be empty), text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids), pair (the same; only
 // with text); and where the model has tokens top_p and repetition_penalty (decimal, above 0, to 1 and 1000), min_p
-// (decimal, 0 to 1), logit_bias (ID:VALUE between commas, the value decimal, -1000 to 1000).
+// (decimal, 0 to 1), logit_bias.
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request);
 
-// The biases of a request whose `biases` are not null: how many, at most `capacity` written to `out`; -1 if there are
-// more, or one token has two of them.
+// The biases of a request whose `biases` are not null: how many, at most `capacity` written to `out`; -1 if they are no
+// ID:VALUE between commas, the value decimal, -1000 to 1000, if there are more, or if a token has two of them or is
+// none.
 int32_t request_biases(const Request& request, mcu_logit_bias* out, int32_t capacity);

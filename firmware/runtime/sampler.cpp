@@ -61,7 +61,7 @@ uint64_t multiply_high(uint64_t a, uint64_t b) {
     return a_high * b_high + (middle >> 32) + (other >> 32);
 }
 
-uint64_t split_mix(uint64_t* state) {
+[[gnu::noinline]] uint64_t split_mix(uint64_t* state) {
     *state += 0x9E3779B97F4A7C15u;
     uint64_t value = *state;
     value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9u;
@@ -147,7 +147,7 @@ uint64_t sum_from(const float* weights, int32_t n, uint32_t least) {
 
 // ceil(sum * top_p), at least 1, for top_p below 1.
 uint64_t mass_of(float top_p, uint64_t sum) {
-    const uint64_t share = top_p > 0.0f ? static_cast<uint64_t>(top_p * 16777216.0f) << 40 : 0;
+    const uint64_t share = top_p > 0.0f ? static_cast<uint64_t>(static_cast<uint32_t>(top_p * 16777216.0f)) << 40 : 0;
     const uint64_t mass = multiply_high(sum, share) + (sum * share != 0 ? 1 : 0);
     return mass > 0 ? mass : 1;
 }
@@ -192,7 +192,8 @@ uint64_t keep_likely(float* weights, int32_t n, float top_p, float min_p, uint64
 }
 
 // The draw among what is likely; `best` is the index of the greatest logit, which can be drawn.
-int32_t draw_likely(float* logits, int32_t n, const mcu_sampling& how, int32_t best, uint64_t random) {
+[[gnu::noinline]] int32_t draw_likely(float* logits, int32_t n, const mcu_sampling& how, int32_t best,
+                                      uint64_t random) {
     Candidates all = candidates_of(logits, n, logits[best], how.temperature, how.top_k);
     uint64_t sum = 0;
     for (int32_t i = 0; i < n; ++i) {
@@ -241,11 +242,8 @@ extern "C" int32_t mcu_sample(const float* logits, int32_t n, float temperature,
 extern "C" int32_t mcu_choose(float* logits, int32_t n, const mcu_sampling* how, const int32_t* read,
                               int32_t read_count, uint64_t* state) {
     adjust(logits, n, *how, read, read_count);
-    const bool all = !(how->top_p < 1.0f) && !(how->min_p > 0.0f);
-    if (all || !(how->temperature >= kGreedyBelow)) {
-        return mcu_sample(logits, n, how->temperature, how->top_k, state);
-    }
     const int32_t best = mcu_argmax(logits, n);
+    if (!(how->temperature >= kGreedyBelow)) return best;
     const uint64_t random = split_mix(state);
     return can_draw(key_of(logits[best])) ? draw_likely(logits, n, *how, best, random) : best;
 }

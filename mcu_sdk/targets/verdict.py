@@ -38,7 +38,7 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
     ),
     "bad_bias": (
         UsageError,
-        "logit biases are ID:VALUE, each token once, and no more than it has room for",
+        "logit biases are ID:VALUE, each token of the vocabulary once, and no more than it has room for",
         f"Give at most {MOST_BIASES}.",
     ),
     "app_chooses_tokens": (

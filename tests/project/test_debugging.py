@@ -50,10 +50,10 @@ def free_port() -> int:
 
 @needs_gdb
 def test_gdb_finds_the_sources_from_the_workspace(tiny_project: Path) -> None:
-    said = gdb(tiny_project, "info line main", "list main", "list mcu_sample")
+    said = gdb(tiny_project, "info line main", "list main", "list mcu_choose")
     assert re.search(r'Line \d+ of ".*app/main\.cpp" starts at address', said)
     assert "console_start();" in said
-    assert 'extern "C" int32_t mcu_sample(' in said
+    assert 'extern "C" int32_t mcu_choose(' in said
     assert "No such file" not in said
 
 

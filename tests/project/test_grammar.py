@@ -22,6 +22,7 @@ from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.render import ProjectInputs, render_project
+from tests.checkpoints import byte_tokenizer
 
 Inputs = Callable[..., ProjectInputs]
 OnHost = Callable[[Path, bytes], bytes]
@@ -86,21 +87,9 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tiny_inputs: Inputs, tiny_plan: type, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A project with a tokenizer of 320 tokens and SCHEMA, built for the host."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
     folder = tmp_path_factory.mktemp("grammar")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB, initial_alphabet=alphabet, special_tokens=["<|end|>"], show_progress=False
-    )
-    tokenizer.train_from_iterator(
-        ['{"name":"red", "on": true, "level": 100, "tags":["green"]}'] * 50, trainer
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    compiled = compile_tokenizer(folder / "tokenizer.json")
+    text = '{"name":"red", "on": true, "level": 100, "tags":["green"]}'
+    compiled = compile_tokenizer(byte_tokenizer(folder / "tokenizer.json", VOCAB, text))
     assert compiled.supported, compiled.reason
     automaton = build_automaton(parse_schema(json.dumps(SCHEMA)))
     grammar = TokenGrammar.of(automaton, compiled.token_bytes, VOCAB, [END])
