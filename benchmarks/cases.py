@@ -39,8 +39,8 @@ class Encoder:
 @dataclass(frozen=True)
 class Case:
     """One row of the table. `cache` is in positions; 0 for a model without a cache. `module` names a .pte of
-    benchmarks/models.py, `folder` a checkpoint of this repository, `stream` generate's option of that name. `seed`: of the inputs, where they are random. `weights` and `optimize` are generate's
-    options."""
+    benchmarks/models.py, `folder` a checkpoint of this repository, `stream` generate's option of that name. `seed`: of the
+    inputs, where they are random. `weights` and `optimize` are generate's options."""
 
     name: str
     title: str
