@@ -60,6 +60,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "gemma4_text": {"global_head_dim": 16},
     "gemma4_unified_text": {"global_head_dim": 16},
+    "gpt_bigcode": {"num_key_value_heads": 1},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "kimi_linear": {"linear_head_dim": 16, "linear_num_heads": 4},
     "longcat_flash": {"expert_ffn_hidden_size": 96, "zero_expert_num": 2},
@@ -74,7 +75,7 @@ LONG = [1.0 + index / 4 for index in range(8)]
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "falcon (ALiBi)": ("falcon", {"alibi": True}),
     "falcon (grouped queries)": ("falcon", {"new_decoder_architecture": True}),
-    "gpt_bigcode (multi-head)": ("gpt_bigcode", {"multi_query": False}),
+    "gpt_bigcode (multi-head)": ("gpt_bigcode", {"multi_query": False, "num_key_value_heads": 4}),
     "llama (llama3 rope)": (
         "llama",
         {
