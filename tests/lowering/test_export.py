@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.lowering import guard as guarding
+from mcu_sdk.lowering.calibrate import run_with_cache
 from mcu_sdk.lowering.export import choose_cache_length, export_decoder
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.guard import DecoderGuard
@@ -96,3 +97,18 @@ def test_what_export_took_for_granted_is_told_in_our_words(monkeypatch: pytest.M
     ) as caught:
         guard.check_exported(None)  # type: ignore[arg-type]
     assert "and more" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"model_type": "mamba", "state_size": 4},
+            "keeps a state, of a recurrence or a convolution, in 1 of 1",
+        ),
+        ({"model_type": "rwkv", "num_hidden_layers": 2}, "keeps state instead"),
+    ],
+)
+def test_what_is_kept_in_the_place_of_keys_and_values_is_named(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        run_with_cache(tiny(settings), input_ids=torch.tensor([[3]]))

@@ -32,7 +32,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
 )
 from mcu_sdk.lowering.fuse.positions import PositionTable
-from mcu_sdk.lowering.fuse.scores import Reach, read_attention, read_reach
+from mcu_sdk.lowering.fuse.scores import Reach, Scores, read_attention, read_reach
 
 mcu = torch.ops.mcu
 
@@ -88,6 +88,21 @@ class _Slots:
         return self._found[window]
 
 
+class _Reaches:
+    """What masks and added values mean, read once for all layers that have the same."""
+
+    def __init__(self, positions: PositionTable) -> None:
+        self._positions = positions
+        self._found: dict[Any, Reach | None] = {}
+
+    def of(self, scores: Scores, heads: int, length: int) -> Reach | None:
+        """As read_reach."""
+        key = scores.masks, scores.added, heads, length
+        if key not in self._found:
+            self._found[key] = read_reach(self._positions, scores, heads, length)
+        return self._found[key]
+
+
 def fuse_cached_attention(
     program: ExportedProgram,
     positions: PositionTable,
@@ -102,8 +117,9 @@ def fuse_cached_attention(
     """
     count = 0
     slots = _Slots(program, positions)
+    reaches = _Reaches(positions)
     for node in list(program.graph.nodes):
-        match = _match(program, positions, node)
+        match = _match(program, positions, reaches, node)
         if match is None or (match.shaped and not shaped):
             continue
         slot = slots.of(match.window)
@@ -115,7 +131,9 @@ def fuse_cached_attention(
     return count
 
 
-def _match(program: ExportedProgram, positions: PositionTable, node: Node) -> _CachedAttention | None:
+def _match(
+    program: ExportedProgram, positions: PositionTable, reaches: _Reaches, node: Node
+) -> _CachedAttention | None:
     read = read_attention(program, positions, node)
     if read is None:
         return None
@@ -141,7 +159,7 @@ def _match(program: ExportedProgram, positions: PositionTable, node: Node) -> _C
         and _is_the_cache(program, values, value_update, heads, grouped=grouped, turned=False)
     ):
         return None
-    reach = read_reach(positions, scores, heads, length)
+    reach = reaches.of(scores, heads, length)
     if reach is None or (reach.bias is not None and reach.window != length) or scores.cap < 0:
         return None
     return _CachedAttention(query, key_update, value_update, scores.product_scale, reach, scores.cap)

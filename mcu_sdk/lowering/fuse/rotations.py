@@ -72,12 +72,16 @@ def fuse_rotations(program: ExportedProgram, positions: PositionTable, *, pairs:
     `pairs`: those of pairs (2i, 2i + 1), too.
     """
     count = 0
+    known: dict[object, Tables] = {}
     made: list[tuple[Tables, tuple[Node, Node]]] = []
     for root in _roots(program, positions):
         found = next(_rotations(program, positions, root), None)
         if found is None or (found.pairs and not pairs):
             continue
-        tables = found.tables()
+        angles = found.angles()
+        if angles not in known or not found.turns_as(known[angles]):
+            known[angles] = found.tables()
+        tables = known[angles]
         buffers = next((nodes for other, nodes in made if _same(other, tables)), None)
         if buffers is None:
             buffers = add_buffer(program, "rope_cos", tables[0]), add_buffer(program, "rope_sin", tables[1])
@@ -168,10 +172,31 @@ class _Rotation:
         x = torch.randn(
             _elements(self.root) // self.size, self.size, generator=torch.Generator().manual_seed(0)
         )
-        last = self.positions.length - 1
-        found = self._turned(x, last)
+        found = self._turned(x, self.positions.length - 1)
         return not torch.equal(found, x) and all(
-            self._agrees(x, self._turned(x, p), p) for p in sorted({last, last // 2, min(1, last), 0})
+            self._agrees(x, self._turned(x, p), p) for p in self._probes()
+        )
+
+    def angles(self) -> object:
+        """The values of the position that the rotation reads: layers that share them turn alike, as a rule."""
+        read: set[Node] = set()
+        seen, pending = {self.root, self.source}, [self.root]
+        while pending:
+            for each in pending.pop().all_input_nodes:
+                if each in self.positions:
+                    read.add(each)
+                elif each not in seen:
+                    seen.add(each)
+                    pending.append(each)
+        return frozenset(read), self.pairs, self.size
+
+    def turns_as(self, tables: Tables) -> bool:
+        """Whether the tables are this rotation's, at some positions."""
+        first, second = self._halves()
+        answers = [(p, self._answer(p)) for p in self._probes()]
+        return all(
+            torch.equal(answer[first], tables[0][p]) and torch.equal(answer[second], tables[1][p])
+            for p, answer in answers
         )
 
     def tables(self) -> Tables:
@@ -190,6 +215,11 @@ class _Rotation:
             source = view
         target = mcu.rope_pairs.default if self.pairs else mcu.rope.default
         replace(self.program.graph, self.root, target, (source, *rest))
+
+    def _probes(self) -> list[int]:
+        """The first, a middle and the last position, among others."""
+        last = self.positions.length - 1
+        return sorted({last, last // 2, min(1, last), 0})
 
     def _halves(self) -> tuple[slice, slice]:
         """The first and the second elements of the pairs."""
