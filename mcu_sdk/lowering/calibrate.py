@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.attention_window import longest_window
 from mcu_sdk.text import one_line
 
@@ -40,10 +41,23 @@ def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.
     first = torch.randint(0, vocabulary, (CALIBRATION_WINDOWS, 1), generator=generator)
     if isinstance(start, int) and 0 <= start < vocabulary:
         first = torch.full_like(first, start)
-    tokens, cache = first, DynamicCache(config=config)
+    try:
+        tokens, cache = first, DynamicCache(config=config)
+    except Exception as error:  # a configuration that says its layers in a way of its own
+        raise ModelError(
+            f"A decoder whose configuration says how many layers keep keys and values was expected; that of "
+            f"{type(model).__name__} does not: {one_line(str(error))[:300]}.",
+            hint=ELSEWHERE,
+        ) from error
     with torch.no_grad():
         while tokens.shape[1] < length:
             output = run_with_cache(model, input_ids=tokens[:, -1:], past_key_values=cache)
+            if output.logits.shape[:2] != (CALIBRATION_WINDOWS, 1):
+                raise ModelError(
+                    f"Logits for every token were expected; {type(model).__name__} gives "
+                    f"{list(output.logits.shape)} for {CALIBRATION_WINDOWS} sequences of one.",
+                    hint=ELSEWHERE,
+                )
             probabilities = torch.softmax(output.logits[:, -1].float(), -1)
             tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)], 1)
     return tokens
@@ -103,8 +117,7 @@ def run_with_cache(model: PreTrainedModel, **inputs: Any) -> Any:
     raise ModelError(
         f"A decoder that exports with a static cache of keys and values was expected; {type(model).__name__} "
         f"{_kept_instead(model, output)}{reason}.",
-        hint="Use a decoder-only language model with a standard key/value cache (docs/models.md lists families "
-        "that were tried), or lower the model yourself and pass the result with --pte.",
+        hint=ELSEWHERE,
     )
 
 

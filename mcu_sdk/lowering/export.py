@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.causal_rows import follow_position
 from mcu_sdk.lowering.ways import WAYS, Way, export_step
 
@@ -87,13 +88,6 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way = WAYS[0]
         ) from error
     _refuse_experts(decomposed, model)
     return decomposed
-
-
-ELSEWHERE = (
-    "Use a decoder-only language model with a standard key/value cache (docs/models.md lists families that were tried), "
-    "or lower the model yourself and pass the result with --pte."
-)
-"""What to try where a class of transformers does not go together with a static cache."""
 
 
 def _state_cached_heads(model: PreTrainedModel) -> None:

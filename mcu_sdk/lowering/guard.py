@@ -19,8 +19,9 @@ from torch.utils._pytree import tree_leaves
 
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.accuracy import layer_errors, measure, module_layer_errors
+from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
-from mcu_sdk.lowering.export import ELSEWHERE, ArchitectureError, export_decoder
+from mcu_sdk.lowering.export import ArchitectureError, export_decoder
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.lowering.run_step import StepRunner
