@@ -66,6 +66,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "longcat_flash": {"expert_ffn_hidden_size": 96, "zero_expert_num": 2},
     "mamba2": {"expand": 2, "num_heads": 4, "head_dim": 32},
     "ministral": {"layer_types": ["sliding_attention", "full_attention"]},
+    "nemotron": {"num_key_value_heads": 2},
     "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 32},
 }
 """By name: what its sizes alone do not say."""
