@@ -96,7 +96,7 @@ def _state_cached_heads(model: PreTrainedModel) -> None:
     if not getattr(config, "multi_query", False) or hasattr(config, "num_key_value_heads"):
         return
     shared = not getattr(config, "new_decoder_architecture", False)  # Falcon's two ways
-    config.num_key_value_heads = 1 if shared else config.num_kv_heads
+    config.num_key_value_heads = 1 if shared else config.num_attention_heads
 
 
 @contextmanager

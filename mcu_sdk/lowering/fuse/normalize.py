@@ -33,6 +33,7 @@ def normalize(program: ExportedProgram) -> None:
     _drop_no_ops(program)
     _addmm_to_linear(program)
     _matmul_to_linear(program)
+    _spell_out_expm1(program)
     _split_to_slices(program)
     tidy(program)
     fold_constants(program)
@@ -144,6 +145,18 @@ def _matmul_to_linear(program: ExportedProgram) -> None:
             source = add_buffer(program, f"{weight.name}_t", value)
         replace(graph, node, aten.linear.default, (x, source))
         graph.erase_node(node)
+
+
+def _spell_out_expm1(program: ExportedProgram) -> None:
+    """e^x - 1 as exp and a difference, which there are kernels for."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if is_call(node, aten.expm1.default):
+            with graph.inserting_before(node):
+                power = graph.call_function(aten.exp.default, (args(node)[0],))
+            power.meta = dict(node.meta)
+            replace(graph, node, aten.sub.Tensor, (power, 1.0))
+            graph.erase_node(node)
 
 
 def _split_to_slices(program: ExportedProgram) -> None:
