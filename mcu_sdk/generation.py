@@ -166,10 +166,9 @@ def _generate(request: GenerateRequest) -> Generated:
             checkpoint = find_checkpoint(request.model, use_cache=request.use_cache)
         automaton = read_grammar(request.grammar, request.json_schema)
         sources = identify(request, board, checkpoint).expect(request.expected)
+    if automaton is not None and checkpoint is not None:
+        _check_grammar(request, checkpoint, npu, automaton)
     if checkpoint is not None:
-        _check_kind_of(request, checkpoint, npu)
-        if automaton is not None:
-            _check_grammar(request, checkpoint, automaton)
         source = _from_checkpoint(request, checkpoint, board, npu)
     assert source is not None
     library = "-library" if request.format == "library" else ""
@@ -301,8 +300,11 @@ def _tokenizer(
     return tables, {"tokenizer": word, "notes": notes, "texts": {**source.facts["texts"], **told}}
 
 
-def _check_grammar(request: GenerateRequest, checkpoint: Checkpoint, automaton: Automaton) -> None:
+def _check_grammar(
+    request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None, automaton: Automaton
+) -> None:
     """Raises GrammarError, before anything is compiled, for a grammar that the checkpoint's tokens cannot follow."""
+    _check_kind_of(request, checkpoint, npu)
     config = read_config(checkpoint.folder)
     ends = read_special_tokens(checkpoint.folder, config).ends
     tokenizer = request.tokenizer or checkpoint.folder
@@ -348,6 +350,7 @@ def _from_checkpoint(
         _check_reads_text(request, checkpoint.name, None, None)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
+    _check_kind_of(request, checkpoint, npu)
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
     facts = {
         **compiled.facts,

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
+import mcu_sdk.recipes.checkpoint
 from mcu_sdk import cli, generation
 from mcu_sdk.option import Option, options_of
 from mcu_sdk.options import (
@@ -84,7 +85,10 @@ def test_every_option_makes_a_difference_or_is_refused(
         seen.append(request)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generation, "_from_checkpoint", stop)
+    monkeypatch.setattr(
+        mcu_sdk.recipes.checkpoint, "compile_checkpoint", lambda *given, **more: stop(*seen_request)
+    )
+    monkeypatch.setattr(generation, "check_tokenizer", lambda *given: None)
     for check in ("_check_grammar", "_grammar"):  # these models have no tokenizer
         monkeypatch.setattr(generation, check, lambda *given: None)
     if kind & PTE:

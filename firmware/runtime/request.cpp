@@ -87,12 +87,12 @@ const char* parse_text(Cursor* in, char* out, const char** text, int32_t* bytes)
 
 enum Key : uint32_t {
     kTokens = 1,
-    kTopK = 2,
-    kSteps = 4,
-    kSeed = 8,
-    kTemperature = 16,
-    kIds = 32,
-    kText = 64,
+    kIds = 2,
+    kText = 4,
+    kTemperature = 8,
+    kTopK = 16,
+    kSeed = 32,
+    kSteps = 64,
     kPastEnd = 128,
     kRequest = 256,
     kPair = 512,
@@ -104,14 +104,14 @@ enum Key : uint32_t {
 
 // In the order of their bits; from kTopP on, what only a Chooser (chooser.h) knows of.
 constexpr const char* kWords[] = {
-    "tokens=",  "top_k=", "steps=", "seed=",  "temperature=",        "ids=",       "text=", "past_end=",
-    "request=", "pair=",  "top_p=", "min_p=", "repetition_penalty=", "logit_bias="};
+    "tokens=", "ids=",   "text=",  "temperature=",        "top_k=",     "seed=", "steps=", "past_end=", "request=",
+    "pair=",   "top_p=", "min_p=", "repetition_penalty=", "logit_bias="};
 constexpr uint32_t kWordCount =
     model::kIsLanguageModel ? 14 : 10;  // a model without tokens need not carry the last ones
 
 Key take_key(Cursor* in) {
     for (uint32_t i = 0; i < kWordCount; ++i) {
-        if (in->take(kWords[i])) return static_cast<Key>(1u << i);
+        if (*in->next == *kWords[i] && in->take(kWords[i])) return static_cast<Key>(1u << i);
     }
     return Key{};
 }

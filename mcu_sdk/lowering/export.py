@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.lowering.advice import ELSEWHERE
-from mcu_sdk.lowering.causal_rows import follow_position
-from mcu_sdk.lowering.ways import WAYS, Way, export_step
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from transformers import PreTrainedModel
+
+    from mcu_sdk.lowering.ways import Way
 
 
 def position_limit(model: PreTrainedModel) -> int | None:
@@ -57,14 +57,17 @@ def choose_cache_length(model: PreTrainedModel, wanted: int | None) -> int:
     return wanted
 
 
-def export_decoder(model: PreTrainedModel, cache_length: int, way: Way = WAYS[0]) -> ExportedProgram:
+def export_decoder(model: PreTrainedModel, cache_length: int, way: Way | None = None) -> ExportedProgram:
     """One step with a static cache: `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`.
 
-    The signature is the one of ExecuTorch's LLM runner; `way`: what the model is given. Raises ModelError when the
+    The signature is the one of ExecuTorch's LLM runner; `way`: what the model is given, the first of WAYS unless told. Raises ModelError when the
     architecture cannot be exported with a static cache.
     """
     import torch
     from transformers import GenerationConfig
+
+    from mcu_sdk.lowering.causal_rows import follow_position
+    from mcu_sdk.lowering.ways import WAYS, export_step
 
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -77,7 +80,7 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way = WAYS[0]
     _state_cached_heads(model)
     try:
         with torch.no_grad(), _fixed_frequencies(model, cache_length):
-            decomposed: ExportedProgram = export_step(model, way).run_decompositions({})
+            decomposed: ExportedProgram = export_step(model, way or WAYS[0]).run_decompositions({})
             follow_position(decomposed, cache_length)
     except Exception as error:  # torch.export and the wrapper raise all kinds
         first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""

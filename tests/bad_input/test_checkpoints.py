@@ -262,14 +262,6 @@ DECODERS = {
     "Mamba": {"hidden_size": 16, "state_size": 4, "num_hidden_layers": 1},  # a state, no keys and values
     "OpenAIGPT": {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 32},  # recomputes everything
     "XLNet": {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 16},
-    "OPT": {  # positions that torch.export cannot trace
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "ffn_dim": 16,
-        "max_position_embeddings": 32,
-        "word_embed_proj_dim": 16,
-    },
 }
 
 

@@ -162,7 +162,7 @@ def test_from_python(tensor_project: Path, arrays: Path) -> None:
         (["--input", "input_0=empty.npy", "--input", "input_1=row.npy"], "has no steps: it is float32[0, 1, 8]"),
         (["--input", "input_0=huge.npy", "--input", "input_1=row.npy"], "values that float32 cannot hold"),
         (["--input", "input_0=x.npy", "--steps", "3"], "--steps and --input exclude each other"),
-        (["--output", "y.npy"], "--output writes what --input, --text or --image gives"),
+        (["--output", "y.npy"], "--output writes what --input, --text, --image or --audio gives"),
         ([*BOTH, "--output", "y.npy"], "has 4 of them"),
         ([*BOTH, "--output", "0=no/y.npy"], "does not exist"),
         ([*BOTH, "--output", "0=x.npy"], "named twice"),

@@ -132,7 +132,7 @@ def test_macro_f1() -> None:
         (["{tensors}", "--dataset", "{table}"], 2, "takes tensors, not texts"),
         (["{checkpoint}", "--dataset", "{table}", "--target", "ethos-u55-128"], 2, "reads no attention mask"),
         (["{checkpoint}", "--dataset", "{table}", "--weights", "int4"], 2, "--weights is for"),
-        (["--dataset", "{table}"], 2, "--dataset is for encoders of texts; "),
+        (["--dataset", "{table}"], 2, "--dataset is for encoders of texts and "),
         ([], 2, "A text to measure on was expected, or --dataset"),
     ],
 )

@@ -59,12 +59,14 @@ def _floats(path: Path) -> dict[str, set[str]]:
 
 
 def _declared(name: str) -> str:
-    """How a kernel is declared: in its header, or by a row of the header's table together with the row's macro."""
+    """How a kernel is declared: in its header, with the fields of its structs, or by a row of the header's table together with
+    the row's macro."""
     header = FIRMWARE / kernel(name).header
     text = header.read_text(encoding="utf-8")
     plain = re.search(rf"\bmcu_{name}\(([^)]*)\);", text)
     if plain:
-        return plain[1]
+        structs = re.findall(r"^struct (\w+) \{(.*?)^\};", text, re.MULTILINE | re.DOTALL)
+        return plain[1] + "".join(fields for struct, fields in structs if struct in plain[1])
     row = re.search(rf"^(\w+)\({name},?([^)]*)\)", header.with_suffix(".inc").read_text(), re.MULTILINE)
     assert row
     alias = re.search(rf"^#define {row[1]} (\w+)$", text, re.MULTILINE)

@@ -56,6 +56,8 @@ def test_every_row_of_every_table_is_found() -> None:
     """The number of rows, counted another way."""
     rows = 0
     for table in KERNELS.glob("*/*.inc"):
+        if table.stem.endswith("_macros"):
+            continue  # of assembly
         lines = [line for line in table.read_text().splitlines() if line and not line.startswith("//")]
         rows += len(lines)
         for line in lines:

@@ -198,7 +198,7 @@ def test_a_stack_that_is_too_small_is_refused(
             "    volatile char buffer[1500];\n    buffer[0] = 0;\n    static_cast<void>(buffer[0]);\n    console_start();\n",
         )
     )
-    with pytest.raises(DoesNotFitError, match=r"1,\d\d\d bytes deep .* 1,024 are reserved"):
+    with pytest.raises(DoesNotFitError, match=r"\d,\d\d\d bytes deep .* 1,024 are reserved"):
         build(project)
 
 

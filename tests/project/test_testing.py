@@ -136,13 +136,18 @@ def test_another_baseline_is_shown_beside(project: Path, tmp_path: Path, capsys:
 def test_what_the_target_answers_otherwise_is_never_known(
     project: Path, written: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    real = testing.run_on
+    real = testing.simulator_device
 
     def spoiled(*arguments: Any, **more: Any) -> Any:
-        transcript = real(*arguments, **more)
-        return replace(transcript, facts={**transcript.facts, "digest": "0" * 16})
+        device = real(*arguments, **more)
 
-    monkeypatch.setattr(testing, "run_on", spoiled)
+        def answer(request: Any) -> Any:
+            transcript = device(request)
+            return replace(transcript, facts={**transcript.facts, "digest": "0" * 16})
+
+        return answer
+
+    monkeypatch.setattr(testing, "simulator_device", spoiled)
     assert cli.run(["-q", "test", str(project), "--update"]) == 7
     assert "does not answer as this computer does" in capsys.readouterr().err
     assert {name: (project / name).read_text() for name in written} == written
