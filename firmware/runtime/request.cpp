@@ -15,13 +15,6 @@ bool parse_int32(Cursor* in, int32_t* value) {
     return true;
 }
 
-bool parse_flag(Cursor* in, bool* value) {
-    uint64_t number;
-    if (!parse_number(in, 1, &number)) return false;
-    *value = number != 0;
-    return true;
-}
-
 // "0.75" is 75 / 100, with one rounding: both are exact as floats up to 2^24, and larger ones round alike everywhere.
 bool parse_decimal(Cursor* in, uint32_t limit, float* value) {
     uint64_t whole;
@@ -86,8 +79,8 @@ const char* parse_text(Cursor* in, char* out, const char** text, int32_t* bytes)
 }
 
 enum Key : uint32_t {
-    kTokens = 1,
-    kIds = 2,
+    kIds = 1,
+    kTokens = 2,
     kText = 4,
     kTemperature = 8,
     kTopK = 16,
@@ -102,16 +95,18 @@ enum Key : uint32_t {
     kBias = 8192
 };
 
-// In the order of their bits; from kTopP on, what only a Chooser (chooser.h) knows of.
-constexpr const char* kWords[] = {
-    "tokens=", "ids=",   "text=",  "temperature=",        "top_k=",     "seed=", "steps=", "past_end=", "request=",
-    "pair=",   "top_p=", "min_p=", "repetition_penalty=", "logit_bias="};
-constexpr uint32_t kWordCount =
-    model::kIsLanguageModel ? 14 : 10;  // a model without tokens need not carry the last ones
+// In the order of their bits, one behind the other; from kTopP on, what only a Chooser (chooser.h) knows of, which a
+// model without tokens need not carry.
+#define WORDS "ids=\0tokens=\0text=\0temperature=\0top_k=\0seed=\0steps=\0past_end=\0request=\0pair=\0"
+constexpr const char* kWords =
+    model::kIsLanguageModel ? WORDS "top_p=\0min_p=\0repetition_penalty=\0logit_bias=\0" : WORDS;
 
 Key take_key(Cursor* in) {
-    for (uint32_t i = 0; i < kWordCount; ++i) {
-        if (*in->next == *kWords[i] && in->take(kWords[i])) return static_cast<Key>(1u << i);
+    uint32_t bit = 1;
+    for (const char* word = kWords; *word != 0; bit <<= 1) {
+        if (*in->next == *word && in->take(word)) return static_cast<Key>(bit);
+        while (*word++ != 0) {
+        }
     }
     return Key{};
 }
@@ -121,7 +116,7 @@ Key take_key(Cursor* in) {
     uint32_t seen = 0;
     while (!in.done()) {
         if (!in.take(' ')) return "bad_request";
-        if (in.done() || in.at(' ')) continue;
+        if (in.done() || *in.next == ' ') continue;
         const Key key = take_key(&in);
         if (key == Key{}) return "unknown_key";
         if (seen & key) return "repeated_key";
@@ -143,7 +138,10 @@ Key take_key(Cursor* in) {
             case kMinP: good = parse_decimal(&in, 1, &request->sampling.min_p); break;
             case kPenalty: good = parse_positive(&in, 1000, &request->sampling.repetition_penalty); break;
             case kBias: skip_biases(&in, request); break;
-            case kPastEnd: good = parse_flag(&in, &request->sampling.past_end); break;
+            case kPastEnd:
+                good = parse_number(&in, 1, &number);
+                request->sampling.past_end = number != 0;
+                break;
             case kIds: error = parse_ids(&in, ids, id_capacity, request); break;
             case kText: error = parse_text(&in, line + (in.next - line), &request->text, &request->text_bytes); break;
             case kPair: error = parse_text(&in, line + (in.next - line), &request->pair, &request->pair_bytes); break;
