@@ -1,12 +1,11 @@
 // mcu::resize_frame: a camera's frame as a model's image, u8 -> elements of `table`, pixels with channels last.
 //
-// frame[height][width][channels]; out[rows][columns][channels]. Column x is the weighted sum of the columns spans[0], ...,
-// spans[0] + spans[1] - 1 of the frame, spans = column_spans[x]; its weights, of 22 bits behind the point, follow those of
-// column x - 1. Rows are made of what comes out in the same way, or, with rows_first, before the columns. Each sum is rounded
-// and cut to 0 ... 255; then a value v of channel c is table[c][v]. Spans of rows begin and end no earlier than those before.
-// scratch: (with rows_first: width; else ring * columns, no span of rows longer than `ring`) + columns, times channels bytes.
-// Nothing overlaps.
-// Specification: mcu_sdk/operators/reference/frame.py.
+// frame[height][width][channels]; out[rows][columns][channels]. Column x is the weighted sum of the columns spans[0],
+// ..., spans[0] + spans[1] - 1 of the frame, spans = column_spans[x]; its weights, of 22 bits behind the point, follow
+// those of column x - 1. Rows are made of what comes out in the same way, or, with rows_first, before the columns. Each
+// sum is rounded and cut to 0 ... 255; then a value v of channel c is table[c][v]. Spans of rows begin and end no
+// earlier than those before. scratch: (with rows_first: width; else ring * columns, no span of rows longer than `ring`)
+// + columns, times channels bytes. Nothing overlaps. Specification: mcu_sdk/operators/reference/frame.py.
 #pragma once
 
 #include <stdint.h>
