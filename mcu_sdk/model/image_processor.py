@@ -140,18 +140,18 @@ def _facts(said: Mapping[str, Any]) -> dict[str, Any]:
     if defaults is None:
         raise Unknown(f"the class {name!r} is named; known are {', '.join(PROCESSORS)}")
     _check_keys(said, defaults)
-    resize = _size(said, "size", defaults.size, defaults) if _flag(said, "do_resize", True) else None
+    resize = _size(said, "size", defaults.size, defaults) if flag(said, "do_resize", True) else None
     crop = None
-    if _flag(said, "do_center_crop", defaults.crop is not None):
+    if flag(said, "do_center_crop", defaults.crop is not None):
         crop = _size(said, "crop_size", defaults.crop or {}, defaults, square=True)
     facts = {"resize": resize, "crop": crop}
     if defaults.warps_from and resize is not None:
         facts = _like_convnext(said, resize, crop, defaults.warps_from)
-    normalizes = _flag(said, "do_normalize", defaults.normalizes)
+    normalizes = flag(said, "do_normalize", defaults.normalizes)
     if normalizes and not defaults.normalizes:
         raise Unknown(f"do_normalize is true, which a {plain} does not do")
     factor = None
-    if _flag(said, "do_rescale", True):
+    if flag(said, "do_rescale", True):
         (factor,) = _numbers(said, "rescale_factor", (1 / 255,))
     return {
         **facts,
@@ -159,7 +159,7 @@ def _facts(said: Mapping[str, Any]) -> dict[str, Any]:
         "factor": factor,
         "mean": _numbers(said, "image_mean", defaults.mean) if normalizes else None,
         "std": _numbers(said, "image_std", defaults.std) if normalizes else None,
-        "flip": _flag(said, "do_flip_channel_order", True) if defaults.flips else False,
+        "flip": flag(said, "do_flip_channel_order", True) if defaults.flips else False,
     }
 
 
@@ -189,7 +189,8 @@ def _like_convnext(
     return {"resize": dict(_edge(int(edge / share))), "crop": dict(_square(edge))}
 
 
-def _flag(said: Mapping[str, Any], key: str, default: bool) -> bool:
+def flag(said: Mapping[str, Any], key: str, default: bool) -> bool:
+    """A key's value, or its default where it is missing or null. Raises Unknown for what is no truth value."""
     value = said.get(key)
     if value is None:
         return default

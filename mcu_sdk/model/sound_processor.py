@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcu_sdk.json_file import JsonFileError, read_object
-from mcu_sdk.model.image_processor import FILE, Unknown
+from mcu_sdk.model.image_processor import FILE, Unknown, flag
 
 RATE = 16_000
 """Samples a second where the file says nothing, and the only rate for which AST's frames are defined."""
@@ -68,7 +68,7 @@ def _ast(said: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
     if _rate(said) != RATE:
         raise Unknown(f"sampling_rate is {_rate(said)}; frames are known of {RATE}")
     mean, std = _number(said, "mean", -4.2677393), _number(said, "std", 4.5689974)
-    if not _flag(said, "do_normalize", True):
+    if not flag(said, "do_normalize", True):
         mean, std = 0.0, 0.5
     if not std > 0:
         raise Unknown(f"std is {std}, not above 0")
@@ -143,7 +143,7 @@ def _waveform(said: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]
         "rate": _rate(said),
         "samples": shape[1],
         "counted": True,
-        "normalizes": _flag(said, "do_normalize", True),
+        "normalizes": flag(said, "do_normalize", True),
     }
 
 
@@ -191,12 +191,3 @@ def _number(said: Mapping[str, Any], key: str, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise Unknown(f"{key} is {value!r}, not a number")
     return float(value)
-
-
-def _flag(said: Mapping[str, Any], key: str, default: bool) -> bool:
-    value = said.get(key)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise Unknown(f"{key} is {value!r}, not true or false")
-    return value

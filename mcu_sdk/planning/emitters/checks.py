@@ -94,6 +94,13 @@ def integers(instruction: Instruction, index: int) -> list[int]:
     return result
 
 
+def constant_integers(instruction: Instruction, value: Tensor, what: str) -> list[int]:
+    """The elements of an int32 tensor that indexes or weighs others. Refuses one that is not known at generation."""
+    if value.data is None:
+        unsupported(instruction, f"{what} have to be constants")
+    return [int(each) for each in memoryview(value.data).cast("B").cast("i")[: value.elements]]
+
+
 def shape_is(instruction: Instruction, value: Tensor, what: str, *shape: int) -> None:
     """Refuse a tensor of another shape."""
     if value.shape != shape:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from mcu_sdk.planning.emitters.checks import apart, boolean, call, integer, out_tensor, shape_is, tensor
+from mcu_sdk.planning.emitters.checks import (
+    apart,
+    boolean,
+    call,
+    constant_integers,
+    integer,
+    out_tensor,
+    shape_is,
+    tensor,
+)
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Parameters, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
@@ -61,7 +70,8 @@ def _check_axis(
     """(begin, end) of each span, within `length`. What indexes has to be known."""
     if len(spans.shape) != 2 or spans.shape[1] != 2 or spans.shape[0] < 1:
         unsupported(instruction, "pairs of a beginning and a number are wanted for its columns and rows")
-    values, parts = _constants(instruction, spans), _constants(instruction, weights)
+    what = "its columns, rows and weights"
+    values, parts = (constant_integers(instruction, table, what) for table in (spans, weights))
     found, at = [], 0
     for begin, count in zip(values[::2], values[1::2], strict=True):
         if begin < 0 or count < 0 or begin + count > length:
@@ -73,9 +83,3 @@ def _check_axis(
     if at != len(parts):
         unsupported(instruction, f"{at} weights are wanted, {len(parts)} are there")
     return found
-
-
-def _constants(instruction: Instruction, value: Tensor) -> list[int]:
-    if value.data is None:
-        unsupported(instruction, "its columns, rows and weights have to be constants")
-    return [int(each) for each in memoryview(value.data).cast("B").cast("i")[: value.elements]]

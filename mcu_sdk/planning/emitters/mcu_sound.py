@@ -9,6 +9,7 @@ from mcu_sdk.planning.emitters.checks import (
     apart,
     boolean,
     call,
+    constant_integers,
     integer,
     number,
     optional_tensor,
@@ -107,19 +108,12 @@ def _check_frames(
 
 
 def _check_spans(instruction: Instruction, spans: Tensor, filters: Tensor, powers: int) -> None:
-    values = _constants(instruction, spans)
+    values = constant_integers(instruction, spans, "its bins")
     pairs = list(zip(values[::2], values[1::2], strict=True))
     if any(first < 0 or n < 0 or first + n > powers for first, n in pairs):
         unsupported(instruction, f"its bins are not among {powers} powers")
     if sum(n for _, n in pairs) != filters.elements:
         unsupported(instruction, f"its bins have not {filters.elements} weights together")
-
-
-def _constants(instruction: Instruction, value: Tensor) -> list[int]:
-    """The values of an int32 tensor that indexes others: they have to be known."""
-    if value.data is None:
-        unsupported(instruction, "its bins have to be constants")
-    return [int(each) for each in memoryview(value.data).cast("B").cast("i")[: value.elements]]
 
 
 def _finite(instruction: Instruction, index: int) -> float:
