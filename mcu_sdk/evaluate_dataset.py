@@ -125,13 +125,11 @@ def score(project: Project, table: Path, examples: Sequence[Example]) -> Score:
     model = HostModel.of(project.folder)
     with step(f"Measuring the firmware's code on {len(asked):,} texts"):
         chosen = [_choose(model, each, reader, labels) for each in asked]
+    found = _float_outputs(project, reader, asked)
     float_choices = None
-    reference = checkpoint_of(project)
-    if reference is not None:
-        with step(f"Measuring the float checkpoint on {len(asked):,} texts"):
-            found = reference.outputs([reader.arrays(each) for each in asked])
+    if found is not None:
         place = [border.name for border in reader.borders.outputs].index(labels.output)
-        float_choices = None if found is None else [int(outputs[place].argmax()) for outputs in found]
+        float_choices = [int(outputs[place].argmax()) for outputs in found]
     return DatasetScore(
         project.manifest.name,
         len(asked),
@@ -142,6 +140,17 @@ def score(project: Project, table: Path, examples: Sequence[Example]) -> Score:
     )
 
 
+def _float_outputs(
+    project: Project, reader: Reader, asked: Sequence[Asked]
+) -> list[list[NDArray[Any]]] | None:
+    """The checkpoint's outputs for each text, flat; None where it is not at hand."""
+    reference = checkpoint_of(project)
+    if reference is None:
+        return None
+    with step(f"Measuring the float checkpoint on {len(asked):,} texts"):
+        return reference.outputs([reader.arrays(each) for each in asked])
+
+
 def _score_spans(project: Project, reader: Reader, table: Path, examples: Sequence[Example]) -> SpanScore:
     labels = _labels(project, reader.head)
     right = [_answer(example, labels, table) for example in examples]
@@ -150,14 +159,11 @@ def _score_spans(project: Project, reader: Reader, table: Path, examples: Sequen
     with step(f"Measuring the firmware's code on {len(asked):,} texts"):
         found = [_read(reader, each, _outputs_of(model, each, reader)) for each in asked]
     float_found = None
-    reference = checkpoint_of(project)
-    if reference is not None:
-        with step(f"Measuring the float checkpoint on {len(asked):,} texts"):
-            outputs = reference.outputs([reader.arrays(each) for each in asked])
-        if outputs is not None:
-            float_found = [
-                _read(reader, each, _shaped(reader, flat)) for each, flat in zip(asked, outputs, strict=True)
-            ]
+    outputs = _float_outputs(project, reader, asked)
+    if outputs is not None:
+        float_found = [
+            _read(reader, each, _shaped(reader, flat)) for each, flat in zip(asked, outputs, strict=True)
+        ]
     return SpanScore(
         project.manifest.name,
         len(asked),
