@@ -191,9 +191,32 @@ def own_examples() -> list[Case]:
             "mcu::linear_s4",
             (*zip(int4[:2], (ARENA, ARENA), strict=True), *zip(int4[2:], (MODEL, MODEL), strict=True), n),
         ),
+        *_chunk_examples(f, q, i, halves),
     ]
     updates = [replace(case, operator=f"{case.operator}_") for case in cases if _has_in_place_form(case)]
     return cases + updates
+
+
+def _chunk_examples(f: Any, q: Any, i: Any, halves: Any) -> list[Case]:
+    """Operators that belong to a position, on three tokens of a prompt at once; makers as in own_examples."""
+    at = i(np.int64, 0, 7, 3)
+    keys, values = (1, 2, 7, 8), (1, 2, 8, 7)
+    attention = f(3, 4, 1, 8), q(*keys, space=CACHE), q(*values, space=CACHE)
+    by_channel, by_position = (f(2, 8, space=MODEL), f(2, 8, space=MODEL)), (halves(1, 2, 7), halves(1, 2, 7))
+    bias = f(4, 7, space=MODEL)
+    return [
+        Case("mcu::rope", (f(3, 4, 1, 10), f(7, 4, space=MODEL), f(7, 4, space=MODEL), at)),
+        Case("mcu::rope_pairs", (f(3, 4, 1, 11), f(7, 5, space=MODEL), f(7, 5, space=MODEL), at)),
+        Case("mcu::cache_write", (q(*keys, space=CACHE), f(3, 2, 1, 8), f(2, 8, space=MODEL), at)),
+        Case("mcu::cache_write_dynamic", (q(*keys, space=CACHE), f(3, 2, 1, 8), at)),
+        Case("mcu::cache_write_columns", (q(*values, space=CACHE), f(3, 2, 1, 8), f(2, 8, space=MODEL), at)),
+        Case("mcu::cache_write_columns_dynamic", (q(*values, space=CACHE), f(3, 2, 1, 8), at)),
+        Case("mcu::cache_scale_write", (halves(1, 2, 7), f(3, 2, 1, 8), at)),
+        Case("mcu::attention_s8", (*attention, *by_channel, at, 0.35)),
+        Case("mcu::attention_s8_dynamic", (*attention, *by_position, at, 0.35)),
+        Case("mcu::attention_s8_shaped", (*attention, *by_channel, at, bias, 0.35, 0.0)),
+        Case("mcu::attention_s8_dynamic_shaped", (*attention, *by_position, at, None, 0.35, 2.5)),
+    ]
 
 
 def _has_in_place_form(case: Case) -> bool:

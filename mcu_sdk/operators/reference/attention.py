@@ -2,10 +2,14 @@
 attention_s8_dynamic, and attention with scores that are capped or biased. Keys are kept position by position, values channel by channel: both are then read in rows.
 
 A position outside the cache writes nothing, and attends as the last position.
+
+Of a chunk of T tokens of a prompt everything that belongs to a token has T rows where one step has one: x
+float32[T, H, 1, D], q float32[T, H, 1, D], position int64[T]. Each row is what its token's step computes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,18 +37,20 @@ def _position(position: torch.Tensor) -> int:
 
 
 def _written(cache: torch.Tensor, rows: Any, position: torch.Tensor) -> torch.Tensor:
-    """`cache` [1, H, S(, D)] with `rows` [H(, D)] at the position."""
-    out, p = to_numpy(cache).copy(), _position(position)
-    if 0 <= p < out.shape[2]:
-        out[0, :, p] = rows
+    """`cache` [1, H, S(, D)] with `rows` [T, H(, D)], each at its position."""
+    out = to_numpy(cache).copy()
+    for row, p in zip(rows, position.reshape(-1).tolist(), strict=True):
+        if 0 <= p < out.shape[2]:
+            out[0, :, p] = row
     return to_torch(out)
 
 
 def _with_columns(cache: torch.Tensor, columns: Any, position: torch.Tensor) -> torch.Tensor:
-    """`cache` [1, H, D, S] with `columns` [H, D] at the position."""
-    out, p = to_numpy(cache).copy(), _position(position)
-    if 0 <= p < out.shape[3]:
-        out[0, :, :, p] = columns
+    """`cache` [1, H, D, S] with `columns` [T, H, D], each at its position."""
+    out = to_numpy(cache).copy()
+    for column, p in zip(columns, position.reshape(-1).tolist(), strict=True):
+        if 0 <= p < out.shape[3]:
+            out[0, :, :, p] = column
     return to_torch(out)
 
 
@@ -57,7 +63,7 @@ def cache_write(
     q = clamp(rint(x * inverse_scale), -127, 127). self int8[1, H, S, D], x float32[1, H, 1, D], inverse_scale
     float32[H, D], position int64[1].
     """
-    rows = to_numpy(x).reshape(self.shape[1], self.shape[3])
+    rows = to_numpy(x).reshape(-1, self.shape[1], self.shape[3])
     return _written(self, round_clamped(rows * to_numpy(inverse_scale), -127, 127), position)
 
 
@@ -66,13 +72,13 @@ def cache_write_columns(
     self: torch.Tensor, x: torch.Tensor, inverse_scale: torch.Tensor, position: torch.Tensor
 ) -> torch.Tensor:
     """As cache_write, into a cache whose positions lie side by side: self int8[1, H, D, S]."""
-    rows = to_numpy(x).reshape(self.shape[1], self.shape[2])
+    rows = to_numpy(x).reshape(-1, self.shape[1], self.shape[2])
     return _with_columns(self, round_clamped(rows * to_numpy(inverse_scale), -127, 127), position)
 
 
 def _row_scales(x: torch.Tensor, heads: int) -> Any:
-    """The float16 scale of each head's row: max |row| / 127, kept within float16's normal range."""
-    rows = to_numpy(x).reshape(heads, -1)
+    """The float16 scale [T, H] of each head's row: max |row| / 127, kept within float16's normal range."""
+    rows = to_numpy(x).reshape(-1, heads, x.shape[-1])
     scale = greatest_magnitude(rows) / F32(127)
     scale = np.where(scale > SMALLEST_SCALE, scale, SMALLEST_SCALE)
     return np.where(scale < LARGEST_SCALE, scale, LARGEST_SCALE).astype(np.float16)
@@ -86,7 +92,7 @@ def cache_write_dynamic(self: torch.Tensor, x: torch.Tensor, position: torch.Ten
     """
     heads = self.shape[1]
     inverse = F32(1) / _row_scales(x, heads).astype(F32)
-    rows = to_numpy(x).reshape(heads, -1) * inverse[:, None]
+    rows = to_numpy(x).reshape(-1, heads, x.shape[-1]) * inverse[..., None]
     return _written(self, round_clamped(rows, -127, 127), position)
 
 
@@ -95,7 +101,7 @@ def cache_write_columns_dynamic(self: torch.Tensor, x: torch.Tensor, position: t
     """As cache_write_dynamic, into a cache whose positions lie side by side: self int8[1, H, D, S]."""
     heads = self.shape[1]
     inverse = F32(1) / _row_scales(x, heads).astype(F32)
-    rows = to_numpy(x).reshape(heads, -1) * inverse[:, None]
+    rows = to_numpy(x).reshape(-1, heads, x.shape[-1]) * inverse[..., None]
     return _with_columns(self, round_clamped(rows, -127, 127), position)
 
 
@@ -120,6 +126,18 @@ def _quantized_queries(queries: Any) -> tuple[Any, Any]:
     m = greatest_magnitude(queries)
     q = round_clamped(queries * (F32(127) / m)[:, None], -127, 127)
     return q.astype(np.float64), m / F32(127)
+
+
+def _over_tokens(
+    attend: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+    q: torch.Tensor,
+    operands: tuple[torch.Tensor, ...],
+    position: torch.Tensor,
+    *rest: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`attend` for each token of a chunk: (out [T, H, 1, D], the last one's scratch)."""
+    results = [attend(q[t : t + 1], *operands, position[t : t + 1], *rest) for t in range(len(q))]
+    return torch.cat([out for out, _ in results]), results[-1][1]
 
 
 def _visible(cache: torch.Tensor, position: torch.Tensor) -> int:
@@ -173,6 +191,9 @@ def attention_s8_shaped(
     cap: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As attention_s8, with scores that `_shaped` changes before the softmax."""
+    if len(q) > 1:
+        operands = (k_cache, v_cache, k_scale, v_scale)
+        return _over_tokens(attention_s8_shaped, q, operands, position, bias, scale, cap)
     heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
     group_of = np.arange(heads) // (heads // groups)
     keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
@@ -223,6 +244,9 @@ def attention_s8_dynamic_shaped(
     cap: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As attention_s8_dynamic, with scores that `_shaped` changes before the softmax."""
+    if len(q) > 1:
+        operands = (k_cache, v_cache, k_scales, v_scales)
+        return _over_tokens(attention_s8_dynamic_shaped, q, operands, position, bias, scale, cap)
     heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
     group_of = np.arange(heads) // (heads // groups)
     keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)

@@ -18,7 +18,7 @@ from mcu_sdk.planning.emitters.checks import (
     tensor,
 )
 from mcu_sdk.planning.emitters.mcu_linear import LONGEST_SUM
-from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Tensor
+from mcu_sdk.planning.instruction import Argument, DType, Instruction, KernelCall, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32, S64, F16, F32, U8 = DType.S8, DType.S32, DType.S64, DType.F16, DType.F32, DType.U8
@@ -52,14 +52,14 @@ def _rotation(instruction: Instruction, name: str) -> Sequence[KernelCall]:
     x, cosine, sine = (tensor(instruction, i, F32) for i in range(3))
     position, out = tensor(instruction, 3, S64), out_tensor(instruction, 4, F32)
     rows, n = rows_of(instruction, x)
+    tokens = _tokens(instruction, x, position)
     if len(cosine.shape) != 2 or cosine.shape != sine.shape or cosine.shape[0] < 1 or 2 * cosine.shape[1] > n:
         unsupported(instruction, "its tables do not match")
     positions, half = cosine.shape
-    _one_position(instruction, position)
     same_elements(instruction, x, out)
     same_or_apart(instruction, out, x)
     apart(instruction, out, cosine, sine, position)
-    return call(name, x, cosine, sine, position, out, rows, n, half, positions)
+    return _call(name, tokens, x, cosine, sine, position, out, rows // tokens, n, half, positions)
 
 
 @emits("mcu::rope")
@@ -72,24 +72,36 @@ def rope_pairs(instruction: Instruction) -> Sequence[KernelCall]:
     return _rotation(instruction, "rope_pairs")
 
 
-def _one_position(instruction: Instruction, position: Tensor) -> None:
-    if position.elements != 1:
-        unsupported(instruction, "one position is wanted")
+def _tokens(instruction: Instruction, x: Tensor, position: Tensor) -> int:
+    """How many tokens there are: one position of a step, or as many as x[tokens, ...] of a chunk has rows."""
+    if position.elements != 1 and (position.elements < 1 or position.shape != x.shape[:1]):
+        unsupported(instruction, "one position is wanted, or one for each of its rows")
+    return position.elements
+
+
+def _call(name: str, tokens: int, *arguments: Argument) -> list[KernelCall]:
+    """`mcu_<name>` or, for the tokens of a chunk, mcu_<name>_chunk, whose number comes before the other integers."""
+    if tokens == 1:
+        return call(name, *arguments)
+    at = next(index for index, argument in enumerate(arguments) if isinstance(argument, int))
+    return call(f"{name}_chunk", *arguments[:at], tokens, *arguments[at:])
 
 
 def _cache_shape(
-    instruction: Instruction, cache: Tensor, x: Tensor, *, columns: bool
-) -> tuple[int, int, int]:
-    """(heads, positions, n) of cache[1, heads, positions, n] (`columns`: [1, heads, n, positions]), x[1, heads, 1, n]."""
+    instruction: Instruction, cache: Tensor, x: Tensor, position: Tensor, *, columns: bool
+) -> tuple[int, int, int, int]:
+    """(tokens, heads, positions, n) of cache[1, heads, positions, n] (`columns`: [1, heads, n, positions]) and
+    x[tokens, heads, 1, n]."""
     if len(cache.shape) != 4 or cache.shape[0] != 1 or min(cache.shape) < 1:
         wanted = "channels, positions" if columns else "positions, channels"
         unsupported(instruction, f"a cache of shape [1, heads, {wanted}] is wanted")
     _, heads, positions, n = cache.shape
     if columns:
         positions, n = n, positions
-    if x.elements != heads * n:
+    tokens = _tokens(instruction, x, position)
+    if x.elements != tokens * heads * n:
         unsupported(instruction, "its rows do not match the cache")
-    return heads, positions, n
+    return tokens, heads, positions, n
 
 
 def _updated(instruction: Instruction, dtype: DType, *others: Tensor) -> tuple[Tensor, Sequence[KernelCall]]:
@@ -116,11 +128,11 @@ def _write_calibrated(instruction: Instruction, *, columns: bool) -> Sequence[Ke
         tensor(instruction, 3, S64),
     )
     cache, copies = _updated(instruction, S8, x, inverse, position)
-    heads, positions, n = _cache_shape(instruction, cache, x, columns=columns)
+    tokens, *sizes = _cache_shape(instruction, cache, x, position, columns=columns)
+    heads, _, n = sizes
     shape_is(instruction, inverse, "the inverse scale", heads, n)
-    _one_position(instruction, position)
     name = "cache_write_columns" if columns else "cache_write"
-    return [*copies, *call(name, cache, x, inverse, position, heads, positions, n)]
+    return [*copies, *_call(name, tokens, cache, x, inverse, position, *sizes)]
 
 
 @emits("mcu::cache_write", "mcu::cache_write_")
@@ -136,10 +148,9 @@ def cache_write_columns(instruction: Instruction) -> Sequence[KernelCall]:
 def _write_dynamic(instruction: Instruction, *, columns: bool) -> Sequence[KernelCall]:
     x, position = tensor(instruction, 1, F32), tensor(instruction, 2, S64)
     cache, copies = _updated(instruction, S8, x, position)
-    heads, positions, n = _cache_shape(instruction, cache, x, columns=columns)
-    _one_position(instruction, position)
+    tokens, *sizes = _cache_shape(instruction, cache, x, position, columns=columns)
     name = "cache_write_columns_dynamic" if columns else "cache_write_dynamic"
-    return [*copies, *call(name, cache, x, position, heads, positions, n)]
+    return [*copies, *_call(name, tokens, cache, x, position, *sizes)]
 
 
 @emits("mcu::cache_write_dynamic", "mcu::cache_write_dynamic_")
@@ -159,10 +170,11 @@ def cache_scale_write(instruction: Instruction) -> Sequence[KernelCall]:
     if len(scales.shape) != 3 or scales.shape[0] != 1 or min(scales.shape) < 1:
         unsupported(instruction, "scales of shape [1, heads, positions] are wanted")
     _, heads, positions = scales.shape
-    if x.elements % heads or x.elements == 0:
+    tokens = _tokens(instruction, x, position)
+    if x.elements % (tokens * heads) or x.elements == 0:
         unsupported(instruction, "its rows do not match the scales")
-    _one_position(instruction, position)
-    return [*copies, *call("cache_scale_write", scales, x, position, heads, positions, x.elements // heads)]
+    sizes = (heads, positions, x.elements // (tokens * heads))
+    return [*copies, *_call("cache_scale_write", tokens, scales, x, position, *sizes)]
 
 
 def _attention(instruction: Instruction, dynamic: bool, shaped: bool = False) -> Sequence[KernelCall]:
@@ -172,8 +184,8 @@ def _attention(instruction: Instruction, dynamic: bool, shaped: bool = False) ->
     k_scale, v_scale = tensor(instruction, 3, kind), tensor(instruction, 4, kind)
     first_out = 9 if shaped else 7
     out, scratch = out_tensor(instruction, first_out, F32), out_tensor(instruction, first_out + 1, U8)
-    if len(q.shape) != 4 or q.shape[0] != 1 or q.shape[2] != 1 or min(q.shape) < 1:
-        unsupported(instruction, "a query of shape [1, heads, 1, channels] is wanted")
+    if len(q.shape) != 4 or q.shape[0] != position.elements or q.shape[2] != 1 or min(q.shape) < 1:
+        unsupported(instruction, "queries of shape [positions, heads, 1, channels] are wanted")
     heads, n = q.shape[1], q.shape[3]
     if len(k_cache.shape) != 4 or min(k_cache.shape) < 1:
         unsupported(instruction, "a cache of keys of shape [1, heads, positions, channels] is wanted")
@@ -184,7 +196,6 @@ def _attention(instruction: Instruction, dynamic: bool, shaped: bool = False) ->
     scale_shape = (1, groups, positions) if dynamic else (groups, n)
     shape_is(instruction, k_scale, "the keys' scale", *scale_shape)
     shape_is(instruction, v_scale, "the values' scale", *scale_shape)
-    _one_position(instruction, position)
     same_elements(instruction, q, out)
     needed = sum((size + 15) // 16 * 16 for size in (4 * positions, positions, n))
     if scratch.elements < needed or scratch.offset % 16:
@@ -197,16 +208,16 @@ def _attention(instruction: Instruction, dynamic: bool, shaped: bool = False) ->
     if max(positions, n) >= LONGEST_SUM:
         unsupported(instruction, f"{positions} positions of {n} channels can overflow a 32-bit sum")
     name = "attention_s8_dynamic" if dynamic else "attention_s8"
-    sizes = (heads, groups, positions, n)
+    tokens, sizes = position.elements, (heads, groups, positions, n)
     if not shaped:
-        return call(name, *inputs, out, scratch, *sizes, number(instruction, 6))
+        return _call(name, tokens, *inputs, out, scratch, *sizes, number(instruction, 6))
     bias = optional_tensor(instruction, 6, F32)
     if bias is not None:
         shape_is(instruction, bias, "what is added to the scores", heads, positions)
         apart(instruction, out, bias)
         apart(instruction, scratch, bias)
     limits = (number(instruction, 7), number(instruction, 8))
-    return call(f"{name}_shaped", *inputs, bias, out, scratch, *sizes, *limits)
+    return _call(f"{name}_shaped", tokens, *inputs, bias, out, scratch, *sizes, *limits)
 
 
 @emits("mcu::attention_s8")
