@@ -87,12 +87,19 @@ def cache_ranges(model: PreTrainedModel, windows: torch.Tensor) -> dict[str, Cac
     from mcu_sdk.lowering.fuse.cached_attention import CacheRange
 
     with torch.no_grad():
-        cache = run_with_cache(model, input_ids=windows).past_key_values
+        layers = cached_layers(run_with_cache(model, input_ids=windows))
     ranges = {}
-    for index, layer in enumerate(cache.layers):
+    for index, layer in enumerate(layers):
         keys, values = layer.keys.float(), layer.values.float()  # [n, kv_heads, length, head_dim]
         ranges[f"key_cache_{index}"] = CacheRange(keys.abs().amax((0, 2)), values.abs().amax((0, 2)))
     return ranges
+
+
+def cached_layers(output: Any) -> Sequence[Any]:
+    """What each layer of a model keeps; of a class that could attend to an encoder, too, its own keys and values."""
+    cache = getattr(output, "past_key_values", None)
+    cache = getattr(cache, "self_attention_cache", cache)
+    return getattr(cache, "layers", None) or ()
 
 
 def run_with_cache(model: PreTrainedModel, **inputs: Any) -> Any:
@@ -111,7 +118,7 @@ def run_with_cache(model: PreTrainedModel, **inputs: Any) -> Any:
         output = model(**inputs, use_cache=True)
     except Exception as error:  # whatever the architecture's code raises
         reason = f" ({type(error).__name__}: {one_line(str(error))[:300]})"
-    layers = getattr(getattr(output, "past_key_values", None), "layers", None)
+    layers = cached_layers(output)
     if layers and all(getattr(getattr(layer, "keys", None), "ndim", 0) == 4 for layer in layers):
         return output
     raise ModelError(

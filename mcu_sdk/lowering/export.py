@@ -82,7 +82,14 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way | None = 
         with torch.no_grad(), _fixed_frequencies(model, cache_length):
             decomposed: ExportedProgram = export_step(model, way or WAYS[0]).run_decompositions({})
             follow_position(decomposed, cache_length)
+        _require_shapes(decomposed)
     except Exception as error:  # torch.export and the wrapper raise all kinds
+        if _branches_on_values(error):
+            raise ValuesError(
+                f"A decoder whose step does the same at every position was expected; the code of {type(model).__name__} "
+                "decides by the values of tensors, which torch.export cannot follow.",
+                hint=ELSEWHERE,
+            ) from error
         first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
         raise ModelError(
             f"A decoder that exports with a static cache was expected; {type(model).__name__} does not: "
@@ -91,6 +98,26 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way | None = 
         ) from error
     _refuse_experts(decomposed, model)
     return decomposed
+
+
+class _UnknownShapes(Exception):
+    """A shape that is counted from the position."""
+
+
+def _require_shapes(program: ExportedProgram) -> None:
+    """Raises _UnknownShapes where a tensor of the step has no shape before it runs."""
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if any(not isinstance(size, int) for size in getattr(value, "shape", ())):
+            raise _UnknownShapes(node.name)
+
+
+def _branches_on_values(error: Exception) -> bool:
+    """Whether it is one of the ways to say that a program is not the same for all values."""
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+    kinds = (_UnknownShapes, GuardOnDataDependentSymNode)
+    return isinstance(error, kinds) or "data-dependent" in str(error).lower()
 
 
 def _state_cached_heads(model: PreTrainedModel) -> None:
@@ -126,6 +153,10 @@ def _fixed_frequencies(model: PreTrainedModel, cache_length: int) -> Iterator[No
 
 class ArchitectureError(ModelError):
     """A kind of model that no way of exporting it makes a step of."""
+
+
+class ValuesError(ModelError):
+    """A step that is another one for other values: what is in the way of exporting it at all."""
 
 
 def _refuse_experts(program: ExportedProgram, model: PreTrainedModel) -> None:

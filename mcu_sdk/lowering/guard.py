@@ -21,7 +21,7 @@ from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.accuracy import layer_errors, measure, module_layer_errors
 from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
-from mcu_sdk.lowering.export import ArchitectureError, export_decoder
+from mcu_sdk.lowering.export import ArchitectureError, ValuesError, export_decoder
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.lowering.run_step import StepRunner
@@ -270,7 +270,7 @@ class DecoderGuard:
             except ModelError as error:
                 if isinstance(error, ArchitectureError):
                     raise
-                fails = fails or error
+                fails = error if fails is None or isinstance(error, ValuesError) else fails
                 continue
             try:
                 self.check_exported(program, way)

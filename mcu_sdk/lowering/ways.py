@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.export import ExportedProgram
+from torch.overrides import TorchFunctionMode
+
+from mcu_sdk.lowering.calibrate import cached_layers, run_with_cache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,8 +27,8 @@ class Way:
     """What a step is given beside tokens and cache.
 
     `positions`: position_ids, where the class takes them. `padding`: an attention_mask int64[1, S] of ones, over the whole
-    cache. `mask`: one float32[1, 1, 1, S], 0 up to the position and hugely negative behind it; the cache then says that
-    it is empty, so that nothing can be counted from it.
+    cache. `mask`: one float32[1, 1, 1, S], 0 up to the position and hugely negative behind it; where `positions` are given,
+    too, the cache then says that it is empty, so that nothing can be counted from it.
     """
 
     positions: bool = False
@@ -38,6 +41,7 @@ WAYS = (
     Way(positions=True),
     Way(positions=True, padding=True),
     Way(positions=True, mask=True),
+    Way(mask=True),
 )
 """From what every class of transformers is made for to what fewer are."""
 
@@ -65,6 +69,28 @@ def takes_positions(model: PreTrainedModel) -> bool:
     return "position_ids" in inspect.signature(model.forward).parameters
 
 
+def _keep_what_is_kept(step: Any, model: PreTrainedModel) -> None:
+    """Make each layer's cache as wide as what the layer keeps of a token: the wrapper asks the configuration, which has one
+    number of heads and one width for keys and values of all layers."""
+    kept = cached_layers(run_with_cache(model, input_ids=torch.zeros(1, 1, dtype=torch.long)))
+    for index, (layer, found) in enumerate(zip(step.static_cache.layers, kept, strict=False)):
+        if layer.max_cache_len:  # none for layers that read what another one keeps
+            layer.lazy_initialization(found.keys, found.values)
+            step.register_buffer(f"key_cache_{index}", layer.keys, persistent=False)
+            step.register_buffer(f"value_cache_{index}", layer.values, persistent=False)
+
+
+class _RangesOfOne(TorchFunctionMode):
+    """arange(n, m) of tensors is taken for [n]: a step's range of positions, whose length torch.export cannot know."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.arange and len(args) == 2 and all(isinstance(each, torch.Tensor) for each in args):
+            return args[0].reshape(1)
+        return func(*args, **(kwargs or {}))
+
+
 def _step_of(model: PreTrainedModel, way: Way) -> torch.nn.Module:
     """transformers' wrapper with more that it gives to the model."""
     from transformers.integrations.executorch import TorchExportableModuleWithStaticCache
@@ -90,13 +116,15 @@ def _step_of(model: PreTrainedModel, way: Way) -> torch.nn.Module:
                 hidden = torch.arange(length)[None, None, None] > cache_position
                 lowest = torch.finfo(torch.float32).min
                 more["attention_mask"] = torch.zeros(1, 1, 1, length).masked_fill(hidden, lowest)
-            logits: torch.Tensor = self.model(
-                input_ids=input_ids, past_key_values=self.static_cache, use_cache=True, **more
-            ).logits
+            with _RangesOfOne():
+                logits: torch.Tensor = self.model(
+                    input_ids=input_ids, past_key_values=self.static_cache, use_cache=True, **more
+                ).logits
             return logits
 
     step = Step(model)
-    if way.mask:
+    _keep_what_is_kept(step, model)
+    if way.mask and way.positions:
         cache: Any = step.static_cache
         cache.get_seq_length = lambda *_: 0
     return step

@@ -183,7 +183,9 @@ def _set_special_tokens(checkpoint: Checkpoint, model: PreTrainedModel) -> None:
     tokens = read_special_tokens(checkpoint.folder, read_config(checkpoint.folder))
     if tokens.source != "config.json":
         config = model.config.get_text_config()
-        config.bos_token_id, config.eos_token_id = tokens.start, list(tokens.ends) or None
+        ends = list(tokens.ends)
+        config.bos_token_id = tokens.start
+        config.eos_token_id = ends[0] if len(ends) == 1 else ends or None  # some classes take no list
 
 
 def first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.export import ExportedProgram
 
+from mcu_sdk.lowering.cached_kinds import require_keys_and_values
 from mcu_sdk.lowering.calibrate import cache_ranges
 from mcu_sdk.lowering.export import choose_cache_length
 from mcu_sdk.lowering.fuse import fuse
@@ -52,6 +53,7 @@ def fused_step(
     """
     with stage("Loading the checkpoint"), reproducible():
         model = load_model(checkpoint)
+        require_keys_and_values(model)
         cache_length = choose_cache_length(model, options.cache_length)
         check(model, cache_length)
         metadata = llm_metadata(model, cache_length)

@@ -10,8 +10,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.lowering import guard as guarding
+from mcu_sdk.lowering.cached_kinds import BESIDE, require_keys_and_values
 from mcu_sdk.lowering.calibrate import run_with_cache
-from mcu_sdk.lowering.export import choose_cache_length, export_decoder
+from mcu_sdk.lowering.export import ValuesError, choose_cache_length, export_decoder
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.guard import DecoderGuard
 
@@ -62,6 +63,62 @@ def test_the_step_is_the_checkpoint_and_the_model_is_left_as_it_was(name: str) -
     fuse(program, CACHE, None)
     guard.check_fused(program, None)
     assert guard.facts["positions"] == CACHE
+
+
+OTHER_WAYS: dict[str, dict[str, Any]] = {
+    "keys wider than values": {
+        "model_type": "minicpm3",
+        "intermediate_size": 48,
+        "num_key_value_heads": 4,
+        "q_lora_rank": 16,
+        "kv_lora_rank": 16,
+        "qk_nope_head_dim": 8,
+        "qk_rope_head_dim": 8,
+        "v_head_dim": 8,
+        "head_dim": 8,
+    },
+    "a range of positions": {
+        "model_type": "trocr",
+        "d_model": 32,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 4,
+        "decoder_ffn_dim": 48,
+        "max_position_embeddings": 32,
+    },
+}
+
+
+@pytest.mark.parametrize("name", OTHER_WAYS)
+def test_what_transformers_wrapper_does_not_export_is_exported_another_way(name: str) -> None:
+    settings = {
+        key: value for key, value in SIZES.items() if key not in ("hidden_size", "num_attention_heads")
+    }
+    model = tiny(OTHER_WAYS[name] if name == "a range of positions" else {**settings, **OTHER_WAYS[name]})
+    guard = DecoderGuard(model, torch.arange(CACHE)[None] + 3, CACHE)
+    program = guard.faithful_step()
+    fuse(program, CACHE, None)
+    guard.check_fused(program, None)
+
+
+@pytest.mark.parametrize("kind", [*BESIDE, "compressed_sparse_attention"])
+def test_layers_that_keep_more_than_keys_and_values_are_refused_by_name(kind: str) -> None:
+    model = tiny({**GATED, "model_type": "llama"})
+    require_keys_and_values(model)
+    model.config.layer_types = ["full_attention", kind]
+    with pytest.raises(ModelError, match=f"LlamaForCausalLM .*{kind}"):
+        require_keys_and_values(model)
+
+
+def test_a_step_that_decides_by_values_is_refused_by_name() -> None:
+    model = tiny({**GATED, "model_type": "llama"})
+    inner = model.forward
+
+    def forward(*arguments: Any, **keywords: Any) -> Any:
+        return inner(*arguments, **keywords) if keywords["input_ids"].sum() > 0 else None
+
+    model.forward = forward  # type: ignore[method-assign]
+    with pytest.raises(ValuesError, match="LlamaForCausalLM decides by the values of tensors"):
+        export_decoder(model, CACHE)
 
 
 def test_a_cache_ends_where_the_rotary_embedding_changes() -> None:

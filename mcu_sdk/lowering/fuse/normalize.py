@@ -34,6 +34,7 @@ def normalize(program: ExportedProgram) -> None:
     _addmm_to_linear(program)
     _matmul_to_linear(program)
     _spell_out_expm1(program)
+    _put_to_where(program)
     _split_to_slices(program)
     tidy(program)
     fold_constants(program)
@@ -156,6 +157,21 @@ def _spell_out_expm1(program: ExportedProgram) -> None:
                 power = graph.call_function(aten.exp.default, (args(node)[0],))
             power.meta = dict(node.meta)
             replace(graph, node, aten.sub.Tensor, (power, 1.0))
+            graph.erase_node(node)
+
+
+def _put_to_where(program: ExportedProgram) -> None:
+    """x[mask] = number, of a mask as large as x, as a choice for each element."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if not is_call(node, aten.index_put.default) or any(args(node)[3:]):
+            continue
+        x, masks, value = args(node)[:3]
+        mask = masks[0] if len(masks) == 1 else None
+        if mask is None or dtype_of(mask) != torch.bool or shape_of(mask) != shape_of(x):
+            continue
+        if shape_of(value) == () and dtype_of(value) == dtype_of(x):
+            replace(graph, node, aten.where.self, (mask, value, x))
             graph.erase_node(node)
 
 

@@ -1,0 +1,39 @@
+"""What a decoder keeps from token to token, told from its configuration: refused by name before anything is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.advice import ELSEWHERE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BESIDE = {
+    "hybrid": "the state of a recurrence or a convolution",
+    "hybrid_sliding": "the state of a recurrence or a convolution",
+    "indexed_attention": "an index of them",
+}
+"""What types of layers keep beside keys and values."""
+
+
+def require_keys_and_values(model: PreTrainedModel) -> None:
+    """Raises ModelError for a decoder with layers that keep more than keys and values, or of a type that a static cache
+    does not know."""
+    from transformers.cache_utils import STATIC_LAYER_TYPE_MAPPING
+
+    name = type(model).__name__
+    kinds = [str(kind) for kind in getattr(model.config.get_text_config(), "layer_types", None) or ()]
+    reason = ""
+    for kind in kinds:
+        if kind in BESIDE:
+            reason = (
+                f"keeps {BESIDE[kind]} beside them in {kinds.count(kind)} of {len(kinds)} layers ({kind})"
+            )
+        elif kind not in STATIC_LAYER_TYPE_MAPPING:
+            reason = f"has layers of type {kind}, for which transformers has no static cache"
+    if reason:
+        raise ModelError(
+            f"A decoder whose layers keep keys and values was expected; {name} {reason}.", hint=ELSEWHERE
+        )

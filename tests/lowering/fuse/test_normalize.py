@@ -1,0 +1,26 @@
+"""The plainer form of a step keeps what it computes."""
+
+from __future__ import annotations
+
+import torch
+
+from mcu_sdk.lowering.fuse.graph import aten
+from mcu_sdk.lowering.fuse.normalize import normalize
+
+
+class _Filled(torch.nn.Module):
+    """Gemma 3's words for images, read as padding."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        known = ids.clone()
+        known[ids == 7] = 0
+        return known + 1
+
+
+def test_a_number_put_where_a_mask_says_is_a_choice_for_each_element() -> None:
+    ids = torch.tensor([[3, 7, 9, 7]])
+    program = torch.export.export(_Filled(), (ids,)).run_decompositions({})
+    assert any(node.target == aten.index_put.default for node in program.graph.nodes)
+    normalize(program)
+    assert not any(node.target == aten.index_put.default for node in program.graph.nodes)
+    assert torch.equal(program.module()(ids), torch.tensor([[4, 1, 10, 1]]))
