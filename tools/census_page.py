@@ -49,7 +49,7 @@ def page(rows: Mapping[str, Row]) -> str:
             text,
             "## Right",
             "",
-            *_right(decoders),
+            *_right(rows),
             "",
             "## Everything else",
             "",
@@ -66,11 +66,13 @@ def is_fused(row: Row) -> bool:
 
 def _counts(listed: Mapping[str, Row], others: Mapping[str, Row]) -> str:
     count, beside = (Counter(row["outcome"] for row in rows.values()) for rows in (listed, others))
-    fused = sum(row["outcome"] == "right" and is_fused(row) for row in listed.values())
+    fused, fused_beside = (
+        sum(row["outcome"] == "right" and is_fused(row) for row in rows.values()) for rows in (listed, others)
+    )
     lines = ["| outcome | causal | sequence to sequence |", "|---|---:|---:|"]
     for outcome, meaning in MEANINGS.items():
         lines.append(f"| {meaning} | {count[outcome]} | {beside[outcome]} |")
-    lines.insert(3, f"| ... and wholly fused | {fused} | 0 |")
+    lines.insert(3, f"| ... and wholly fused | {fused} | {fused_beside} |")
     return "\n".join(lines)
 
 

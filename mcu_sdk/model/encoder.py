@@ -108,6 +108,10 @@ def _part_named(architecture: str, config: Mapping[str, Any]) -> type | None:
     return part if isinstance(part, type) and issubclass(part, PreTrainedModel) else None
 
 
+BOTH = ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
+"""Whose classes are an encoder and a decoder in one."""
+
+
 def _listed(auto: Any) -> set[str]:
     """The names of the classes in the mapping of one of transformers' Auto classes."""
     names: set[str] = set()
@@ -127,6 +131,12 @@ def task_of(architecture: str, name: str) -> Task:
         return OTHER_NAMES[architecture]
     if architecture.endswith("Encoder") and not hasattr(transformers, architecture):
         return FEATURES  # part of a family, see _part_named
+    if any(architecture in _listed(getattr(transformers, auto)) for auto in BOTH):
+        raise ModelError(
+            f"A decoder or an encoder was expected; {name} is a {architecture}, an encoder with a decoder that reads what it "
+            "gives at every step, and there is no recipe for the two.",
+            hint="Save one of its halves as a checkpoint of its own, or lower it yourself and pass it with --pte.",
+        )
     known = ", ".join(sorted({task.name for task in TASKS.values()}))
     raise ModelError(
         f"An encoder for one of these tasks was expected: {known}. {name} is a {architecture}, which is for another one.",

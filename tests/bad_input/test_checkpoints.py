@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mcu_sdk.errors import ModelError
+from mcu_sdk.model.encoder import task_of
+
 Refused = Callable[..., str]
 Copied = Callable[..., Path]
 
@@ -200,6 +203,12 @@ def small_bert(name: str, folder: Path, **settings: object) -> Path:
 def test_a_decoder_that_has_no_static_cache(refused: Refused, tmp_path: Path) -> None:
     folder = small_bert("BertLMHeadModel", tmp_path / "bert")
     refused(generate(folder, "--max-cache-len", "16"), INVALID, "Bert")
+
+
+@pytest.mark.parametrize("name", ["T5ForConditionalGeneration", "WhisperForConditionalGeneration"])
+def test_an_encoder_with_a_decoder_is_refused_as_what_it_is(name: str) -> None:
+    with pytest.raises(ModelError, match=f"model is a {name}, an encoder with a decoder"):
+        task_of(name, "model")
 
 
 @pytest.mark.parametrize(
