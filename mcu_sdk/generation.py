@@ -287,7 +287,9 @@ def _tokenizer(
 ) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
     """The firmware's tables, and what there is to say of them: facts for the report."""
     if language_model is not None:
-        tables, word, notes = device_tables(source.tokenizer, language_model.vocab_size)
+        tables, word, notes = device_tables(
+            source.tokenizer, language_model.vocab_size, language_model.max_sequence_length
+        )
         return tables, {"tokenizer": word, "notes": notes}
     if texts is None:
         return None, {}

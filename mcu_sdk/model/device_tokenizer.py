@@ -16,8 +16,8 @@ from mcu_sdk.model.tokenizer_tables import (
     write_code_map,
     write_common,
     write_compositions,
-    write_nfc,
     write_patterns,
+    write_printed,
     write_unigram,
     write_vocabulary,
 )
@@ -45,16 +45,18 @@ class DeviceTokenizer(TokenizerParts):
         common, normalize = [], []
         if self.supported:
             if self.words is None:
-                write_bpe(self, out)
+                chosen["decode"] = ["merged" if write_bpe(self, out) else "listed"]
             else:
                 _write_words(self.words, out)
+                if self.prints:
+                    write_printed(self, out)
             common = write_common(self, out)
             if "patterns" in chosen["next"]:
                 write_patterns(self, out)
-            if self.requires_nfc:
-                write_nfc(out)
             normalize = [_call(step, i, out) for i, step in enumerate(self.steps)]
         files = {"encode", "unicode", *(part for parts in chosen.values() for part in parts)}
+        if isinstance(self.words, (Unigram, WordPiece)):
+            files.add("vocabulary")
         if self.steps:
             files.add("rewriting")
         if any(isinstance(step, steps.Compose) for step in self.steps):
@@ -67,7 +69,8 @@ class DeviceTokenizer(TokenizerParts):
             "arrays": out.arrays,
             "structs": out.structs,
             "common": [{"name": name, "value": str(value)} for name, value in common],
-            "functions": self._functions(),
+            "memories": out.memories,
+            "functions": _functions(chosen),
             "normalize": normalize,
             "sources": [f"runtime/tokenizer/{name}.cpp" for name in sorted(files)],
         }
@@ -75,21 +78,28 @@ class DeviceTokenizer(TokenizerParts):
     def _chosen(self) -> dict[str, list[str]]:
         """For each step of encoding, the files of runtime/tokenizer/ that do it."""
         if not self.supported:
-            return {"open": [], "next": [], "encode": [], "decode": []}
+            return {"open": [], "next": [], "symbols": [], "encode": [], "decode": []}
         kinds = {kind in PATTERNS for kind, _ in self.stages}
         model = ["bpe"] if self.words is None else [type(self.words).__name__.lower()]
         return {
-            "open": ["normalize" if self.steps else "nfc" if self.requires_nfc else "plain"],
+            "open": ["normalize" if self.steps else "plain"],
             "next": [*(["patterns"] if True in kinds else []), *(["sets"] if False in kinds else [])],
+            "symbols": [] if self.words is not None else ["bytes" if self.by_bytes else "characters"],
             "encode": model,
-            "decode": ["bpe"] if self.words is None else ["vocabulary"],
+            "decode": ["written" if self.prints else "vocabulary"],
         }
 
-    def _functions(self) -> dict[str, list[str]]:
-        """For each step of encoding, the functions that do it, as runtime/tokenizer/encode.h has them."""
-        chosen = self._chosen()
-        names = {"patterns": "next_pattern", "sets": "next_of_sets", "normalize": "open_normalized"}
-        return {step: [names.get(part, f"{step}_{part}") for part in parts] for step, parts in chosen.items()}
+
+def _functions(chosen: dict[str, list[str]]) -> dict[str, list[str]]:
+    """For each step of encoding, the functions that do it, as runtime/tokenizer/encode.h has them."""
+    names = {
+        "patterns": "next_pattern",
+        "sets": "next_of_sets",
+        "normalize": "open_normalized",
+        "bytes": "symbols_of_bytes",
+        "characters": "symbols_of_characters",
+    }
+    return {step: [names.get(part, f"{step}_{part}") for part in parts] for step, parts in chosen.items()}
 
 
 def _write_words(words: WordPiece | Unigram, out: Tables) -> None:

@@ -14,7 +14,7 @@ from mcu_sdk.errors import ModelError, TextError
 from mcu_sdk.model.device_tokenizer import DeviceTokenizer
 from mcu_sdk.model.folder import check_fetched
 from mcu_sdk.model.json_object import json_object
-from mcu_sdk.model.tokenizer_json import compile_tokenizer
+from mcu_sdk.model.tokenizer_json import LENGTH, compile_tokenizer
 from mcu_sdk.text import one_line, shown
 
 if TYPE_CHECKING:
@@ -249,11 +249,14 @@ def check_tokenizer(source: Path, vocabulary: int | None) -> None:
         _vocabulary_notes(tokenizer, vocabulary, path)
 
 
-def device_tables(source: Path | None, vocabulary: int) -> tuple[Mapping[str, Any] | None, str, list[str]]:
+def device_tables(
+    source: Path | None, vocabulary: int, length: int = LENGTH
+) -> tuple[Mapping[str, Any] | None, str, list[str]]:
     """The firmware's tables of a tokenizer.json (or of a folder with one), a word for the report, and notes.
 
     Without a file, or with one that the device cannot run, there are no tables: the word says why. `vocabulary`: how
-    many ids the model has. Raises ModelError for a tokenizer that the library cannot read, or of another model.
+    many ids the model has, `length`: how many tokens it reads. Raises ModelError for a tokenizer that the library cannot
+    read, or of another model.
     """
     path = None if source is None else _file(source)
     if path is None:
@@ -269,7 +272,7 @@ def device_tables(source: Path | None, vocabulary: int) -> tuple[Mapping[str, An
     tokenizer = load_tokenizer(path)
     assert tokenizer is not None
     notes = [*_vocabulary_notes(tokenizer, vocabulary, path), *_config_notes(tokenizer, path.parent)]
-    compiled = compile_tokenizer(path)
+    compiled = compile_tokenizer(path, length=length)
     if not compiled.supported:
         return None, f"token ids only: {compiled.reason}", notes
     return compiled.to_template(), "on the device", notes

@@ -10,6 +10,11 @@ from mcu_sdk.model.vocabulary import Vocabulary
 TEMPLATE_A, TEMPLATE_B = -1, -2
 """Instead of a special token's id: the tokens of the first or second text."""
 
+
+class Unsupported(Exception):
+    """Why a tokenizer cannot run on the device; becomes `DeviceTokenizer.reason`."""
+
+
 TemplateItem = tuple[int, int]
 """A special token's id, TEMPLATE_A or TEMPLATE_B; the token type."""
 
@@ -23,6 +28,7 @@ class AddedToken:
     normalized: bool
     lstrip: bool
     rstrip: bool
+    special: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,9 @@ class TokenizerParts:
     supported: bool
     reason: str = ""
     token_bytes: tuple[bytes, ...] = ()  # by id; empty for special tokens and ids that do not exist
-    byte_ids: tuple[int, ...] = ()  # by byte; -1 where text with that byte cannot be encoded
+    byte_ids: tuple[int, ...] = ()  # by byte; -1 where there is no token for it
+    by_bytes: bool = True  # whether BPE begins with a word's bytes, or its characters
+    characters: tuple[tuple[int, int], ...] = ()  # (code point, id), rising
     unknown_id: int = -1
     fuse_unknown: bool = False
     merges: tuple[Merge, ...] = ()  # sorted by (left, right)
@@ -82,7 +90,6 @@ class TokenizerParts:
     prefix_ids: tuple[int, ...] = ()
     suffix_ids: tuple[int, ...] = ()
     stages: tuple[tuple[str, int], ...] = ()
-    requires_nfc: bool = False
     words: WordPiece | Unigram | None = None
     steps: tuple[steps.Step, ...] = ()  # the normalizer
     sets: tuple[tuple[str, tuple[int, ...]], ...] = ()  # a remark and the packed code points, for the stages
@@ -92,3 +99,6 @@ class TokenizerParts:
     pad_id: int = -1
     work_bytes: int = 0
     text_bytes: int = 0
+    prints: bool = False  # whether a Unigram is of a model that writes text
+    mark: str = ""  # printed as a space, of Unigram
+    prints_bytes: bool = False  # whether Unigram's byte tokens are printed as bytes

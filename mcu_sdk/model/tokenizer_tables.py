@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from struct import pack, unpack
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.model import unicode_tables
+from mcu_sdk.model.made_tokens import Made, made_tokens
 
 if TYPE_CHECKING:
     from mcu_sdk.model.charsmap import Charsmap
@@ -37,6 +37,7 @@ class Tables:
     def __init__(self) -> None:
         self.arrays: list[dict[str, Any]] = []
         self.structs: list[dict[str, Any]] = []
+        self.memories: list[dict[str, Any]] = []
 
     def array(self, name: str, kind: str, values: Sequence[int], comment: str) -> str:
         """Adds an array and returns its name; "nullptr" for an empty one, which C++ does not have."""
@@ -71,50 +72,106 @@ class Tables:
         values = [{"name": field, "value": str(value)} for field, value in fields]
         self.structs.append({"type": kind, "name": name, "fields": values})
 
+    def memory(self, name: str, size: int, comment: str) -> None:
+        """Bytes that are written to."""
+        self.memories.append({"name": name, "bytes": size, "comment": comment})
+
     def _rows(self, name: str, kind: str, values: list[str], comment: str, width: int) -> str:
         if not values:
             return "nullptr"
         rows = [", ".join(values[i : i + width]) + "," for i in range(0, len(values), width)]
+        for array in self.arrays:  # such as combining classes, of two steps of a normalizer
+            if (array["type"], array["rows"]) == (kind, rows):
+                return str(array["name"])
         self.arrays.append({"name": name, "type": kind, "comment": comment, "rows": rows})
         return name
 
 
-def write_bpe(t: TokenizerParts, out: Tables) -> None:
-    """`mcu_bpe_data`."""
+def write_bpe(t: TokenizerParts, out: Tables) -> bool:
+    """`mcu_bpe_data` and what the tokens are printed as; whether that follows from the merges."""
+    by_rank = sorted(t.merges, key=lambda merge: merge.rank)
+    pairs = [(merge.left, merge.right) for merge in by_rank]
+    first = by_rank[0].result if by_rank else 0
+    consecutive = all(merge.result == first + rank for rank, merge in enumerate(by_rank))
+    results = [] if consecutive else [merge.result for merge in by_rank]
+    order = sorted(range(len(pairs)), key=pairs.__getitem__)
+    byte_ids = t.byte_ids if any(index >= 0 for index in t.byte_ids) else ()
+    fields: Fields = [
+        ("byte_ids", out.array("kByteIds", "int32_t", byte_ids, "the token of each single byte")),
+        ("unknown_id", t.unknown_id),
+        ("fuse_unknown", str(t.fuse_unknown).lower()),
+        ("merges", len(pairs)),
+        ("left", out.column("kLeft", [left for left, _ in pairs], "merges by rank: left tokens")),
+        ("right", out.column("kRight", [right for _, right in pairs], "and right tokens")),
+        ("order", out.column("kOrder", order, "ranks, sorted by left and right token")),
+        ("result", out.column("kResult", results, "what the two become")),
+        ("first_result", first if consecutive else 0),
+        ("whole_words", len(t.whole_words)),
+        ("whole_word_ids", out.column("kWholeWordIds", t.whole_words, "words not made by merging")),
+    ]
+    out.struct("mcu_bpe_data", "bpe", fields)
+    if not t.by_bytes:
+        codes, ids = [code for code, _ in t.characters], [index for _, index in t.characters]
+        columns: Fields = [
+            ("count", len(codes)),
+            ("codes", out.column("kCharacters", codes, "characters with a token")),
+            ("ids", out.column("kCharacterIds", ids, "their tokens")),
+        ]
+        out.struct("mcu_characters_data", "characters", columns)
+    made = made_tokens(t.token_bytes, by_rank)
+    if made.saved < LEAST_SAVED:
+        _write_listed(t, out)
+        return False
+    _write_merged(t, made, consecutive, out)
+    return True
+
+
+LEAST_SAVED = 16 * 1024
+"""Bytes that the tables have to become smaller by where a token's bytes are to follow from its merges: it takes longer."""
+
+
+def _write_listed(t: TokenizerParts, out: Tables) -> None:
     offsets = [0]
     for token in t.token_bytes:
         offsets.append(offsets[-1] + len(token))
-    by_rank = sorted(t.merges, key=lambda merge: merge.rank)
-    rising = all(a.result < b.result for a, b in pairwise(by_rank))
-    ranks = [] if rising else [merge.rank for merge in t.merges]
-    left, right = [merge.left for merge in t.merges], [merge.right for merge in t.merges]
-    whole = "words not made by merging"
+    data = out.array("kBytes", "uint8_t", b"".join(t.token_bytes), "the bytes of all tokens, by id")
     fields: Fields = [
-        ("vocabulary", len(t.token_bytes)),
-        (
-            "bytes",
-            out.array("kBytes", "uint8_t", b"".join(t.token_bytes), "the bytes of all tokens, by id"),
-        ),
+        ("count", len(t.token_bytes)),
+        ("bytes", data),
         ("offsets", out.column("kOffsets", offsets, "where the bytes of each token begin")),
-        ("byte_ids", out.array("kByteIds", "int32_t", t.byte_ids, "the token of each single byte")),
-        ("unknown_id", t.unknown_id),
-        ("fuse_unknown", str(t.fuse_unknown).lower()),
-        ("merges", len(t.merges)),
-        ("left", out.column("kLeft", left, "merges: left tokens, sorted")),
-        ("right", out.column("kRight", right, "right tokens, sorted within left")),
-        ("result", out.column("kResult", [merge.result for merge in t.merges], "what the two become")),
-        ("rank", out.column("kRank", ranks, "the lowest rank is merged first")),
-        ("whole_words", len(t.whole_words)),
-        ("whole_word_ids", out.column("kWholeWordIds", t.whole_words, whole)),
     ]
-    out.struct("mcu_bpe_data", "bpe", fields)
+    out.struct("mcu_listed_data", "listed", fields)
+
+
+def _write_merged(t: TokenizerParts, made: Made, consecutive: bool, out: Tables) -> None:
+    listed = [index for index, token in enumerate(t.token_bytes) if token and index not in made.by]
+    offsets = [0]
+    for index in listed:
+        offsets.append(offsets[-1] + len(t.token_bytes[index]))
+    first = min(made.by, default=0)
+    follows = consecutive and len(made.by) == len(t.merges) and first == made.first
+    merges = [made.by.get(index, len(t.merges)) for index in range(len(t.token_bytes))]
+    data = b"".join(t.token_bytes[index] for index in listed)
+    out.memory("token_memory", max(map(len, t.token_bytes), default=0), "room for a token's bytes")
+    fields: Fields = [
+        ("count", len(t.token_bytes)),
+        ("made_by", out.column("kMadeBy", [] if follows else merges, "the merge that makes each token")),
+        ("others", len(listed)),
+        ("other_ids", out.column("kOtherIds", listed, "tokens that no merge makes")),
+        ("other_bytes", out.array("kOtherBytes", "uint8_t", data, "their bytes")),
+        ("other_offsets", out.column("kOtherOffsets", offsets, "where these begin")),
+        ("token", "token_memory"),
+    ]
+    out.struct("mcu_merged_data", "merged", fields)
 
 
 def write_common(t: TokenizerParts, out: Tables) -> list[tuple[str, str | int]]:
     """The fields of `mcu_tokenizer_data`, in its order."""
     contents = [token.content for token in t.added]
     offsets = [sum(map(len, contents[:i])) for i in range(len(contents) + 1)] if contents else []
-    flags = [token.normalized | token.lstrip << 1 | token.rstrip << 2 for token in t.added]
+    flags = [
+        token.normalized | token.lstrip << 1 | token.rstrip << 2 | token.special << 3 for token in t.added
+    ]
     recognised = "tokens recognised in the text"
     ids = [token.id for token in t.added]
     fields: list[tuple[str, str | int]] = [
@@ -187,13 +244,6 @@ def write_patterns(t: TokenizerParts, out: Tables) -> None:
     out.struct("mcu_pattern_data", "patterns", fields)
 
 
-def write_nfc(out: Tables) -> None:
-    """`mcu_nfc_data`."""
-    unsafe = out.code_points("kNfcUnsafe", unicode_tables.nfc_unsafe(), "may change under NFC")
-    combining = out.code_points("kCombining", unicode_tables.combining(), "combining classes")
-    out.struct("mcu_nfc_data", "nfc", [("nfc_unsafe", unsafe), ("combining", combining)])
-
-
 def write_vocabulary(vocabulary: Vocabulary, out: Tables) -> None:
     """`mcu_vocabulary_data`."""
     out.struct("mcu_vocabulary_data", "vocabulary", _vocabulary_fields("k", vocabulary, out))
@@ -263,3 +313,14 @@ def write_unigram(t: Unigram, out: Tables) -> None:
         ("byte_ids", out.column("kByteIds", t.byte_ids, "the token of each byte")),
     ]
     out.struct("mcu_unigram_data", "unigram", fields)
+
+
+def write_printed(t: TokenizerParts, out: Tables) -> None:
+    """`mcu_printing_data`."""
+    mark = out.array("kMark", "uint8_t", t.mark.encode(), "printed as a space")
+    fields: Fields = [
+        ("mark", mark),
+        ("mark_bytes", len(t.mark.encode())),
+        ("has_bytes", str(t.prints_bytes).lower()),
+    ]
+    out.struct("mcu_printing_data", "printing", fields)

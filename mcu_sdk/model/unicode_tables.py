@@ -88,26 +88,6 @@ def digits() -> tuple[int, ...]:
 
 
 @cache
-def nfc_unsafe() -> tuple[int, ...]:
-    """Code points that NFC changes, or that may combine with the one before: NFC_Quick_Check is No or Maybe."""
-    from tokenizers import normalizers
-
-    nfc, nfd = normalizers.NFC(), normalizers.NFD()
-    separated = "\n".join(_text().replace("\n", ""))
-    changed = set()
-    trailing = set()
-    pairs = zip(separated.split("\n"), nfc.normalize_str(separated).split("\n"), strict=True)
-    for (character, composed), decomposed in zip(
-        pairs, nfd.normalize_str(separated).split("\n"), strict=True
-    ):
-        if composed != character:
-            changed.add(ord(character))
-        elif len(decomposed) > 1:
-            trailing.add(ord(decomposed[-1]))
-    return pack_points(sorted(changed | trailing))
-
-
-@cache
 def combining() -> tuple[int, ...]:
     """Canonical combining classes: (first << 11 | count - 1 << 8 | class), classes numbered densely in their order.
 

@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mcu_sdk.errors import ModelError, TextError
 from mcu_sdk.model import unicode_tables
+from mcu_sdk.model.token_texts import BYTE_CHARACTERS
 from mcu_sdk.model.tokenizer import (
     DeviceTokenizer,
     compile_tokenizer,
@@ -29,7 +30,6 @@ from mcu_sdk.model.tokenizer import (
     load_tokenizer,
     text_ids,
 )
-from mcu_sdk.model.tokenizer_json import BYTE_CHARACTERS
 
 fast: Any = PreTrainedTokenizerFast
 LINES = ["the king and the queen shall know", "don't we'll 1984 42", "über naïve"] * 20
@@ -99,16 +99,16 @@ def test_whole_words_are_only_those_that_merging_does_not_make(content: dict[str
     assert compile_tokenizer(changed).whole_words == (900, 901)
 
 
-def test_rank_column_only_where_needed(content: dict[str, Any]) -> None:
+def test_column_of_results_only_where_needed(content: dict[str, Any]) -> None:
     def fields(data: dict[str, Any]) -> dict[str, str]:
         structs = compile_tokenizer(data).to_template()["structs"]
         (found,) = [struct for struct in structs if struct["name"] == "bpe"]
         return {field["name"]: field["value"] for field in found["fields"]}
 
-    assert fields(content)["rank"] == "{nullptr, nullptr}"
+    assert fields(content)["result"] == "{nullptr, nullptr}"
     changed = copy.deepcopy(content)
     changed["model"]["merges"].reverse()
-    assert fields(changed)["rank"] == "{kRank, nullptr}"
+    assert fields(changed)["result"] == "{kResult, nullptr}"
 
 
 def test_unicode_tables_only_where_needed(content: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def test_unicode_tables_only_where_needed(content: dict[str, Any]) -> None:
     assert {"kLetters", "kNumbers", "kSpaces"} <= arrays(content)
     changed = copy.deepcopy(content)
     changed["pre_tokenizer"]["use_regex"] = False
-    assert not {"kLetters", "kNumbers", "kSpaces", "kDigits", "kNfcUnsafe"} & arrays(changed)
+    assert not {"kLetters", "kNumbers", "kSpaces", "kDigits"} & arrays(changed)
 
 
 def test_specials_around_the_text() -> None:
@@ -157,18 +157,15 @@ TEMPLATE = {
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (_set("model.type", "Unigram"), "its model is Unigram"),
         (_set("model.type", "WordPiece"), "its model is WordPiece"),
-        (_set("pre_tokenizer", METASPACE), "found Metaspace"),
-        (_set("pre_tokenizer", None), "found none"),
         (_set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [O200K, LATER]}), "unknown pattern"),
-        (_set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [LATER, LATER]}), "not byte-level"),
         (
-            _set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}, LATER]}),
-            "Punctuation",
+            _set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [LATER, LATER]}),
+            "its pre-tokenizer ByteLevel has no counterpart",
         ),
-        (_set("normalizer", {"type": "Lowercase"}), "its normalizer is Lowercase"),
-        (_set("decoder", None), "its decoder is not ByteLevel"),
+        (_set("normalizer", {"type": "ByteLevel"}), "its normalizer is ByteLevel"),
+        (_set("decoder", None), "its decoder is none"),
+        (_set("decoder", {"type": "CTC"}), "its decoder has CTC"),
         (_set("model.dropout", 0.1), "dropout"),
         (_set("model.end_of_word_suffix", "</w>"), "insides or ends of words"),
         (_set("post_processor", TEMPLATE), "repeats the text 2 times"),
@@ -227,7 +224,9 @@ def test_tables_for_texts() -> None:
     assert compiled.words.vocabulary.tokens == (b"##s", b"[PAD]", b"[UNK]", b"king")
     assert compiled.pad_id == 1 and compiled.work_bytes == 1024 + 16 * 16
     assert compiled.single == ((-1, 0),) and compiled.pair == ((-1, 0), (-2, 1))
-    assert compile_tokenizer(words()).reason == "its model is WordPiece, not byte-level BPE"
+    assert (
+        compile_tokenizer(words()).reason == "its model is WordPiece, which has no counterpart on the device"
+    )
 
 
 @pytest.mark.parametrize(
@@ -299,7 +298,6 @@ def test_tables_are_sorted_and_disjoint() -> None:
     for packed, bits in (
         (unicode_tables.letters(), 11),
         (unicode_tables.numbers(), 11),
-        (unicode_tables.nfc_unsafe(), 11),
         (unicode_tables.combining(), 3),
     ):
         ends = [
@@ -308,11 +306,7 @@ def test_tables_are_sorted_and_disjoint() -> None:
         assert all(a[1] < b[0] for a, b in pairwise(ends))
 
 
-def test_nfc_tables() -> None:
-    unsafe = members(unicode_tables.nfc_unsafe())
-    changed = {code for code in range(0x3000) if not unicodedata.is_normalized("NFC", chr(code))}
-    assert changed <= unsafe
-    assert {0x301, 0x323, 0x1161, 0x11A8} <= unsafe and not unsafe & set(range(0x300))
+def test_combining_classes() -> None:
     classes = {
         (entry >> 11) + i: entry & 0xFF
         for entry in unicode_tables.combining()
@@ -417,7 +411,7 @@ def test_ids_are_those_of_the_file_whatever_class_is_named(tmp_path: Path) -> No
     assert rebuilt.from_pretrained(str(folder))(text)["input_ids"] != truth, "the test has lost its subject"
     loaded = load_tokenizer(folder)
     assert loaded is not None and encode(loaded, text) == truth
-    assert compile_tokenizer(folder / "tokenizer.json").stages[0] == ("MCU_SPLIT_DIGITS", 1)
+    assert compile_tokenizer(folder / "tokenizer.json").stages[0] == ("MCU_SPLIT_SET", 1)
 
 
 def test_nothing_is_cut_or_padded(tmp_path: Path) -> None:

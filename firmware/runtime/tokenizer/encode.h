@@ -16,11 +16,14 @@ constexpr int32_t kNotFound = -1;
 
 // Of generated data, what the chosen parts read.
 extern const mcu_pattern_data patterns;
-extern const mcu_nfc_data nfc;
 extern const mcu_bpe_data bpe;
+extern const mcu_characters_data characters;
+extern const mcu_listed_data listed;
+extern const mcu_merged_data merged;
 extern const mcu_vocabulary_data vocabulary;
 extern const mcu_wordpiece_data wordpiece;
 extern const mcu_unigram_data unigram;
+extern const mcu_printing_data printing;
 
 // Bytes [begin, end) of `text`. Where begin is -1, byte -1 is a space that the text itself does not have.
 struct Piece {
@@ -40,6 +43,11 @@ struct Encoder {
     int32_t base;          // of the text that the piece's offsets count from: offset -1 of it may be the added space
     bool space;            // offset base - 1 is a space
 };
+
+// A byte of a piece, where there may be a space that its text does not have.
+inline uint8_t byte_at(const Encoder& encoder, const Piece& word, int32_t position) {
+    return encoder.space && position < encoder.base ? uint8_t{' '} : word.text[position];
+}
 
 // One way of cutting text: pass 0 takes added tokens out of the raw text, pass 1 out of the normalized text, then come
 // the split stages; what is left are words.
@@ -68,13 +76,15 @@ int32_t next_piece(Encoder& encoder, Level& level, const mcu_split_stage& stage,
 // Adds the tokens of a word, which is not empty. Returns 0 or what is wrong.
 int32_t encode_word(Encoder& encoder, const Piece& word);
 
+// The tokens that BPE begins a word with, into ids[0..capacity); their number, or what is wrong.
+int32_t word_symbols(const Encoder& encoder, const Piece& word, int32_t* ids, int32_t capacity);
+
 // The bytes of a token, as mcu_tokenizer_decode() gives them.
 int32_t decode_token(int32_t id, const uint8_t** bytes);
 
 // ---- the parts
 
 int32_t open_plain(Encoder& encoder, Piece* piece);       // plain.cpp: text as it is
-int32_t open_nfc(Encoder& encoder, Piece* piece);         // nfc.cpp: refuses text that NFC may change
 int32_t open_normalized(Encoder& encoder, Piece* piece);  // normalize.cpp
 
 int32_t next_pattern(Encoder& encoder, Level& level, const mcu_split_stage& stage, Piece* piece);  // patterns.cpp
@@ -84,7 +94,13 @@ int32_t encode_bpe(Encoder& encoder, const Piece& word);        // bpe.cpp
 int32_t encode_wordpiece(Encoder& encoder, const Piece& word);  // wordpiece.cpp
 int32_t encode_unigram(Encoder& encoder, const Piece& word);    // unigram.cpp
 
-int32_t decode_bpe(int32_t id, const uint8_t** bytes);         // bpe.cpp
+int32_t symbols_of_bytes(const Encoder& encoder, const Piece& word, int32_t* ids, int32_t capacity);  // bytes.cpp
+int32_t symbols_of_characters(const Encoder& encoder, const Piece& word, int32_t* ids,
+                              int32_t capacity);  // characters.cpp
+
+int32_t decode_listed(int32_t id, const uint8_t** bytes);      // listed.cpp
+int32_t decode_merged(int32_t id, const uint8_t** bytes);      // merged.cpp
+int32_t decode_written(int32_t id, const uint8_t** bytes);     // written.cpp
 int32_t decode_vocabulary(int32_t id, const uint8_t** bytes);  // vocabulary.cpp
 
 }  // namespace mcu_tokenizing

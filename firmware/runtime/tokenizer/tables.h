@@ -52,6 +52,7 @@ enum mcu_added_flag {
     MCU_ADDED_NORMALIZED = 1,  // looked for in a second pass, in what the first pass left over
     MCU_ADDED_LSTRIP = 2,      // swallows the whitespace on its left
     MCU_ADDED_RSTRIP = 4,      // swallows the whitespace on its right
+    MCU_ADDED_SPECIAL = 8,     // is not printed
 };
 
 // What stands around one text or two.
@@ -102,33 +103,50 @@ struct mcu_pattern_data {
     mcu_code_points digits;
 };
 
-// Text that NFC may change is refused: text with a code point of `nfc_unsafe` (NFC_Quick_Check is not Yes), or with
-// combining marks out of order. combining: (first << 11 | count - 1 << 8 | class), rising, 1 to 8 code points each;
-// classes are numbered densely in canonical order.
-struct mcu_nfc_data {
-    mcu_code_points nfc_unsafe;
-    mcu_code_points combining;
-};
-
 struct mcu_bpe_data {
-    // Decoding: the bytes of token i are bytes[offsets[i]] up to bytes[offsets[i + 1]]; none for special tokens.
-    int32_t vocabulary;
-    const uint8_t* bytes;
-    mcu_column offsets;  // vocabulary + 1
-
-    // byte_ids[b] is the token of the single byte b, the unknown token, or -1: text with it is refused.
+    // The token of each byte of byte-level BPE; the unknown token, or -1: text with it is refused. Of BPE by
+    // characters, what a character without a token becomes; -1 or nullptr where there is no such token.
     const int32_t* byte_ids;  // 256
     int32_t unknown_id;       // or -1
-    bool fuse_unknown;        // a run of unknown bytes is one unknown token
+    bool fuse_unknown;        // a run of unknown bytes or characters is one unknown token
 
-    // Merges, sorted by (left, right). The one with the lowest rank goes first. Where ranks and results rise
-    // together, which is how trainers number tokens, there is no rank column and the result stands for it.
+    // Merges by their rank; that of the lowest goes first. left[rank] and right[rank] side by side become result[rank],
+    // or first_result + rank where there is no such column. `order`: the ranks, sorted by (left, right).
     int32_t merges;
-    mcu_column left, right, result, rank;
+    mcu_column left, right, order, result;
+    int32_t first_result;
 
     // For `ignore_merges`: the tokens that merging alone would not produce, sorted by their bytes.
     int32_t whole_words;
     mcu_column whole_word_ids;
+};
+
+// For BPE by characters: their tokens, sorted by code point.
+struct mcu_characters_data {
+    int32_t count;
+    mcu_column codes, ids;
+};
+
+// Decoding: the bytes of token i are bytes[offsets[i]] up to bytes[offsets[i + 1]]; none for special tokens.
+struct mcu_listed_data {
+    int32_t count;
+    const uint8_t* bytes;
+    mcu_column offsets;  // count + 1
+};
+
+#define MCU_MERGED_DEPTH 24  // the most parts that wait while a token is written from its merges
+
+// Decoding by merges: made_by[id] is the merge that makes a token, or mcu_bpe_data's `merges`: none does. Without that
+// column merge i makes token first_result + i. Bytes of the others as above, by place in other_ids; none where it is
+// not there.
+struct mcu_merged_data {
+    int32_t count;  // of ids
+    mcu_column made_by;
+    int32_t others;
+    mcu_column other_ids;
+    const uint8_t* other_bytes;
+    mcu_column other_offsets;  // others + 1
+    uint8_t* token;            // room for the longest
 };
 
 // The tokens of WordPiece and Unigram, sorted by their bytes. Sixteen are a block; a token is the number of bytes that
@@ -155,6 +173,13 @@ struct mcu_unigram_data {
     double unknown_score;
     int32_t unknown_id;   // or -1: text that needs it is refused
     mcu_column byte_ids;  // the token of each byte, or MCU_NO_BYTE; empty without byte fallback
+};
+
+// How Unigram's tokens are printed: a space for each mark; whether its byte tokens are bytes.
+struct mcu_printing_data {
+    const uint8_t* mark;
+    int32_t mark_bytes;
+    bool has_bytes;
 };
 
 // What a code point becomes, by runs: entries (first << 11 | count - 1) in rising order, and for each how

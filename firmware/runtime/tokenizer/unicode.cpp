@@ -3,12 +3,6 @@
 
 namespace mcu_tokenizing {
 
-uint32_t at(const mcu_column& column, int32_t index) {
-    return column.narrow != nullptr ? column.narrow[index] : column.wide[index];
-}
-
-bool has(const mcu_column& column) { return column.narrow != nullptr || column.wide != nullptr; }
-
 // The second byte's bounds are those of Unicode table 3-7.
 Decoded decode_utf8(const uint8_t* text, int32_t bytes) {
     const uint32_t first = text[0];

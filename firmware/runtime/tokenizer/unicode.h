@@ -7,8 +7,11 @@
 
 namespace mcu_tokenizing {
 
-uint32_t at(const mcu_column& column, int32_t index);
-bool has(const mcu_column& column);
+inline uint32_t at(const mcu_column& column, int32_t index) {
+    return column.narrow != nullptr ? column.narrow[index] : column.wide[index];
+}
+
+inline bool has(const mcu_column& column) { return column.narrow != nullptr || column.wide != nullptr; }
 
 struct Decoded {
     uint32_t code;
