@@ -4,6 +4,7 @@
 #include "platform/counter.h"
 #include "runtime/console.h"
 #include "runtime/print.h"
+#include "runtime/stop.h"
 #include "runtime/tokenizer.h"
 
 namespace {
@@ -23,6 +24,7 @@ mcu_logit_bias biases[kBiasCapacity];
 int32_t prompt_count = 0;
 int32_t generated_count = 0;
 bool text_is_open = false;
+StopTexts stops;
 
 // The text's ids into `ids` and their number into `count`; returns what is wrong, or nullptr. A firmware without
 // tokenizer tables has no code for them either.
@@ -73,10 +75,8 @@ void print_ids(const int32_t* values, int32_t count) {
     }
 }
 
-// A token's text. A model may say EOT; to the host that would be the end of the run. SUB stands in for it.
-[[maybe_unused]] void print_token(int32_t token) {
-    const uint8_t* bytes = nullptr;
-    const int32_t count = mcu_tokenizer_decode(token, &bytes);
+// Some of the answer. A model may say EOT; to the host that would be the end of the run. SUB stands in for it.
+void print_answer(const uint8_t* bytes, int32_t count) {
     int32_t begin = 0;
     for (int32_t i = 0; i < count; ++i) {
         if (bytes[i] != kEndOfTransmission) continue;
@@ -85,6 +85,21 @@ void print_ids(const int32_t* values, int32_t count) {
         begin = i + 1;
     }
     print_bytes(bytes + begin, count - begin);
+}
+
+// A token's text, but for what may still become a stop text.
+[[maybe_unused]] void print_token(int32_t token) {
+    const uint8_t* bytes = nullptr;
+    const int32_t count = mcu_tokenizer_decode(token, &bytes);
+    if (!stops.any()) {
+        print_answer(bytes, count);
+        return;
+    }
+    for (int32_t i = 0; i < count && !stops.found(); ++i) {
+        const int32_t free = stops.take(bytes[i]);
+        print_answer(stops.held(), free);
+        stops.drop(free);
+    }
 }
 
 }  // namespace
@@ -132,12 +147,17 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
             continue;
         }
         generated_count = 0;
+        if constexpr (model::kHasTokenizer) {
+            const bool none = request.sampling.past_end || request.stops == nullptr;
+            stops.start(request.stops, none ? 0 : request.stops_bytes);
+            if (chooser != nullptr) chooser->end_with(&stops);
+        }
         *prompt = Prompt{ids, prompt_count, request.sampling};
         return true;
     }
 }
 
-void conversation_token(int32_t token) {
+bool conversation_token(int32_t token) {
     ids[prompt_count + generated_count] = token;
     ++generated_count;
     text_is_open = true;
@@ -147,9 +167,11 @@ void conversation_token(int32_t token) {
     } else {
         print_token(token);
     }
+    return stops.found();
 }
 
 void conversation_end(const LanguageModel& language_model) {
+    if (!stops.found()) print_answer(stops.held(), stops.held_count());
     if (text_is_open) print_text("\n");
     text_is_open = false;
     print_fact("prompt_tokens", static_cast<uint64_t>(prompt_count));

@@ -57,8 +57,9 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
 // refused.
 bool conversation_next(const Sampling& defaults, Prompt* prompt);
 
-// Prints a generated token (its text; its id where the model has no tokenizer) and remembers its id.
-void conversation_token(int32_t token);
+// Prints a generated token (its text; its id where the model has no tokenizer) and remembers its id. Returns whether
+// the answer ends with it because of one of the request's stop texts, which is not printed.
+bool conversation_token(int32_t token);
 
 // Prints what the answer was made of, and the verdict.
 void conversation_end(const LanguageModel& language_model);

@@ -3,6 +3,7 @@
 
 #include "model/model.h"
 #include "runtime/cursor.h"
+#include "runtime/stop.h"
 
 namespace {
 
@@ -64,6 +65,25 @@ const char* parse_ids(Cursor* in, int32_t* ids, int32_t capacity, Request* reque
     return nullptr;
 }
 
+// A text's two digits become one byte, behind a byte for its length; written over the line itself, as text is.
+const char* parse_stops(Cursor* in, uint8_t* out, Request* request) {
+    request->stops = out;
+    if (in->done() || in->at(' ')) return nullptr;
+    do {
+        int32_t count = 0;
+        for (; in->end - in->next >= 2 && hex_digit(in->next[0]) >= 0; in->next += 2) {
+            const int32_t low = hex_digit(in->next[1]);
+            if (low < 0 || count == kMostStopBytes) return "bad_stop";
+            out[++count] = static_cast<uint8_t>(hex_digit(in->next[0]) * 16 + low);
+        }
+        if (count == 0) return "bad_stop";
+        out[0] = static_cast<uint8_t>(count);
+        out += 1 + count;
+    } while (in->take(','));
+    request->stops_bytes = static_cast<int32_t>(out - request->stops);
+    return in->done() || in->at(' ') ? nullptr : "bad_stop";
+}
+
 // Two digits become one byte, written over the line itself: reading is always ahead of writing.
 const char* parse_text(Cursor* in, char* out, const char** text, int32_t* bytes) {
     *text = out;
@@ -92,14 +112,17 @@ enum Key : uint32_t {
     kTopP = 1024,
     kMinP = 2048,
     kPenalty = 4096,
-    kBias = 8192
+    kBias = 8192,
+    kStop = 16384
 };
 
 // In the order of their bits, one behind the other; from kTopP on, what only a Chooser (chooser.h) knows of, which a
 // model without tokens need not carry.
 #define WORDS "ids=\0tokens=\0text=\0temperature=\0top_k=\0seed=\0steps=\0past_end=\0request=\0pair=\0"
-constexpr const char* kWords =
-    model::kIsLanguageModel ? WORDS "top_p=\0min_p=\0repetition_penalty=\0logit_bias=\0" : WORDS;
+#define CHOOSER_WORDS WORDS "top_p=\0min_p=\0repetition_penalty=\0logit_bias=\0"
+constexpr const char* kWords = !model::kIsLanguageModel ? WORDS
+                               : model::kHasTokenizer   ? CHOOSER_WORDS "stop=\0"
+                                                        : CHOOSER_WORDS;
 
 Key take_key(Cursor* in) {
     uint32_t bit = 1;
@@ -138,6 +161,11 @@ Key take_key(Cursor* in) {
             case kMinP: good = parse_decimal(&in, 1, &request->sampling.min_p); break;
             case kPenalty: good = parse_positive(&in, 1000, &request->sampling.repetition_penalty); break;
             case kBias: skip_biases(&in, request); break;
+            case kStop:
+                if constexpr (model::kIsLanguageModel && model::kHasTokenizer) {
+                    error = parse_stops(&in, reinterpret_cast<uint8_t*>(line + (in.next - line)), request);
+                }
+                break;
             case kPastEnd:
                 good = parse_number(&in, 1, &number);
                 request->sampling.past_end = number != 0;
@@ -163,7 +191,7 @@ bool request_is_ping(const char* line, int32_t bytes) {
 
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request) {
-    *request = Request{0, defaults, 0, nullptr, 0, false, 0, nullptr, 0, nullptr, 0, false};
+    *request = Request{0, defaults, 0, nullptr, 0, false, 0, nullptr, 0, nullptr, 0, nullptr, 0, false};
     if (bytes == 0 || line[0] != '@') {
         request->text = line;
         request->text_bytes = bytes;

@@ -36,6 +36,11 @@ struct Request {
     const char* biases;  // nullptr: not given
     int32_t biases_bytes;
 
+    // The texts that end the answer: for each its length in a byte, 1 to kMostStopBytes, and its bytes, inside the line
+    // that was parsed; for a language model with a tokenizer.
+    const uint8_t* stops;  // nullptr: not given
+    int32_t stops_bytes;
+
     // For models that read texts: a second one beside `text`, as the first.
     const char* pair;  // nullptr: not given
     int32_t pair_bytes;
@@ -59,7 +64,8 @@ bool request_is_ping(const char* line, int32_t bytes);
 // past_end (0 or 1), temperature (decimal, 0 to 1000, at most six digits behind the point), ids (numbers between
 // commas, may be empty), text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids), pair (the same; only
 // with text); and where the model has tokens top_p and repetition_penalty (decimal, above 0, to 1 and 1000), min_p
-// (decimal, 0 to 1), logit_bias.
+// (decimal, 0 to 1), logit_bias, and where it has a tokenizer, too, stop (texts of 1 to kMostStopBytes bytes as
+// hexadecimal digits between commas, may be empty).
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request);
 

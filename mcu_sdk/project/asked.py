@@ -43,6 +43,28 @@ def parse_biases(texts: Sequence[str]) -> tuple[tuple[int, float], ...]:
     return tuple(found.items())
 
 
+def parse_stops(texts: Sequence[str]) -> tuple[str, ...]:
+    """Stop texts, in each of which \\n, \\t and \\\\ are a line break, a tab and a backslash. Raises UsageError for another escape."""
+    return tuple(_unescaped(text) for text in texts)
+
+
+def _unescaped(text: str) -> str:
+    found, rest = "", iter(text)
+    for char in rest:
+        if char == "\\":
+            escaped = next(rest, "")
+            if escaped not in _ESCAPES:
+                raise UsageError(
+                    f"--stop knows \\n, \\t and \\\\; {text!r} has \\{escaped}.",
+                    hint="Write a backslash twice.",
+                )
+            char = _ESCAPES[escaped]
+        found += char
+    return found
+
+
+_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+
 TOKENS = 24
 """Of a known answer (mcu_sdk.project.testing), where nobody says how many."""
 
@@ -110,6 +132,16 @@ class Sampling(TypedDict, total=False):
             "ID=VALUE, added to the logit of a token; several times for several tokens.",
             default=Request.logit_bias,
             read=parse_biases,
+            repeated=True,
+        ),
+    ]
+    stop: Annotated[
+        Sequence[str],
+        Flag(
+            "--stop",
+            "A text that ends the answer, which is cut before it; several times for several. \\n is a line break.",
+            default=Request.stop,
+            read=parse_stops,
             repeated=True,
         ),
     ]

@@ -148,6 +148,8 @@ def _request_json(request: Question) -> dict[str, Any]:
         shown["tokens"] = request.tokens
     if request.ids is not None:
         shown["ids"] = _ids_text(request.ids)
+    if request.stop:
+        shown["stop"] = list(request.stop)
     if request.biases:
         shown["logit_bias"] = {str(token): value for token, value in request.biases}
     return shown

@@ -123,6 +123,7 @@ class Project:
         request.encode()
         for token, _ in request.biases:
             self._check_id(token)
+        self._check_stops(request)
         if 0 < request.tokens < self.shortest_answer:
             raise UsageError(
                 f"The shortest answer that the project's grammar allows has {self.shortest_answer} tokens; --tokens is "
@@ -148,6 +149,13 @@ class Project:
             given_inputs=given_inputs,
             given_text=given_text,
         )
+
+    def _check_stops(self, request: Request) -> None:
+        if request.stop and not self.manifest.model.tokenizer:
+            raise UsageError(
+                f"{self.manifest.name} has no tokenizer, so no text ends its answers.",
+                hint="Leave --stop out, or generate it with --tokenizer.",
+            )
 
     def _check_id(self, token: int) -> None:
         if not 0 <= token < self.manifest.model.vocab_size:

@@ -391,7 +391,7 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
     model = [f"sdk/{source}" for source in sorted(inputs.plan.sources)]
     runtime = ["answer", "console", "crc", "print", "request"]
     if inputs.language_model is not None:
-        runtime += ["chooser", "language_model", "sampler"]
+        runtime += ["chooser", "language_model", "sampler", "stop"]
     else:
         runtime += ["tensor_model", "tensor_series", "tensor_transfer"]
     if inputs.text_model is not None:

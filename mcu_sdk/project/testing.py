@@ -151,6 +151,7 @@ def _more(request: Request) -> str:
     ]
     words = [f", {name.replace('_', ' ')} {value:g}" for name, value, default in told if value != default]
     words += [f", {len(request.biases)} logit biases"] if request.biases else []
+    words += [f", {len(request.stop)} stop texts"] if request.stop else []
     return "".join(words)
 
 

@@ -27,6 +27,12 @@ FORGET_LINE = b"\x15"
 PING = b"@ping\n"
 """Asks a firmware that waits for a request to say `@mcu ready=1`, and which image it is."""
 
+MOST_STOPS = 8
+"""How many texts may end an answer."""
+
+LONGEST_STOP = 64
+"""Bytes of such a text (kMostStopBytes in firmware/runtime/stop.h)."""
+
 MOST_BIASES = 16
 """How many tokens a firmware takes a logit bias for (kBiasCapacity in firmware/runtime/language_model.cpp)."""
 
@@ -67,7 +73,7 @@ class Request:
     `temperature` 0 is greedy, `top_k` 0 is no limit, `tokens` the largest number of tokens to generate.
     `past_end` goes on behind an end-of-text token, for runs of a given length. `top_p`, `min_p` and `repetition_penalty` are
     transformers', and change nothing at 1, 0 and 1; `logit_bias` is what is added to the logits of tokens: (id, value), or
-    a mapping.
+    a mapping. `stop`: texts that end the answer and are no part of it.
     """
 
     text: str | None = None
@@ -82,9 +88,11 @@ class Request:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: Sequence[tuple[int, float]] | Mapping[int, float] = ()
+    stop: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logit_bias", self.biases)  # a request can be hashed
+        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
 
     @property
     def biases(self) -> tuple[tuple[int, float], ...]:
@@ -121,7 +129,7 @@ class Request:
         settings += "" if self.min_p == 0 else f" min_p={_decimal(self.min_p)}"
         if self.repetition_penalty != 1:
             settings += f" repetition_penalty={_decimal(self.repetition_penalty)}"
-        return settings + self._biases()
+        return settings + self._biases() + self._stops()
 
     def _biases(self) -> str:
         pairs = self.biases
@@ -135,6 +143,21 @@ class Request:
             _check_number("A logit bias", value, 1000, below=-1000)
         return " logit_bias=" + ",".join(f"{t}:{_decimal(v)}" for t, v in pairs) if pairs else ""
 
+    def _stops(self) -> str:
+        if len(self.stop) > MOST_STOPS or len(set(self.stop)) < len(self.stop):
+            raise UsageError(
+                f"At most {MOST_STOPS} texts end an answer, each named once; there are {len(self.stop)}.",
+                hint="Leave some out.",
+            )
+        found = [_utf8(text, "A stop text") for text in self.stop]
+        for text, data in zip(self.stop, found, strict=True):
+            if not 1 <= len(data) <= LONGEST_STOP:
+                raise UsageError(
+                    f"A stop text has 1 to {LONGEST_STOP} bytes of UTF-8; {text!r} has {len(data)}.",
+                    hint="Give its beginning.",
+                )
+        return " stop=" + ",".join(data.hex() for data in found) if found else ""
+
     def _prompt(self) -> str:
         if self.ids is not None:
             for token in self.ids:
@@ -145,13 +168,17 @@ class Request:
         assert self.text is not None
         if not self.text:
             raise UsageError("The prompt is empty.", hint="Give at least one character.")
-        try:
-            return "text=" + self.text.encode("utf-8").hex()
-        except UnicodeEncodeError as error:
-            raise TextError(
-                f"The prompt cannot be encoded as UTF-8: {error.reason} at character {error.start}.",
-                hint="Give the prompt as valid UTF-8, or as token ids.",
-            ) from error
+        return "text=" + _utf8(self.text, "The prompt").hex()
+
+
+def _utf8(text: str, what: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TextError(
+            f"{what} cannot be encoded as UTF-8: {error.reason} at character {error.start}.",
+            hint="Give it as valid UTF-8, or a prompt as token ids.",
+        ) from error
 
 
 def numbered(verb: str, number: int | None, keys: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcu_sdk.errors import McuSdkError, RunError, TextError, UsageError
 from mcu_sdk.npu.failures import driver_error
-from mcu_sdk.targets.protocol import MOST_BIASES, Transcript
+from mcu_sdk.targets.protocol import LONGEST_STOP, MOST_BIASES, Transcript
 
 
 class InputsLostError(RunError):
@@ -40,6 +40,11 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
         UsageError,
         "logit biases are ID:VALUE, each token of the vocabulary once, and no more than it has room for",
         f"Give at most {MOST_BIASES}.",
+    ),
+    "bad_stop": (
+        UsageError,
+        f"a stop text has 1 to {LONGEST_STOP} bytes",
+        "Give its beginning.",
     ),
     "app_chooses_tokens": (
         UsageError,

@@ -1,0 +1,32 @@
+// See stop.h.
+#include "runtime/stop.h"
+
+#include <string.h>
+
+void StopTexts::start(const uint8_t* texts, int32_t bytes) {
+    texts_ = texts;
+    bytes_ = bytes;
+    held_count_ = 0;
+    found_ = false;
+}
+
+// What is held is the longest end of the answer that some text begins with, so a text that is complete is held whole.
+int32_t StopTexts::take(uint8_t byte) {
+    held_[held_count_++] = byte;
+    int32_t whole = 0;  // bytes of the longest text that is complete
+    int32_t begun = 0;  // of the longest that has begun
+    for (const uint8_t* text = texts_; text < texts_ + bytes_; text += 1 + text[0]) {
+        const int32_t size = text[0];
+        int32_t count = size < held_count_ ? size : held_count_;
+        while (count > 0 && memcmp(held_ + held_count_ - count, text + 1, static_cast<size_t>(count)) != 0) --count;
+        if (count == size && size > whole) whole = size;
+        if (count > begun) begun = count;
+    }
+    found_ = whole > 0;
+    return held_count_ - (found_ ? whole : begun);
+}
+
+void StopTexts::drop(int32_t count) {
+    held_count_ -= count;
+    memmove(held_, held_ + count, static_cast<size_t>(held_count_));
+}
