@@ -127,6 +127,7 @@ test-tools: system
 	@missing=""; \
 	need() { command -v $$1 >/dev/null || missing="$$missing $$2"; }; \
 	need clang-19 clang-19; \
+	need ccache ccache; \
 	need gdb-multiarch gdb-multiarch; \
 	need openocd openocd; \
 	need teensy_loader_cli teensy-loader-cli; \

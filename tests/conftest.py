@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import hypothesis
 import pytest
 
 from tests.checkpoints import make_checkpoint
-from tests.compile_once import COMPILED
 from tests.models.stock.lowering import Stock, stock
 
 # No test judges time: an example may take as long as the machine lets it, and the same ones are tried everywhere.
@@ -88,14 +86,21 @@ def _own_cache(shared_folder: Path) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compile_once(shared_folder: Path) -> None:
-    """What CMake compiles for one project of this run is not compiled again for the next one."""
-    folder = shared_folder / "compiled"
-    folder.mkdir(exist_ok=True)
-    os.environ[COMPILED] = str(folder)
-    launcher = f"{sys.executable};-I;-S;{Path(__file__).with_name('compile_once.py')}"
-    for language in ("C", "CXX"):
-        os.environ[f"CMAKE_{language}_COMPILER_LAUNCHER"] = launcher
+def _compile_once(shared_folder: Path, pytestconfig: pytest.Config) -> None:
+    """What CMake compiles for one project, in this run or an earlier one, is not compiled again: ccache keeps it, by
+    content. Projects lie in folders of their own, below one that `CCACHE_BASEDIR` names: paths count from there."""
+    assert pytestconfig.cache is not None
+    os.environ.update(
+        CMAKE_C_COMPILER_LAUNCHER="ccache",
+        CMAKE_CXX_COMPILER_LAUNCHER="ccache",
+        CCACHE_DIR=str(pytestconfig.cache.mkdir("ccache")),
+        CCACHE_BASEDIR=str(shared_folder.parent),
+        CCACHE_NOHASHDIR="1",
+        CCACHE_DEPEND="1",
+        CCACHE_MAXSIZE="1G",
+        # A project is built in the second in which it is generated, so the times of its headers say nothing.
+        CCACHE_SLOPPINESS="include_file_mtime,include_file_ctime",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 
 from mcu_sdk.board.board import Board
 from mcu_sdk.project.compile_flags import SMALL, cxx_flags, define_flags
+from tests.compile_objects import compile_objects
 from tests.kernels.conftest import FIRMWARE, KERNELS, sources_of
 from tests.kernels.cores import BOARDS
 
@@ -21,7 +22,7 @@ NAMES += ("linear_rows_s8", "batch_matmul_rows_s8")
 CONVOLUTIONS = ("depthwise_conv2d_s8", "conv2d_rows_s8")
 RENAMED = (*NAMES, *CONVOLUTIONS, "batch_matmul_s8", "conv2d_s8", "linear_s8_add_s16")
 SOURCES = sources_of(*RENAMED)
-CORES = ("cortex-m4", "cortex-m7", "cortex-m33")
+CORES = ("cortex-m4", pytest.param("cortex-m7", marks=pytest.mark.slow), "cortex-m33")
 RUNTIME = (
     "platform/cortex_m/startup.cpp",
     "platform/cortex_m/platform.cpp",
@@ -56,16 +57,16 @@ def compile_image(board: Board, folder: Path) -> Path:
     flags = [*cxx_flags(board), f"-I{FIRMWARE}"]
     compiler = "arm-none-eabi-g++"
     renamed = [f"-Dmcu_{name}=portable_{name}" for name in RENAMED]
-    objects = [f"portable_{number}.o" for number, _ in enumerate(SOURCES)]
-    for source, made in zip(SOURCES, objects, strict=True):
-        portable = ["-U__ARM_FEATURE_DSP", *renamed, "-c", str(source), "-o", made]
-        subprocess.run([compiler, *flags, *portable], cwd=folder, check=True, timeout=120)
+    portable = folder / "portable"
+    portable.mkdir()
+    objects = compile_objects([compiler, *flags, "-U__ARM_FEATURE_DSP", *renamed], SOURCES, portable)
     origin = {region.name: region.origin for region in board.region}
     script = (HERE / "image.ld").read_text()
     for name, region in (("@CODE@", board.placement.code), ("@DATA@", board.placement.data)):
         script = script.replace(name, f"{origin[region[0]]:#x}")
     (folder / "image.ld").write_text(script)
     sources = [HERE / "products.cpp", *SOURCES, *(FIRMWARE / name for name in RUNTIME)]
+    objects += compile_objects([compiler, *flags, *define_flags(board)], sources, folder)
     link = [
         "-nostartfiles",
         "-nodefaultlibs",
@@ -76,7 +77,7 @@ def compile_image(board: Board, folder: Path) -> Path:
         "-lc",
         "-lgcc",
     ]
-    command = [compiler, *flags, *define_flags(board), *map(str, sources), *objects, *link]
+    command = [compiler, *flags, *map(str, objects), *link]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return folder / "image.elf"

@@ -11,6 +11,7 @@ import pytest
 
 from mcu_sdk.planning.kernel_files import closure, kernel, kernel_sources, kernels
 from mcu_sdk.project.compile_flags import SMALL, cxx_flags
+from tests.compile_objects import compile_objects
 from tests.kernels.conftest import FIRMWARE, KERNELS, kernel_files
 from tests.kernels.cores import BOARDS, CORES
 
@@ -24,20 +25,13 @@ def test_kernels_stand_alone(core: str, tmp_path: Path) -> None:
     if shutil.which("arm-none-eabi-g++") is None:
         pytest.skip("arm-none-eabi-g++ is not installed")
     sources = kernel_files("*.cpp")
-    command = [
-        "arm-none-eabi-g++",
-        *cxx_flags(BOARDS[core], SMALL),
-        f"-I{FIRMWARE}",
-        "-c",
-        *map(str, sources),
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    command = ["arm-none-eabi-g++", *cxx_flags(BOARDS[core], SMALL), f"-I{FIRMWARE}"]
+    compile_objects(command, sources, tmp_path)
     assembled = _assembled(core, tmp_path)
     defined: set[str] = set()
     for source in sources:
         listing = subprocess.run(
-            ["arm-none-eabi-nm", f"{source.stem}.o"], cwd=tmp_path, capture_output=True, text=True, check=True
+            ["arm-none-eabi-nm", f"{source.name}.o"], cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout
         undefined = set(re.findall(r"^\s+U (\S+)$", listing, re.MULTILINE))
         foreign = {name for name in undefined if not ALLOWED.fullmatch(name)} - assembled - _included(source)

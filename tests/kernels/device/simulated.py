@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from mcu_sdk.project.compile_flags import cxx_flags, define_flags
+from tests.compile_objects import compile_objects
 from tests.kernels.call import Guarded
 from tests.kernels.conftest import FIRMWARE
 from tests.kernels.cores import BOARDS
@@ -133,16 +134,6 @@ class _Image:
                     argument.check()
 
 
-def compile_with_clang(clang: str, source: Path, folder: Path) -> Path:
-    """One kernel's object file by another compiler, with the same options."""
-    made = folder / f"{source.name}.o"
-    board = BOARD.model_copy(update={"toolchain": "clang"})
-    command = [clang, *cxx_flags(board), f"-I{FIRMWARE}", "-c", str(source), "-o", str(made)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return made
-
-
 def build(sources: Sequence[Path], folder: Path) -> Simulated:
     """Compile and link the sources (.cpp and .S) with the driver. Fails where the tools are missing."""
     for tool in ("arm-none-eabi-g++", "qemu-system-arm"):
@@ -159,11 +150,13 @@ def build(sources: Sequence[Path], folder: Path) -> Simulated:
         "-lc",
         "-lgcc",
     ]
+    compiler = ["arm-none-eabi-g++", *cxx_flags(BOARD), *define_flags(BOARD), f"-I{FIRMWARE}"]
     clang = os.environ.get(CLANG)
-    kernels = [compile_with_clang(clang, source, folder) for source in sources] if clang else sources
-    flags = [*cxx_flags(BOARD), *define_flags(BOARD), f"-I{FIRMWARE}"]
-    command = ["arm-none-eabi-g++", *flags, *map(str, [*driver, *kernels])]
-    done = subprocess.run([*command, *link, "-o", str(program)], capture_output=True, text=True, timeout=300)
+    by_clang = [clang or "", *cxx_flags(BOARD.model_copy(update={"toolchain": "clang"})), f"-I{FIRMWARE}"]
+    objects = compile_objects(compiler, driver, folder)
+    objects += compile_objects(by_clang if clang else compiler, sources, folder)
+    command = [*compiler, *map(str, objects), *link, "-o", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     listing = subprocess.run(
         ["arm-none-eabi-nm", str(program)], capture_output=True, text=True, check=True
