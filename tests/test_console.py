@@ -41,6 +41,7 @@ def test_the_libraries_are_quiet() -> None:
     assert run() == ""
 
 
+@pytest.mark.slow
 def test_debug_lets_them_through() -> None:
     shown = run("--debug")
     for words in ("a library's warning", "a library's log", "Writing model shards"):

@@ -200,6 +200,7 @@ def test_a_model_that_is_too_large_for_a_region(
     assert over_by(message) > 0
 
 
+@pytest.mark.slow
 def test_the_length_that_is_advised_fits(
     refused: Refused,
     spoiled: Spoiled,

@@ -74,6 +74,7 @@ def test_a_truncated_program(program: Path, tmp_path: Path, refused: Refused) ->
         refused(generate(tmp_path / "short.pte"), INVALID)
 
 
+@pytest.mark.slow
 def test_bytes_of_the_delegate_that_are_something_else(program: Path, tmp_path: Path) -> None:
     """Whatever it becomes: a project or a refusal, never a defect. (Weights may be anything.) `make fuzz` tries more."""
     data = program.read_bytes()
@@ -151,6 +152,7 @@ def test_simulating_without_vela(
     assert "pip install" in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_weights_that_are_corrupt(
     program: Path, spoiled: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

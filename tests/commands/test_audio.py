@@ -65,6 +65,7 @@ def test_other_lengths_are_said(project: Path, tmp_path: Path, capsys: Capture) 
     assert short["outputs"] != whole["outputs"] and "0.10 s of the model's input were left empty" in said
 
 
+@pytest.mark.slow
 def test_verify_takes_a_sound(project: Path, tmp_path: Path, capsys: Capture) -> None:
     command = ["verify", str(project), "--audio", str(write(tmp_path / "x.wav", 2000))]
     report, _ = told(command, capsys)
@@ -93,6 +94,7 @@ def test_sounds_that_do_not_go(project: Path, tmp_path: Path, capsys: Capture) -
     assert "cannot be read as a .wav" in refusal(tmp_path / "cut.wav")
 
 
+@pytest.mark.slow
 def test_a_model_without_sounds(tmp_path: Path, capsys: Capture) -> None:
     """Whose checkpoint does not say how sounds are prepared, so that it takes features."""
     checkpoint = make_encoder("ast", tmp_path / "checkpoint")
@@ -101,6 +103,7 @@ def test_a_model_without_sounds(tmp_path: Path, capsys: Capture) -> None:
     assert "has no preprocessor_config.json" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_folder_of_sounds(project: Path, tmp_path: Path, capsys: Capture) -> None:
     """`evaluate --dataset`: as many right as `run --audio` says, and what is no label refused."""
     for number, name in enumerate(("yes", "no", "no")):
@@ -122,6 +125,7 @@ def test_a_folder_of_sounds(project: Path, tmp_path: Path, capsys: Capture) -> N
     assert "has no sounds" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_stream(tmp_path: Path, capsys: Capture) -> None:
     """A label for each step of a sound of any length; what was heard before counts."""
     checkpoint = make_encoder("ast", tmp_path / "checkpoint", id2label=NAMES)

@@ -23,6 +23,7 @@ from mcu_sdk.targets.protocol import Transcript
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.mark.slow
 def test_two_projects_are_measured(tensor_project: Path, capsys: Capture) -> None:
     arguments = ["compare", str(tensor_project), f"{tensor_project}/."]
     assert cli.run([*arguments, "--json"]) == 0

@@ -71,6 +71,7 @@ def test_an_image_gets_a_label(project: Path, picture: Path, tmp_path: Path, cap
     assert np.array_equal(np.load(file), logits)
 
 
+@pytest.mark.slow
 def test_verify_takes_an_image(project: Path, picture: Path, capsys: Capture) -> None:
     command = ["verify", str(project), "--image", str(picture)]
     assert cli.run([*command, "--json"]) == 0

@@ -112,7 +112,9 @@ def test_verify_compares_the_outputs_on_the_users_arrays(
     assert "over 3 steps" in told["checks"][0]["detail"]
 
 
-@pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize(
+    "special", [*(pytest.param(value, marks=pytest.mark.slow) for value in (np.inf, -np.inf)), np.nan]
+)
 def test_verify_takes_what_is_not_finite(
     special: float, tensor_project: Path, tmp_path: Path, capsys: Capture
 ) -> None:

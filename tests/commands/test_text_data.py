@@ -132,6 +132,7 @@ def test_another_tokenizer_is_noticed(text_classifier: Path, tmp_path: Path, cap
     assert "the tokenizers library as" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_texts_have_known_answers(text_classifier: Path, capsys: Capture) -> None:
     """On a simulator and on a board at a serial port; a text that is read as other tokens is noticed."""
     update = ["-q", "test", str(text_classifier), "--update"]
@@ -198,6 +199,7 @@ def test_models_that_take_no_texts(
             assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_the_device_cannot_follow(text_checkpoint: Path, tmp_path: Path) -> None:
     """The reason is told, and the firmware takes tensors."""
     copy = tmp_path / "checkpoint"

@@ -103,6 +103,7 @@ def test_text_goes_through_the_tokenizer_on_the_device(
     assert result["run"]["text"].encode() == tokenizer.decode(result["run"]["ids"]).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "bar"),
     [

@@ -37,7 +37,8 @@ def constants_in(sizes: ElfSizes) -> dict[str, tuple[int, bool]]:
     return {s.name: (s.size, s.load is not None) for s in sizes.sections if s.name.startswith(".weights")}
 
 
-@pytest.mark.parametrize("name", ["copies-an386", pytest.param("loaded-an500", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["copies-an386", "loaded-an500"])
 def test_a_device_with_divided_weights_computes_what_the_host_does(name: str, tmp_path: Path) -> None:
     board = load_board(small_board(name, tmp_path))
     made = generate(

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.regeneration import regenerate
 
 
+@pytest.mark.slow
 def test_report_manifest_and_regenerate(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     model = checkpoint("llama-gqa-untied")
     options = CompileOptions(16, weights="int4")

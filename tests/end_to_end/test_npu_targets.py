@@ -17,8 +17,6 @@ from mcu_sdk.project.npu_details import read_details
 from mcu_sdk.project.opened import open_project
 from tests.checkpoints import make_checkpoint
 
-FAST = "ethos-u55-32"
-EVERY = [pytest.param(name, marks=() if name == FAST else pytest.mark.slow) for name in ACCELERATORS]
 CACHE_LENGTH = 12
 
 
@@ -63,7 +61,8 @@ def check(request: GenerateRequest) -> None:
     assert summary.sram_bytes + summary.dram_bytes > 0
 
 
-@pytest.mark.parametrize("accelerator", EVERY)
+@pytest.mark.slow
+@pytest.mark.parametrize("accelerator", ACCELERATORS)
 def test_encoder_is_generated(accelerator: str, tmp_path: Path) -> None:
     check(encoder(accelerator, tmp_path))
 

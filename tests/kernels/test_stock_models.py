@@ -59,7 +59,7 @@ def _step(pte: Pte) -> float:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name == "llama" else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("llama", "encoder-gelu") else [])
         for name in MODELS
         if not name.startswith("float-")
     ],
@@ -95,6 +95,7 @@ def test_float_decoder(kernel_library: ctypes.CDLL, stock_model: Callable[[str],
         assert found.argmax() == expected[0].argmax()
 
 
+@pytest.mark.slow
 def test_llama_is_what_it_says(stock_model: Callable[[str], Stock]) -> None:
     """Two layers with seven linears each and the head, integer products, and a float cache of a layer each."""
     _, pte, _ = _loaded(stock_model("llama"))

@@ -102,6 +102,7 @@ def test_the_arena_is_near_its_bound_and_the_cache_apart(
     assert len(caches) >= 4 and plan.kv_cache_bytes == sum(b.tensor.nbytes for b in caches)
 
 
+@pytest.mark.slow
 def test_no_step_copies_the_cache(checkpoint: Callable[[str], Path]) -> None:
     """Nothing but the in-place updates writes into the KV cache's memory, and each writes one position."""
     from mcu_sdk.planning.instruction import Space

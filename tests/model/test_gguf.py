@@ -187,6 +187,7 @@ def test_converted_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     assert other.folder != first.folder and other.fingerprint() == first.fingerprint()
 
 
+@pytest.mark.slow
 def test_generate(write: Write, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     command = ["--quiet", "generate", "--board=host", f"--model={write()}", "--max-cache-len=16"]
     try:

@@ -117,7 +117,7 @@ def test_the_report_says_what_stands_for_the_npu(
         assert used["ddr"] > 0 and used["isram"] == used["sram"] == 0
 
 
-@pytest.mark.parametrize("simulator", ["qemu", "host"])
+@pytest.mark.parametrize("simulator", [pytest.param("qemu", marks=pytest.mark.slow), "host"])
 def test_a_stream_that_the_simulator_refuses(
     simulator: str, npu_program: Path, shared_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

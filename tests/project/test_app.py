@@ -62,6 +62,7 @@ def own_program(project: Path) -> Path:
     return project
 
 
+@pytest.mark.slow
 def test_c_and_c_plus_plus_of_the_user(
     tmp_path: Path, tiny_inputs: Inputs, on_host: Callable, on_qemu: Callable
 ) -> None:

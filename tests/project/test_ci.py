@@ -124,6 +124,7 @@ def check_schema(schema: str, path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_files_are_what_the_services_read(repository: Repository) -> None:
     check_schema("vendor.github-workflows", repository.project / WORKFLOW)
     check_schema("custom.github-workflows-require-timeout", repository.project / WORKFLOW)

@@ -47,7 +47,7 @@ def with_clang(name: str, cpu: str) -> Board:
     [
         ("corstone-300", "cortex-m55"),
         pytest.param("corstone-300", "cortex-m85", marks=pytest.mark.slow),
-        ("mps2-an386", "cortex-m4"),
+        pytest.param("mps2-an386", "cortex-m4", marks=pytest.mark.slow),
         pytest.param("mps2-an505", "cortex-m33", marks=pytest.mark.slow),
     ],
 )

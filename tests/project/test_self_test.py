@@ -115,6 +115,7 @@ def found_by_test(project: Path, capsys: Capture, *more: str) -> tuple[int, dict
     return code, {row["name"]: row for row in json.loads(capsys.readouterr().out)["tests"]}
 
 
+@pytest.mark.slow
 def test_each_kernel_is_a_row_beside_the_known_answers(with_answers: Path, capsys: Capture) -> None:
     code, rows = found_by_test(with_answers, capsys)
     kernels = known_kernels(with_answers)

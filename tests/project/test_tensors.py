@@ -103,6 +103,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
         write_npy(tmp_path / "none" / "y.npy", np.arange(3))
 
 
+@pytest.mark.slow
 def test_a_board_that_forgets_is_begun_again_and_not_for_ever(tensor_project: Path) -> None:
     project = open_project(tensor_project)
     borders = borders_of(project)
@@ -128,6 +129,7 @@ def test_a_board_that_forgets_is_begun_again_and_not_for_ever(tensor_project: Pa
         run_series(forgetting(ATTEMPTS), borders, inputs)
 
 
+@pytest.mark.slow
 def test_images_with_channels_last_are_the_same_in_pytorch(tmp_path: Path) -> None:
     """The .pte has them channels last; the user's arrays have the model's dimensions."""
     request = GenerateRequest("host", pte=FIXTURES / "stock-convolutions.pte", output=tmp_path / "p")

@@ -111,6 +111,7 @@ def test_another_answer_fails_and_is_named(project: Path, capsys: Capture) -> No
     assert out.count("✗") == 1 and "answer 2: ids 1, 12 tokens, temperature 0.8, seed 1: digest " in err
 
 
+@pytest.mark.slow
 def test_questions_are_added_and_the_earlier_ones_stay(project: Path, written: dict[str, str]) -> None:
     assert cli.run(["-q", "test", str(project), "--update", "--ids", "1,2,3", "--tokens", "2"]) == 0
     before, now = (

@@ -36,9 +36,10 @@ def test_what_is_measured_is_what_is_linked(tiny_inputs: Inputs, tiny_project: P
     assert measure(tiny_inputs()) == linked(tiny_project / "build/release/firmware.elf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("board", "optimize"),
-    [("mps2-an386", "size"), pytest.param("mps2-an500", "speed", marks=pytest.mark.slow)],
+    [("mps2-an386", "size"), ("mps2-an500", "speed")],
 )
 def test_also_on_other_cores_and_for_size(
     tmp_path: Path, tiny_inputs: Inputs, board: str, optimize: Optimize
@@ -57,6 +58,7 @@ def test_also_with_clang(tmp_path: Path, tiny_inputs: Inputs, optimize: Optimize
     assert measured == linked(build(render_project(inputs, tmp_path / "p")).program)
 
 
+@pytest.mark.slow
 def test_a_large_tokenizer_lies_where_there_is_room(tmp_path: Path, tiny_inputs: Inputs) -> None:
     """49,152 tokens: 0.9 MB, which the 512 KB beside the code do not hold."""
     tokens = tuple(f"{i:08x}".encode() for i in range(49_152))

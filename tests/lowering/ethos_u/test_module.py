@@ -116,6 +116,7 @@ def test_what_is_compiled_wrongly_all_the_same_is_refused_at_generation() -> Non
         count_operations([read_blob(bytes(data.data)).commands])
 
 
+@pytest.mark.slow
 def test_token_ids_are_looked_up_on_the_processor() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Embedding(20, 16), nn.LayerNorm(16), nn.Linear(16, 8))

@@ -101,6 +101,7 @@ def test_it_is_int8_and_close_to_float() -> None:
     assert float((found - wanted).norm() / wanted.norm()) < 0.06
 
 
+@pytest.mark.slow
 def test_at_run_time_scales_it_is_spelt_out() -> None:
     module = Disentangled(True, True)
     program = read_pte(mcu_sdk.compile_module(module, calls()[0], activations="dynamic").pte)
