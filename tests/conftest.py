@@ -28,10 +28,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-TOGETHER = ("tests/boards", "tests/planning", "tests/project")
+TOGETHER = ("tests/boards", "tests/commands", "tests/planning", "tests/project")
 """Folders whose files use the same builds and exports, of which each worker has its own."""
 
-LONG = ("tests/end_to_end/", "tests/project/")
+LONG = ("tests/end_to_end/", "tests/project/", "tests/commands/")
 """What takes longest comes first: else one worker would be left with it."""
 
 

@@ -123,6 +123,7 @@ def test_quantization_costs_what_the_bar_allows(
     assert abs(scores[1]["over_float_percent"]) < bar
 
 
+@pytest.mark.slow
 def test_the_host_library_speaks_as_the_checkpoint(
     project: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,7 @@ def test_families(family: str, tmp_path: Path) -> None:
     same_bits(family, tmp_path, BOARDS)
 
 
+@pytest.mark.slow
 def test_a_bert(tmp_path: Path) -> None:
     same_bits("bert", tmp_path, BOARDS[:1])
 

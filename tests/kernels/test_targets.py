@@ -20,6 +20,7 @@ FLOAT = re.compile(r"sqrtf")
 """And of kernels in float, which no core without FPU gets (planning/fpu.py)."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("core", CORES)
 def test_kernels_stand_alone(core: str, tmp_path: Path) -> None:
     if shutil.which("arm-none-eabi-g++") is None:

@@ -81,8 +81,13 @@ def outcome(data: bytes) -> str:
         return "refused"
 
 
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ["kv_cache", "quantized", "delegated"])
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in ("kv_cache", "quantized", "delegated")),
+        ("delegated", 7),
+    ],
+)
 def test_every_prefix_is_refused(tiny: dict[str, Any], emitters: None, name: str, step: int) -> None:
     """Every seventh in the fast tests."""
     data = tiny[name].data
