@@ -1,4 +1,5 @@
-"""The pre-tokenizers that cut at characters of a set, as stages of firmware/runtime/tokenizer/sets.cpp.
+"""The pre-tokenizers as stages of firmware/runtime/tokenizer/sets.cpp and patterns.cpp: cuts at characters of a set or where a
+regular expression matches.
 
 Which characters they are is asked of the `tokenizers` library itself, which knows several Unicode versions.
 """
@@ -11,7 +12,9 @@ from functools import cache
 from typing import Any
 
 from mcu_sdk.model import unicode_tables
-from mcu_sdk.model.tokenizer_tables import METASPACE, SET
+from mcu_sdk.model.pattern.automaton import Pattern, compile_pattern
+from mcu_sdk.model.pattern.syntax import SPECIAL
+from mcu_sdk.model.tokenizer_tables import METASPACE, PATTERN, SET
 from mcu_sdk.text import shown
 
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
@@ -28,10 +31,12 @@ Points = tuple[int, ...]
 
 @dataclass
 class Stages:
-    """What is found on the way through a pre-tokenizer. `sets`: a remark and the packed code points of each."""
+    """What is found on the way through a pre-tokenizer. `sets`: a remark and the packed code points of each;
+    `patterns`: each with its table."""
 
     stages: list[tuple[str, int]] = field(default_factory=list)
     sets: list[tuple[str, Points]] = field(default_factory=list)
+    patterns: list[tuple[str, Pattern]] = field(default_factory=list)
     replacement: str = ""
 
     def at_set(self, remark: str, points: Points, behavior: str) -> None:
@@ -41,11 +46,20 @@ class Stages:
             self.sets.append(found)
         self.stages.append((SET, self.sets.index(found) << 3 | BEHAVIORS.index(behavior)))
 
+    def at_pattern(self, source: str, behavior: str = "Isolated", *, invert: bool = False) -> None:
+        """A stage that cuts where a regular expression matches, or with `invert` where it does not. Raises
+        UnsupportedPattern."""
+        found = (source, compile_pattern(source))
+        if found not in self.patterns:
+            self.patterns.append(found)
+        argument = self.patterns.index(found) << 4 | invert << 3 | BEHAVIORS.index(behavior)
+        self.stages.append((PATTERN, argument))
+
 
 def add_stage(part: Mapping[str, Any], found: Stages) -> bool:
-    """Adds a pre-tokenizer's stages; False for one that does not cut at sets.
+    """Adds a pre-tokenizer's stages; False for one that is not known.
 
-    Raises ValueError for one that does in a way that the device does not know, as the end of a sentence.
+    Raises ValueError for what of it the device does not know, as the end of a sentence, and UnsupportedPattern.
     """
     kind = part["type"]
     if kind == "BertPreTokenizer":
@@ -66,6 +80,10 @@ def add_stage(part: Mapping[str, Any], found: Stages) -> bool:
         found.at_set("the delimiter", _one(part["delimiter"]), "Removed")
     elif kind == "Split" and len(part["pattern"].get("String", "")) == 1 and not part.get("invert"):
         found.at_set("where it splits", _one(part["pattern"]["String"]), part["behavior"])
+    elif kind == "Split":
+        pattern = part["pattern"]
+        source = pattern["Regex"] if "Regex" in pattern else _escaped(pattern["String"])
+        found.at_pattern(source, part["behavior"], invert=bool(part.get("invert")))
     elif kind == "Metaspace":
         _metaspace(part, found)
     else:
@@ -86,6 +104,11 @@ def _metaspace(part: Mapping[str, Any], found: Stages) -> None:
     found.stages.append((METASPACE, SCHEMES.index(scheme)))
     if part.get("split", True):
         found.at_set("the replacement for spaces", _one(replacement), "MergedWithNext")
+
+
+def _escaped(text: str) -> str:
+    """A regular expression that matches the text."""
+    return "".join("\\" + character if character in SPECIAL else character for character in text)
 
 
 def _one(character: str) -> Points:

@@ -22,29 +22,17 @@ from mcu_sdk.model.device_tokenizer import DeviceTokenizer
 from mcu_sdk.model.folder import check_fetched
 from mcu_sdk.model.json_object import json_object
 from mcu_sdk.model.normalizer_steps import Matters, UnsupportedStep, steps_of
+from mcu_sdk.model.pattern.syntax import UnsupportedPattern
 from mcu_sdk.model.piece_stages import Stages, add_stage
 from mcu_sdk.model.templates import UnsupportedTemplate, specials_around, template_items
 from mcu_sdk.model.token_texts import Printer, printer_of
 from mcu_sdk.model.tokenizer_parts import NO_BYTE, AddedToken, Unigram, Unsupported, WordPiece
-from mcu_sdk.model.tokenizer_tables import CL100K, GPT2, METASPACE, PATTERNS, PREFIX_SPACE, SET
+from mcu_sdk.model.tokenizer_tables import METASPACE, PATTERN, PREFIX_SPACE, SET
 from mcu_sdk.model.vocabulary import Vocabulary
 from mcu_sdk.text import one_line, shown
 
-_SPACES = r"|\s+(?!\S)|\s+"
-_CL100K_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+" + _SPACES
-_CONTRACTIONS = ("'s|'t|'re|'ve|'m|'ll|'d", "(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)")
-
-# Regular expressions of Split pre-tokenizers that have a hand-written matcher, with the matcher and its argument.
-KNOWN_PATTERNS: dict[str, tuple[str, int]] = {
-    _CONTRACTIONS[0] + r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+" + _SPACES: (GPT2, 0),
-    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+" + _SPACES: (GPT2, 0),
-} | {
-    contractions + r"|[^\r\n\p{L}\p{N}]?" + possessive + r"\p{L}+|" + numbers + _CL100K_REST: (CL100K, most)
-    for contractions in _CONTRACTIONS[1:]
-    for possessive in ("", "+")
-    for numbers, most in ((r"\p{N}{1,3}", 3), (r"\p{N}", 1))
-}
-
+GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""The regular expression of ByteLevel."""
 
 SAVE_TOKENIZER = "Save it again with `tokenizer.save_pretrained(folder)`."
 
@@ -66,6 +54,8 @@ def compile_tokenizer(
         return _compile(content, texts, length)
     except UnsupportedStep as reason:
         return DeviceTokenizer(supported=False, reason=f"its normalizer {reason}")
+    except UnsupportedPattern as reason:
+        return DeviceTokenizer(supported=False, reason=f"its pattern {reason}")
     except UnsupportedCharsmap as reason:
         return DeviceTokenizer(supported=False, reason=f"its charsmap {reason}")
     except (Unsupported, UnsupportedTemplate) as reason:
@@ -149,7 +139,7 @@ def _needs_room(compiled: DeviceTokenizer) -> bool:
 def _is_one_word(compiled: DeviceTokenizer) -> bool:
     """Whether a whole text is a word whose every byte takes room."""
     whole = isinstance(compiled.words, Unigram) or (compiled.words is None and not compiled.by_bytes)
-    return whole and not {SET, GPT2, CL100K} & {kind for kind, _ in compiled.stages}
+    return whole and not {SET, PATTERN} & {kind for kind, _ in compiled.stages}
 
 
 def _pad_id(content: Mapping[str, Any]) -> int:
@@ -168,6 +158,7 @@ def _of_words(content: Mapping[str, Any], words: WordPiece | Unigram) -> DeviceT
         supported=True,
         added=added,
         stages=tuple(found.stages),
+        patterns=tuple(found.patterns),
         sets=tuple(found.sets),
         replacement=found.replacement,
         steps=steps_of(parts, _matters(words, added, found)),
@@ -188,6 +179,7 @@ def _of_bpe(content: Mapping[str, Any], texts: int | None) -> DeviceTokenizer:
     return replace(
         compiled,
         stages=tuple(found.stages),
+        patterns=tuple(found.patterns),
         sets=tuple(found.sets),
         replacement=found.replacement,
         steps=steps,
@@ -236,7 +228,7 @@ def _has_byte_tokens(words: Unigram) -> bool:
 def _matters(words: WordPiece | Unigram, added: Iterable[AddedToken], found: Stages) -> Matters | None:
     """Whether a character is of any token, or one that the stages cut at. None where that is not all that counts: unknown
     characters of Unigram have scores and bytes, and patterns know letters from others."""
-    if isinstance(words, Unigram) or any(kind in PATTERNS for kind, _ in found.stages):
+    if isinstance(words, Unigram) or found.patterns:
         return None
     characters = set(" " + found.replacement)
     for token in (*words.vocabulary.tokens, *(token.content for token in added)):
@@ -298,11 +290,8 @@ def _set_stages(parts: Sequence[Mapping[str, Any]]) -> Stages:
             known = add_stage(part, found)
         except ValueError as reason:
             raise Unsupported(f"its pre-tokenizer {reason}") from reason
-        if known:
-            continue
-        if part["type"] != "Split":
+        if not known:
             raise Unsupported(f"its pre-tokenizer {part['type']} has no counterpart on the device")
-        found.stages.append(_split_stage(part))
     _check_count(found.stages)
     return found
 
@@ -324,7 +313,7 @@ def _add_byte_level(part: Mapping[str, Any], found: Stages) -> None:
     if part.get("add_prefix_space", True):
         found.stages.append((PREFIX_SPACE, 0))
     if part.get("use_regex", True):
-        found.stages.append((GPT2, 0))
+        found.at_pattern(GPT2)
     _check_count(found.stages)
 
 
@@ -333,17 +322,6 @@ def _check_count(stages: Sequence[tuple[str, int]]) -> None:
         raise Unsupported(
             f"its {len(stages)} pre-tokenizer stages are more than the {MOST_STAGES} that the device supports"
         )
-
-
-def _split_stage(part: Mapping[str, Any]) -> tuple[str, int]:
-    pattern = part["pattern"].get("Regex")
-    if pattern not in KNOWN_PATTERNS:
-        raise Unsupported(f"its pre-tokenizer splits by an unknown pattern, {shown(str(part['pattern']))}")
-    # The known patterns match every character, so there is nothing between matches that would be handled apart.
-    behavior = part.get("behavior")
-    if behavior != "Isolated" and not (behavior == "Removed" and part.get("invert")):
-        raise Unsupported(f"its pre-tokenizer treats the pieces as {behavior}, not as Isolated")
-    return KNOWN_PATTERNS[pattern]
 
 
 def _added_tokens(

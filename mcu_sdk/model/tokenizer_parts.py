@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcu_sdk.model import normalizer_steps as steps
+from mcu_sdk.model.pattern.automaton import Pattern
 from mcu_sdk.model.vocabulary import Vocabulary
 
 TEMPLATE_A, TEMPLATE_B = -1, -2
@@ -92,6 +93,7 @@ class TokenizerParts:
     stages: tuple[tuple[str, int], ...] = ()
     words: WordPiece | Unigram | None = None
     steps: tuple[steps.Step, ...] = ()  # the normalizer
+    patterns: tuple[tuple[str, Pattern], ...] = ()  # a remark and the table, for the stages
     sets: tuple[tuple[str, tuple[int, ...]], ...] = ()  # a remark and the packed code points, for the stages
     replacement: str = ""  # for spaces, of Metaspace
     single: tuple[TemplateItem, ...] = ()

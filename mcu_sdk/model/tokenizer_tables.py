@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.model import unicode_tables
 from mcu_sdk.model.made_tokens import Made, made_tokens
+from mcu_sdk.model.pattern.sets import coded
+from mcu_sdk.text import comment
 
 if TYPE_CHECKING:
     from mcu_sdk.model.charsmap import Charsmap
@@ -17,13 +19,11 @@ if TYPE_CHECKING:
 
 # The split stages of firmware/runtime/tokenizer/tables.h.
 PREFIX_SPACE = "MCU_SPLIT_PREFIX_SPACE"
-GPT2 = "MCU_SPLIT_GPT2"
-CL100K = "MCU_SPLIT_CL100K"
-DIGITS = "MCU_SPLIT_DIGITS"
+PATTERN = "MCU_SPLIT_PATTERN"
 SET = "MCU_SPLIT_SET"
 METASPACE = "MCU_SPLIT_METASPACE"
 
-PATTERNS = {PREFIX_SPACE, GPT2, CL100K, DIGITS}
+PATTERNS = {PREFIX_SPACE, PATTERN}
 """The stages of patterns.cpp; the others are those of sets.cpp."""
 
 Fields = list[tuple[str, str | int]]
@@ -191,7 +191,7 @@ def write_common(t: TokenizerParts, out: Tables) -> list[tuple[str, str | int]]:
         ("stage_count", len(t.stages)),
         ("sets", _sets(t, out)),
     ]
-    spaces = _asks_for_spaces(t)
+    spaces = any(token.lstrip or token.rstrip for token in t.added)
     replacement = t.replacement.encode()
     fields += [
         (
@@ -213,11 +213,6 @@ def write_common(t: TokenizerParts, out: Tables) -> list[tuple[str, str | int]]:
     return [*fields, ("pad_id", t.pad_id), ("work", work), ("work_bytes", t.work_bytes)]
 
 
-def _asks_for_spaces(t: TokenizerParts) -> bool:
-    patterns = {kind for kind, _ in t.stages} & {GPT2, CL100K}
-    return bool(patterns) or any(token.lstrip or token.rstrip for token in t.added)
-
-
 def _sets(t: TokenizerParts, out: Tables) -> str:
     """Addresses, so no table of the section .tokenizer, in which a shared library changes nothing."""
     sets: list[tuple[str, str | int]] = [
@@ -229,19 +224,23 @@ def _sets(t: TokenizerParts, out: Tables) -> str:
 
 
 def write_patterns(t: TokenizerParts, out: Tables) -> None:
-    """`mcu_pattern_data`: only the sets that the stages ask for."""
-    kinds = {kind for kind, _ in t.stages}
-    words = bool(kinds & {GPT2, CL100K})
-    sets = (
-        ("letters", "kLetters", words, unicode_tables.letters, "letters beyond ASCII"),
-        ("numbers", "kNumbers", words, unicode_tables.numbers, "numbers beyond ASCII"),
-        ("digits", "kDigits", DIGITS in kinds, unicode_tables.digits, "of the Digits pre-tokenizer"),
-    )
-    fields = [
-        (field, out.code_points(name, values() if needed else (), remark))
-        for field, name, needed, values, remark in sets
-    ]
-    out.struct("mcu_pattern_data", "patterns", fields)
+    """The `mcu_pattern_data` of each pattern."""
+    patterns: Fields = []
+    for i, (source, pattern) in enumerate(t.patterns):
+        found = coded(pattern.classes)
+        table = [entry for row in pattern.table for entry in row]
+        fields: list[str | int] = [
+            pattern.classes.count,
+            found.bits,
+            out.array(f"kAscii{i}", "uint8_t", found.ascii, "the class of each ASCII character"),
+            out.array(f"kRuns{i}", "uint8_t", found.runs, "runs of code points of a class"),
+            out.array(f"kStarts{i}", "uint32_t", found.starts, "where each 32 of them begin"),
+            out.column(f"kPlaces{i}", found.places, "and where these are written"),
+            len(found.starts),
+            out.array(f"kTable{i}", "uint16_t", table, "of each state and class, what comes next"),
+        ]
+        patterns.append((comment(source), "{" + ", ".join(map(str, fields)) + "}"))
+    out.struct("mcu_pattern_data", "patterns[]", patterns or [("none", "{}")])
 
 
 def write_vocabulary(vocabulary: Vocabulary, out: Tables) -> None:

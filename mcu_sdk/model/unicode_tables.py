@@ -56,18 +56,6 @@ def _matching(pattern: str) -> tuple[int, ...]:
 
 
 @cache
-def letters() -> tuple[int, ...]:
-    r"""\p{L} beyond ASCII."""
-    return _matching(r"\p{L}")
-
-
-@cache
-def numbers() -> tuple[int, ...]:
-    r"""\p{N} beyond ASCII."""
-    return _matching(r"\p{N}")
-
-
-@cache
 def spaces() -> tuple[int, ...]:
     r"""\s beyond ASCII."""
     return _matching(r"\s")

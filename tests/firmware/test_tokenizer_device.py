@@ -16,12 +16,11 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers import pre_tokenizers as pre
 
 from mcu_sdk.model.tokenizer import DeviceTokenizer, compile_tokenizer
-from mcu_sdk.model.tokenizer_json import KNOWN_PATTERNS
+from tests.firmware import torture
 from tests.firmware.tokenizer_device import Build, Device
+from tests.split_patterns import PATTERNS
 
-PATTERNS = list(KNOWN_PATTERNS)
-LLAMA3 = next(p for p, (kind, most) in KNOWN_PATTERNS.items() if most == 3)
-QWEN2 = next(p for p, (kind, most) in KNOWN_PATTERNS.items() if most == 1)
+BEHAVIORS = ("removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous")
 
 
 # -------------------------------------------------------------------------------- tokenizers to test
@@ -131,7 +130,9 @@ def whole_text_prefixed() -> Tokenizer:
 
 def llama3() -> Tokenizer:
     """ignore_merges with words that merging does not make, every merge that makes a token, BOS, specials."""
-    tokenizer = trained(split(LLAMA3), specials=("<|begin_of_text|>", "<|eo", "<|eot|>", "<|eot_id|>"))
+    tokenizer = trained(
+        split(PATTERNS["llama3"]), specials=("<|begin_of_text|>", "<|eo", "<|eot|>", "<|eot_id|>")
+    )
 
     def edit(content: dict[str, Any]) -> None:
         model = content["model"]
@@ -157,7 +158,7 @@ def llama3() -> Tokenizer:
 
 
 def qwen2() -> Tokenizer:
-    tokenizer = trained(split(QWEN2, "removed", invert=True))
+    tokenizer = trained(split(PATTERNS["qwen2"], "removed", invert=True))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.add_tokens(["<tool>", "<tool_call>", "gut", AddedToken("fair", normalized=False)])
     return tokenizer
@@ -461,13 +462,52 @@ def test_long_text_in_one_word(build: Build) -> None:
     assert device.encode(b"a" * 5000) == tokenizer.encode("a" * 5000).ids
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
-def test_known_patterns(pattern: str, build: Build) -> None:
-    tokenizer = trained(split(pattern))
-    pair = tokenizer, build(compile_tokenizer(json.loads(tokenizer.to_str())))
+def of_bytes(cut: list[Any]) -> Tokenizer:
+    """Any two of the usual bytes merge: a cut in the wrong place shows."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre.Sequence([*cut, pre.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    content = json.loads(tokenizer.to_str())
+    alphabet = sorted(pre.ByteLevel.alphabet())
+    vocabulary = {character: i for i, character in enumerate(alphabet)}
+    usual = [alphabet[i] for i in range(256) if alphabet[i].isascii() or i % 3 == 0]
+    pairs = [(a, b) for a in usual for b in usual]
+    random.Random(10).shuffle(pairs)
+    vocabulary |= {a + b: 256 + i for i, (a, b) in enumerate(pairs)}
+    content["model"] |= {"vocab": vocabulary, "merges": pairs}
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def check_cuts(cut: list[Any], build: Build, texts: int) -> None:
+    tokenizer = of_bytes(cut)
+    compiled = compile_tokenizer(json.loads(tokenizer.to_str()))
+    assert compiled.supported, compiled.reason
+    pair = tokenizer, build(compiled)
     rng = random.Random(7)
-    for _ in range(1000):
-        check(pair, random_text(rng, contents(tokenizer)))
+    words = [*WORDS, "McDonald'S", "12345678", "hello\r\n", "//\n", "IMGIMGABCZ", "!!\n\n"]
+    for _ in range(texts):
+        check(pair, torture.random_text(rng, words))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PATTERNS)
+def test_patterns(name: str, build: Build) -> None:
+    check_cuts([pre.Split(Regex(PATTERNS[name]), "isolated")], build, 10_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("behavior", BEHAVIORS)
+@pytest.mark.parametrize("name", ["bloom", "deepseek_v3", "falcon", "line_ends"])
+@pytest.mark.parametrize("invert", [False, True])
+def test_what_becomes_of_matches(behavior: str, name: str, invert: bool, build: Build) -> None:
+    check_cuts([pre.Split(Regex(PATTERNS[name]), behavior, invert=invert)], build, 2000)
+
+
+def test_patterns_one_after_the_other(build: Build) -> None:
+    """As DeepSeek V3 has them, with a set in front and one that leaves gaps."""
+    names = ("deepseek_numbers", "deepseek_han", "deepseek_v3")
+    cut = [pre.Split(Regex(PATTERNS[name]), "isolated") for name in names]
+    check_cuts([pre.Punctuation("contiguous"), *cut, pre.Split("ab", "merged_with_next")], build, 500)
 
 
 def test_missing_bytes_without_unknown_token_are_refused(build: Build) -> None:

@@ -78,7 +78,7 @@ def test_tables(content: dict[str, Any]) -> None:
     for merge in compiled.merges:
         joined = compiled.token_bytes[merge.left] + compiled.token_bytes[merge.right]
         assert compiled.token_bytes[merge.result] == joined
-    assert compiled.stages == (("MCU_SPLIT_GPT2", 0),)
+    assert compiled.stages == (("MCU_SPLIT_PATTERN", 1),)
 
 
 def test_both_forms_of_merges_and_a_path(content: dict[str, Any], tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_unicode_tables_only_where_needed(content: dict[str, Any]) -> None:
     def arrays(data: dict[str, Any]) -> set[str]:
         return {array["name"] for array in compile_tokenizer(data).to_template()["arrays"]}
 
-    assert {"kLetters", "kNumbers", "kSpaces"} <= arrays(content)
+    assert {"kAscii0", "kRuns0", "kTable0"} <= arrays(content)
     changed = copy.deepcopy(content)
     changed["pre_tokenizer"]["use_regex"] = False
-    assert not {"kLetters", "kNumbers", "kSpaces", "kDigits"} & arrays(changed)
+    assert not {"kAscii0", "kRuns0", "kTable0", "kSpaces"} & arrays(changed)
 
 
 def test_specials_around_the_text() -> None:
@@ -144,7 +144,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 BARE = '{"model": {"type": "BPE"}, "pre_tokenizer": {"type": "ByteLevel"}, "decoder": {"type": "ByteLevel"}}'
 METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False}
-O200K = {"type": "Split", "pattern": {"Regex": r"\p{Lu}+|\p{Ll}+"}, "behavior": "Isolated", "invert": False}
+AHEAD = {"type": "Split", "pattern": {"Regex": r"\d+(?=\d\d)"}, "behavior": "Isolated", "invert": False}
 LATER = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 TEMPLATE = {
     "type": "TemplateProcessing",
@@ -158,7 +158,7 @@ TEMPLATE = {
     ("edit", "reason"),
     [
         (_set("model.type", "WordPiece"), "its model is WordPiece"),
-        (_set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [O200K, LATER]}), "unknown pattern"),
+        (_set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [AHEAD, LATER]}), "looks further ahead"),
         (
             _set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [LATER, LATER]}),
             "its pre-tokenizer ByteLevel has no counterpart",
@@ -280,15 +280,7 @@ def members(packed: tuple[int, ...]) -> set[int]:
     return {(entry >> 11) + i for entry in packed for i in range((entry & 0x7FF) + 1)}
 
 
-def test_unicode_tables_agree_with_python_where_both_know_a_character() -> None:
-    """Python 3.11 has Unicode 14, the library's engines others: only unassigned characters may differ.
-
-    A few characters changed their category after they were assigned; none between the versions here.
-    """
-    known = [code for code in range(0x80, 0x40000) if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
-    for packed, major in ((unicode_tables.letters(), "L"), (unicode_tables.numbers(), "N")):
-        found = members(packed)
-        assert all((code in found) == (unicodedata.category(chr(code))[0] == major) for code in known)
+def test_unicode_tables() -> None:
     white_space = {0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
     assert members(unicode_tables.spaces()) == white_space
     assert members(unicode_tables.digits()) >= {*range(0x30, 0x3A), 0xB2, 0x0663}
@@ -296,8 +288,8 @@ def test_unicode_tables_agree_with_python_where_both_know_a_character() -> None:
 
 def test_tables_are_sorted_and_disjoint() -> None:
     for packed, bits in (
-        (unicode_tables.letters(), 11),
-        (unicode_tables.numbers(), 11),
+        (unicode_tables.spaces(), 11),
+        (unicode_tables.digits(), 11),
         (unicode_tables.combining(), 3),
     ):
         ends = [

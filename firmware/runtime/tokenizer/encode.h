@@ -15,7 +15,7 @@ constexpr int32_t kNotEncodable = -2;
 constexpr int32_t kNotFound = -1;
 
 // Of generated data, what the chosen parts read.
-extern const mcu_pattern_data patterns;
+extern const mcu_pattern_data patterns[];
 extern const mcu_bpe_data bpe;
 extern const mcu_characters_data characters;
 extern const mcu_listed_data listed;

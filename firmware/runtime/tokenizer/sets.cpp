@@ -1,6 +1,7 @@
 // Pre-tokenizers that cut at characters of a set (whitespace, punctuation, word characters), and Metaspace.
 #include <string.h>
 
+#include "runtime/tokenizer/cutting.h"
 #include "runtime/tokenizer/encode.h"
 #include "runtime/tokenizer/unicode.h"
 
@@ -8,42 +9,14 @@ namespace mcu_tokenizing {
 
 namespace {
 
-struct Next {
-    bool is_match;
-    int32_t position;  // behind it
-};
-
-Next scan(const Level& level, const mcu_code_points& set, int32_t position) {
-    const Decoded c = decode_utf8(level.text + position, level.end - position);
-    return {contains(set, c.code), position + c.bytes};
-}
-
-// Behind the run of characters that are, or are not, of the set.
-int32_t run_end(const Level& level, const mcu_code_points& set, int32_t position, bool matches) {
-    while (position < level.end) {
-        const Next c = scan(level, set, position);
-        if (c.is_match != matches) break;
-        position = c.position;
+// A character of the set, or the run of others.
+Segment segment_at(const Level& level, const mcu_code_points& set, int32_t begin) {
+    for (int32_t position = begin; position < level.end;) {
+        const Decoded c = decode_utf8(level.text + position, level.end - position);
+        if (contains(set, c.code)) return position == begin ? Segment{true, begin + c.bytes} : Segment{false, position};
+        position += c.bytes;
     }
-    return position;
-}
-
-// The next piece from `begin` on; what is left of the text may be empty where characters are removed.
-Piece cut_at_set(const Level& level, const mcu_code_points& set, uint32_t behavior) {
-    int32_t begin = level.position;
-    if (behavior == MCU_SPLIT_REMOVED) {
-        begin = run_end(level, set, begin, true);
-        return {level.text, begin, run_end(level, set, begin, false)};
-    }
-    const Next first = scan(level, set, begin);
-    if (!first.is_match) {
-        int32_t end = run_end(level, set, begin, false);
-        if (behavior == MCU_SPLIT_WITH_PREVIOUS && end < level.end) end = scan(level, set, end).position;
-        return {level.text, begin, end};
-    }
-    if (behavior == MCU_SPLIT_CONTIGUOUS) return {level.text, begin, run_end(level, set, begin, true)};
-    if (behavior == MCU_SPLIT_WITH_NEXT) return {level.text, begin, run_end(level, set, first.position, false)};
-    return {level.text, begin, first.position};
+    return {false, level.end};
 }
 
 // The level's text with the replacement for each space, and before it; behind the texts that the room holds already.
@@ -77,7 +50,9 @@ int32_t next_of_sets(Encoder& encoder, Level& level, const mcu_split_stage& stag
         level.position = level.end;
         return error;
     }
-    *piece = cut_at_set(level, mcu_tokenizer.sets[stage.argument >> 3], stage.argument & 7u);
+    const mcu_code_points& set = mcu_tokenizer.sets[stage.argument >> 3];
+    *piece =
+        cut_segments(level, stage.argument & 7u, [&](int32_t position) { return segment_at(level, set, position); });
     level.position = piece->end;
     return 0;
 }

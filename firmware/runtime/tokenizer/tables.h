@@ -19,11 +19,9 @@ struct mcu_code_points {
 // What cuts a piece of text into smaller pieces. Stages run one after the other, each on the pieces of the last.
 enum mcu_split_kind {
     MCU_SPLIT_PREFIX_SPACE = 0,  // puts a space before the piece unless it begins with one
-    MCU_SPLIT_GPT2 = 1,          // the regular expression of GPT-2
-    MCU_SPLIT_CL100K = 2,        // that of cl100k, Llama 3, Qwen 2; argument: most digits in a piece
-    MCU_SPLIT_DIGITS = 3,        // the Digits pre-tokenizer; argument: 1 for one piece per digit
-    MCU_SPLIT_SET = 4,           // at characters of a set; argument: its index * 8 + an mcu_split_behavior
-    MCU_SPLIT_METASPACE = 5,     // writes the replacement for each space; argument: an mcu_prepend_scheme
+    MCU_SPLIT_PATTERN = 1,  // where a pattern matches; argument: its index * 16 + 8 * inverted + an mcu_split_behavior
+    MCU_SPLIT_SET = 2,      // at characters of a set; argument: its index * 8 + an mcu_split_behavior
+    MCU_SPLIT_METASPACE = 3,  // writes the replacement for each space; argument: an mcu_prepend_scheme
 };
 
 #define MCU_SPLIT_STAGES 8  // the most stages that a tokenizer has
@@ -33,7 +31,7 @@ struct mcu_split_stage {
     uint8_t argument;
 };
 
-// What becomes of a character of the set.
+// What becomes of a character of the set, or of a match.
 enum mcu_split_behavior {
     MCU_SPLIT_REMOVED = 0,
     MCU_SPLIT_ISOLATED = 1,
@@ -80,7 +78,7 @@ struct mcu_tokenizer_data {
     const mcu_split_stage* stages;
     int32_t stage_count;
     const mcu_code_points* sets;  // of MCU_SPLIT_SET
-    mcu_code_points spaces;       // \s beyond ASCII, where an added token or a pattern asks for it
+    mcu_code_points spaces;       // \s beyond ASCII, where an added token asks for it
     const uint8_t* replacement;   // of MCU_SPLIT_METASPACE
     int32_t replacement_bytes;
 
@@ -95,12 +93,22 @@ struct mcu_tokenizer_data {
     int32_t work_bytes;
 };
 
-// The sets of the patterns of GPT-2 and cl100k beyond ASCII, as the regex engine of the `tokenizers` library knows
-// them; `digits`: of the Digits pre-tokenizer, ASCII included.
+#define MCU_PATTERN_MATCHED 0x8000  // of an entry: what has been read before this character is a match
+
+// A regular expression: table[(state - 1) * (classes + 1) + class of the next character, or `classes` at the end] is
+// the next state, with MCU_PATTERN_MATCHED or not. State 1 is the first; in state 0 no match comes any more.
+//
+// Classes of code points: `ascii`, and for the others runs, each (length - 1) << bits | class, of seven bits a byte,
+// the first the lowest, all but the last with bit 7. Blocks of 32 runs begin with the code points `starts` at `places`.
 struct mcu_pattern_data {
-    mcu_code_points letters;  // \p{L}
-    mcu_code_points numbers;  // \p{N}
-    mcu_code_points digits;
+    uint32_t classes;
+    uint32_t bits;
+    const uint8_t* ascii;  // 128
+    const uint8_t* runs;
+    const uint32_t* starts;
+    mcu_column places;
+    int32_t blocks;
+    const uint16_t* table;
 };
 
 struct mcu_bpe_data {
