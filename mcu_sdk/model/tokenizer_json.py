@@ -340,12 +340,6 @@ def _added_tokens(
                 raise Unsupported(
                     f"its normalizer leaves nothing of the added token {shown(entry['content'])}"
                 )
-        if entry.get("single_word"):
-            raise Unsupported(f"its added token {shown(content)} matches single words only")
-        if content[0].isspace() and any(other.get("rstrip") for other in entries):
-            raise Unsupported(
-                f"its added token {shown(content)} begins with a space that another one may strip"
-            )
         tokens.append(
             AddedToken(
                 content=content.encode("utf-8"),
@@ -354,6 +348,7 @@ def _added_tokens(
                 lstrip=bool(entry.get("lstrip")),
                 rstrip=bool(entry.get("rstrip")),
                 special=bool(entry.get("special")),
+                single_word=bool(entry.get("single_word")),
             )
         )
     return tuple(tokens)

@@ -30,6 +30,7 @@ class AddedToken:
     lstrip: bool
     rstrip: bool
     special: bool = False
+    single_word: bool = False
 
 
 @dataclass(frozen=True)

@@ -170,8 +170,11 @@ def write_common(t: TokenizerParts, out: Tables) -> list[tuple[str, str | int]]:
     contents = [token.content for token in t.added]
     offsets = [sum(map(len, contents[:i])) for i in range(len(contents) + 1)] if contents else []
     flags = [
-        token.normalized | token.lstrip << 1 | token.rstrip << 2 | token.special << 3 for token in t.added
+        token.normalized | token.lstrip << 1 | token.rstrip << 2 | token.special << 3 | token.single_word << 4
+        for token in t.added
     ]
+    firsts = {content[0] for content in contents}
+    bits = [sum(1 << i for i in range(32) if 32 * word + i in firsts) for word in range(8)] if firsts else []
     recognised = "tokens recognised in the text"
     ids = [token.id for token in t.added]
     fields: list[tuple[str, str | int]] = [
@@ -180,6 +183,7 @@ def write_common(t: TokenizerParts, out: Tables) -> list[tuple[str, str | int]]:
         ("added_offsets", out.array("kAddedOffsets", "uint32_t", offsets, "where each of them begins")),
         ("added_ids", out.array("kAddedIds", "int32_t", ids, "their ids")),
         ("added_flags", out.array("kAddedFlags", "uint8_t", flags, "mcu_added_flag bits")),
+        ("added_first", out.words("kAddedFirst", bits, "a bit for each byte that one begins with")),
         ("prefix_ids", out.array("kPrefixIds", "int32_t", t.prefix_ids, "put before every text")),
         ("prefix_count", len(t.prefix_ids)),
         ("suffix_ids", out.array("kSuffixIds", "int32_t", t.suffix_ids, "put after every text")),
@@ -192,12 +196,14 @@ def write_common(t: TokenizerParts, out: Tables) -> list[tuple[str, str | int]]:
         ("sets", _sets(t, out)),
     ]
     spaces = any(token.lstrip or token.rstrip for token in t.added)
+    words = any(token.single_word for token in t.added)
     replacement = t.replacement.encode()
     fields += [
         (
             "spaces",
             out.code_points("kSpaces", unicode_tables.spaces() if spaces else (), "whitespace beyond ASCII"),
         ),
+        ("words", out.code_points("kWords", unicode_tables.words() if words else (), "characters of words")),
         ("replacement", out.array("kReplacement", "uint8_t", replacement, "written for each space")),
         ("replacement_bytes", len(replacement)),
     ]

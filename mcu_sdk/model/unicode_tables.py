@@ -62,6 +62,18 @@ def spaces() -> tuple[int, ...]:
 
 
 @cache
+def words() -> tuple[int, ...]:
+    """Characters beside which an added token of single words does not stand alone; ASCII included."""
+    from tokenizers import AddedToken, Tokenizer, models
+
+    tokenizer = Tokenizer(models.BPE())  # without any token it leaves the others out
+    tokenizer.add_tokens([AddedToken("tok", single_word=True, normalized=False)])
+    found = tokenizer.encode("".join(f"{character}tok\n" for character in _text()))
+    alone = {begin // 5 for begin, _ in found.offsets}
+    return pack_points(code for place, code in enumerate(CODE_POINTS) if place not in alone)
+
+
+@cache
 def digits() -> tuple[int, ...]:
     """What the Digits pre-tokenizer splits off, ASCII included.
 

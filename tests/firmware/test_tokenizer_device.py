@@ -222,6 +222,35 @@ def unknown_bytes(fuse: bool) -> Tokenizer:
     return edited(gpt2(), edit)
 
 
+def added() -> Tokenizer:
+    """Added tokens of every kind, some of which begin or end with others, or with what others strip."""
+    tokenizer = trained(pre.ByteLevel(add_prefix_space=False))
+    tokenizer.normalizer = normalizers.Lowercase()
+    kinds = itertools.product((False, True), repeat=4)
+    contents = [
+        "<a>",
+        "king",
+        " fair",
+        "\n",
+        "né",
+        "Über",
+        "KING",
+        "<A> ",
+        "é",
+        "ab",
+        "abc",
+        "\u3000",
+        "日",
+        "<|x|>",
+        "x|>",
+        "_",
+    ]
+    for content, (single, left, right, plain) in zip(contents, kinds, strict=True):
+        token = AddedToken(content, single_word=single, lstrip=left, rstrip=right, normalized=plain)
+        tokenizer.add_tokens([token]) if plain else tokenizer.add_special_tokens([token])
+    return tokenizer
+
+
 def wide() -> Tokenizer:
     """More than 65,536 tokens: ids and offsets are 32 bits wide."""
     alphabet = sorted(pre.ByteLevel.alphabet())
@@ -248,6 +277,7 @@ MAKERS: dict[str, Callable[[], Tokenizer]] = {
     "unknown": lambda: unknown_bytes(fuse=False),
     "unknown_fused": lambda: unknown_bytes(fuse=True),
     "wide": wide,
+    "added": added,
     "long_tokens": long_tokens,
     "long_tokens_shuffled": lambda: long_tokens(shuffled=True),
 }

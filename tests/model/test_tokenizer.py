@@ -237,12 +237,6 @@ def test_no_normalizer(normalizer: dict[str, Any]) -> None:
         compile_tokenizer(words(normalizer=normalizer), texts=16)
 
 
-def test_single_words_are_refused(content: dict[str, Any]) -> None:
-    changed = copy.deepcopy(content)
-    changed["added_tokens"][0]["single_word"] = True
-    assert "single words" in compile_tokenizer(changed).reason
-
-
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"model": 1}', BARE, "{", "[" * 100000])
 def test_no_tokenizer_json(text: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(text)
@@ -284,6 +278,8 @@ def test_unicode_tables() -> None:
     white_space = {0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
     assert members(unicode_tables.spaces()) == white_space
     assert members(unicode_tables.digits()) >= {*range(0x30, 0x3A), 0xB2, 0x0663}
+    words = members(unicode_tables.words())
+    assert words >= {*map(ord, "azAZ09_éß日"), 0x301} and not words & {*map(ord, " -.\n\u3000"), 0xB2}
 
 
 def test_tables_are_sorted_and_disjoint() -> None:

@@ -25,6 +25,8 @@ int32_t find_added(const Level& level, int32_t position, uint8_t normalized, int
     const mcu_tokenizer_data& t = mcu_tokenizer;
     int32_t found = kNotFound;
     *length = 0;
+    const uint8_t first = level.text[position];
+    if (t.added == 0 || (t.added_first[first / 32] >> first % 32 & 1u) == 0) return kNotFound;
     for (int32_t token = 0; token < t.added; ++token) {
         if ((t.added_flags[token] & MCU_ADDED_NORMALIZED) != normalized) continue;
         const uint8_t* content = t.added_bytes + t.added_offsets[token];
@@ -60,20 +62,37 @@ int32_t spaces_after(const uint8_t* text, int32_t position, int32_t end) {
     return position;
 }
 
-// What lies before the next added token of this pass; all that is left if there is none.
+// Whether neither side of [begin, end) goes on as a word.
+bool stands_alone(const Level& level, int32_t begin, int32_t end) {
+    const mcu_code_points& words = mcu_tokenizer.words;
+    int32_t before = begin - 1;
+    while (before > level.begin && (level.text[before] & 0xC0u) == 0x80u) --before;
+    const bool joins = begin > level.begin && contains(words, decode_utf8(level.text + before, begin - before).code);
+    return !joins && (end == level.end || !contains(words, decode_utf8(level.text + end, level.end - end).code));
+}
+
+// What lies before the next added token of this pass; all that is left if there is none. As in the library, tokens are
+// looked for without regard to the whitespace that others swallow, and so they may be in it.
 Piece next_span(Level& level, uint8_t pass) {
     const int32_t begin = level.position;
-    for (int32_t position = begin; position < level.end; ++position) {
+    for (int32_t position = level.search; position < level.end;) {
         int32_t length = 0;
         const int32_t token = find_added(level, position, pass, &length);
-        if (token == kNotFound) continue;
-        const uint8_t flags = mcu_tokenizer.added_flags[token];
+        const uint8_t flags = token != kNotFound ? mcu_tokenizer.added_flags[token] : uint8_t{0};
+        const bool rejected = (flags & MCU_ADDED_SINGLE_WORD) != 0 && !stands_alone(level, position, position + length);
+        if (token == kNotFound || rejected) {
+            position += token == kNotFound ? 1 : length;
+            continue;
+        }
         level.token = mcu_tokenizer.added_ids[token];
-        level.position = position + length;
-        if ((flags & MCU_ADDED_RSTRIP) != 0) level.position = spaces_after(level.text, level.position, level.end);
+        level.search = position + length;
+        level.position = level.search;
+        if ((flags & MCU_ADDED_RSTRIP) != 0) level.position = spaces_after(level.text, level.search, level.end);
+        if (position < begin) return {level.text, begin, begin};
         const bool left = (flags & MCU_ADDED_LSTRIP) != 0;
         return {level.text, begin, left ? spaces_before(level.text, begin, position) : position};
     }
+    level.search = level.end;
     level.position = level.end;
     return {level.text, begin, level.end};
 }
@@ -104,7 +123,7 @@ int32_t encode_text(Encoder& encoder, const uint8_t* text, int32_t bytes) {
     const mcu_tokenizer_data& t = mcu_tokenizer;
     if (bytes < 0 || t.stage_count > MCU_SPLIT_STAGES || !is_utf8(text, bytes)) return kNotEncodable;
     Level levels[kMostLevels];
-    levels[0] = {text, 0, bytes, kNotFound, encoder.used};
+    levels[0] = {text, 0, 0, bytes, kNotFound, encoder.used, 0};
     for (int32_t at = 0; at >= 0;) {
         Level& level = levels[at];
         encoder.text = level.text;
@@ -112,7 +131,7 @@ int32_t encode_text(Encoder& encoder, const uint8_t* text, int32_t bytes) {
         const int32_t full = level.token != kNotFound ? append(encoder, level.token) : 0;
         if (full != 0) return full;
         level.token = kNotFound;
-        if (level.position == level.end) {
+        if (level.position == level.end && level.search == level.end) {
             const bool stage = at >= kAddedPasses && t.stages[at - kAddedPasses].kind == MCU_SPLIT_PREFIX_SPACE;
             if (stage) encoder.space = false;
             --at;
@@ -123,7 +142,9 @@ int32_t encode_text(Encoder& encoder, const uint8_t* text, int32_t bytes) {
         if (error != 0) return error;
         if (piece.begin == piece.end) continue;
         if (at + 1 < kAddedPasses + t.stage_count) {
-            levels[++at] = {piece.text, piece.begin, piece.end, kNotFound, encoder.used};
+            ++at;
+            const int32_t search = at < kAddedPasses ? piece.begin : piece.end;
+            levels[at] = {piece.text, piece.begin, piece.begin, piece.end, kNotFound, encoder.used, search};
             continue;
         }
         error = encode_word(encoder, piece);

@@ -53,10 +53,12 @@ inline uint8_t byte_at(const Encoder& encoder, const Piece& word, int32_t positi
 // the split stages; what is left are words.
 struct Level {
     const uint8_t* text;
+    int32_t begin;
     int32_t position;  // where the next piece begins
     int32_t end;
-    int32_t token;  // the id of an added token that goes before that piece, or kNotFound
-    int32_t used;   // Encoder::used for this level
+    int32_t token;   // the id of an added token that goes before that piece, or kNotFound
+    int32_t used;    // Encoder::used for this level
+    int32_t search;  // where the next added token is looked for; the end where none is
 };
 
 // The tokens of `bytes` bytes of valid UTF-8, without what stands around them. Returns 0, kTooLong or kNotEncodable.

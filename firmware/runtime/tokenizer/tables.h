@@ -47,10 +47,11 @@ enum mcu_prepend_scheme {
 };
 
 enum mcu_added_flag {
-    MCU_ADDED_NORMALIZED = 1,  // looked for in a second pass, in what the first pass left over
-    MCU_ADDED_LSTRIP = 2,      // swallows the whitespace on its left
-    MCU_ADDED_RSTRIP = 4,      // swallows the whitespace on its right
-    MCU_ADDED_SPECIAL = 8,     // is not printed
+    MCU_ADDED_NORMALIZED = 1,    // looked for in a second pass, in what the first pass left over
+    MCU_ADDED_LSTRIP = 2,        // swallows the whitespace on its left
+    MCU_ADDED_RSTRIP = 4,        // swallows the whitespace on its right
+    MCU_ADDED_SPECIAL = 8,       // is not printed
+    MCU_ADDED_SINGLE_WORD = 16,  // not where a character of a word is beside it
 };
 
 // What stands around one text or two.
@@ -69,6 +70,7 @@ struct mcu_tokenizer_data {
     const uint32_t* added_offsets;  // added + 1
     const int32_t* added_ids;
     const uint8_t* added_flags;
+    const uint32_t* added_first;  // a bit for each byte that one of them begins with: 8
 
     const int32_t* prefix_ids;  // put before every text (BOS)
     int32_t prefix_count;
@@ -79,6 +81,7 @@ struct mcu_tokenizer_data {
     int32_t stage_count;
     const mcu_code_points* sets;  // of MCU_SPLIT_SET
     mcu_code_points spaces;       // \s beyond ASCII, where an added token asks for it
+    mcu_code_points words;        // characters of words, where an added token asks for it
     const uint8_t* replacement;   // of MCU_SPLIT_METASPACE
     int32_t replacement_bytes;
 
