@@ -18,32 +18,39 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.fx import Node
 
+FORWARD, PREFILL = "forward", "prefill"
+"""The methods' names: a step, and a chunk of a prompt."""
+
 ALIGNMENT = 16
 """Bytes. Constants and planned tensors begin at multiples of it, as vector loads want."""
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A .pte and the module path each of its kernel calls came from ("" where it is not known)."""
+    """A .pte and the module path each of its kernel calls came from ("" where it is not known), those of `prefill` apart."""
 
     pte: bytes
     names: tuple[str, ...]
+    prefill_names: tuple[str, ...] = ()
 
 
 def lower(
     program: ExportedProgram,
     metadata: Mapping[str, int | bool | list[int] | str],
     *,
+    prefill: ExportedProgram | None = None,
     cortex_m_passes: bool = True,
 ) -> Lowered:
-    """Lower one method, "forward", with `metadata` as constant methods (a list becomes several outputs).
+    """Lower a method "forward" and, where it is given, "prefill", which shares the weights and by their names the buffers
+    that live from call to call; `metadata` are constant methods (a list becomes several outputs).
 
     `cortex_m_passes` turns quantized operators into Cortex-M's; around a delegate there are none. Raises ModelError
     when ExecuTorch refuses the program.
     """
     import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
 
-    return lower_edge(_to_edge(program, metadata, cortex_m_passes))
+    methods = {FORWARD: program} if prefill is None else {FORWARD: program, PREFILL: prefill}
+    return lower_edge(_to_edge(methods, metadata, cortex_m_passes))
 
 
 def lower_edge(edge: EdgeProgramManager) -> Lowered:
@@ -56,10 +63,16 @@ def lower_edge(edge: EdgeProgramManager) -> Lowered:
 
     from mcu_sdk.lowering.memory import plan_memory
 
-    _write_in_place(edge)
+    for method in edge.methods:
+        _write_in_place(edge, method)
+    planning = MemoryPlanningPass(
+        memory_planning_algo=plan_memory,
+        share_mutable_buffers=len(edge.methods) > 1,
+        alignment=ALIGNMENT,
+    )
     config = ExecutorchBackendConfig(
         run_reinplace_pass=False,
-        memory_planning_pass=MemoryPlanningPass(memory_planning_algo=plan_memory, alignment=ALIGNMENT),
+        memory_planning_pass=planning,
         emit_mutable_buffer_names=True,
         extract_delegate_segments=True,
         constant_tensor_alignment=ALIGNMENT,
@@ -69,11 +82,12 @@ def lower_edge(edge: EdgeProgramManager) -> Lowered:
     except Exception as error:
         raise _refused(error) from error
     pte = bytes(lowered.buffer)
-    return Lowered(pte=pte, names=_instruction_names(lowered))
+    names = {method: _instruction_names(lowered, method) for method in edge.methods}
+    return Lowered(pte, names[FORWARD], names.get(PREFILL, ()))
 
 
 def _to_edge(
-    program: ExportedProgram, metadata: Mapping[str, Any], cortex_m_passes: bool
+    methods: dict[str, ExportedProgram], metadata: Mapping[str, Any], cortex_m_passes: bool
 ) -> EdgeProgramManager:
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.exir import EdgeCompileConfig, to_edge
@@ -85,10 +99,10 @@ def _to_edge(
         _core_aten_ops_exception_list=[aten.silu.default],
     )
     try:
-        edge = to_edge(program, compile_config=config, constant_methods=dict(metadata))
-        if cortex_m_passes:
-            passes = CortexMPassManager(edge.exported_program())
-            edge._edge_programs["forward"] = passes.transform()
+        edge = to_edge(methods, compile_config=config, constant_methods=dict(metadata))
+        for method in methods if cortex_m_passes else ():
+            passes = CortexMPassManager(edge.exported_program(method))
+            edge._edge_programs[method] = passes.transform()
     except Exception as error:
         raise _refused(error) from error
     return edge
@@ -103,7 +117,7 @@ def _refused(error: Exception) -> ModelError:
     )
 
 
-def _write_in_place(edge: EdgeProgramManager) -> None:
+def _write_in_place(edge: EdgeProgramManager, method: str) -> None:
     """Make cache updates overwrite their buffers, keeping the module names that the pass drops."""
     from executorch.exir.dialects._ops import ops
     from executorch.exir.passes.reinplace import DEFAULT_INPLACEABLE_OPS, reinplace_pass
@@ -118,7 +132,7 @@ def _write_in_place(edge: EdgeProgramManager) -> None:
     overrides = {
         overload(row.plain_name): overload(row.in_place_name) for row in own_operators() if row.in_place
     }
-    program = edge._edge_programs["forward"]
+    program = edge._edge_programs[method]
     kept: dict[int, dict[str, Any]] = {}  # by the value, which the pass gives to the node that it puts in
     functional = set(overrides) | set(DEFAULT_INPLACEABLE_OPS)
     for node in program.graph.nodes:
@@ -131,11 +145,11 @@ def _write_in_place(edge: EdgeProgramManager) -> None:
             for key, value in kept[id(node.meta["val"])].items():
                 node.meta.setdefault(key, value)
     program.graph_module.recompile()
-    edge._edge_programs["forward"] = program
+    edge._edge_programs[method] = program
 
 
-def _instruction_names(lowered: ExecutorchProgramManager) -> tuple[str, ...]:
-    """One module path for each kernel call of "forward", in order.
+def _instruction_names(lowered: ExecutorchProgramManager, method: str) -> tuple[str, ...]:
+    """One module path for each kernel call of a method, in order.
 
     The .pte carries none. The graph's calls and the plan's instructions are walked together; they must agree.
     """
@@ -144,10 +158,10 @@ def _instruction_names(lowered: ExecutorchProgramManager) -> tuple[str, ...]:
     skipped = (memory.alloc, memory.view, operator.getitem, memory.free)
     nodes = [
         n
-        for n in lowered.exported_program().graph.nodes
+        for n in lowered.exported_program(method).graph.nodes
         if n.op == "call_function" and n.target not in skipped
     ]
-    plan = next(p for p in lowered.executorch_program.execution_plan if p.name == "forward")
+    plan = next(p for p in lowered.executorch_program.execution_plan if p.name == method)
     executed = [i.instr_args for i in plan.chains[0].instructions]
     calls = [i for i in executed if hasattr(i, "op_index") or hasattr(i, "delegate_index")]
     if len(nodes) != len(calls):

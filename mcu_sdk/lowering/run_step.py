@@ -39,7 +39,7 @@ class StepRunner:
         self._written = [s.target for s in signature.output_specs if s.kind == OutputKind.BUFFER_MUTATION]
         self._names = [None if s.kind == InputKind.USER_INPUT else s.target for s in signature.input_specs]
         self._inputs = [s.arg.name for s in signature.input_specs]
-        self._constants: dict[str, torch.Tensor] = {}
+        self._constants: dict[str, torch.Tensor] = {}  # and the caches, empty
         for name in self._names:
             if name is not None:
                 value = program.state_dict[name] if name in program.state_dict else program.constants[name]
@@ -55,19 +55,28 @@ class StepRunner:
             [torch.cat([logits[:, 0] for logits in self._steps(window)]) for window in windows]
         )
 
+    def empty(self) -> dict[str, torch.Tensor]:
+        """The constants and empty caches by name, as `call` takes them; programs that share names share them."""
+        return dict(self._constants)
+
+    @torch.no_grad()
+    def call(
+        self, values: dict[str, torch.Tensor], tokens: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
+        """Tokens and positions int64[n] (1 of a step) -> the logits; the caches among `values` are then those written."""
+        given = {"input_ids": tokens[None], "cache_position": positions}
+        inputs = [
+            values[name] if name is not None else given[argument]
+            for name, argument in zip(self._names, self._inputs, strict=True)
+        ]
+        *written, logits = self._module(*inputs)
+        values.update(zip(map(str, self._written), written, strict=True))
+        assert isinstance(logits, torch.Tensor)
+        return logits
+
     def _steps(self, window: torch.Tensor) -> list[torch.Tensor]:
-        values = dict(self._constants)
-        results = []
-        for position, token in enumerate(window.tolist()):
-            given = {"input_ids": torch.tensor([[token]]), "cache_position": torch.tensor([position])}
-            inputs = [
-                values[name] if name is not None else given[argument]
-                for name, argument in zip(self._names, self._inputs, strict=True)
-            ]
-            *written, logits = self._module(*inputs)
-            values.update(zip(map(str, self._written), written, strict=True))
-            results.append(logits)
-        return results
+        values, places = self.empty(), torch.arange(len(window))
+        return [self.call(values, window[p : p + 1], places[p : p + 1]) for p in range(len(window))]
 
 
 class Observed(Interpreter):
