@@ -181,7 +181,7 @@ def _generate(request: GenerateRequest) -> Generated:
     with step("Compiling the plan"):
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
-        check_integers_only(plan.calls, board)
+        check_integers_only(plan.all_calls, board)
         npu = check_delegates(pte, board, npu, chosen=request.target)
         language_model = describe_language_model(plan)
         text_model = None if language_model is not None else describe_text_model(plan, source.facts)

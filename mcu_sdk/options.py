@@ -25,6 +25,8 @@ Activations = Literal["dynamic", "static"]
 CacheScales = Literal["calibrated", "dynamic"]
 Weights = Literal["int8", "int4"]
 
+PREFILL_ROWS = (8, 16, 32)
+
 
 class Kind(enum.Flag):
     """What is compiled, and for what: options apply to some of these."""
@@ -77,7 +79,8 @@ class CompileOptions:
 
     `cache_length` is in positions (None: the model's own limit), and of an encoder the tokens that it reads.
     `activations`: int8 scales found per token at run time, or calibrated (an encoder's always are). `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
-    one the model generates what it is calibrated on. `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
+    one the model generates what it is calibrated on. `prefill`: tokens of a prompt that a second method reads at once; None
+    for no such method. `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
     32 inputs; the embedding and the last linear are int8 always. Not the user's: `npu`, the Ethos-U to lower to (None
     for the processor), and `weight_layout`, what the board's core reads fastest.
     """
@@ -123,6 +126,14 @@ class CompileOptions:
             Kind.ENCODER,
         ),
     ] = None
+    prefill: Annotated[
+        int | None,
+        Flag(
+            "--prefill",
+            "Read prompts 8, 16 or 32 tokens at once, in fewer instructions and more RAM. Default: one by one.",
+            Kind.DECODER,
+        ),
+    ] = None
     npu: NpuTarget | None = None
     weight_layout: WeightLayout = "rows"
     weights: Annotated[
@@ -139,10 +150,26 @@ class CompileOptions:
         self.frame_size()
         if self.weights not in ("int8", "int4"):
             raise UsageError(f"Weights are 'int8' or 'int4', not {self.weights!r}.")
+        if self.prefill is not None and self.prefill not in PREFILL_ROWS:
+            wanted = ", ".join(map(str, PREFILL_ROWS[:-1]))
+            raise UsageError(
+                f"--prefill takes {wanted} or {PREFILL_ROWS[-1]} tokens at once; {self.prefill} was given.",
+                hint="Give one of these, or leave it out to read prompts token by token.",
+            )
+        if self.cache_length is not None:
+            self.check_prefill(self.cache_length)
         if self.weights == "int4" and self.npu is not None:
             raise UsageError(
                 f"int4 weights are for a board's processor; {self.npu.accelerator} takes int8.",
                 hint="Leave --weights out, or take another --target.",
+            )
+
+    def check_prefill(self, length: int) -> None:
+        """Raises UsageError for chunks longer than a cache of `length` positions."""
+        if self.prefill is not None and 0 < length < self.prefill:
+            raise UsageError(
+                f"--prefill {self.prefill} reads more tokens at once than the cache's {length} positions.",
+                hint=f"Give --max-cache-len {self.prefill} at least, a smaller --prefill, or none.",
             )
 
     def frame_size(self) -> tuple[int, int] | None:
@@ -250,6 +277,11 @@ class GenerateRequest:
                 "--grammar and --json-schema exclude each other; both were given.", hint="Leave one out."
             )
         replace(self.compile_options, npu=None if self.pte else npu).check()
+        if self.format == "library" and self.compile_options.prefill is not None:
+            raise UsageError(
+                "--prefill is for a firmware; a library reads its prompts token by token.",
+                hint="Leave --prefill or --format out.",
+            )
         if self.format == "library" and npu is not None and self.pte is None:
             raise no_npu_library(npu)
         self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)

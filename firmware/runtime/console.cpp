@@ -66,6 +66,13 @@ void console_print_counts(uint64_t first, uint64_t last, uint64_t total) {
     print_text("\n");
 }
 
+void console_print_count(const char* what, uint64_t count) {
+    if (!counts_can_be_trusted()) return;
+    print_text("@mcu ");
+    print_count(what, count);
+    print_text("\n");
+}
+
 int32_t console_read_line(char* line, int32_t capacity) {
     int32_t length = 0;
     bool too_long = false;

@@ -21,6 +21,9 @@ void console_start();
 // first call takes a while (counter_check).
 void console_print_counts(uint64_t first, uint64_t last, uint64_t total);
 
+// The same of one more count, such as "_read=".
+void console_print_count(const char* what, uint64_t count);
+
 // Reads a line into `line`, without its end ("\n" or "\r\n"). Returns its length, -1 if it is longer than
 // `capacity` (all of it is read), -2 at the end of the input. Ctrl-U forgets what came of the line so far.
 int32_t console_read_line(char* line, int32_t capacity);

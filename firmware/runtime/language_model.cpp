@@ -110,13 +110,46 @@ float* LanguageModel::step(int32_t token) {
     *static_cast<int64_t*>(model::kInputs[1].data) = position_;
     model::step();
     float* logits = static_cast<float*>(model::kOutputs[0].data);
-    const uint64_t count = counter_instructions(before, counter_read());
+    add(counter_instructions(before, counter_read()), logits, 1);
+    return logits;
+}
 
-    if (position_ == 0) instructions_first_ = count;
-    instructions_last_ = count;
-    instructions_total_ += count;
-    ++position_;
+// What follows a step or a chunk of `tokens` tokens.
+void LanguageModel::add(uint64_t instructions, const float* logits, int32_t tokens) {
+    if (position_ == 0) instructions_first_ = instructions;
+    instructions_last_ = instructions;
+    instructions_total_ += instructions;
+    position_ += tokens;
     digest_.add_f32(logits, static_cast<size_t>(model::kVocabSize));
+}
+
+// kPrefillRows tokens at once.
+float* LanguageModel::chunk(const int32_t* tokens) {
+    if constexpr (model::kPrefillRows > 0) {
+        const uint64_t before = counter_read();
+        int64_t* const ids = static_cast<int64_t*>(model::kPrefillInputs[0].data);
+        int64_t* const positions = static_cast<int64_t*>(model::kPrefillInputs[1].data);
+        for (int32_t i = 0; i < model::kPrefillRows; ++i) {
+            ids[i] = tokens[i];
+            positions[i] = position_ + i;
+        }
+        model::prefill();
+        float* logits = static_cast<float*>(model::kPrefillOutputs[0].data);
+        add(counter_instructions(before, counter_read()), logits, model::kPrefillRows);
+        ++chunks_;
+        return logits;
+    } else {
+        return step(tokens[0]);
+    }
+}
+
+float* LanguageModel::read(const int32_t* tokens, int32_t count) {
+    constexpr int32_t kChunk = model::kPrefillRows > 0 ? model::kPrefillRows : 1;
+    const uint64_t before = instructions_total_;
+    float* logits = nullptr;
+    for (; count >= kChunk; count -= kChunk, tokens += kChunk) logits = chunk(tokens);
+    for (; count > 0; --count) logits = step(*tokens++);
+    instructions_read_ += instructions_total_ - before;
     return logits;
 }
 
@@ -185,5 +218,9 @@ void conversation_end(const LanguageModel& language_model) {
     print_text("\n");
     console_print_counts(language_model.instructions_first(), language_model.instructions_last(),
                          language_model.instructions_total());
+    if constexpr (model::kPrefillRows > 0) {
+        print_fact("chunks", language_model.chunks());
+        console_print_count("_read=", language_model.instructions_read());
+    }
     console_succeed();
 }

@@ -20,13 +20,18 @@ class LanguageModel {
     // may be written over. `token` is in [0, kVocabSize), and room() is not 0.
     float* step(int32_t token);
 
+    // Reads `count` tokens, 1 to room(), and returns the logits after the last one: as many steps would, but in chunks
+    // of kPrefillRows where the model has a prefill, and one by one what is left. At any time: a chat reads each turn
+    // behind the ones before.
+    float* read(const int32_t* tokens, int32_t count);
+
     // How many more tokens it can read.
     int32_t room() const { return model::kMaxSequenceLength - position_; }
 
     // Whether `token` says that the text ends here.
     static bool is_end(int32_t token);
 
-    // FNV-1a over the raw bits of the logits of every step.
+    // FNV-1a over the raw bits of the logits of every step, and of every chunk.
     uint64_t digest() const { return digest_.value(); }
 
     // From the call of a step to its logits, embedding included; 0 where the board cannot count.
@@ -34,12 +39,21 @@ class LanguageModel {
     uint64_t instructions_last() const { return instructions_last_; }
     uint64_t instructions_total() const { return instructions_total_; }
 
+    // How many chunks read() has read, and what it took all together, steps included.
+    uint32_t chunks() const { return chunks_; }
+    uint64_t instructions_read() const { return instructions_read_; }
+
   private:
+    float* chunk(const int32_t* tokens);
+    void add(uint64_t instructions, const float* logits, int32_t tokens);
+
     int32_t position_ = 0;
     Digest digest_;
     uint64_t instructions_first_ = 0;
     uint64_t instructions_last_ = 0;
     uint64_t instructions_total_ = 0;
+    uint64_t instructions_read_ = 0;
+    uint32_t chunks_ = 0;
 };
 
 // What to continue, and how.

@@ -27,11 +27,10 @@ ALIGNMENT = 16
 
 @dataclass(frozen=True)
 class Lowered:
-    """A .pte and the module path each of its kernel calls came from ("" where it is not known), those of `prefill` apart."""
+    """A .pte and the module path each of its kernel calls came from ("" where it is not known), `forward`'s, then `prefill`'s."""
 
     pte: bytes
     names: tuple[str, ...]
-    prefill_names: tuple[str, ...] = ()
 
 
 def lower(
@@ -82,8 +81,8 @@ def lower_edge(edge: EdgeProgramManager) -> Lowered:
     except Exception as error:
         raise _refused(error) from error
     pte = bytes(lowered.buffer)
-    names = {method: _instruction_names(lowered, method) for method in edge.methods}
-    return Lowered(pte, names[FORWARD], names.get(PREFILL, ()))
+    methods = [name for name in (FORWARD, PREFILL) if name in edge.methods]
+    return Lowered(pte, tuple(name for method in methods for name in _instruction_names(lowered, method)))
 
 
 def _to_edge(

@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+def prefill_metadata(rows: int) -> dict[str, Any]:
+    """The constant methods that say how many tokens a method prefill takes, by the names that ExecuTorch's runners use."""
+    return {"get_min_prefill_chunk": rows, "get_max_prefill_chunk": rows}
+
+
 def llm_metadata(model: PreTrainedModel, cache_length: int) -> dict[str, Any]:
     """The constant methods that ExecuTorch's LLM runner asks a .pte for."""
     config = model.config.get_text_config()

@@ -32,6 +32,8 @@ RESHAPES = (aten.view.default, aten.reshape.default, aten._unsafe_view.default, 
 """Operators that are given their result's shape."""
 APART = 3
 """Tokens that are read one by one before the chunks which are compared, so that these begin anywhere."""
+CHUNKS = 2
+"""Chunks that are compared at most."""
 
 
 def prefill_of(step: ExportedProgram, rows: int) -> ExportedProgram:
@@ -155,9 +157,7 @@ def _depending_on(step: ExportedProgram, names: Iterable[str]) -> set[Node]:
 def _needed_by_caches(step: ExportedProgram) -> set[Node]:
     """What the step writes to its caches, and all that this is computed from."""
     written = {
-        spec.arg.name
-        for spec in step.graph_signature.output_specs
-        if spec.kind == OutputKind.BUFFER_MUTATION
+        spec.arg.name for spec in step.graph_signature.output_specs if spec.kind == OutputKind.BUFFER_MUTATION
     }
     pending = [node for node in step.graph.nodes if node.name in written]
     found: set[Node] = set()
@@ -167,7 +167,9 @@ def _needed_by_caches(step: ExportedProgram) -> set[Node]:
             found.add(node)
             pending += node.all_input_nodes
     # One of several results has a row for each token where the others have.
-    return found | {node for node in step.graph.nodes if is_call(node, operator.getitem) and args(node)[0] in found}
+    return found | {
+        node for node in step.graph.nodes if is_call(node, operator.getitem) and args(node)[0] in found
+    }
 
 
 def _tensors(node: Node) -> list[torch.Tensor]:
@@ -199,29 +201,32 @@ def _refuse_rings(step: ExportedProgram, rows: int) -> None:
             )
 
 
-def check_prefill(step: ExportedProgram, prefill: ExportedProgram, rows: int, window: torch.Tensor) -> int:
-    """Compare a chunk with its tokens one by one, bit for bit, on tokens int64[L]; returns how many were read.
+def check_prefill(
+    step: ExportedProgram, prefill: ExportedProgram, rows: int, vocabulary: int, length: int
+) -> int:
+    """Compare chunks with their tokens one by one, bit for bit, on random ones; returns how many were read.
 
-    Raises ModelError where a logit or a byte of the caches differs.
+    `length`: of the caches, in positions. Raises ModelError where a logit or a byte of the caches differs.
     """
-    tokens = window.reshape(-1)
-    apart = min(APART, len(tokens) % rows)
+    apart = min(APART, length - rows)
+    count = apart + min((length - apart) // rows, CHUNKS) * rows
+    tokens = torch.randint(0, vocabulary, (count,), generator=torch.Generator().manual_seed(0))
     one, several = StepRunner(step), StepRunner(prefill)
-    expected, found = one.empty(), one.empty()
-    places = torch.arange(len(tokens))
-    for start in range(apart, len(tokens) - rows + 1, rows):
-        begin = 0 if start == apart else start
-        for at in range(begin, start + rows):
+    expected, found = one.empty(), several.empty()
+    places, wanted = torch.arange(count), torch.empty(0)
+    for at in range(apart):
+        one.call(expected, tokens[at : at + 1], places[at : at + 1])
+    found |= {name: expected[name] for name in one.written}
+    for start in range(apart, count, rows):
+        for at in range(start, start + rows):
             wanted = one.call(expected, tokens[at : at + 1], places[at : at + 1])
-            if at < start:
-                one.call(found, tokens[at : at + 1], places[at : at + 1])
         chunk = slice(start, start + rows)
         logits = several.call(found, tokens[chunk], places[chunk])
-        caches = all(torch.equal(expected[name], found[name]) for name in expected)
+        caches = all(torch.equal(expected[name], found[name]) for name in one.written)
         if not (torch.equal(logits, wanted) and caches):
             raise ModelError(
                 f"A chunk of {rows} tokens was expected to give what they give one by one, bit for bit; from position "
                 f"{start} on its {'logits' if caches else 'keys or values'} differ.",
                 hint=LEAVE_OUT,
             )
-    return len(tokens)
+    return count

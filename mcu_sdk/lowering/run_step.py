@@ -55,8 +55,13 @@ class StepRunner:
             [torch.cat([logits[:, 0] for logits in self._steps(window)]) for window in windows]
         )
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The names of the caches."""
+        return tuple(map(str, self._written))
+
     def empty(self) -> dict[str, torch.Tensor]:
-        """The constants and empty caches by name, as `call` takes them; programs that share names share them."""
+        """The constants and empty caches by name, as `call` takes them."""
         return dict(self._constants)
 
     @torch.no_grad()
@@ -70,7 +75,7 @@ class StepRunner:
             for name, argument in zip(self._names, self._inputs, strict=True)
         ]
         *written, logits = self._module(*inputs)
-        values.update(zip(map(str, self._written), written, strict=True))
+        values.update(zip(self.written, written, strict=True))
         assert isinstance(logits, torch.Tensor)
         return logits
 

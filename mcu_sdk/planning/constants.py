@@ -17,11 +17,13 @@ def constants_of(plan: Plan) -> tuple[Constant, ...]:
     Tensors that share bytes are one constant. What the emitters have turned into tables of their own is not in it.
     """
     found: list[tuple[int, int, str]] = []
-    for planned in plan.calls:
+    for planned in plan.all_calls:
         found += [(t.offset, t.offset + max(t.nbytes, 1), planned.name) for t in _pointed_at(planned.call)]
     found += [
         (tensor.offset, tensor.offset + max(tensor.nbytes, 1), "output")
-        for tensor in (*plan.inputs, *plan.outputs)
+        for method in (plan, plan.prefill)
+        if method is not None
+        for tensor in (*method.inputs, *method.outputs)
         if tensor.space is Space.MODEL
     ]
     begins: list[int] = []

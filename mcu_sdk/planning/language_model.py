@@ -14,12 +14,14 @@ LONGEST_SEQUENCE = 1 << 20
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """What the firmware has to know of a language model. Ids are token ids; -1: none."""
+    """What the firmware has to know of a language model. Ids are token ids; -1: none. `prefill_rows`: the tokens of a prompt
+    that its method prefill reads at once; 0 without one."""
 
     vocab_size: int
     max_sequence_length: int
     bos_id: int = -1
     eos_ids: tuple[int, ...] = ()
+    prefill_rows: int = 0
 
 
 def describe_language_model(plan: Plan) -> LanguageModel | None:
@@ -31,11 +33,15 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
     inputs = [(tensor.dtype, tensor.shape) for tensor in plan.inputs]
     is_step = inputs == [(DType.S64, (1, 1)), (DType.S64, (1,))] and len(plan.outputs) == 1
     length = metadata.get("get_max_seq_len", metadata.get("get_max_context_len"))
-    if not is_step or not isinstance(length, int) or length < 1:
+    if not is_step or not isinstance(length, int) or length < 1 or not _are_logits(plan.outputs[0]):
+        if plan.prefill is not None:
+            raise PteError(
+                "The .pte has a method prefill, but its forward is no step of a language model (a token id int64[1, 1], its "
+                "position int64[1], logits float32[1, 1, V] and get_max_seq_len).",
+                hint="Export forward alone, or both as ExecuTorch's LLM runner takes them.",
+            )
         return None
     logits = plan.outputs[0]
-    if logits.dtype is not DType.F32 or len(logits.shape) != 3 or logits.elements != logits.shape[-1]:
-        return None
     longest = min(_cached_positions(plan), default=LONGEST_SEQUENCE)
     if length > longest:
         raise PteError(
@@ -49,7 +55,29 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
         max_sequence_length=length,
         bos_id=start[0] if start else -1,
         eos_ids=_token_ids(metadata.get("get_eos_ids"), vocabulary),
+        prefill_rows=_prefill_rows(plan, length),
     )
+
+
+def _are_logits(tensor: Tensor) -> bool:
+    return tensor.dtype is DType.F32 and len(tensor.shape) == 3 and tensor.elements == tensor.shape[-1]
+
+
+def _prefill_rows(plan: Plan, length: int) -> int:
+    """The tokens of a chunk; 0 without a prefill. Raises PteError for a method of that name that is none."""
+    if plan.prefill is None:
+        return 0
+    inputs = [(tensor.dtype, tensor.shape) for tensor in plan.prefill.inputs]
+    outputs = [(tensor.dtype, tensor.elements) for tensor in plan.prefill.outputs]
+    rows = inputs[0][1][-1] if inputs and inputs[0][1] else 0
+    is_chunk = inputs == [(DType.S64, (1, rows)), (DType.S64, (rows,))]
+    if not is_chunk or outputs != [(DType.F32, plan.outputs[0].elements)] or not 1 < rows <= length:
+        raise PteError(
+            f"A prefill that takes N token ids int64[1, N] and their positions int64[N], 2 to {length} of them, and gives "
+            f"the last one's logits was expected; it takes {inputs} and gives {outputs}.",
+            hint="Export it again, or forward alone.",
+        )
+    return rows
 
 
 def _cached_positions(plan: Plan) -> list[int]:

@@ -70,7 +70,7 @@ class PlannedCall:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the firmware does in one step.
+    """What the firmware does in one step; `prefill`: for a chunk of a prompt, in the same memories.
 
     Sizes in bytes: the arena holds the planned tensors and then, from `scratch_offset`, `scratch_bytes` that
     each call may use for itself. `live_bytes[i]` is how much of the tensors' part holds live data while the
@@ -92,6 +92,12 @@ class Plan:
     model_bytes: int
     model_hash: str
     lasting: tuple[Buffer, ...] = ()
+    prefill: Plan | None = None
+
+    @property
+    def all_calls(self) -> tuple[PlannedCall, ...]:
+        """Those of the step and of the prefill."""
+        return self.calls + (self.prefill.calls if self.prefill is not None else ())
 
     @property
     def peak_live_bytes(self) -> int:
@@ -105,7 +111,8 @@ class Plan:
         sources, tables (name, c_type, values: list of literals, fields: their names if it is a struct), inputs and outputs (pointer, space, offset,
         type ("f32"), c_type, shape, elements, bytes), buffers (declaration, shape: what has a name from the beginning),
         calls (function, arguments: list of C++ texts, named: the same with the tensors' and the parameters' names,
-        buffers: what it gives a name, name, comment, index, operator).
+        buffers: what it gives a name, name, comment, index, operator), prefill (its inputs, outputs, buffers and calls; or
+        None).
         """
         names = {_table_key(table): name for name, table in self.tables.items()}
         places = Places(pieces)
@@ -122,6 +129,15 @@ class Plan:
                 {"name": name, "c_type": table.c_type, "values": list(_table_key(table)[1]), **_fields(table)}
                 for name, table in self.tables.items()
             ],
+            **self._method_to_template(names, places),
+            "prefill": self.prefill._method_to_template(names, places) if self.prefill is not None else None,
+        }
+
+    def _method_to_template(
+        self, names: Mapping[tuple[str, tuple[str, ...]], str], places: Places
+    ) -> dict[str, Any]:
+        """Of `to_template`, what each method has of its own."""
+        return {
             "inputs": [_tensor_to_template(tensor, places) for tensor in self.inputs],
             "outputs": [_tensor_to_template(tensor, places) for tensor in self.outputs],
             "buffers": _used(self.lasting, self.calls),
@@ -150,6 +166,24 @@ def compile_plan(pte: Pte) -> Plan:
     Raises UnsupportedOperatorError for operators, types and shapes without a kernel, and PteError for arguments
     that no operator of that name can have or that would reach outside their memory.
     """
+    step = _compile_method(pte)
+    return step if pte.prefill is None else _with_prefill(step, _compile_method(pte.prefill))
+
+
+def _with_prefill(step: Plan, prefill: Plan) -> Plan:
+    """Both in one arena, as large as the larger one's, with their files and tables together."""
+    tables = {_table_key(table): table for plan in (step, prefill) for table in plan.tables.values()}
+    return replace(
+        step,
+        arena_bytes=max(step.arena_bytes, prefill.arena_bytes),
+        headers=tuple(sorted({*step.headers, *prefill.headers})),
+        sources=tuple(sorted({*step.sources, *prefill.sources})),
+        tables={_table_name(table, number): table for number, table in enumerate(tables.values())},
+        prefill=prefill,
+    )
+
+
+def _compile_method(pte: Pte) -> Plan:
     check_quantized_bounds(pte)
     pte = place_in_scratch(pte)
     emitted = [(instruction, _emit(instruction)) for instruction in pte.instructions]

@@ -72,7 +72,7 @@ def _operators(plan: Plan, constants: tuple[Constant, ...]) -> dict[int, str]:
     for instruction in instructions_of(plan):
         for tensor, amount in touched(instruction):
             count(instruction.operator, tensor, amount)
-    for planned in plan.calls:
+    for planned in plan.all_calls:
         for argument in planned.call.arguments:
             told = argument.tensor if isinstance(argument, Pointer) else argument
             if isinstance(told, Tensor):

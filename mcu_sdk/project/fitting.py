@@ -157,7 +157,7 @@ def _with_code(sizes: Sizes, code: CodeSizes) -> Sizes:
 def _code_bound(plan: Plan) -> int:
     element = {dtype.c_type: dtype.size for dtype in DType}
     tables = sum(len(table.values) * element.get(table.c_type, 8) for table in plan.tables.values())
-    return RUNTIME_BOUND + KERNEL_BOUND * len(plan.sources) + CALL_BOUND * len(plan.calls) + tables
+    return RUNTIME_BOUND + KERNEL_BOUND * len(plan.sources) + CALL_BOUND * len(plan.all_calls) + tables
 
 
 def _table_bytes(tokenizer: Mapping[str, Any]) -> int:
@@ -338,7 +338,7 @@ def _other_boards(
 ) -> Iterator[str]:
     """The packaged boards with enough memory, and an FPU where the plan needs one; those with the same core first,
     for which little more is compiled."""
-    float_calls, core = needs_fpu(plan.calls), inputs.board.core
+    float_calls, core = needs_fpu(plan.all_calls), inputs.board.core
     for board in sorted(list_boards(), key=lambda board: board.core.flags != core.flags):
         if board.is_host or board.folder == inputs.board.folder or (float_calls and lacks_fpu(board)):
             continue

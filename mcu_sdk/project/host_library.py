@@ -58,6 +58,8 @@ class HostModel:
         library.model_digest.argtypes = [ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64]
         library.model_tokens.restype = None
         library.model_tokens.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p]
+        library.model_chunk.restype = None
+        library.model_chunk.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
         for function in (library.model_input, library.model_output):
             function.restype = ctypes.c_void_p
             function.argtypes = [
@@ -69,6 +71,7 @@ class HostModel:
         self.is_language_model = bool(library.model_is_language_model())
         self.vocab_size: int = library.model_vocabulary()
         self.max_sequence_length: int = library.model_max_sequence_length()
+        self.prefill_rows: int = library.model_prefill_rows()
         self.inputs = [self._view(library.model_input, i) for i in range(library.model_input_count())]
         self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
         self.has_tokenizer = bool(library.model_has_tokenizer())
@@ -141,6 +144,34 @@ class HostModel:
         self._check_npu()
         self._position = len(tokens)
         return logits
+
+    def chunk(self, ids: Sequence[int] | NDArray[Any]) -> NDArray[np.float32]:
+        """Read `prefill_rows` tokens at once, behind those before; returns the logits of the last one, f32[vocab_size].
+
+        Raises ValueError for another number of ids, or ids or a length out of range.
+        """
+        import numpy as np
+
+        tokens = np.ascontiguousarray(ids, dtype=np.int64)
+        if not self.prefill_rows or tokens.shape != (self.prefill_rows,):
+            raise ValueError(f"chunks have {self.prefill_rows} tokens, not {len(tokens)}")
+        self._check(int(tokens.min()), self._position)
+        self._check(int(tokens.max()), self._position + len(tokens) - 1)
+        logits = np.empty(self.vocab_size, dtype=np.float32)
+        self._library.model_chunk(tokens.ctypes.data, self._position, logits.ctypes.data)
+        self._position += len(tokens)
+        return logits
+
+    def read_prompt(self, ids: Sequence[int], chunks: int | None = None) -> list[NDArray[np.float32]]:
+        """Read tokens as the firmware's read() does, behind those before: chunks (as many as there can be, unless told),
+        then one by one; returns the logits of each chunk and step.
+
+        Raises ValueError for ids or a length out of range.
+        """
+        rows = self.prefill_rows
+        chunks = len(ids) // rows if rows and chunks is None else chunks or 0
+        logits = [self.chunk(ids[i * rows : (i + 1) * rows]) for i in range(chunks)]
+        return logits + [self.step(token).copy() for token in ids[chunks * rows :]]
 
     def _step(self) -> None:
         self._library.model_step()

@@ -60,19 +60,24 @@ _LIBRARIES = {
 
 
 class Interpreter:
-    """One loaded .pte with its memories; the mutable buffers live from `run` to `run`.
+    """One loaded .pte with its memories; the mutable buffers live from `run` to `run`. `beside`: another of the same file,
+    whose mutable buffers are shared.
 
     `delegates` compute what was compiled for an NPU, in the order of `pte.delegates`; without them the simulator
     does. Raises UnsupportedOperatorError for an operator that PyTorch does not know.
     """
 
-    def __init__(self, pte: Pte, delegates: Sequence[Delegate] = ()) -> None:
+    def __init__(
+        self, pte: Pte, delegates: Sequence[Delegate] = (), beside: Interpreter | None = None
+    ) -> None:
         self._pte = pte
         self._delegates = list(delegates)
         self._memory = {
             Space.ARENA: torch.zeros(pte.arena_bytes, dtype=torch.uint8),
             Space.KV_CACHE: torch.zeros(pte.kv_cache_bytes, dtype=torch.uint8),
         }
+        if beside is not None:
+            self._memory[Space.KV_CACHE] = beside._memory[Space.KV_CACHE]
         self._views: dict[Tensor, torch.Tensor] = {}
         for namespace in {instruction.operator.split("::")[0] for instruction in pte.instructions}:
             _load_library(namespace)

@@ -206,6 +206,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "is_language_model": language_model is not None,
             "vocab_size": _vocabulary_and_length(inputs)[0],
             "max_sequence_length": _vocabulary_and_length(inputs)[1],
+            "prefill_rows": language_model.prefill_rows if language_model else 0,
             "bos_id": language_model.bos_id if language_model else -1,
             "eos_ids": list(language_model.eos_ids) if language_model else [],
         },

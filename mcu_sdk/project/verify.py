@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
@@ -168,8 +169,12 @@ def compare_transcripts(device: Transcript, on_host: Transcript) -> Check:
             return Check(name, False, f"{what} {_short(left)} on the device, {_short(right)} on the host")
     if on_host.digest is None:
         return Check(name, False, "neither printed a digest")
+    chunks = on_host.number("chunks") or 0
     count = on_host.number("steps") or len(on_host.prompt_ids) + max(len(on_host.ids) - 1, 0)
-    return Check(name, True, f"digest {on_host.digest} over {count} steps")
+    of_them = (
+        f" of {count} tokens, {chunks} chunks of the prompt among them" if chunks else f" over {count} steps"
+    )
+    return Check(name, True, f"digest {on_host.digest}{of_them}")
 
 
 def _short(value: object, limit: int = 60) -> str:
@@ -237,29 +242,38 @@ def compare_with_python(
     model = HostModel(library, project.accelerator)
     pte = read_pte((project.folder / "model" / "model.pte").read_bytes())
     interpreter = Interpreter(pte, tosa_delegates(project.folder, len(pte.delegates)))
+    chunks = 0
     if request.steps is not None:
         inputs = _made_up_inputs(model, request)
         ours = [array for values in inputs for array in model.run(values)]
     else:
-        inputs = _token_inputs(fed_tokens(on_host))
-        ours = list(model.tokens(fed_tokens(on_host)))
+        chunks = on_host.number("chunks") or 0
+        inputs = _token_inputs(fed_tokens(on_host), chunks, model.prefill_rows)
+        model.reset()
+        ours = model.read_prompt(fed_tokens(on_host), chunks)
     checks = []
     digest = f"{model.digest(ours):016x}"
     if digest != on_host.digest:
         found = f"the library's digest is {digest}, the program's {on_host.digest}"
         checks.append(Check("host library = host program", False, found))
-    theirs = [output for values in inputs for output in interpreter.run_stored(values)]
+    theirs = []
+    if chunks and pte.prefill is not None:
+        prefill = Interpreter(pte.prefill, beside=interpreter)
+        theirs = [output for values in inputs[:chunks] for output in prefill.run_stored(values)]
+    theirs += [output for values in inputs[chunks:] for output in interpreter.run_stored(values)]
     per_step = len(ours) // len(inputs)
     checks.append(compare_outputs(ours, theirs, per_step))
     if request.steps is None:
-        checks.append(compare_choices(ours, theirs, first=len(on_host.prompt_ids) - 1))
+        last = [int(values[1][-1]) for values in inputs]  # the position of each chunk's and step's logits
+        checks.append(compare_choices(ours, theirs, first=last.index(len(on_host.prompt_ids) - 1)))
     accuracy = project.accuracy()
     if reference is not None and accuracy is not None:
         stated = accuracy.relative_rms_error
         if request.steps is not None:
             checks += compare_sample(interpreter, reference, stated)
         elif (right := reference.logits(fed_tokens(on_host))) is not None:
-            checks.append(compare_with_checkpoint(theirs, list(right), stated, choices=True))
+            wanted = [right[position] for position in last]
+            checks.append(compare_with_checkpoint(theirs, wanted, stated, choices=True))
     return checks
 
 
@@ -309,11 +323,12 @@ def tosa_delegates(folder: Path, count: int) -> list[TosaDelegate]:
 Values = list["NDArray[Any]"]
 
 
-def _token_inputs(fed: Sequence[int]) -> list[Values]:
-    """The two inputs of each step, flat."""
+def _token_inputs(fed: Sequence[int], chunks: int, rows: int) -> list[Values]:
+    """The two inputs, flat, of each of the first `chunks` times `rows` tokens at once, then of each step."""
     import numpy as np
 
-    return [[np.array([token]), np.array([position])] for position, token in enumerate(fed)]
+    starts = [*(i * rows for i in range(chunks)), *range(chunks * rows, len(fed)), len(fed)]
+    return [[np.array(fed[start:end]), np.arange(start, end)] for start, end in pairwise(starts)]
 
 
 def _made_up_inputs(model: HostModel, request: Request) -> list[Values]:

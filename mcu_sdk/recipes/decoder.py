@@ -10,8 +10,10 @@ from torch.export import ExportedProgram
 from mcu_sdk.lowering.calibrate import run_steps
 from mcu_sdk.lowering.int4 import float_linears, to_int4
 from mcu_sdk.lowering.lower import lower
+from mcu_sdk.lowering.metadata import prefill_metadata
 from mcu_sdk.lowering.moments import head_digest, linear_moments
 from mcu_sdk.lowering.pack import pack_weights
+from mcu_sdk.lowering.prefill import check_prefill, prefill_of
 from mcu_sdk.lowering.provenance import without_provenance
 from mcu_sdk.lowering.quantize import check_finite, drop_weights, int8_share, quantize
 from mcu_sdk.lowering.reproducible import reproducible
@@ -26,11 +28,22 @@ if TYPE_CHECKING:
 
 
 def compile_decoder(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
-    """One step as a .pte, its weights laid out as `options.weight_layout` says. Raises ModelError and TextError."""
+    """One step as a .pte, and with `options.prefill` a chunk of a prompt beside it, weights laid out as
+    `options.weight_layout` says. Raises ModelError, TextError and UsageError."""
     quantized, metadata, facts = quantized_step(checkpoint, options)
+    prefill = None
+    if options.prefill is not None:
+        with stage(f"Making a prefill of {options.prefill} tokens, and comparing it with as many steps"):
+            prefill = prefill_of(quantized, options.prefill)
+            vocabulary, length = metadata["get_vocab_size"], metadata["get_max_seq_len"]
+            compared = check_prefill(quantized, prefill, options.prefill, vocabulary, length)
+        facts["prefill"] = {"rows": options.prefill, "positions": compared}
+        metadata |= prefill_metadata(options.prefill)
     with stage("Lowering to ExecuTorch and planning memory"), without_provenance():
         facts["packed_weights"] = pack_weights(quantized, options.weight_layout)
-        lowered = lower(quantized, metadata)
+        if prefill is not None:
+            pack_weights(prefill, options.weight_layout)
+        lowered = lower(quantized, metadata, prefill=prefill)
     return CompiledModel(lowered.pte, lowered.names, facts)
 
 
@@ -42,7 +55,7 @@ def quantized_step(
     The program is one step, `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, in PyTorch:
     what the firmware is compared with.
     """
-    fused = fused_step(checkpoint, options)
+    fused = fused_step(checkpoint, options, lambda model, length: options.check_prefill(length))
     model, windows, program = fused.model, fused.windows, fused.program
     if options.weights == "int4":
         with stage("Measuring what each linear reads"), reproducible():

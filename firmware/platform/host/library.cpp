@@ -34,6 +34,7 @@ EXPORT const char* model_hash() { return model::kHash; }
 EXPORT int32_t model_is_language_model() { return model::kIsLanguageModel ? 1 : 0; }
 EXPORT int32_t model_vocabulary() { return model::kVocabSize; }
 EXPORT int32_t model_max_sequence_length() { return model::kMaxSequenceLength; }
+EXPORT int32_t model_prefill_rows() { return model::kPrefillRows; }
 EXPORT int32_t model_input_count() { return model::kInputCount; }
 EXPORT int32_t model_output_count() { return model::kOutputCount; }
 
@@ -76,6 +77,21 @@ EXPORT void model_tokens(const int64_t* tokens, int32_t count, int64_t first, fl
         const float* row = static_cast<const float*>(model::kOutputs[0].data);
         for (int32_t v = 0; v < model::kVocabSize; ++v) logits[v] = row[v];
         logits += model::kVocabSize;
+    }
+}
+
+// Reads model_prefill_rows() tokens from position `first` on at once and copies the logits of the last one to `logits`.
+// Nothing is checked here.
+EXPORT void model_chunk(const int64_t* tokens, int64_t first, float* logits) {
+    if constexpr (model::kPrefillRows > 0) {
+        const FloatMode mode;
+        for (int32_t i = 0; i < model::kPrefillRows; ++i) {
+            static_cast<int64_t*>(model::kPrefillInputs[0].data)[i] = tokens[i];
+            static_cast<int64_t*>(model::kPrefillInputs[1].data)[i] = first + i;
+        }
+        model::prefill();
+        const float* row = static_cast<const float*>(model::kPrefillOutputs[0].data);
+        for (int32_t v = 0; v < model::kVocabSize; ++v) logits[v] = row[v];
     }
 }
 

@@ -1,4 +1,5 @@
-"""What a .pte means: its `forward` method as checked instructions over tensors that all have a place.
+"""What a .pte means: its `forward` method, and a `prefill` beside it, as checked instructions over tensors that all have a
+place.
 
 `planning/pte/program.py` decodes the file; here its values, memories and instructions are checked against each
 other and resolved, so that nothing behind this module has to doubt an index, a size or an offset.
@@ -18,7 +19,7 @@ from mcu_sdk.errors import PteError, UnsupportedOperatorError, as_ours
 from mcu_sdk.npu.blob import VelaBlob, read_blob
 from mcu_sdk.npu.stream import read_config
 from mcu_sdk.operators.table import is_out_variant
-from mcu_sdk.planning.instruction import DType, Instruction, Tensor, Value
+from mcu_sdk.planning.instruction import DType, Instruction, Space, Tensor, Value
 from mcu_sdk.planning.operands import tensors_in
 from mcu_sdk.planning.pte.earlier import in_present_form
 from mcu_sdk.planning.pte.flatbuffer import corrupt
@@ -72,7 +73,8 @@ class Pte:
 
     `writes[i]` are the tensors that `instructions[i]` writes. `memory` holds the planned bytes by ExecuTorch's
     memory id; `arena_bytes` and `kv_cache_bytes` are the same after inputs without a plan, outputs without one
-    and memories above 2 were put at the arena's end. `notes` say what a user may want to know.
+    and memories above 2 were put at the arena's end. `notes` say what a user may want to know. `prefill`: the method of that
+    name, which reads a chunk of a prompt into the same buffers.
     """
 
     methods: tuple[str, ...]
@@ -90,6 +92,7 @@ class Pte:
     notes: tuple[str, ...]
     size: int
     hash: str
+    prefill: Pte | None = None
 
     @property
     def constant_bytes(self) -> int:
@@ -112,7 +115,8 @@ def load_bytes(path: Path) -> bytes:
 def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
     """Read and check a .pte file.
 
-    `names` gives each instruction of `forward` the module path it came from; without one ("") it is numbered.
+    `names` gives each instruction of `forward`, then of `prefill`, the module path it came from; without one ("") it is
+    numbered.
     Constants stay where they are: their tensors' offsets are offsets into `data`.
 
     Raises PteError for a file that is truncated, corrupt, or says something impossible, and
@@ -123,16 +127,32 @@ def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
     methods = tuple(plan.name for plan in program.execution_plan)
     if len(set(methods)) != len(methods):
         raise corrupt(f"two methods have the same name ({', '.join(map(shown, methods[:8]))})")
-    forward = _forward(program)
-    reader = ValueReader(program, forward, data)
-    delegates = read_delegates(program, forward)
+    plans = _computing(program)
+    counts = [sum(len(chain.instructions) for chain in plan.chains) for plan in plans]
+    if names is not None and len(names) != sum(counts):
+        raise PteError(
+            f"There are names for {len(names)} instructions; the .pte has {sum(counts)}.",
+            hint="The file of names belongs to another .pte; leave it away or generate both again.",
+        )
+    forward = _read_method(program, plans[0], data, None if names is None else names[: counts[0]])
+    if len(plans) == 1:
+        return forward
+    prefill = _read_method(program, plans[1], data, None if names is None else names[counts[0] :])
+    _check_shared(forward, prefill)
+    return replace(forward, prefill=prefill)
+
+
+def _read_method(program: Program, plan: ExecutionPlan, data: bytes, names: Sequence[str] | None) -> Pte:
+    """One method, with what is of the whole file."""
+    reader = ValueReader(program, plan, data)
+    delegates = read_delegates(program, plan)
     delegate_reader = _DelegateReader(reader, delegates)
-    calls = _calls(forward, reader, delegate_reader, names)
-    inputs = tuple(reader.tensor(index, "input") for index in forward.inputs)
-    outputs = tuple(reader.tensor(index, "output") for index in forward.outputs)
+    calls = _calls(plan, reader, delegate_reader, names)
+    inputs = tuple(reader.tensor(index, "input") for index in plan.inputs)
+    outputs = tuple(reader.tensor(index, "output") for index in plan.outputs)
     mutable_buffers = reader.mutable_buffers()
     return Pte(
-        methods=methods,
+        methods=tuple(method.name for method in program.execution_plan),
         metadata=read_metadata(program, data),
         instructions=tuple(call for call, _ in calls),
         writes=tuple(written for _, written in calls),
@@ -182,17 +202,43 @@ def read_delegates(program: Program, plan: ExecutionPlan) -> tuple[Delegate, ...
     return tuple(delegates)
 
 
-def _forward(program: Program) -> ExecutionPlan:
-    methods = [
-        plan for plan in program.execution_plan if plan.name == "forward" or not is_constant_method(plan)
-    ]
-    if [plan.name for plan in methods] != ["forward"]:
-        found = ", ".join(shown(plan.name) for plan in methods[:8]) or "none"
+def _computing(program: Program) -> list[ExecutionPlan]:
+    """`forward`, and `prefill` behind it if there is one."""
+    methods = {
+        plan.name: plan
+        for plan in program.execution_plan
+        if plan.name == "forward" or not is_constant_method(plan)
+    }
+    if not {"forward"} <= set(methods) <= {"forward", "prefill"}:
+        found = ", ".join(shown(name) for name in list(methods)[:8]) or "none"
         raise UnsupportedOperatorError(
-            f'The .pte must have exactly one method that computes something, "forward"; found: {found}.',
+            f'The .pte must have exactly one method that computes something, "forward", or "prefill" beside it; found: '
+            f"{found}.",
             hint="Export the method you want to run as forward, alone.",
         )
-    return methods[0]
+    return [methods[name] for name in ("forward", "prefill") if name in methods]
+
+
+def _check_shared(forward: Pte, prefill: Pte) -> None:
+    """Raises PteError unless both methods keep the same buffers, by their names, at the same places."""
+    kept = [
+        {buffer.name: buffer.tensor for buffer in method.mutable_buffers} for method in (forward, prefill)
+    ]
+    apart = [
+        name
+        for name in {**kept[0], **kept[1]}
+        if kept[0].get(name) != kept[1].get(name) or kept[0][name].space is not Space.KV_CACHE
+    ]
+    if apart or forward.kv_cache_bytes != prefill.kv_cache_bytes or prefill.delegates:
+        raise PteError(
+            "A prefill on the processor that shares every buffer with forward was expected; "
+            + (
+                f"{shown(apart[0])} lies elsewhere."
+                if apart
+                else "theirs are not the same, or it has a delegate."
+            ),
+            hint="Export with share_mutable_buffers=True and emit_mutable_buffer_names=True, or forward alone.",
+        )
 
 
 def _plain(value: Value) -> Metadata:
@@ -218,13 +264,8 @@ def _calls(
     names: Sequence[str] | None,
 ) -> list[_Call]:
     if len(plan.chains) != 1:
-        raise corrupt(f"forward has {len(plan.chains)} chains of instructions; there must be 1")
+        raise corrupt(f"{plan.name} has {len(plan.chains)} chains of instructions; there must be 1")
     chain = plan.chains[0]
-    if names is not None and len(names) != len(chain.instructions):
-        raise PteError(
-            f"There are names for {len(names)} instructions; the .pte has {len(chain.instructions)}.",
-            hint="The file of names belongs to another .pte; leave it away or generate both again.",
-        )
     calls = []
     for index, raw in enumerate(chain.instructions):
         name = (names[index] if names else "") or f"#{index}"
