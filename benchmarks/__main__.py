@@ -76,7 +76,7 @@ def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> i
         print(f"{case.name}: {case.title}", file=sys.stderr, flush=True)
         built = measure.prepare(case, WORK)
         latest[case.name] = measure.figures(built)
-        if profile:
+        if profile and case.prefill is None:
             profiled[case.name] = _show_profile(console, built)
     console.print(tables.instructions_table(latest, baseline, reference))
     console.print(tables.bytes_table(latest, baseline, reference))

@@ -40,7 +40,8 @@ class Encoder:
 class Case:
     """One row of the table. `cache` is in positions; 0 for a model without a cache. `module` names a .pte of
     benchmarks/models.py, `folder` a checkpoint of this repository, `stream` generate's option of that name. `seed`: of the
-    inputs, where they are random. `weights` and `optimize` are generate's options."""
+    inputs, where they are random. `weights`, `optimize` and `prefill` are generate's options; with the last one the figures
+    are those of a chunk for each of its tokens."""
 
     name: str
     title: str
@@ -54,6 +55,7 @@ class Case:
     board: str = BOARD
     weights: Literal["int8", "int4"] = "int8"
     optimize: Literal["speed", "size"] = "speed"
+    prefill: int | None = None
 
     @property
     def source(self) -> Source:
@@ -68,7 +70,10 @@ class Case:
 
     @property
     def positions(self) -> tuple[int, int]:
-        """The two positions that are measured; steps of a model without a cache are all alike."""
+        """The two positions that are measured, of a prefill those that its first and last chunk end with; steps of a model
+        without a cache are all alike."""
+        if self.prefill is not None:
+            return (self.prefill - 1, self.cache - 1)
         return (FIRST_POSITION, self.cache - 1) if self.cache else (0, 1)
 
 
@@ -85,10 +90,23 @@ INT4 = (
     Case("bundled-512-int4", "the bundled model with int4 weights, cache 512", 512, weights="int4"),
 )
 OTHER_CORES = (
-    Case("B-m4", "case B on a Cortex-M4", 128, CASE_B.llama, "mps2-an386"),
-    Case("B-m7", "case B on a Cortex-M7", 128, CASE_B.llama, "mps2-an500"),
+    Case("B-m4", "case B on a Cortex-M4", 128, CASE_B.llama, board="mps2-an386"),
+    Case("B-m7", "case B on a Cortex-M7", 128, CASE_B.llama, board="mps2-an500"),
     Case("bundled-64-m4", "the bundled model on a Cortex-M4, cache 64", 64, board="mps2-an386"),
     Case("bundled-64-m4-int4", "the same with int4 weights", 64, board="mps2-an386", weights="int4"),
+)
+
+PREFILL = (
+    Case("B-prefill", "case B, a prompt's token in chunks of 16", 128, CASE_B.llama, prefill=16),
+    Case("bundled-64-prefill", "the bundled model likewise, cache 64", 64, prefill=16),
+    Case("B-m4-prefill", "case B likewise on a Cortex-M4", 128, CASE_B.llama, board="mps2-an386", prefill=16),
+    Case(
+        "bundled-64-m4-prefill",
+        "the bundled model likewise on a Cortex-M4, cache 64",
+        64,
+        board="mps2-an386",
+        prefill=16,
+    ),
 )
 
 _VIT = {
@@ -160,6 +178,7 @@ CASES = {
         SIZE,
         *INT4,
         *OTHER_CORES,
+        *PREFILL,
         VIT,
         *BERT,
         *CONVOLUTIONS,

@@ -45,7 +45,9 @@ def prepare(case: Case, folder: Path) -> Built:
     checkpoint = _checkpoint(case, folder / "models")
     request = GenerateRequest(
         board=case.board,
-        compile_options=CompileOptions(case.length, weights=case.weights, stream=case.stream),
+        compile_options=CompileOptions(
+            case.length, weights=case.weights, stream=case.stream, prefill=case.prefill
+        ),
         model=str(checkpoint) if checkpoint is not None else None,
         pte=models.module_pte(case.module, folder / "models") if case.source == "pte" else None,
         output=project,
@@ -84,20 +86,21 @@ def token_ids(vocabulary: int, count: int, seed: int = 0) -> tuple[int, ...]:
 
 
 def step_instructions(built: Built, position: int) -> int:
-    """The instructions of the step at `position`. Raises RunError where the simulator's clock counts none."""
+    """The instructions of the step at `position`, or of each token in the chunk that ends there. Raises RunError where the
+    simulator's clock counts none."""
     count = run_to(built, position).number("instructions_last")
     if count is None:
         raise RunError(
             f"Case {built.case.name} was expected to report its instructions; it reported none.",
             hint="QEMU has to run with -icount, as the board.toml says.",
         )
-    return count
+    return round(count / (built.case.prefill or 1))
 
 
 def figures(built: Built, positions: Sequence[int] | None = None) -> Figures:
     """The case's figures. The bound of its products is known for Helium with int8 weights, else 0."""
     first, last = positions or built.case.positions
-    bounded = built.case.board == BOARD and built.case.weights == "int8"
+    bounded = built.case.board == BOARD and built.case.weights == "int8" and built.case.prefill is None
     return Figures(
         instructions_first=step_instructions(built, first),
         instructions_last=step_instructions(built, last),

@@ -93,6 +93,7 @@ def write_model_header(folder: Path) -> None:
             "is_language_model": True,
             "vocab_size": 512,
             "max_sequence_length": 128,
+            "prefill_rows": 16,
             "bos_id": 1,
             "eos_ids": [2],
         },

@@ -220,6 +220,7 @@ void conversation_end(const LanguageModel& language_model) {
                          language_model.instructions_total());
     if constexpr (model::kPrefillRows > 0) {
         print_fact("chunks", language_model.chunks());
+        print_fact("chunk_tokens", uint64_t(language_model.chunks()) * uint64_t(model::kPrefillRows));
         console_print_count("_read=", language_model.instructions_read());
     }
     console_succeed();

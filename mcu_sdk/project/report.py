@@ -114,9 +114,10 @@ class Report:
                 rows.append((label, f"{value:,}{unit}"))
         for unit in ("instructions", "cycles"):
             first, last = self.run.number(f"{unit}_first"), self.run.number(f"{unit}_last")
-            if first is not None and last is not None:
+            if first is not None and last is not None and not self.run.number("chunks"):
                 what = "token" if self.run.number("tokens") is not None else "inference"
                 rows.append((f"{unit} per {what}", f"{first:,} (first) to {last:,} (last)"))
+            rows += _read_in_chunks(self.run, unit)
         if self.run.model:
             rows.append(("model (SHA-256)", self.run.model))
         rows.append(("digest of all outputs", self.run.digest or "none"))
@@ -198,6 +199,17 @@ class Report:
         return Group(*parts, Text(""), regions)
 
 
+def _read_in_chunks(run: Transcript, unit: str) -> list[tuple[str, str]]:
+    """Of a prompt that was read in chunks: what each of its tokens took on average, and what the last step took."""
+    chunks, took = run.number("chunks"), run.number(f"{unit}_read")
+    prompt, last = run.number("prompt_tokens"), run.number(f"{unit}_last")
+    if not chunks or took is None or not prompt:
+        return []
+    rows = [(f"{unit} per prompt token", f"{round(took / prompt):,} ({chunks} chunks)")]
+    steps = prompt + max((run.number("tokens") or 0) - 1, 0) - (run.number("chunk_tokens") or 0)
+    return [*rows, (f"{unit} per token", f"{last:,} (last)")] if steps > 0 and last is not None else rows
+
+
 def transcript_json(run: Transcript) -> dict[str, Any]:
     """A transcript as plain data."""
     counts = {
@@ -209,9 +221,13 @@ def transcript_json(run: Transcript) -> dict[str, Any]:
             "instructions_first",
             "instructions_last",
             "instructions_total",
+            "instructions_read",
             "cycles_first",
             "cycles_last",
             "cycles_total",
+            "cycles_read",
+            "chunks",
+            "chunk_tokens",
             "stack_used",
         )
     }

@@ -14,6 +14,7 @@ from benchmarks.__main__ import run as run_benchmarks
 from benchmarks.cases import CASES
 from benchmarks.reference import load_reference
 from benchmarks.results import Figures, compare
+from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project.profile import Cost
 
@@ -129,3 +130,11 @@ def test_counts_repeat_to_the_digit_and_a_worse_figure_fails(
     results.write(tmp_path / "BASELINE.json", {"A": better})
     assert run_benchmarks([CASES["A"]], new_baseline=False, profile=False) == 1
     assert "worse than the baseline: A: instructions_last" in capsys.readouterr().out
+
+
+def test_every_case_is_of_a_board_and_measured_inside_of_its_cache() -> None:
+    for case in CASES.values():
+        assert load_board(case.board).name == case.board
+        first, last = case.positions
+        assert case.length is None or (0 <= first < last and (not case.cache or last < case.cache)), case.name
+        assert case.prefill is None or (last + 1) % case.prefill == (first + 1) % case.prefill == 0

@@ -18,7 +18,7 @@ from tests.kernels.cores import BOARDS
 
 HERE = Path(__file__).parent / "cores"
 NAMES = ("linear_s4", "linear_s8", "linear_s8_static", "linear_s8_requantize", "linear_s8_per_tensor")
-NAMES += ("linear_rows_s8", "batch_matmul_rows_s8")
+NAMES += ("linear_rows_s8", "batch_matmul_rows_s8", "linear_s8_pairs", "linear_s8_static_pairs")
 CONVOLUTIONS = ("depthwise_conv2d_s8", "conv2d_rows_s8")
 RENAMED = (*NAMES, *CONVOLUTIONS, "batch_matmul_s8", "conv2d_s8", "linear_s8_add_s16")
 SOURCES = sources_of(*RENAMED)
@@ -116,6 +116,8 @@ def test_large_products_take_what_the_assembly_says(cases: list[Case]) -> None:
             case.products / 3 if int4 else 0
         ), case
         assert case.dsp < (0.65 if int4 else 0.4) * case.portable, case
+        if "pairs" in case.name:  # 15 for 16 products, and some dozens for a result
+            assert case.dsp < 15 / 16 * case.products + 40 * case.rows * case.n + 6 * case.rows * case.k, case
 
 
 def test_smaller_products_are_faster_too(cases: list[Case]) -> None:
@@ -124,7 +126,7 @@ def test_smaller_products_are_faster_too(cases: list[Case]) -> None:
     for case in cases:
         if case.name in CONVOLUTIONS:
             continue
-        more = 1000 if "rows" in case.name else 200
+        more = 1000 if "rows" in case.name or "pairs" in case.name else 200
         assert case.dsp < 0.75 * case.portable if case.k >= 33 else case.dsp <= case.portable + more, case
 
 

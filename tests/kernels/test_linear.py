@@ -45,6 +45,25 @@ def _check_linear_s8(library: ctypes.CDLL, size: tuple[int, int, int], seed: int
     assert_same_bits(out.array, expected)
 
 
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("size", [size for size in SHAPES if size[0] > 1])
+def test_pairs_of_rows(kernel_library: ctypes.CDLL, size: tuple[int, int, int], static: bool) -> None:
+    """What the kernels for one row after the other give, in any order of the rows' pairs."""
+    rows, k, n = size
+    rng = np.random.default_rng(2)
+    x, weight, scale, bias = int8(rng, rows, k), int8(rng, n, k), normal(rng, n), normal(rng, n)
+    offset, row_scale = rng.integers(-99, 99, n).astype(np.int32), normal(rng, rows)
+    results = []
+    for pairs in (False, True):
+        out, scratch = Guarded((rows, n), np.float32), Guarded(64 * -(-k // 16), np.uint8, aligned=True)
+        middle = (scratch,) if pairs else ()
+        operands = (x, weight, offset, scale, bias) if static else (x, row_scale, weight, scale, bias)
+        name = f"linear_s8{'_static' if static else ''}{'_pairs' if pairs else ''}"
+        call(kernel_library, name, *operands, out, *middle, rows, k, n)
+        results.append(out.array)
+    assert_same_bits(results[1], results[0])
+
+
 @pytest.mark.parametrize("size", SHAPES)
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_linear_s8(kernel_library: ctypes.CDLL, size: tuple[int, int, int], with_bias: bool) -> None:

@@ -202,6 +202,104 @@ mcu_two_rows_by_two_s8:
     pop {r4-r11, pc}
     .size mcu_two_rows_by_two_s8, . - mcu_two_rows_by_two_s8
 
+// McuTwoRowsSums.
+    .equ SUMS_X, 0
+    .equ SUMS_WEIGHT, 4
+    .equ SUMS_OUT, 8        // two
+    .equ SUMS_K, 16
+    .equ SUMS_N, 20
+
+    .equ SUMS_FRAME_X, 0        // as above
+    .equ SUMS_FRAME_ENTRY, 4
+    .equ SUMS_FRAME_WEIGHT, 8
+    .equ SUMS_FRAME_TWO_K, 12
+    .equ SUMS_FRAME_FOURS, 16
+    .equ SUMS_FRAME_K, 20
+    .equ SUMS_FRAME_BACK, 24
+    .equ SUMS_FRAME_BITS, 28
+    .equ SUMS_FRAME_OUT, 32
+    .equ SUMS_FRAME_LEFT, 40
+    .equ SUMS_FRAME_BYTES, 44
+
+// The sums alone, of n / 2 times two channels, at least once; k >= 4.
+    .section .text.mcu_two_rows_sums_s8, "ax", %progbits
+    .p2align 2
+    .global mcu_two_rows_sums_s8
+    .thumb_func
+    .type mcu_two_rows_sums_s8, %function
+mcu_two_rows_sums_s8:
+    push {r4-r11, lr}
+    sub sp, #SUMS_FRAME_BYTES
+    ldrd r4, r5, [r0, #SUMS_X]
+    str r4, [sp, #SUMS_FRAME_X]
+    str r5, [sp, #SUMS_FRAME_WEIGHT]
+    ldrd r4, r5, [r0, #SUMS_OUT]
+    strd r4, r5, [sp, #SUMS_FRAME_OUT]
+    ldrd r4, r5, [r0, #SUMS_K]
+    lsrs r5, r5, #1
+    str r5, [sp, #SUMS_FRAME_LEFT]
+    lsls r5, r4, #1
+    str r5, [sp, #SUMS_FRAME_TWO_K]
+    bic r5, r4, #3
+    strd r5, r4, [sp, #SUMS_FRAME_FOURS]
+    ands r6, r4, #3
+    itte ne
+    rsbne r7, r6, #4
+    rsbne r6, r7, #0
+    moveq r7, #0
+    lsls r7, r7, #3
+    strd r6, r7, [sp, #SUMS_FRAME_BACK]
+    ubfx r5, r4, #2, #2
+    rsb r5, r5, #UNROLL
+    and r5, r5, #UNROLL - 1         // what the first round leaves out
+    movs r6, #FOUR_BYTES
+    adr.w r7, .Lsums_round
+    mla r5, r5, r6, r7
+    orr r5, r5, #1                  // Thumb
+    str r5, [sp, #SUMS_FRAME_ENTRY]
+.Lsums_two_channels:
+    movs r4, #0
+    movs r5, #0
+    movs r6, #0
+    movs r7, #0
+    ldrd r1, r12, [sp, #SUMS_FRAME_WEIGHT]
+    ldrd r3, r2, [sp, #SUMS_FRAME_FOURS]
+    ldrd r0, lr, [sp, #SUMS_FRAME_X]
+    add r12, r12, r1
+    str r12, [sp, #SUMS_FRAME_WEIGHT]
+    add r2, r2, r1
+    add r3, r3, r1
+    bx lr
+    .p2align 2
+.Lsums_round:
+    .rept UNROLL
+    ldm.w r0!, {r8, r9, r10, r11}
+    ldr.w r12, [r1], #4
+    MULTIPLY "ldr.w lr, [r2], #4"
+    .endr
+    cmp r1, r3
+    bne .Lsums_round
+    ldr r3, [sp, #SUMS_FRAME_BACK]
+    cbz r3, .Lsums_summed
+    ldm.w r0, {r8, r9, r10, r11}    // zeros beyond the row's end
+    ldr r12, [r1, r3]
+    ldr r2, [r2, r3]
+    ldr r3, [sp, #SUMS_FRAME_BITS]
+    lsr r12, r12, r3
+    MULTIPLY "lsr lr, r2, r3"
+.Lsums_summed:
+    ldrd r8, r9, [sp, #SUMS_FRAME_OUT]
+    strd r4, r6, [r8], #8
+    strd r5, r7, [r9], #8
+    strd r8, r9, [sp, #SUMS_FRAME_OUT]
+    ldr r3, [sp, #SUMS_FRAME_LEFT]
+    subs r3, r3, #1
+    str r3, [sp, #SUMS_FRAME_LEFT]
+    bne .Lsums_two_channels
+    add sp, #SUMS_FRAME_BYTES
+    pop {r4-r11, pc}
+    .size mcu_two_rows_sums_s8, . - mcu_two_rows_sums_s8
+
 #elif defined(__linux__) && defined(__ELF__)
     .section .note.GNU-stack, "", %progbits
 #endif

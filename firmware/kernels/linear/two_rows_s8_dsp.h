@@ -27,6 +27,17 @@ static inline void mcu_two_rows_lay_out(const int8_t* x0, const int8_t* x1, int3
 // Two channels at a time, n / 2 of them, at least one, k >= 4: kernels/linear/two_rows_s8.S.
 extern "C" void mcu_two_rows_by_two_s8(const McuTwoRows* rows);
 
+// What mcu_two_rows_lay_out made of two rows times weight[n][k]: the sums alone, out[row][n].
+struct McuTwoRowsSums {
+    const int8_t* x;
+    const int8_t* weight;
+    int32_t* out[2];
+    int32_t k, n;
+};
+
+// Two channels at a time, n / 2 of them, at least one, k >= 4: kernels/linear/two_rows_s8.S.
+extern "C" void mcu_two_rows_sums_s8(const McuTwoRowsSums* rows);
+
 // Column i of a row that is laid out.
 static inline int32_t mcu_two_rows_column(const McuTwoRows& p, int32_t row, int32_t i) {
     const int32_t half = (i & 1) * 2 + (i >> 1 & 1);

@@ -128,7 +128,7 @@ def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
     if bias is not None:
         shape_is(instruction, bias, "the bias", n)
     apart(instruction, out, x, x_scale, weight, weight_scale, bias)
-    return call("linear_s8", x, x_scale, weight, weight_scale, bias, out, rows, k, n)
+    return _by_pairs("linear_s8", x, x_scale, weight, weight_scale, bias, out, rows, k, n)
 
 
 @emits("mcu::linear_s8_static")
@@ -142,7 +142,17 @@ def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
     if bias is not None:
         shape_is(instruction, bias, "the bias", n)
     apart(instruction, out, x, weight, offset, scale, bias)
-    return call("linear_s8_static", x, weight, offset, scale, bias, out, rows, k, n)
+    return _by_pairs("linear_s8_static", x, weight, offset, scale, bias, out, rows, k, n)
+
+
+def _by_pairs(name: str, *arguments: Tensor | int | None) -> list[KernelCall]:
+    """`mcu_<name>` or, for several rows, mcu_<name>_pairs with scratch for one pair behind the tensors; the last arguments
+    are rows, k and n."""
+    rows, k, _ = arguments[-3:]
+    assert isinstance(rows, int) and isinstance(k, int)
+    if rows == 1:
+        return call(name, *arguments)
+    return call(f"{name}_pairs", *arguments[:-3], Scratch(two_rows_scratch(k, pairs=1)), *arguments[-3:])
 
 
 @emits("mcu::linear_s8_requantize")

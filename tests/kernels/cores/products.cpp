@@ -14,6 +14,7 @@
 #include "kernels/linear/linear_rows_s8.h"
 #include "kernels/linear/linear_s4.h"
 #include "kernels/linear/linear_s8.h"
+#include "kernels/linear/linear_s8_pairs.h"
 #include "platform/counter.h"
 #include "platform/platform.h"
 #include "runtime/print.h"
@@ -24,6 +25,8 @@ decltype(mcu_linear_s8) portable_linear_s8;
 decltype(mcu_linear_s8_static) portable_linear_s8_static;
 decltype(mcu_linear_s8_requantize) portable_linear_s8_requantize;
 decltype(mcu_linear_s8_per_tensor) portable_linear_s8_per_tensor;
+decltype(mcu_linear_s8_pairs) portable_linear_s8_pairs;
+decltype(mcu_linear_s8_static_pairs) portable_linear_s8_static_pairs;
 decltype(mcu_linear_rows_s8) portable_linear_rows_s8;
 decltype(mcu_batch_matmul_rows_s8) portable_batch_matmul_rows_s8;
 decltype(mcu_conv2d_rows_s8) portable_conv2d_rows_s8;
@@ -121,6 +124,14 @@ void all(int32_t rows, int32_t k, int32_t n, int32_t misaligned) {
                                                                           rows, k, n, &requantization);
     });
     const int32_t several = rows == 1 ? 2 : rows;
+    compare("linear_s8_pairs", several, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_linear_s8_pairs : portable_linear_s8_pairs)(a, bias, w, scale, bias, reinterpret_cast<float*>(out),
+                                                                scratch, several, k, n);
+    });
+    compare("linear_s8_static_pairs", several, k, n, [&](bool fast, uint8_t* out) {
+        (fast ? mcu_linear_s8_static_pairs : portable_linear_s8_static_pairs)(
+            a, w, offset, scale, nullptr, reinterpret_cast<float*>(out), scratch, several, k, n);
+    });
     const McuLinearRows linear = {several, k, n, 1, 100, -101, 119};
     compare("linear_rows_s8", several, k, n, [&](bool fast, uint8_t* out) {
         (fast ? mcu_linear_rows_s8 : portable_linear_rows_s8)(a, w, offset, multiplier, shift,
