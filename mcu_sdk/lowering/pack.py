@@ -18,6 +18,7 @@ from mcu_sdk.lowering.fuse.graph import (
     args,
     constant_name,
     constant_value,
+    is_call,
     is_constant,
     operator_row,
     replace,
@@ -27,6 +28,8 @@ from mcu_sdk.lowering.fuse.graph import (
 from mcu_sdk.operators.layouts import COLUMNS, ROWS, WeightLayout
 from mcu_sdk.operators.reference.packed import interleave, pack, pad_channels
 from mcu_sdk.operators.table import OPERATORS, Operator
+
+RECURRENT = (torch.ops.mcu.lstm_s8.default, torch.ops.mcu.gru_s8.default)
 
 MOST_PADDING = 1.5
 """Times a weight may grow: a matrix of two rows would become four times as large, and hardly faster."""
@@ -42,13 +45,28 @@ def pack_weights(program: ExportedProgram, layout: WeightLayout) -> int:
         for node in program.graph.nodes
         if (row := _packable(node)) is not None
     }
+    recurrent = sum(_pack_recurrent(program, node, constants) for node in list(program.graph.nodes))
     packed = [weight for weight in weights if _can_be_packed(program, weight)]
     for weight in packed:
         values = constants.packed(weight)
         for user in list(weight.users):
             _pack_call(program, user, values, constants)
     tidy(program)
-    return len(packed)
+    return len(packed) + recurrent
+
+
+def _pack_recurrent(program: ExportedProgram, node: Node, constants: _Constants) -> int:
+    """Pack both weights of a recurrent layer, where both can be, which then lie as its reference says; how many were."""
+    if not is_call(node, *RECURRENT):
+        return 0
+    first = operator_row(node).position("input_weight")  # type: ignore[union-attr]  # ours
+    weights, values = args(node)[first : first + 2], args(node)[first + 2]
+    known = constant_value(program, values)
+    if not all(_is_full(weight) for weight in weights) or bool((known[:, 2] > 0).any()):
+        return 0
+    joined = add_buffer(program, f"{values.name}_packed", torch.stack([interleave(*part) for part in known]))
+    node.args = (*args(node)[:first], *map(constants.packed, weights), joined, *args(node)[first + 3 :])
+    return 2
 
 
 def _packable(call: Node) -> Operator | None:
@@ -61,10 +79,15 @@ def _can_be_packed(program: ExportedProgram, weight: object) -> bool:
     """Whether a weight is a constant matrix that only packable calls read, and only as their weight."""
     if not isinstance(weight, Node) or not is_constant(program, weight) or len(shape_of(weight)) != 2:
         return False
-    n, k = shape_of(weight)
-    if -(-n // ROWS) * ROWS * -(-k // COLUMNS) * COLUMNS > MOST_PADDING * n * k:
+    if not _is_full(weight):
         return False
     return all(_takes_packed(program, user, weight) for user in weight.users)
+
+
+def _is_full(weight: Node) -> bool:
+    """Whether little of a packed matrix would be padding."""
+    n, k = shape_of(weight)
+    return -(-n // ROWS) * ROWS * -(-k // COLUMNS) * COLUMNS <= MOST_PADDING * n * k
 
 
 def _takes_packed(program: ExportedProgram, call: Node, weight: Node) -> bool:

@@ -24,6 +24,7 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.fuse import recurrent, relative
 from mcu_sdk.lowering.fuse.graph import (
     add_buffer,
     args,
@@ -39,8 +40,8 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
-from mcu_sdk.lowering.fuse.relative import spelt_out
 from mcu_sdk.lowering.images_s8 import annotate_images, rewrite_images
+from mcu_sdk.lowering.recurrent_s8 import annotate_recurrent, rewrite_recurrent, set_ranges
 from mcu_sdk.lowering.requantize import rewrite_requantized
 from mcu_sdk.lowering.sequence_s8 import (
     add_embeddings,
@@ -156,6 +157,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
                     input_qspec_map=specs, output_qspec=STATIC if node in returned else None, _annotated=True
                 )
         if self.sequence:
+            annotate_recurrent(model, STATIC)
             annotate_sequence(model, STATIC, self.uneven)
             annotate_images(model, STATIC, WEIGHT)
             annotate_streams(model, self.streams)
@@ -198,6 +200,8 @@ def quantize(
     summed, found = (
         (summed_before_norms(module), find_streams(module)) if requantize and not mutable else (set(), [])
     )
+    if requantize and not mutable:
+        set_ranges(module, calibrate)
     magnitudes = channel_magnitudes(module, summed.union(*found), calibrate)
     uneven, streams = uneven_values(summed, magnitudes), with_scales(found, magnitudes)
     prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs, requantize, uneven, streams))
@@ -214,6 +218,7 @@ def quantize(
         if is_call(node, aten._assert_tensor_metadata.default):
             quantized.graph.erase_node(node)
     if requantize:
+        rewrite_recurrent(quantized)
         rewrite_before_linears(quantized)
         quantize_parts(quantized)
         rewrite_images(quantized)
@@ -228,10 +233,13 @@ def quantize(
 
 def _without_fused(program: ExportedProgram) -> ExportedProgram:
     """What fusion made for quantization alone is spelt out again where nothing has taken its place."""
-    target = torch.ops.mcu_fused.relative_attention.default
-    if not any(is_call(node, target) for node in program.graph.nodes):
+    fused = {
+        torch.ops.mcu_fused.relative_attention.default: relative.spelt_out,
+        torch.ops.mcu_fused.recurrent.default: recurrent.spelt_out,
+    }
+    if not any(is_call(node, *fused) for node in program.graph.nodes):
         return program
-    spelt: ExportedProgram = program.run_decompositions({target: spelt_out})
+    spelt: ExportedProgram = program.run_decompositions(fused)
     return spelt
 
 

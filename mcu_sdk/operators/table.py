@@ -23,6 +23,7 @@ class Work(Enum):
     BATCHED = "products of two activations"
     ATTENTION = "products with the cache so far, and a softmax for each head"
     SEQUENCE = "products of every query with every key, and a softmax for each query and head"
+    RECURRENT = "at each step the step's input and the state times a weight each"
     STREAM = "every byte once, and some instructions for each vector of results"
 
 
@@ -36,6 +37,7 @@ class Operator:
     has to lie; `packed`: the overload that takes it in the other layout.
     `caches`: arguments that live from step to step, and the axis of their positions. `one_of`: arguments of which a
     step reads or writes only what one index of an axis selects, and that axis; as many as `index` has elements.
+    `every_step`: arguments that are read once for each step, along axis 1 of the first argument.
     `border`: it only makes integers of floats, or floats of integers, as around a delegate.
     `work` and `arithmetic` (vector instructions for 16 bytes of results) make the bound of its cost; `input` is what
     the weight multiplies.
@@ -53,6 +55,7 @@ class Operator:
     caches: Mapping[str, int] = field(default_factory=dict)
     one_of: Mapping[str, int] = field(default_factory=dict)
     index: str = ""
+    every_step: tuple[str, ...] = ()
     work: Work = Work.STREAM
     arithmetic: int = 1
     input: str = ""
@@ -104,6 +107,10 @@ _REQUANTIZED = "int out_zero_point, int out_min, int out_max"
 _ADDED = "Tensor self, Tensor x, Tensor weight"
 _CALIBRATED_WRITE = "Tensor self, Tensor x, Tensor inverse_scale, Tensor position"
 _DYNAMIC_WRITE = "Tensor self, Tensor x, Tensor position"
+_RECURRENT = (
+    "Tensor input_weight, Tensor state_weight, Tensor constants, Tensor tables, int bits, int out_multiplier, "
+    "int out_shift, bool backwards, int n"
+)
 _CONVOLUTION = "Tensor input, Tensor weight"
 _CONVOLUTION_S8 = (
     "Tensor x, Tensor weight, Tensor bias, int[] stride, int[] padding, int[] dilation, int input_offset, "
@@ -145,6 +152,18 @@ def _cache_write(
         one_of=axes,
         index="position",
         arithmetic=arithmetic,
+    )
+
+
+def _recurrent(name: str, arguments: str) -> Operator:
+    return Operator(
+        name,
+        arguments,
+        ("out", "state"),
+        weight="state_weight",
+        weight_bits=8,
+        every_step=("input_weight", "state_weight", "constants"),
+        work=Work.RECURRENT,
     )
 
 
@@ -287,6 +306,8 @@ _ROWS = (
         ("out", "scratch"),
         work=Work.SEQUENCE,
     ),
+    _recurrent("mcu::lstm_s8", f"Tensor x, Tensor? hidden, Tensor? cell, {_RECURRENT}"),
+    _recurrent("mcu::gru_s8", f"Tensor x, Tensor? before, {_RECURRENT}"),
     # One load that gathers from the table.
     Operator("mcu::lookup_s8", "Tensor self, Tensor table", in_place=True, arithmetic=2),
     # For 16 elements, four vectors each time: convert both and add; centre, square and add; scale, weight, bias, round.

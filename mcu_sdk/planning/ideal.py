@@ -122,7 +122,7 @@ def _rate(instruction: Instruction, row: Operator, rates: Rates) -> Rate:
     if x.dtype is DType.F32:
         return rates.float32
     one = row.work is Work.PRODUCT and x.elements == x.shape[-1]
-    return rates.int8 if one or row.work is Work.DEPTHWISE else rates.int8_rows
+    return rates.int8 if one or row.work in (Work.DEPTHWISE, Work.RECURRENT) else rates.int8_rows
 
 
 def _product_macs(instruction: Instruction, row: Operator) -> int:
@@ -142,13 +142,21 @@ def _depthwise_macs(instruction: Instruction, row: Operator) -> int:
     return _result(instruction, row).elements * prod(weight.shape[1:3])
 
 
-_BY_WEIGHTS = (Work.PRODUCT, Work.CONVOLUTION, Work.DEPTHWISE)
+def _recurrent_macs(instruction: Instruction, row: Operator) -> int:
+    """At each step the rows of both weights: of the input and of the state, be they packed."""
+    x = _input(instruction, row)
+    weights = [instruction.arguments[row.position(name)] for name in ("input_weight", "state_weight")]
+    return prod(x.shape[:2]) * sum(weight.elements for weight in weights if isinstance(weight, Tensor))
+
+
+_BY_WEIGHTS = (Work.PRODUCT, Work.CONVOLUTION, Work.DEPTHWISE, Work.RECURRENT)
 
 _MACS: dict[Work, Callable[[Instruction, Operator], int]] = {
     Work.PRODUCT: _product_macs,
     Work.BATCHED: _product_macs,
     Work.CONVOLUTION: _convolution_macs,
     Work.DEPTHWISE: _depthwise_macs,
+    Work.RECURRENT: _recurrent_macs,
 }
 
 

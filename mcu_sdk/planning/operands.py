@@ -23,8 +23,8 @@ def tensors_in(values: Iterable[Value]) -> list[Tensor]:
 def touched(instruction: Instruction) -> list[tuple[Tensor, int]]:
     """Each tensor among the arguments with the bytes that are read or written of it.
 
-    All of it, unless the operator's row says that an index selects what; a result that lies where the first argument
-    does counts there.
+    All of it, unless the operator's row says that an index selects what, or that it is read at each step; a result that
+    lies where the first argument does counts there.
     """
     row = instruction.row
     if row is None:
@@ -41,6 +41,8 @@ def _touched_of(instruction: Instruction, row: Operator, name: str, tensor: Tens
     first = instruction.arguments[0]
     if not name and row.in_place and isinstance(first, Tensor) and tensor.same_memory(first):
         return 0
+    if name in row.every_step and isinstance(first, Tensor) and len(first.shape) > 1:
+        return tensor.nbytes * first.shape[1]
     if name not in row.one_of or tensor.nbytes == 0:
         return tensor.nbytes
     index = instruction.arguments[row.position(row.index)]

@@ -187,7 +187,7 @@ def compile_for_processor(
     example = calls[0] if example is None else example
     reference = module if reference is None else reference
     with stage("Exporting the module"):
-        program = _export(module, example)
+        program = _export(module, example, activations)
         _check_calibration(calls, example)
     with stage("Comparing the exported module with the module"), reproducible():
         from mcu_sdk.lowering.guard import check_module, module_accuracy
@@ -261,7 +261,7 @@ def _plain(scale: Scale | None) -> dict[str, Any] | None:
     return None if scale is None else asdict(scale)
 
 
-def _export(module: torch.nn.Module, example: Inputs) -> ExportedProgram:
+def _export(module: torch.nn.Module, example: Inputs, activations: Activations) -> ExportedProgram:
     """The module's ATen graph for these shapes. Raises ModelError for whatever torch.export refuses."""
     import torch
 
@@ -279,7 +279,7 @@ def _export(module: torch.nn.Module, example: Inputs) -> ExportedProgram:
     try:
         with torch.no_grad():
             exported = torch.export.export(module, example, strict=False)
-            program: ExportedProgram = exported.run_decompositions(_recurrent(exported))
+            program: ExportedProgram = exported.run_decompositions(_recurrent(exported, activations))
             return program
     except Exception as error:  # torch.export raises all kinds
         raise ModelError(
@@ -289,15 +289,22 @@ def _export(module: torch.nn.Module, example: Inputs) -> ExportedProgram:
         ) from error
 
 
-def _recurrent(program: ExportedProgram) -> dict[Any, Any]:
-    """What spells the recurrent layers of a program out, step by step: the products of each step are linears then."""
+def _recurrent(program: ExportedProgram, activations: Activations) -> dict[Any, Any]:
+    """What spells recurrent layers out, step by step: the products of each step are linears then. With static activations
+    those stay whole that fuse/recurrent.py makes calls of."""
     import torch
     from torch._decomp import get_decompositions
 
+    from mcu_sdk.lowering.fuse.recurrent import is_fusable
+
     aten = torch.ops.aten
-    layers = [aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input]
-    found = [layer for layer in layers if any(node.target == layer for node in program.graph.nodes)]
-    return dict(get_decompositions(found)) if found else {}
+    layers = (aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)
+    found = {
+        node.target
+        for node in program.graph.nodes
+        if node.target in layers and not (activations == "static" and is_fusable(node))
+    }
+    return dict(get_decompositions(list(found))) if found else {}
 
 
 def _check_calibration(calls: list[Inputs], example: Inputs) -> None:

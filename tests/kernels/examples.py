@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mcu_sdk.operators.reference.fourier import roots_of
+from mcu_sdk.operators.reference.recurrent import curves
 from mcu_sdk.operators.table import find, is_in_place
 from mcu_sdk.planning.instruction import Space
 from tests.kernels.call import int8, normal
@@ -65,6 +66,13 @@ def own_examples() -> list[Case]:
     attention = (f(1, 4, 1, 8), q(*cache, space=CACHE), q(*columns, space=CACHE))
     by_channel = (f(2, 8, space=MODEL), f(2, 8, space=MODEL))
     int4 = operands(rng, 2, 70, n, with_bias=True)
+
+    def cells(gates: int) -> tuple[Any, ...]:
+        """Weights, constants and the rest of a recurrent layer of 6 inputs and 5 cells."""
+        factors = np.zeros((2, 3, gates * 5), np.int32) + np.array([0, 2**30, -8], np.int32)[:, None]
+        weights = q(gates * 5, 6, space=MODEL), q(gates * 5, 5, space=MODEL)
+        return *weights, (factors, MODEL), (curves().numpy(), MODEL), 13, 2**30, -7, True, 5
+
     cases = [
         Case("mcu::embedding_s8", (q(9, k, space=MODEL), f(9, space=MODEL), i(np.int64, 0, 9, 1, 2))),
         Case("mcu::rms_norm", (f(1, 2, k), f(k, space=MODEL), 1e-6)),
@@ -110,6 +118,9 @@ def own_examples() -> list[Case]:
             "mcu::sequence_attention_s8", (*windows, f(2, 1, 1, 13, space=MODEL), numbers, 2, 0.002, 0.7, -3)
         ),
         Case("mcu::relative_attention_s8", (*relative, 4, 0.003, 0.002, 0.001, 0.7, 3)),
+        Case("mcu::lstm_s8", (q(2, 3, 6), q(2, 5), i(np.int16, -9999, 9999, 2, 5), *cells(4))),
+        Case("mcu::lstm_s8", (q(1, 3, 6), None, None, *cells(4))),
+        Case("mcu::gru_s8", (q(2, 3, 6), i(np.int16, -9999, 9999, 2, 5), *cells(3))),
         Case("mcu::lookup_s8", (q(2, k), q(256, space=MODEL))),
         Case("mcu::layer_norm_s8", (q(2, k), q(2, k), f(k, space=MODEL), f(k, space=MODEL), 1.7, 1e-5)),
         Case("mcu::layer_norm_s8", (f(2, k), None, f(k, space=MODEL), f(k, space=MODEL), 0.0, 1e-5)),

@@ -131,7 +131,7 @@ static inline void add_row(const int16_t* added, const int8_t* x, const int8_t* 
 
 void mcu_linear_s8_add_s16_packed(const int16_t* added, const int8_t* x, const int8_t* weight, const int32_t* constants,
                                   int16_t* out, int32_t rows, int32_t k, int32_t n) {
-    const bool by_pairs = n <= MCU_PAIRS_LONGEST / 2 && !some_unshifted(constants, n);
+    const bool by_pairs = rows > 1 && n <= MCU_PAIRS_LONGEST / 2 && !some_unshifted(constants, n);
     const int32_t in_pairs = by_pairs ? rows_in_pairs(rows, n) : 0;
     const auto one = [&](int32_t row, int32_t c) {
         add_row(added + row * n + c, x + row * k, weight + c / MCU_PACKED_ROWS * mcu_packed_group_bytes(k),

@@ -58,6 +58,7 @@ def fuse(
         resolve_positions,
     )
     from mcu_sdk.lowering.fuse.projections import split_projections
+    from mcu_sdk.lowering.fuse.recurrent import fuse_recurrent
     from mcu_sdk.lowering.fuse.relative import fuse_relative_attention
     from mcu_sdk.lowering.fuse.rope import fuse_rope
     from mcu_sdk.lowering.fuse.sequence_rotations import fuse_sequence_rotations
@@ -65,6 +66,7 @@ def fuse(
     drop_cumulative_lengths(program)
     position = position_input(program)
     if position is None:
+        fuse_recurrent(program)
         prepare_images(program)
     elif cache_length is not None:
         drop_assertions(program, position, cache_length)

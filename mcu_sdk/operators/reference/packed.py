@@ -118,12 +118,12 @@ def linear_s8_requantize_packed(
     int8[ceil(n / 8), ceil(K / 16), 8, 16], constants int32[ceil(n / 8), 3, 8] (biases, multipliers, shifts within
     -31 .. 0) -> int8[..., n]."""
     rows = unpack(weight, n, x.shape[-1])
-    channels = _apart(constants, n)
+    channels = separate(constants, n)
     result: torch.Tensor = linear_s8_requantize(x, rows, *channels, out_zero_point, out_min, out_max)
     return result
 
 
-def _apart(constants: torch.Tensor, n: int) -> torch.Tensor:
+def separate(constants: torch.Tensor, n: int) -> torch.Tensor:
     """int32[ceil(n / 8), 3, 8] -> int32[3, n]: the inverse of interleave."""
     return constants.permute(1, 0, 2).reshape(3, -1)[:, :n].contiguous()
 
@@ -135,5 +135,5 @@ def linear_s8_add_s16_packed(
     """As linear_s8_add_s16, n channels and no shift to the left: self int16[..., n], x int8[..., K], weight and constants
     as in linear_s8_requantize.packed -> int16 like self."""
     rows = unpack(weight, n, x.shape[-1])
-    result: torch.Tensor = linear_s8_add_s16(self, x, rows, *_apart(constants, n))
+    result: torch.Tensor = linear_s8_add_s16(self, x, rows, *separate(constants, n))
     return result

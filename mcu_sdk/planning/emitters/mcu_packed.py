@@ -32,7 +32,7 @@ ALIGNMENT = 16
 """Bytes: a vector's. A core may fetch a block that lies across two lines of memory twice."""
 
 
-def _packed_weight(instruction: Instruction, index: int, rows: int, columns: int) -> Tensor:
+def packed_weight(instruction: Instruction, index: int, rows: int, columns: int) -> Tensor:
     """Argument `index`, for a matrix of this size: int8[ceil(rows / 8), ceil(columns / 16), 8, 16], aligned."""
     shape = -(-rows // ROWS), -(-columns // COLUMNS), ROWS, COLUMNS
     return weight_in_blocks(instruction, index, "packed weight", *shape)
@@ -88,7 +88,7 @@ def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
     if n < 1 or out.elements != ids.elements * n:
         unsupported(instruction, "the output does not have one row for each id")
     vocabulary = scale.elements
-    weight = _packed_weight(instruction, 0, vocabulary, n)
+    weight = packed_weight(instruction, 0, vocabulary, n)
     _channels(instruction, scale, "the scale", vocabulary)
     apart(instruction, out, weight, scale, ids)
     return call("embedding_s8_packed", weight, scale, ids, out, ids.elements, vocabulary, n)
@@ -100,7 +100,7 @@ def linear_s8(instruction: Instruction) -> Sequence[KernelCall]:
     weight_scale, bias = tensor(instruction, 3, F32), optional_tensor(instruction, 4, F32)
     out = out_tensor(instruction, 6, F32)
     rows, k, n = _sizes(instruction, x, out, 5)
-    weight = _packed_weight(instruction, 2, n, k)
+    weight = packed_weight(instruction, 2, n, k)
     one_scale_a_row(instruction, x_scale, rows)
     _channels(instruction, weight_scale, "the weight's scale", n)
     _channels(instruction, bias, "the bias", n)
@@ -117,7 +117,7 @@ def linear_s8_static(instruction: Instruction) -> Sequence[KernelCall]:
     )
     bias, out = optional_tensor(instruction, 4, F32), out_tensor(instruction, 6, F32)
     rows, k, n = _sizes(instruction, x, out, 5)
-    weight = _packed_weight(instruction, 1, n, k)
+    weight = packed_weight(instruction, 1, n, k)
     for what, value in (("the offset", offset), ("the scale", scale), ("the bias", bias)):
         _channels(instruction, value, what, n)
     apart(instruction, out, x, weight, offset, scale, bias)
@@ -130,7 +130,7 @@ def linear_s8_requantize(instruction: Instruction) -> Sequence[KernelCall]:
     zero_point, low, high = (zero_point_of(instruction, i) for i in (3, 4, 5))
     out = out_tensor(instruction, 7, S8)
     rows, k, n = _sizes(instruction, x, out, 6)
-    weight = _packed_weight(instruction, 1, n, k)
+    weight = packed_weight(instruction, 1, n, k)
     _check_constants(instruction, constants, n)
     apart(instruction, out, x, weight, constants)
     numbers = (k, n, zero_point, low, high)
@@ -142,7 +142,7 @@ def linear_s8_add_s16(instruction: Instruction) -> Sequence[KernelCall]:
     added, out, x = summed(instruction, 5)
     constants = tensor(instruction, 3, S32)
     rows, k, n = _sizes(instruction, x, out, 4)
-    weight = _packed_weight(instruction, 2, n, k)
+    weight = packed_weight(instruction, 2, n, k)
     _check_constants(instruction, constants, n)
     apart(instruction, out, x, weight, constants)
     return call("linear_s8_add_s16_packed", added, x, weight, constants, out, rows, k, n)
