@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mcu_sdk.api import (
         build,
+        chat,
         compare,
         compile_checkpoint,
         run,
         run_prompts,
         run_texts,
         verify,
+        verify_chat,
         verify_prompts,
         verify_texts,
     )
@@ -29,6 +31,7 @@ __all__ = [
     "HostModel",
     "__version__",
     "build",
+    "chat",
     "compare",
     "compile_checkpoint",
     "compile_module",
@@ -37,6 +40,7 @@ __all__ = [
     "run_prompts",
     "run_texts",
     "verify",
+    "verify_chat",
     "verify_prompts",
     "verify_texts",
 ]
@@ -46,6 +50,7 @@ _PLACES = {
     "GenerateRequest": "options",
     "HostModel": "project.host_library",
     "build": "api",
+    "chat": "api",
     "compare": "api",
     "compile_checkpoint": "api",
     "compile_module": "recipes.module",
@@ -54,6 +59,7 @@ _PLACES = {
     "run_prompts": "api",
     "run_texts": "api",
     "verify": "api",
+    "verify_chat": "api",
     "verify_prompts": "api",
     "verify_texts": "api",
 }

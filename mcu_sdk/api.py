@@ -19,7 +19,7 @@ from mcu_sdk.errors import ToolMissingError, UsageError
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions
-from mcu_sdk.origin import checkpoint_of, text_encoder_of
+from mcu_sdk.origin import chat_of, checkpoint_of, text_encoder_of
 from mcu_sdk.project import build as building
 from mcu_sdk.project import verify as verifying
 from mcu_sdk.project.asked import (
@@ -34,6 +34,7 @@ from mcu_sdk.project.asked import (
     where_in,
 )
 from mcu_sdk.project.build import BuildResult
+from mcu_sdk.project.chat import Turns, check_holds_chats, converse
 from mcu_sdk.project.compare import Compared
 from mcu_sdk.project.images import read_image
 from mcu_sdk.project.opened import Project, open_project
@@ -42,6 +43,7 @@ from mcu_sdk.project.report import Report, make_report
 from mcu_sdk.project.runners import built_device, choose_simulator
 from mcu_sdk.project.tensors import Borders, Inputs, borders_of, choose, prepare, run_series, stack
 from mcu_sdk.project.texts import Reader, TextAnswer, ask_texts
+from mcu_sdk.project.verify_chat import verify_chat as verify_turns
 from mcu_sdk.project.verify_tensors import verify_series
 from mcu_sdk.project.verify_texts import verify_each_text
 from mcu_sdk.recipes.compiled import CompiledModel, write_compiled
@@ -61,12 +63,14 @@ __all__ = [
     "Read",
     "Verified",
     "build",
+    "chat",
     "compare",
     "compile_checkpoint",
     "run",
     "run_prompts",
     "run_texts",
     "verify",
+    "verify_chat",
     "verify_prompts",
     "verify_texts",
 ]
@@ -277,6 +281,45 @@ def run_prompts(
     return Answered(tuple(answers), _report(opened, found.built, last, found.target))
 
 
+def chat(
+    project: str | Path | Project,
+    texts: Iterable[str],
+    *,
+    system: str | None = None,
+    board: str | None = None,
+    on_text: OnText | None = None,
+    on_start: Callable[[], None] | None = None,
+    on_prompt: Callable[[str], None] | None = None,
+    on_answer: Callable[[Answer], None] | None = None,
+    **options: Unpack[PromptOptions],
+) -> Answered:
+    """Build a project's firmware and hold a conversation with it: each text is answered behind the turns before, of which the
+    model computes nothing again. `system`: what the conversation begins with, in the place of the project's own.
+
+    The rest is as `run_prompts` has it. A turn for which the cache has no room is refused, and told by its answer. The text
+    "@new" begins a new conversation. Raises UsageError for a project without a chat template.
+    """
+    opened, sampling, where = _opened(project, board), sampling_in(options), where_in(options)
+    check_holds_chats(opened)
+
+    def request_for(text: str) -> Request:
+        return opened.request(prompt=text, **sampling)
+
+    turns = Turns(request_for, system)
+    for text in texts if isinstance(texts, Sequence) else ():
+        turns.first(text).encode()
+    found = built_device(opened, on_text=on_text, **where)
+    if on_start is not None:
+        on_start()
+    answers = []
+    for answer in converse(found.device, texts, turns, on_prompt):
+        answers.append(answer)
+        if on_answer is not None:
+            on_answer(answer)
+    last = next((answer.transcript for answer in reversed(answers) if answer.error is None), None)
+    return Answered(tuple(answers), _report(opened, found.built, last, found.target))
+
+
 Texts = Sequence[TextRequest | str | tuple[str, str | None]]
 """Texts for an encoder; of two, the second is beside the first."""
 
@@ -427,6 +470,31 @@ def verify_prompts(
     requests = [opened.request(prompt=prompt, **sampling) for prompt in prompts]
     verdicts = verifying.verify_each(
         opened, requests, with_python=with_python, checkpoint=checkpoint_of(opened), **where
+    )
+    return [_verified(opened, verdict, where) for verdict in verdicts]
+
+
+def verify_chat(
+    project: str | Path | Project,
+    texts: Sequence[str],
+    *,
+    system: str | None = None,
+    board: str | None = None,
+    with_python: bool = True,
+    **options: Unpack[PromptOptions],
+) -> list[Verified]:
+    """`verify` for each turn of a conversation; the last verdict is about all steps in PyTorch, too."""
+    opened, sampling, where = _opened(project, board), sampling_in(options), where_in(options)
+    check_holds_chats(opened)
+    verdicts = verify_turns(
+        opened,
+        texts,
+        lambda text: opened.request(prompt=text, **sampling),
+        system,
+        template=chat_of(opened),
+        with_python=with_python,
+        checkpoint=checkpoint_of(opened),
+        **where,
     )
     return [_verified(opened, verdict, where) for verdict in verdicts]
 

@@ -6,7 +6,7 @@ request -> recipe -> plan -> fit -> project
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from mcu_sdk.choice import first_that_fits, is_open
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
 from mcu_sdk.inputs import identify
+from mcu_sdk.model.chat.files import CHAT_CONFIG, ChatFiles, no_chat, read_chat
 from mcu_sdk.model.folder import check_fetched, read_config
 from mcu_sdk.model.grammar.automaton import Automaton
 from mcu_sdk.model.grammar.files import check_length, grammar_of_tokens, read_grammar, tables_of
@@ -126,6 +127,7 @@ class _Source:
     tokenizer: Path | None
     facts: dict[str, Any]
     delegates: tuple[DelegateArtifact, ...] = ()
+    chat: ChatFiles | str | None = None
 
 
 def generate(request: GenerateRequest) -> Generated:
@@ -206,6 +208,12 @@ def _generate(request: GenerateRequest) -> Generated:
         for option, name in GRAMMARS.items()
         if isinstance(path := getattr(request, option), Path)
     }
+    chat = _chat(request, source, language_model, tables)
+    if isinstance(chat, ChatFiles):
+        files[CHAT_CONFIG] = chat.config
+        facts["chat"] = chat.facts
+    elif chat is not None:
+        facts["notes"] = [*facts["notes"], f"No conversations: {chat}."]
     is_kept = tables is not None or (language_model is not None and request.tokenizer is not None)
     if source.tokenizer is not None and is_kept:
         files[TOKENIZER] = tokenizer_file(source.tokenizer).read_bytes()
@@ -220,6 +228,7 @@ def _generate(request: GenerateRequest) -> Generated:
         text_model=text_model if tables is not None and isinstance(text_model, TextModel) else None,
         tokenizer=tables,
         grammar=grammar,
+        chat=chat.chat.to_template() if isinstance(chat, ChatFiles) else None,
         files=files,
         options=request.to_manifest(kind, source.name),
         inputs=sources.found,
@@ -353,6 +362,7 @@ def _from_checkpoint(
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
     _check_kind_of(request, checkpoint, npu)
+    chat = _read_chat(request, [*_folders(request), checkpoint.folder], tokenizer)
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
     facts = {
         **compiled.facts,
@@ -360,7 +370,7 @@ def _from_checkpoint(
         "notes": [*checkpoint.notes, *compiled.facts.get("notes", ())],
     }
     name = request.name or checkpoint.name
-    return _Source(name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates)
+    return _Source(name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates, chat)
 
 
 def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None) -> None:
@@ -390,13 +400,52 @@ def _is_encoder(checkpoint: Checkpoint) -> bool:
     return encoder_architecture(checkpoint) is not None
 
 
+def _folders(request: GenerateRequest) -> list[Path]:
+    """Where a tokenizer that was named has its chat template."""
+    return [tokenizer_file(request.tokenizer).parent] if request.tokenizer is not None else []
+
+
+def _read_chat(
+    request: GenerateRequest, folders: Sequence[Path], tokenizer: Path | None
+) -> ChatFiles | str | None:
+    """The chat template of the first folder that has one, or why it cannot be followed; None without one. Raises ModelError
+    where there has to be one."""
+    if tokenizer is None or request.format == "library":
+        found: ChatFiles | str | None = None
+    else:
+        with step("Reading the chat template"):
+            found = read_chat(folders, tokenizer, request.system)
+    if request.asks_for_chat and not isinstance(found, ChatFiles):
+        raise no_chat(found)
+    return found
+
+
+def _chat(
+    request: GenerateRequest,
+    source: _Source,
+    language_model: LanguageModel | None,
+    tables: Mapping[str, Any] | None,
+) -> ChatFiles | str | None:
+    """What the firmware has of the chat template, or why it has none of it. Raises ModelError where it has to."""
+    found = source.chat if language_model is not None else None
+    if isinstance(found, ChatFiles) and language_model is not None:
+        if tables is None:
+            found = "the firmware takes and prints token ids"
+        elif found.greatest_id >= language_model.vocab_size:
+            found = f"its chat template writes the token {found.greatest_id}, and the model has {language_model.vocab_size}"
+    if request.asks_for_chat and not isinstance(found, ChatFiles):
+        raise no_chat(found)
+    return found
+
+
 def _from_pte(request: GenerateRequest) -> _Source:
     assert request.pte is not None
     path = request.pte
     check_fetched(path)
     found = read_compiled(path)
     name = request.name or path.stem
-    return _Source(name, found.pte, found.names, request.tokenizer, found.facts, found.delegates)
+    chat = _read_chat(request, _folders(request), request.tokenizer)
+    return _Source(name, found.pte, found.names, request.tokenizer, found.facts, found.delegates, chat)
 
 
 def _facts(request: GenerateRequest, board: Board, pte: Pte, source: _Source) -> dict[str, Any]:

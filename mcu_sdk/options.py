@@ -257,6 +257,16 @@ class GenerateRequest:
         Path | None,
         Flag("--json-schema", "A JSON schema under which every answer is valid JSON.", TOKENS, input=True),
     ] = None
+    chat: Annotated[
+        bool,
+        Flag("--chat", "Refuse a checkpoint whose chat template the firmware cannot follow.", TOKENS),
+    ] = False
+    system: Annotated[
+        str | None,
+        Flag(
+            "--system", "What every conversation begins with. Default: what the chat template says.", TOKENS
+        ),
+    ] = None
     optimize: Annotated[
         Optimize, Flag("--optimize", "Compile the kernels for speed (-O3) or for size (-Os).")
     ] = "speed"
@@ -284,7 +294,17 @@ class GenerateRequest:
             )
         if self.format == "library" and npu is not None and self.pte is None:
             raise no_npu_library(npu)
+        if self.format == "library" and self.asks_for_chat:
+            raise UsageError(
+                "--chat and --system are for a firmware; a library is given token ids by its program.",
+                hint="Leave them out.",
+            )
         self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)
+
+    @property
+    def asks_for_chat(self) -> bool:
+        """Whether there has to be a chat template."""
+        return self.chat or self.system is not None
 
     def check_kind(self, kind: Kind) -> None:
         """Raises UsageError for an option that was given and makes no difference to any of `kind`."""

@@ -9,9 +9,42 @@ from mcu_sdk.project.images import frame_of
 from mcu_sdk.project.manifest import TOKENIZER, digest, read_places
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from mcu_sdk.model.chat.turns import Chat
     from mcu_sdk.model.text_encoder import TextEncoder
     from mcu_sdk.project.opened import Project
     from mcu_sdk.recipes.reference import CheckpointReference
+
+
+class ChatTurns:
+    """What a project's chat template makes of a turn, by the `tokenizers` library."""
+
+    def __init__(self, chat: Chat, tokenizer: Tokenizer) -> None:
+        self._chat, self._tokenizer = chat, tokenizer
+
+    def ids(self, text: str, system: str | None, *, first: bool) -> list[int]:
+        """Errors as `Chat.turn` raises them."""
+        from mcu_sdk.model.chat.compile import encode_plain
+
+        def encode(piece: str) -> list[int]:
+            return encode_plain(self._tokenizer, piece)
+
+        return self._chat.turn(encode, text, first=first, system=system)
+
+
+def chat_of(project: Project) -> ChatTurns | None:
+    """The chat template that the project keeps, compiled anew; None where that cannot be done."""
+    from mcu_sdk.model.chat.files import ChatFiles, read_chat
+    from mcu_sdk.model.tokenizer import load_tokenizer
+
+    folder = project.folder / "model"
+    system = project.manifest.options.get("system")
+    found = read_chat([folder], folder / TOKENIZER, system if isinstance(system, str) else None)
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    return (
+        ChatTurns(found.chat, tokenizer) if isinstance(found, ChatFiles) and tokenizer is not None else None
+    )
 
 
 def checkpoint_of(project: Project) -> CheckpointReference | None:

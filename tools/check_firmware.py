@@ -88,6 +88,7 @@ def write_model_header(folder: Path) -> None:
         plan={"arena_bytes": 4096, "kv_cache_bytes": 4096, "inputs": [0, 0], "outputs": [0]},
         tokenizer={"present": True},
         grammar={},
+        chat={},
         model={
             "hash": "0" * 64,
             "is_language_model": True,

@@ -2,6 +2,7 @@
 #include "runtime/language_model.h"
 
 #include "platform/counter.h"
+#include "runtime/chat.h"
 #include "runtime/console.h"
 #include "runtime/print.h"
 #include "runtime/stop.h"
@@ -26,6 +27,19 @@ int32_t generated_count = 0;
 bool text_is_open = false;
 StopTexts stops;
 
+// Of the ids, how many are of turns before and read: the prompt's begin behind them.
+int32_t read_before = 0;
+
+// The conversation of a chat, as its last turn left it: its ids, from the first of `ids` on.
+struct Chat {
+    int32_t count;    // what was said, the last token too, which may not have been read
+    int32_t read;     // by the model
+    uint64_t digest;  // of all steps
+};
+Chat chat = {0, 0, 0};
+bool is_turn = false;  // whether what is being answered is a part of it
+bool past_end = false;
+
 // The text's ids into `ids` and their number into `count`; returns what is wrong, or nullptr. A firmware without
 // tokenizer tables has no code for them either.
 const char* encode(const Request& request, int32_t* count) {
@@ -39,17 +53,23 @@ const char* encode(const Request& request, int32_t* count) {
     }
 }
 
-// The number of prompt tokens in `ids`, or 0 and a verdict.
+const char* take_turn(const Request& request, int32_t* count);
+
+// The number of tokens in `ids` up to the answer, or 0 and a verdict.
 int32_t prompt_from(const Request& request) {
     int32_t count = request.id_count;
+    is_turn = model::kHasChat && (request.is_typed || request.chat >= 0);
     const char* error = nullptr;
     if (request.steps != 0) {
         error = "steps_for_a_language_model";
     } else if (request.pair != nullptr) {
         error = "pair_for_a_language_model";
+    } else if (is_turn) {
+        if constexpr (model::kHasChat) error = take_turn(request, &count);
     } else if (request.text != nullptr) {
         error = encode(request, &count);
     }
+    if (!is_turn) chat = {0, 0, 0};
     if (error == nullptr && count == 0) error = "empty_prompt";
     if (error == nullptr && count > kMax) error = "prompt_too_long";
     for (int32_t i = 0; error == nullptr && i < count; ++i) {
@@ -66,6 +86,41 @@ const char* take_biases(const Request& request, Sampling* sampling) {
     sampling->biases = biases;
     sampling->bias_count = request_biases(request, biases, kBiasCapacity);
     return sampling->bias_count < 0 ? "bad_bias" : nullptr;
+}
+
+bool ends_turn(int32_t token) {
+    if constexpr (model::kHasChat) {
+        if (token == mcu_chat.end) return true;
+    }
+    return LanguageModel::is_end(token);
+}
+
+const char* chat_error(const char* reason, const char* fact, int32_t value) {
+    print_fact(fact, static_cast<uint64_t>(value));
+    return reason;
+}
+
+// The next turn's ids behind those of the conversation; *count: all of them. Returns what is wrong, or nullptr. A
+// request that does not begin a conversation leaves it as it was where it is refused.
+[[maybe_unused]] const char* take_turn(const Request& request, int32_t* count) {
+    const bool begins = request.chat == 0 || (request.is_typed && chat.count == 0);
+    if (begins) {
+        chat = {request.id_count, 0, 0};
+    } else if (chat.count == 0 || (request.at >= 0 && request.at != chat.read)) {
+        return chat_error("out_of_order", "position", chat.read);
+    }
+    if (request.text == nullptr) return "empty_prompt";
+    const bool first = chat.count == 0;
+    if (request.system != nullptr && !first) return "system_in_a_chat";
+    if (request.system != nullptr && !mcu_chat.takes_system) return "no_system";
+    // What ends a turn is written by the template.
+    if (chat.count > chat.read && ends_turn(ids[chat.count - 1])) --chat.count;
+    const int32_t more = chat_turn(first, {request.system, request.system_bytes}, {request.text, request.text_bytes},
+                                   ids + chat.count, kIdCapacity - chat.count);
+    if (more == -2) return "text_not_encodable";
+    *count = chat.count + more;
+    if (more >= 0 && *count <= kMax) return nullptr;
+    return chat_error(first ? "prompt_too_long" : "chat_full", "left", kMax - chat.read);
 }
 
 void print_ids(const int32_t* values, int32_t count) {
@@ -104,6 +159,14 @@ void print_answer(const uint8_t* bytes, int32_t count) {
 
 }  // namespace
 
+LanguageModel::LanguageModel() : position_(read_before) {
+    if (position_ == 0) {
+        model::reset();
+    } else {
+        digest_ = Digest(chat.digest);
+    }
+}
+
 float* LanguageModel::step(int32_t token) {
     const uint64_t before = counter_read();
     *static_cast<int64_t*>(model::kInputs[0].data) = token;
@@ -116,7 +179,7 @@ float* LanguageModel::step(int32_t token) {
 
 // What follows a step or a chunk of `tokens` tokens.
 void LanguageModel::add(uint64_t instructions, const float* logits, int32_t tokens) {
-    if (position_ == 0) instructions_first_ = instructions;
+    if (position_ == read_before) instructions_first_ = instructions;
     instructions_last_ = instructions;
     instructions_total_ += instructions;
     position_ += tokens;
@@ -168,13 +231,22 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
     for (;;) {
         Request request;
         if (!console_read_request(line, kLineCapacity, defaults, ids, kIdCapacity, &request)) return false;
-        prompt_count = prompt_from(request);
-        if (prompt_count == 0) continue;
+        if constexpr (model::kHasChat) {
+            if (request.forgets) {
+                chat = {0, 0, 0};
+                console_done();
+                continue;
+            }
+        }
+        const int32_t count = prompt_from(request);
+        if (count == 0) continue;
+        read_before = is_turn ? chat.read : 0;
+        prompt_count = count - read_before;
         const char* error = take_biases(request, &request.sampling);
         if (error == nullptr && chooser == nullptr && (model::kHasGrammar || request.wants_chooser)) {
             error = "app_chooses_tokens";
         }
-        if (error == nullptr && chooser != nullptr) error = chooser->start(ids, prompt_count, request.sampling);
+        if (error == nullptr && chooser != nullptr) error = chooser->start(ids, count, request.sampling);
         if (error != nullptr) {
             console_fail(error);
             continue;
@@ -185,13 +257,14 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
             stops.start(request.stops, none ? 0 : request.stops_bytes);
             if (chooser != nullptr) chooser->end_with(&stops);
         }
-        *prompt = Prompt{ids, prompt_count, request.sampling};
+        past_end = request.sampling.past_end;
+        *prompt = Prompt{ids + read_before, prompt_count, request.sampling};
         return true;
     }
 }
 
 bool conversation_token(int32_t token) {
-    ids[prompt_count + generated_count] = token;
+    ids[read_before + prompt_count + generated_count] = token;
     ++generated_count;
     text_is_open = true;
     if constexpr (!model::kHasTokenizer) {
@@ -200,7 +273,7 @@ bool conversation_token(int32_t token) {
     } else {
         print_token(token);
     }
-    return stops.found();
+    return stops.found() || (is_turn && ends_turn(token) && !past_end);
 }
 
 void conversation_end(const LanguageModel& language_model) {
@@ -210,14 +283,20 @@ void conversation_end(const LanguageModel& language_model) {
     print_fact("prompt_tokens", static_cast<uint64_t>(prompt_count));
     print_fact("tokens", static_cast<uint64_t>(generated_count));
     print_text("@mcu prompt_ids=");
-    print_ids(ids, prompt_count);
+    const int32_t* prompt = ids + read_before;
+    print_ids(prompt, prompt_count);
     print_text("\n@mcu ids=");
-    print_ids(ids + prompt_count, generated_count);
+    print_ids(prompt + prompt_count, generated_count);
     print_text("\n@mcu digest=");
     print_hex(language_model.digest(), 16);
     print_text("\n");
     console_print_counts(language_model.instructions_first(), language_model.instructions_last(),
                          language_model.instructions_total());
+    if (is_turn) {
+        chat = {read_before + prompt_count + generated_count, kMax - language_model.room(), language_model.digest()};
+        print_fact("position", static_cast<uint64_t>(chat.read));
+        print_fact("left", static_cast<uint64_t>(kMax - chat.read));
+    }
     if constexpr (model::kPrefillRows > 0) {
         print_fact("chunks", language_model.chunks());
         print_fact("chunk_tokens", uint64_t(language_model.chunks()) * uint64_t(model::kPrefillRows));

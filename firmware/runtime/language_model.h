@@ -10,11 +10,11 @@
 
 static_assert(model::kIsLanguageModel, "this model has no tokens; see runtime/tensor_model.h");
 
-// The model with its memory of what it has read. There is one set of buffers: making another LanguageModel makes
-// the one before forget.
+// The model with its memory of what it has read: nothing, or in a chat the turns before. There is one set of buffers:
+// making another LanguageModel makes the one before forget, but for what a chat goes on with.
 class LanguageModel {
   public:
-    LanguageModel() { model::reset(); }
+    LanguageModel();
 
     // Reads one token and returns the logits for the next: float[model::kVocabSize], valid until the next step; they
     // may be written over. `token` is in [0, kVocabSize), and room() is not 0.
@@ -58,7 +58,7 @@ class LanguageModel {
 
 // What to continue, and how.
 struct Prompt {
-    const int32_t* ids;  // at least one, at most kMaxSequenceLength
+    const int32_t* ids;  // at least one, at most room(); behind the turns before that the model has read
     int32_t count;
     Sampling sampling;
 };

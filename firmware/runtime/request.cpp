@@ -54,12 +54,16 @@ void skip_biases(Cursor* in, Request* request) {
     request->biases_bytes = static_cast<int32_t>(in->next - request->biases);
 }
 
+// `ids` null: they are looked at only.
 const char* parse_ids(Cursor* in, int32_t* ids, int32_t capacity, Request* request) {
     request->has_ids = true;
+    request->id_count = 0;
     if (in->done() || in->at(' ')) return nullptr;
     do {
         if (request->id_count == capacity) return "prompt_too_long";
-        if (!parse_int32(in, &ids[request->id_count])) return "bad_ids";
+        int32_t id;
+        if (!parse_int32(in, &id)) return "bad_ids";
+        if (ids != nullptr) ids[request->id_count] = id;
         ++request->id_count;
     } while (in->take(','));
     return nullptr;
@@ -113,7 +117,10 @@ enum Key : uint32_t {
     kMinP = 2048,
     kPenalty = 4096,
     kBias = 8192,
-    kStop = 16384
+    kStop = 16384,
+    kChat = 32768,
+    kAt = 65536,
+    kSystem = 131072
 };
 
 // In the order of their bits, one behind the other; from kTopP on, what only a Chooser (chooser.h) knows of, which a
@@ -121,6 +128,7 @@ enum Key : uint32_t {
 #define WORDS "ids=\0tokens=\0text=\0temperature=\0top_k=\0seed=\0steps=\0past_end=\0request=\0pair=\0"
 #define CHOOSER_WORDS WORDS "top_p=\0min_p=\0repetition_penalty=\0logit_bias=\0"
 constexpr const char* kWords = !model::kIsLanguageModel ? WORDS
+                               : model::kHasChat        ? CHOOSER_WORDS "stop=\0chat=\0at=\0system=\0"
                                : model::kHasTokenizer   ? CHOOSER_WORDS "stop=\0"
                                                         : CHOOSER_WORDS;
 
@@ -137,6 +145,8 @@ Key take_key(Cursor* in) {
 // The keys of `@run`; nullptr, or what is wrong with them.
 [[gnu::noinline]] const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity, Request* request) {
     uint32_t seen = 0;
+    Cursor listed =
+        in;  // token ids, which are not written over those of a conversation before the line is known to be good
     while (!in.done()) {
         if (!in.take(' ')) return "bad_request";
         if (in.done() || *in.next == ' ') continue;
@@ -166,20 +176,36 @@ Key take_key(Cursor* in) {
                     error = parse_stops(&in, reinterpret_cast<uint8_t*>(line + (in.next - line)), request);
                 }
                 break;
+            case kChat:
+                good = parse_number(&in, 1, &number);
+                request->chat = static_cast<int32_t>(number);
+                break;
+            case kAt: good = parse_int32(&in, &request->at); break;
+            case kSystem:
+                error = parse_text(&in, line + (in.next - line), &request->system, &request->system_bytes);
+                break;
             case kPastEnd:
                 good = parse_number(&in, 1, &number);
                 request->sampling.past_end = number != 0;
                 break;
-            case kIds: error = parse_ids(&in, ids, id_capacity, request); break;
+            case kIds:
+                listed = in;
+                error = parse_ids(&in, model::kHasChat ? nullptr : ids, id_capacity, request);
+                break;
             case kText: error = parse_text(&in, line + (in.next - line), &request->text, &request->text_bytes); break;
             case kPair: error = parse_text(&in, line + (in.next - line), &request->pair, &request->pair_bytes); break;
         }
         if (!good) return "bad_number";
         if (error != nullptr) return error;
     }
-    request->wants_chooser = seen >= kTopP;
+    request->wants_chooser = (seen & (kTopP | kMinP | kPenalty | kBias | kStop)) != 0;
     if (request->pair != nullptr && request->text == nullptr) return "pair_without_text";
-    return request->text != nullptr && request->has_ids ? "text_and_ids" : nullptr;
+    if (request->text != nullptr && request->has_ids && request->chat != 0) return "text_and_ids";
+    if constexpr (model::kHasChat) {
+        if ((seen & (kAt | kSystem)) != 0 && request->chat < 0) return "not_in_a_chat";
+        if (request->has_ids) return parse_ids(&listed, ids, id_capacity, request);
+    }
+    return nullptr;
 }
 
 }  // namespace
@@ -191,8 +217,12 @@ bool request_is_ping(const char* line, int32_t bytes) {
 
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request) {
-    *request = Request{0, defaults, 0, nullptr, 0, false, 0, nullptr, 0, nullptr, 0, nullptr, 0, false};
+    *request = Request{};
+    request->sampling = defaults;
+    request->chat = -1;
+    request->at = -1;
     if (bytes == 0 || line[0] != '@') {
+        request->is_typed = true;
         request->text = line;
         request->text_bytes = bytes;
         return nullptr;
@@ -200,6 +230,10 @@ const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, i
     const Crc crc = check_crc(line, bytes);
     if (crc == Crc::kWrong) return "bad_crc";
     Cursor in = {line, line + bytes - (crc == Crc::kRight ? kCrcBytes : 0)};
+    if constexpr (model::kHasChat) {
+        request->forgets = in.take("@new") && in.done();
+        if (request->forgets) return nullptr;
+    }
     if (!in.take("@run")) return "unknown_request";
     // What a host leaves out because it would change nothing does change nothing, whatever a person's line gets.
     request->sampling.top_p = 1.0f;

@@ -45,6 +45,14 @@ struct Request {
     const char* pair;  // nullptr: not given
     int32_t pair_bytes;
 
+    // For a model with a chat template: how the conversation goes on.
+    int32_t chat;  // 0: it begins, behind the token ids if there are any; 1: it goes on; -1: this is no part of one
+    int32_t at;    // how many tokens of it the model has read; -1: not given
+    const char* system;  // what it begins with, inside the line; nullptr: not given
+    int32_t system_bytes;
+    bool is_typed;  // a person's line
+    bool forgets;   // "@new": the next line begins a conversation
+
     bool wants_chooser;  // says more of how tokens are chosen than temperature and top_k
 };
 
@@ -65,7 +73,8 @@ bool request_is_ping(const char* line, int32_t bytes);
 // commas, may be empty), text (hexadecimal digits of UTF-8 bytes, may be empty; not with ids), pair (the same; only
 // with text); and where the model has tokens top_p and repetition_penalty (decimal, above 0, to 1 and 1000), min_p
 // (decimal, 0 to 1), logit_bias, and where it has a tokenizer, too, stop (texts of 1 to kMostStopBytes bytes as
-// hexadecimal digits between commas, may be empty).
+// hexadecimal digits between commas, may be empty), and where it has a chat template chat (0 or 1), at (0 to 2^31-1)
+// and system (as text). With chat=0 there may be ids and text.
 const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request);
 

@@ -3,6 +3,17 @@
 
 #include <string.h>
 
+namespace {
+
+// Not memcmp: a firmware would have it from the library for this alone.
+bool same(const uint8_t* a, const uint8_t* b, int32_t count) {
+    int32_t i = 0;
+    while (i < count && a[i] == b[i]) ++i;
+    return i == count;
+}
+
+}  // namespace
+
 void StopTexts::start(const uint8_t* texts, int32_t bytes) {
     texts_ = texts;
     bytes_ = bytes;
@@ -18,7 +29,7 @@ int32_t StopTexts::take(uint8_t byte) {
     for (const uint8_t* text = texts_; text < texts_ + bytes_; text += 1 + text[0]) {
         const int32_t size = text[0];
         int32_t count = size < held_count_ ? size : held_count_;
-        while (count > 0 && memcmp(held_ + held_count_ - count, text + 1, static_cast<size_t>(count)) != 0) --count;
+        while (count > 0 && !same(held_ + held_count_ - count, text + 1, count)) --count;
         if (count == size && size > whole) whole = size;
         if (count > begun) begun = count;
     }

@@ -23,6 +23,9 @@ extern const bool mcu_tokenizer_present;
 // written to beyond the returned count, and also when the result is negative.
 int32_t mcu_tokenizer_encode(const char* text, int32_t bytes, int32_t* ids, int32_t capacity);
 
+// The same for a text in the middle of others: nothing is put around it, and special tokens in it are text.
+int32_t mcu_tokenizer_encode_plain(const char* text, int32_t bytes, int32_t* ids, int32_t capacity);
+
 // UTF-8; a null pointer is no text, which is not the same as an empty one.
 struct mcu_text {
     const char* utf8;

@@ -104,6 +104,12 @@ def show(generated: Generated, as_json: bool) -> None:
             f"  {'grammar':15} {told['states']:,} states in {told['bytes']:,} bytes; the shortest answer has "
             f"{told['shortest']} tokens"
         )
+    if "chat" in summary:
+        told = summary["chat"]
+        system = "a system text of its own" if told["system"] is not None else "the template's opening"
+        print(
+            f"  {'chat':15} {told['template']}; {told['opening_tokens']:,} tokens of {system} begin each conversation"
+        )
     if summary["chosen"]:
         print(f"  {'chosen to fit':15} {summary['chosen']}; name these options to choose otherwise")
     for note in summary.get("notes", ()):

@@ -14,14 +14,17 @@ import typer
 
 from mcu_sdk.commands.options import (
     BoardOption,
+    ChatOption,
     Given,
     JsonOption,
+    SystemOption,
     with_options,
 )
 from mcu_sdk.errors import RunError, UsageError
 from mcu_sdk.project.asked import Sampling, Where, parse_ids, sampling_in
 
 if TYPE_CHECKING:
+    from mcu_sdk.project.chat import Turns
     from mcu_sdk.project.opened import Project
     from mcu_sdk.targets.monitor import Monitor
     from mcu_sdk.targets.protocol import Message, Transcript
@@ -43,10 +46,13 @@ def monitor_command(
     log: Annotated[Path | None, typer.Option("--log", help="Append all that is shown to this file.")] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Begin each line with the time.")] = False,
     board: BoardOption = None,
+    chat: ChatOption = False,
+    system: SystemOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a board says, and ask it what is typed; Ctrl-] ends. --json: one object for each answer."""
     from mcu_sdk.board.board import load_board
+    from mcu_sdk.project.chat import Turns, check_holds_chats
     from mcu_sdk.project.effect import check_effect
     from mcu_sdk.project.opened import open_project
     from mcu_sdk.targets.monitor import Monitor, Screen, Typed
@@ -66,6 +72,12 @@ def monitor_command(
     Request(
         ids=(0,), **sampling_in(given.run)
     ).encode()  # raises for numbers out of range, before a prompt is typed
+    turns = None
+    if chat or system is not None:
+        if opened is None:
+            raise UsageError("--chat and --system need the project that the board runs.", hint="Name it.")
+        check_holds_chats(opened)
+        turns = Turns(lambda line: opened.request(prompt=line, **sampling_in(given.run)), system)
     if baud is not None and baud <= 0:
         raise UsageError(f"--baud is a number above 0, not {baud}.")
     found = opened.board if opened is not None else load_board(board) if board is not None else None
@@ -85,12 +97,13 @@ def monitor_command(
         monitor = Monitor(
             device,
             connect,
-            _messages(opened, sampling_in(given.run)),
+            _messages(opened, sampling_in(given.run)) if turns is None else _turn_of(turns),
             keyboard,
             Screen(io.StringIO() if as_json else None, file, timestamps=timestamps),
             baud=speed,
             timeout=given.run["timeout"],
-            on_answer=_print_json if as_json else None,
+            on_answer=_on_answer(turns, as_json=as_json),
+            asks_again=turns.lost if turns is not None else None,
         )
         monitor.run()
     if not os.isatty(_STDIN):
@@ -126,6 +139,29 @@ def _messages(project: Project | None, sampling: Sampling) -> Callable[[str], Me
         return project.request(prompt=line, **sampling)
 
     return message
+
+
+def _turn_of(turns: Turns) -> Callable[[str], Message | None]:
+    """What makes the next turn of a typed line, or forgets the conversation."""
+    from mcu_sdk.project.chat import NEW
+
+    def message(line: str) -> Message | None:
+        if line != NEW:
+            return turns.request(line)
+        turns.forget()
+        return None
+
+    return message
+
+
+def _on_answer(turns: Turns | None, *, as_json: bool) -> Callable[[str, Transcript], None]:
+    def take(prompt: str, answer: Transcript) -> None:
+        if turns is not None:
+            turns.take(answer)
+        if as_json:
+            _print_json(prompt, answer)
+
+    return take
 
 
 def _print_json(prompt: str, answer: Transcript) -> None:

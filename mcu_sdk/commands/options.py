@@ -54,6 +54,14 @@ PromptsOption = Annotated[
         "--prompts", help="A text file with one prompt a line; - for standard input.", allow_dash=True
     ),
 ]
+ChatOption = Annotated[
+    bool,
+    typer.Option("--chat", help="Hold a conversation: each prompt is answered behind the ones before."),
+]
+SystemOption = Annotated[
+    str | None,
+    typer.Option("--system", help="What the conversation begins with. Default: what `generate` was told."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -77,6 +85,19 @@ def exclude(*given: tuple[str, object]) -> None:
     named = [name for name, value in given if value]
     if len(named) > 1:
         raise UsageError(f"{' and '.join(named)} exclude each other.", hint="Give one of them.")
+
+
+def check_chat(
+    *, chat: bool, system: str | None, has_text: bool = True, others: Sequence[tuple[str, object]] = ()
+) -> None:
+    """Raises UsageError for a conversation of what is no text, or of nothing, and for a system text without one."""
+    exclude(("--chat", chat), *others)
+    if chat and not has_text:
+        raise UsageError(
+            "A conversation has turns.", hint="Give --prompt, or --prompts FILE with a turn a line."
+        )
+    if system is not None and not chat:
+        raise UsageError("--system begins a conversation.", hint="Add --chat.")
 
 
 def named_options(context: typer.Context) -> frozenset[str]:

@@ -15,6 +15,7 @@ from mcu_sdk.console import log
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mcu_sdk.api import Answered
     from mcu_sdk.project.asked import Sampling, Where
     from mcu_sdk.project.labels import Label
     from mcu_sdk.project.opened import Project
@@ -182,36 +183,83 @@ def run_prompts(
     """
     from mcu_sdk import api
     from mcu_sdk.project.prompts import require
-    from mcu_sdk.project.report import print_report, transcript_json
 
     is_typed = file is None or (str(file) == "-" and can_converse(opened) and not as_json)
     prompts = None if is_typed or file is None else read_lines(file)
-    shows = not as_json
-
-    def on_start() -> None:
-        if shows and is_typed:
-            say("Ctrl-D ends.\n")
-
-    def on_prompt(prompt: str) -> None:
-        if shows and not is_typed:
-            say(prompt)
-
-    def on_answer(answer: Answer) -> None:
-        if shows:
-            say("\n")
-        if shows and answer.error is not None:
-            log(f"refused: {answer.error}")
-
     found = api.run_prompts(
         opened,
         prompts if prompts is not None else _typed(),
-        on_text=say if shows else None,
-        on_start=on_start,
-        on_prompt=on_prompt,
-        on_answer=on_answer,
+        **_shown(not as_json, "Ctrl-D ends.\n" if is_typed else "", "" if is_typed else "{}"),
         **sampling,
         **where,
     )
+    _report_answers(found, as_json)
+    if not is_typed:
+        require(found.answers)
+
+
+def run_chat(
+    opened: Project,
+    texts: Sequence[str] | None,
+    file: Path | None,
+    system: str | None,
+    sampling: Sampling,
+    where: Where,
+    *,
+    as_json: bool,
+) -> None:
+    """Hold a conversation of `texts`, of the lines of `file`, or, without either, of what is typed until Ctrl-D; without a
+    terminal, of the lines of standard input.
+
+    Each answer is printed as it comes; the report follows. Raises the first refusal when all have been asked.
+    """
+    from mcu_sdk import api
+    from mcu_sdk.project.chat import NEW, check_holds_chats
+    from mcu_sdk.project.prompts import require
+
+    check_holds_chats(opened)
+    is_typed = texts is None and str(file or "-") == "-" and can_converse(opened) and not as_json
+    lines = texts if texts is not None or is_typed else read_lines(file or Path("-"))
+    found = api.chat(
+        opened,
+        lines if lines is not None else _typed(),
+        system=system,
+        **_shown(
+            not as_json,
+            f"{NEW} begins a new conversation, Ctrl-D ends.\n" if is_typed else "",
+            "" if is_typed else "> {}\n",
+        ),
+        **sampling,
+        **where,
+    )
+    _report_answers(found, as_json)
+    if not is_typed:
+        require(found.answers)
+
+
+def _shown(shows: bool, hint: str, prompt: str) -> dict[str, Any]:
+    """The callbacks of a run on several prompts, which print what comes. `hint`: before the first; `prompt`: how one is
+    printed that nobody typed."""
+    if not shows:
+        return {}
+
+    def on_answer(answer: Answer) -> None:
+        say("\n")
+        if answer.error is not None:
+            log(f"refused: {answer.error}")
+
+    return {
+        "on_text": say,
+        "on_start": lambda: say(hint),
+        "on_prompt": lambda text: say(prompt.replace("{}", text)),
+        "on_answer": on_answer,
+    }
+
+
+def _report_answers(found: Answered, as_json: bool) -> None:
+    """The answers as JSON, or the report on the last of them."""
+    from mcu_sdk.project.report import print_report, transcript_json
+
     if as_json:
         told = [
             {"prompt": answer.prompt}
@@ -223,8 +271,6 @@ def run_prompts(
     else:
         print()
         print_report(found.report)
-    if not is_typed:
-        require(found.answers)
 
 
 def _typed() -> Iterator[str]:

@@ -13,17 +13,20 @@ import typer
 from mcu_sdk.commands.options import (
     AudioOption,
     BoardOption,
+    ChatOption,
     Given,
     ImageOption,
     InputOption,
     JsonOption,
     ProjectArgument,
     PromptsOption,
+    SystemOption,
+    check_chat,
     exclude,
     parse_files,
     with_options,
 )
-from mcu_sdk.commands.real_data import can_converse, media, run_prompts, run_tensors, say
+from mcu_sdk.commands.real_data import can_converse, media, run_chat, run_prompts, run_tensors, say
 from mcu_sdk.commands.text_data import run_table, run_text
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
@@ -60,6 +63,8 @@ def run_command(
         ),
     ] = None,
     board: BoardOption = None,
+    chat: ChatOption = False,
+    system: SystemOption = None,
     profile: Annotated[
         bool,
         typer.Option("--profile", help="Count the instructions of each operator in the last step instead."),
@@ -85,6 +90,8 @@ def run_command(
         )
     exclude(("--profile", profile), ("--prompts", prompts), *own)
     exclude(("--markdown", markdown), ("--prompts", prompts), ("--csv", table))
+    others = (("--ids", ids), ("--steps", steps), ("--profile", profile), ("--markdown", markdown), *own)
+    check_chat(chat=chat, system=system, others=others)
     opened = open_project(project, board)
     opened.check_effect(
         given.named,
@@ -102,6 +109,10 @@ def run_command(
         given_files = file or parse_files(inputs, "--input")
         files = parse_files(outputs, "--output")
         run_tensors(opened, given_files, files, where, as_json=as_json, markdown=markdown)
+        return
+    if chat:
+        texts = [prompt] if prompt is not None else None
+        run_chat(opened, texts, prompts, system, sampling_in(options), where, as_json=as_json)
         return
     is_plain = not (any(value for _, value in starts) or profile or as_json or markdown)
     if prompts is not None or (is_plain and can_converse(opened)):

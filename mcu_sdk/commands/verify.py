@@ -12,12 +12,15 @@ import typer
 from mcu_sdk.commands.options import (
     AudioOption,
     BoardOption,
+    ChatOption,
     Given,
     ImageOption,
     InputOption,
     JsonOption,
     ProjectArgument,
     PromptsOption,
+    SystemOption,
+    check_chat,
     exclude,
     parse_files,
     with_options,
@@ -43,6 +46,8 @@ def verify_command(
     image: ImageOption = None,
     audio: AudioOption = None,
     board: BoardOption = None,
+    chat: ChatOption = False,
+    system: SystemOption = None,
     python: Annotated[bool, typer.Option(help="Also compare with the .pte executed in PyTorch.")] = True,
     junit: Annotated[
         Path | None, typer.Option("--junit", help="Also write the checks to this file, as JUnit's XML.")
@@ -58,16 +63,16 @@ def verify_command(
     options = given.run
     prompt, ids, steps = options["prompt"], options["ids"], options["steps"]
     text = text_in(options)
-    exclude(
-        ("--prompt", prompt is not None),
+    others = (
         ("--ids", ids),
-        ("--prompts", prompts),
         ("--steps", steps),
         ("--input", inputs),
         ("--text", text),
         ("--image", image),
         ("--audio", audio),
     )
+    exclude(("--prompt", prompt is not None), ("--prompts", prompts), *others)
+    check_chat(chat=chat, system=system, has_text=prompt is not None or prompts is not None, others=others)
     file = media(image, audio)
     check_writable(junit)
     opened = open_project(project, board)
@@ -84,8 +89,13 @@ def verify_command(
     if inputs or file is not None:
         arrays = read_inputs(opened, file or parse_files(inputs, "--input"))
     suite = f"mcu-sdk verify {opened.manifest.name} on {opened.board.name}"
+    if chat and prompt is not None:
+        lines = [prompt]
     with errors_in(junit, suite):
-        if lines:
+        if chat:
+            sampling, where = sampling_in(options), where_in(options)
+            found = api.verify_chat(opened, lines, system=system, with_python=python, **sampling, **where)
+        elif lines:
             sampling, where = sampling_in(options), where_in(options)
             found = api.verify_prompts(opened, lines, with_python=python, **sampling, **where)
         elif arrays is not None:

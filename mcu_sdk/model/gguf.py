@@ -162,7 +162,8 @@ def _split(path: Path, count: int) -> ModelError:
 
 
 def _convert(path: Path, folder: Path) -> list[str]:
-    """Write config.json, generation_config.json, model.safetensors and tokenizer.json; returns notes."""
+    """Write config.json, generation_config.json, model.safetensors, tokenizer.json and, with a chat template,
+    tokenizer_config.json; returns notes."""
     return_freed_tensors()
     settings, tensors = _read(path)
     parts = int(settings.get("split.count") or 1)
@@ -330,6 +331,7 @@ def _write_tokenizer(path: Path, folder: Path, settings: dict[str, Any]) -> list
                 f"transformers does not know the way {str(way)[:40]!r} to cut text into words; the tokenizer cuts as GPT-2's."
             )
         tokenizer.save(str(folder / "tokenizer.json"))
+        _write_chat_template(folder, settings, tokenizer)
         return notes
     except Exception as error:
         raise ModelError(
@@ -337,6 +339,25 @@ def _write_tokenizer(path: Path, folder: Path, settings: dict[str, Any]) -> list
             f"{one_line(str(error))[:300]}",
             hint="Give the checkpoint that it was made from, as a folder with safetensors.",
         ) from error
+
+
+def _write_chat_template(folder: Path, settings: dict[str, Any], tokenizer: Any) -> None:
+    """tokenizer_config.json with the file's chat template and the special tokens that it may name, where it has one."""
+    template = settings.get("tokenizer.chat_template")
+    if not isinstance(template, str):
+        return
+    config = {"chat_template": template}
+    for name, key in (
+        ("bos_token", "bos"),
+        ("eos_token", "eos"),
+        ("unk_token", "unknown"),
+        ("pad_token", "padding"),
+    ):
+        index = settings.get(f"tokenizer.ggml.{key}_token_id")
+        token = tokenizer.id_to_token(int(index)) if index is not None else None
+        if token is not None:
+            config[name] = token
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def _is_known(way: object) -> bool:

@@ -45,7 +45,7 @@ class Checkpoint:
         """SHA-256 over the names and contents of the files that decide what is generated."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.iterdir()):
-            if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".model"}:
+            if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".model", ".jinja"}:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
                 digest.update(f"{path.name}\0{content}\n".encode())
         for path in pooling_files(self.folder):

@@ -146,6 +146,7 @@ def _sizes(inputs: ProjectInputs, plan: Plan, measured: CodeSizes | None) -> Siz
     if measured is None:
         tables = _table_bytes(inputs.tokenizer) if inputs.tokenizer else 0
         tables += inputs.grammar["bytes"] if inputs.grammar else 0
+        tables += inputs.chat["bytes"] if inputs.chat else 0
         return replace(sizes, code=_code_bound(plan), tokenizer=tables, code_is_bound=True)
     return _with_code(sizes, measured)
 

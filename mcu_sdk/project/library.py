@@ -106,6 +106,7 @@ class Library:
             "mcu_tokenizer": f"{self.prefix}_tokenizer_tables",
             "mcu_tokenizer_present": f"{self.prefix}_tokenizer_present",
             "mcu_tokenizer_encode": f"{self.prefix}_encode",
+            "mcu_tokenizer_encode_plain": f"{self.prefix}_encode_plain",
             "mcu_tokenizer_encode_texts": f"{self.prefix}_encode_texts",
             "mcu_tokenizer_decode": f"{self.prefix}_decode",
             "mcu_tokenizing": f"{self.prefix}_tokenizing",

@@ -47,7 +47,7 @@ class Input:
 class ModelFacts:
     """What the commands have to know of a project's model; 0, -1 and nothing where it is no language model's.
 
-    `sha256`: of model/model.pte; `tokenizer`: of model/tokenizer.json, "" without one. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
+    `sha256`: of model/model.pte; `tokenizer`: of model/tokenizer.json, "" without one. `chat`: whether it holds conversations. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
     """
 
     sha256: str
@@ -56,6 +56,7 @@ class ModelFacts:
     vocab_size: int = 0
     max_sequence_length: int = 0
     bos_id: int = -1
+    chat: bool = False
     accelerator: str | None = None
 
 

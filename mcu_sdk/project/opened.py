@@ -36,6 +36,11 @@ class Project:
         return self.manifest.model.is_language_model
 
     @property
+    def holds_chats(self) -> bool:
+        """Whether its firmware knows a chat template."""
+        return self.manifest.model.chat
+
+    @property
     def takes_texts(self) -> bool:
         """Whether it is a model of tensors whose firmware fills them from texts."""
         return not self.is_language_model and bool(self.manifest.model.tokenizer)

@@ -56,6 +56,7 @@ SELF_TEST_TEMPLATE = "tests/self_test.inc.j2"
 _SELF_TEST = "runtime/self_test.cpp"
 _TOKENIZER_TEMPLATE = "model/tokenizer.cpp.j2"
 _GRAMMAR_TEMPLATE = "model/grammar.cpp.j2"
+_CHAT_TEMPLATE = "model/chat.cpp.j2"
 _NO_TOKENIZER = {
     "present": False,
     "reason": "the model came without one",
@@ -85,7 +86,8 @@ class ProjectInputs:
 
     `name` is the model's name as the user knows it; only a cleaned form of it reaches paths and code. `tokenizer`
     is `DeviceTokenizer.to_template()`; None stands for no tokenizer; of a model that reads texts, `text_model` says how. `files` are more files for model/ ("names.json").
-    `grammar` is mcu_sdk.model.grammar's `tables()`, of a language model whose answers follow one.
+    `grammar` is mcu_sdk.model.grammar's `tables()`, of a language model whose answers follow one; `chat` is
+    mcu_sdk.model.chat's `Chat.to_template()`, of one that holds conversations.
     `options` and `inputs` go into the manifest; `places`, where the inputs lie, beside it. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
     QEMU, which shares one region with the simulated NPU. `optimize` is what the release build's kernels are
     compiled for; the rest is outside of the steps and always compiled for size.
@@ -104,6 +106,7 @@ class ProjectInputs:
     text_model: TextModel | None = None
     tokenizer: Mapping[str, Any] | None = None
     grammar: Mapping[str, Any] | None = None
+    chat: Mapping[str, Any] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     options: Mapping[str, manifest.Option] = field(default_factory=dict)
     inputs: Mapping[str, manifest.Input] = field(default_factory=dict)
@@ -218,6 +221,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         **ci.context(board, inputs.inputs),
         "tokenizer": _tokenizer(inputs),
         "grammar": inputs.grammar,
+        "chat": inputs.chat,
         "texts": _texts(inputs),
     }
 
@@ -402,6 +406,9 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         model += ["model/tokenizer.cpp", *(f"sdk/{source}" for source in _tokenizer(inputs)["sources"])]
     if inputs.grammar is not None:
         model += ["model/grammar.cpp", "sdk/runtime/grammar.cpp"]
+    if inputs.chat is not None:
+        model += ["model/chat.cpp"]
+        runtime += ["chat"]
     if inputs.profile:
         runtime += ["profile"]
     if inputs.library is not None and inputs.language_model is not None:
@@ -497,6 +504,8 @@ def _path_of(template: str, inputs: ProjectInputs) -> str | None:
         return None
     if template == _GRAMMAR_TEMPLATE and inputs.grammar is None:
         return None
+    if template == _CHAT_TEMPLATE and inputs.chat is None:
+        return None
     if template in _BOARD_TEMPLATES and inputs.board.is_host:
         return None
     if library is None:
@@ -523,6 +532,7 @@ def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
         vocab_size=_vocabulary_and_length(inputs)[0],
         max_sequence_length=_vocabulary_and_length(inputs)[1],
         bos_id=language_model.bos_id if language_model else -1,
+        chat=inputs.chat is not None,
         accelerator=inputs.npu.accelerator if inputs.npu else None,
     )
     return manifest.to_json(

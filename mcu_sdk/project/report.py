@@ -107,6 +107,8 @@ class Report:
             ("prompt tokens", "prompt_tokens", ""),
             ("generated tokens", "tokens", ""),
             ("steps", "steps", ""),
+            ("conversation", "position", " tokens"),
+            ("room left", "left", " tokens"),
         )
         for label, key, unit in numbers:
             value = self.run.number(key)
@@ -218,6 +220,8 @@ def transcript_json(run: Transcript) -> dict[str, Any]:
             "prompt_tokens",
             "tokens",
             "steps",
+            "position",
+            "left",
             "instructions_first",
             "instructions_last",
             "instructions_total",

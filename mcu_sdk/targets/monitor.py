@@ -178,15 +178,16 @@ class Counts:
 
 
 class Monitor:
-    """`connect` opens the port, as `ports.open_port`; `message` makes a request of a line; `on_answer` is called
-    with each prompt and its answer; `sleep` and `clock` are time's,
+    """`connect` opens the port, as `ports.open_port`; `message` makes a request of a line, or does what it says and makes none;
+    `on_answer` is called with each prompt and its answer; `asks_again` says of an error whether the prompt is to be asked
+    once more, by another request; `sleep` and `clock` are time's,
     for tests."""
 
     def __init__(
         self,
         port: str,
         connect: Callable[[], AbstractContextManager[Port]],
-        message: Callable[[str], Message],
+        message: Callable[[str], Message | None],
         keyboard: Keyboard,
         screen: Screen,
         *,
@@ -194,6 +195,7 @@ class Monitor:
         timeout: float = 600.0,
         pace: Pace | None = None,
         on_answer: Callable[[str, Transcript], None] | None = None,
+        asks_again: Callable[[McuSdkError], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -201,7 +203,7 @@ class Monitor:
         self._port, self._connect, self._message = port, connect, message
         self._keyboard, self._screen = keyboard, screen
         self._baud, self._timeout, self._pace = baud, timeout, pace or Pace()
-        self._on_answer = on_answer
+        self._on_answer, self._asks_again = on_answer, asks_again
         self._clock, self._sleep = clock, sleep
         self._waiting: str | None = None  # a prompt that was typed and is not answered
         self._losses = 0  # how often the port went away before it was
@@ -275,7 +277,12 @@ class Monitor:
 
         listener = Listener(number, self._screen.text, self._screen.other)
         try:
-            line = self._message(prompt).encode(number)
+            message = self._message(prompt)
+            if message is None:
+                self._waiting, self._losses = None, 0
+                self.counts.asked -= 1
+                return
+            line = message.encode(number)
             conversation = Conversation(
                 connection, line, listener, called(self._port), self._pace, self._baud, clock=self._clock
             )
@@ -295,6 +302,10 @@ class Monitor:
                 self._fail(refused)
             return
         except McuSdkError as error:
+            if self._asks_again is not None and self._asks_again(error):
+                self._screen.note(f"{error.message} It is told the conversation again.")
+                self.counts.asked -= 1
+                return
             self._fail(error)
             return
         self._waiting, self._losses = None, 0

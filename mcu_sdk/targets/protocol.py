@@ -70,6 +70,9 @@ class Message(Protocol):
 class Request:
     """One run. Exactly one of `text`, `ids` (a prompt) and `steps` (for models with tensor inputs) is given.
 
+    `chat`: 0 begins a conversation with `text`, 1 goes on with it; `at`: how many tokens of it were read; `system`: what it
+    begins with, in the place of the project's own; `history`: the tokens of turns that were elsewhere, to begin behind.
+
     `temperature` 0 is greedy, `top_k` 0 is no limit, `tokens` the largest number of tokens to generate.
     `past_end` goes on behind an end-of-text token, for runs of a given length. `top_p`, `min_p` and `repetition_penalty` are
     transformers', and change nothing at 1, 0 and 1; `logit_bias` is what is added to the logits of tokens: (id, value), or
@@ -89,6 +92,10 @@ class Request:
     repetition_penalty: float = 1.0
     logit_bias: Sequence[tuple[int, float]] | Mapping[int, float] = ()
     stop: Sequence[str] = ()
+    chat: int | None = None
+    at: int | None = None
+    system: str | None = None
+    history: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logit_bias", self.biases)  # a request can be hashed
@@ -118,7 +125,7 @@ class Request:
         settings = f"tokens={self.tokens} temperature={_decimal(self.temperature)} top_k={self.top_k} seed={self.seed}"
         if self.past_end:
             settings += " past_end=1"
-        return f"{settings}{self._more()} {self._prompt()}"
+        return f"{settings}{self._more()}{self._turn()} {self._prompt()}"
 
     def _more(self) -> str:
         """The settings that not every firmware knows, where they change something."""
@@ -157,6 +164,21 @@ class Request:
                     hint="Give its beginning.",
                 )
         return " stop=" + ",".join(data.hex() for data in found) if found else ""
+
+    def _turn(self) -> str:
+        """What a turn of a conversation says beside its text."""
+        if self.chat is None:
+            return ""
+        if self.text is None:
+            raise UsageError("A turn of a conversation is a text.", hint="Give it as text, not as token ids.")
+        _check("chat", self.chat, 1)
+        said = f" chat={self.chat}"
+        if self.at is not None:
+            _check("at", self.at, _INT32_MAX)
+            said += f" at={self.at}"
+        if self.system is not None:
+            said += f" system={_utf8(self.system, 'The system text').hex()}"
+        return said + (" ids=" + ",".join(map(str, self.history)) if self.history else "")
 
     def _prompt(self) -> str:
         if self.ids is not None:

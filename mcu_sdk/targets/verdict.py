@@ -41,6 +41,12 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
         "logit biases are ID:VALUE, each token of the vocabulary once, and no more than it has room for",
         f"Give at most {MOST_BIASES}.",
     ),
+    "chat_full": (
+        UsageError,
+        "the cache has no room for this turn of the conversation",
+        "Begin a new conversation, or generate with a longer --max-cache-len.",
+    ),
+    "no_system": (UsageError, "its chat template takes no system text", "Leave --system out."),
     "bad_stop": (
         UsageError,
         f"a stop text has 1 to {LONGEST_STOP} bytes",
@@ -75,7 +81,7 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
         ("out_of_order", "no_outputs"),
         (
             InputsLostError,
-            "it no longer has the inputs that came before, so it was reset or used by somebody else",
+            "it no longer has what came before, so it was reset or used by somebody else",
             "Check its power and its watchdog, and that nothing else uses the port.",
         ),
     ),
@@ -115,8 +121,8 @@ def check_verdict(transcript: Transcript, target: str) -> Transcript:
     reason = transcript.facts.get("reason", "unknown")
     if reason in _REASONS:
         kind, meaning, hint = _REASONS[reason]
-        shortest = transcript.facts.get("shortest")
-        which = reason if shortest is None else f"{reason}, shortest={shortest}"
+        told = [f"{key}={transcript.facts[key]}" for key in ("shortest", "left") if key in transcript.facts]
+        which = ", ".join([reason, *told])
         raise kind(f"The firmware on {target} refused the request: {meaning} ({which}).", hint=hint)
     if reason == "self_test_failed":
         raise RunError(

@@ -17,6 +17,7 @@ from mcu_sdk import cli
 from mcu_sdk.console import set_quiet
 from mcu_sdk.errors import McuSdkError, ModelError, ToolMissingError
 from mcu_sdk.model import gguf as ours
+from mcu_sdk.model.chat.rendering import read_template
 from mcu_sdk.model.load import find_checkpoint, load_model
 from mcu_sdk.model.tokenizer import encode, load_tokenizer
 
@@ -224,6 +225,13 @@ def test_a_way_of_cutting_that_nobody_knows_is_noted(write: Write) -> None:
 
 def test_without_a_tokenizer(write: Write) -> None:
     assert load_tokenizer(find_checkpoint(str(write(pre=None))).folder) is None
+
+
+def test_a_chat_template_goes_with_the_tokenizer(write: Write) -> None:
+    folder = find_checkpoint(str(write({"tokenizer.chat_template": "{{ eos_token }}"}))).folder
+    found, tokenizer = read_template(folder), load_tokenizer(folder)
+    assert found is not None and tokenizer is not None
+    assert found.source == "{{ eos_token }}" and found.specials == {"eos_token": tokenizer.id_to_token(7)}
 
 
 def test_every_token_that_ends_a_turn_ends_the_text(write: Write) -> None:

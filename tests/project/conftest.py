@@ -13,10 +13,17 @@ from typing import Any
 import pytest
 
 from mcu_sdk.board.board import Board, load_board
+from mcu_sdk.model.chat.compile import compile_chat
+from mcu_sdk.model.chat.files import CHAT_CONFIG, ChatFiles
+from mcu_sdk.model.chat.rendering import Template
+from mcu_sdk.model.tokenizer import compile_tokenizer, load_tokenizer
 from mcu_sdk.planning.fit import Sizes, check_fit
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
 from mcu_sdk.project.render import ProjectInputs, render_project
+from tests.model.chat.templates import CHATML, chat_tokenizer
+from tests.project import talker as talking
+from tests.project.talker import Talker
 
 VOCAB = 16
 LENGTH = 12
@@ -123,6 +130,26 @@ def run_qemu(elf: Path, text: bytes, board: str = "corstone-300") -> tuple[int, 
     command = [part.replace("{elf}", str(elf)) for part in simulator.command]
     finished = subprocess.run(command, input=text, stdout=subprocess.PIPE, timeout=60, check=False)
     return finished.returncode, finished.stdout
+
+
+@pytest.fixture(scope="session")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Talker:
+    folder = tmp_path_factory.mktemp("talker")
+    path = chat_tokenizer(folder / "tokenizer.json", talking.VOCAB)
+    compiled, tokenizer, template = compile_tokenizer(path), load_tokenizer(path), Template(CHATML, {}, "x")
+    assert compiled.supported and tokenizer is not None, compiled.reason
+    chat = compile_chat(template, tokenizer)
+    files = {"tokenizer.json": path.read_bytes(), CHAT_CONFIG: ChatFiles(chat, template).config}
+    inputs = make_inputs(
+        plan=talking.TalkerPlan(TinyPlan()),
+        language_model=LanguageModel(talking.VOCAB, talking.LENGTH, bos_id=1, eos_ids=(talking.END,)),
+        tokenizer=compiled.to_template(),
+        chat=chat.to_template(),
+        files=files,
+    )
+    project = render_project(inputs, folder / "p")
+    build(project, "host")
+    return Talker(inputs, project, chat, tokenizer)
 
 
 @pytest.fixture(scope="session")

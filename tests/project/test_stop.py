@@ -11,35 +11,14 @@ import pytest
 from mcu_sdk import run, verify
 from mcu_sdk.errors import UsageError
 from mcu_sdk.model.stops import cut
-from mcu_sdk.model.tokenizer import compile_tokenizer
-from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.opened import open_project
-from mcu_sdk.project.render import ProjectInputs, render_project
 from mcu_sdk.targets.protocol import Request
-from tests.checkpoints import byte_tokenizer
-from tests.project.test_grammar import END, LENGTH, VOCAB, NoisePlan
+from tests.project.talker import Talker
 
-Inputs = Callable[..., ProjectInputs]
 OnHost = Callable[[Path, bytes], bytes]
 EOT = b"\x04"
-
-
-@pytest.fixture(scope="module")
-def talker(tiny_inputs: Inputs, tiny_plan: type, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a tokenizer of 320 tokens."""
-    folder = tmp_path_factory.mktemp("stop")
-    tokenizer = byte_tokenizer(folder / "tokenizer.json", VOCAB, "to be or not to be, that is the question")
-    compiled = compile_tokenizer(tokenizer)
-    assert compiled.supported, compiled.reason
-    inputs = tiny_inputs(
-        plan=NoisePlan(tiny_plan()),
-        language_model=LanguageModel(VOCAB, LENGTH, bos_id=1, eos_ids=(END,)),
-        tokenizer=compiled.to_template(),
-        files={"tokenizer.json": tokenizer.read_bytes()},
-    )
-    return render_project(inputs, folder / "p")
 
 
 def ask(project: Path, **asked: object) -> tuple[str, tuple[int, ...]]:
@@ -47,9 +26,9 @@ def ask(project: Path, **asked: object) -> tuple[str, tuple[int, ...]]:
     return found.text, found.ids
 
 
-def test_an_answer_ends_before_its_stop_text(talker: Path) -> None:
-    model = HostModel.of(talker)
-    _, ids = ask(talker, tokens=60)
+def test_an_answer_ends_before_its_stop_text(talker: Talker) -> None:
+    model = HostModel.of(talker.project)
+    _, ids = ask(talker.project, tokens=60)
     pieces = [model.decode(token) for token in ids]
     whole = b"".join(pieces)
     assert len(whole) > 40
@@ -59,8 +38,8 @@ def test_an_answer_ends_before_its_stop_text(talker: Path) -> None:
         if not texts:
             continue
         wanted, count = cut(pieces, [text.encode() for text in texts])
-        assert ask(talker, tokens=60, stop=texts) == (wanted.decode("utf-8", "replace"), ids[:count])
-    assert ask(talker, tokens=60, stop=["never said"])[1] == ids
+        assert ask(talker.project, tokens=60, stop=texts) == (wanted.decode("utf-8", "replace"), ids[:count])
+    assert ask(talker.project, tokens=60, stop=["never said"])[1] == ids
 
 
 def test_a_project_without_a_tokenizer_has_no_stop_texts(tiny_project: Path) -> None:
@@ -69,22 +48,22 @@ def test_a_project_without_a_tokenizer_has_no_stop_texts(tiny_project: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_program_that_knows_nothing_of_them_ends_its_answers_too(talker: Path, on_host: OnHost) -> None:
+def test_a_program_that_knows_nothing_of_them_ends_its_answers_too(talker: Talker, on_host: OnHost) -> None:
     """app/ is the user's: it steps once more, and is then given no token."""
-    before = ask(talker, tokens=60, stop=["e"])
-    main = talker / "app/main.cpp"
+    before = ask(talker.project, tokens=60, stop=["e"])
+    main = talker.project / "app/main.cpp"
     text = main.read_text()
     assert "const bool stopped = conversation_token(token);" in text
     main.write_text(text.replace("const bool stopped = ", "").replace("stopped || ", ""))
     try:
-        assert ask(talker, tokens=60, stop=["e"]) == before
+        assert ask(talker.project, tokens=60, stop=["e"]) == before
     finally:
         main.write_text(text)
 
 
 @pytest.mark.slow
 def test_the_device_stops_where_the_host_does(
-    talker: Path, on_host: OnHost, on_qemu: Callable[..., tuple[int, bytes]]
+    talker: Talker, on_host: OnHost, on_qemu: Callable[..., tuple[int, bytes]]
 ) -> None:
     requests = [
         Request(ids=(5, seed), tokens=50, temperature=1, seed=seed, stop=(letter, "the"))
@@ -93,12 +72,12 @@ def test_the_device_stops_where_the_host_does(
     ]
     lines = b"".join(request.encode() for request in requests) + EOT
     lines = b"@run stop= ids=5\n@run stop=6 ids=5\n@run stop=" + b"61" * 65 + b" ids=5\n" + lines
-    code, device = on_qemu(build(talker).program, lines)
-    host = on_host(build(talker, "host-debug").program, lines)
+    code, device = on_qemu(build(talker.project).program, lines)
+    host = on_host(build(talker.project, "host-debug").program, lines)
     assert code == 0 and host.count(b"verdict=ok") == len(requests) + 1
     assert host.count(b"reason=bad_stop") == 2
     assert facts(device) == facts(host)
-    assert verify(talker, ids=[5, 9], tokens=50, stop=["e"], with_python=False).verdict.ok
+    assert verify(talker.project, ids=[5, 9], tokens=50, stop=["e"], with_python=False).verdict.ok
 
 
 def facts(output: bytes) -> list[bytes]:

@@ -73,13 +73,16 @@ bool stands_alone(const Level& level, int32_t begin, int32_t end) {
 
 // What lies before the next added token of this pass; all that is left if there is none. As in the library, tokens are
 // looked for without regard to the whitespace that others swallow, and so they may be in it.
-Piece next_span(Level& level, uint8_t pass) {
+// `plain`: special ones are text.
+Piece next_span(Level& level, uint8_t pass, bool plain) {
     const int32_t begin = level.position;
     for (int32_t position = level.search; position < level.end;) {
         int32_t length = 0;
         const int32_t token = find_added(level, position, pass, &length);
         const uint8_t flags = token != kNotFound ? mcu_tokenizer.added_flags[token] : uint8_t{0};
-        const bool rejected = (flags & MCU_ADDED_SINGLE_WORD) != 0 && !stands_alone(level, position, position + length);
+        const bool rejected =
+            (plain && (flags & MCU_ADDED_SPECIAL) != 0) ||
+            ((flags & MCU_ADDED_SINGLE_WORD) != 0 && !stands_alone(level, position, position + length));
         if (token == kNotFound || rejected) {
             position += token == kNotFound ? 1 : length;
             continue;
@@ -100,7 +103,7 @@ Piece next_span(Level& level, uint8_t pass) {
 // The next piece of the level at `depth`. Returns 0 or what is wrong.
 int32_t cut(Encoder& encoder, Level& level, int32_t depth, Piece* piece) {
     if (depth >= kAddedPasses) return next_piece(encoder, level, mcu_tokenizer.stages[depth - kAddedPasses], piece);
-    *piece = next_span(level, static_cast<uint8_t>(depth));
+    *piece = next_span(level, static_cast<uint8_t>(depth), encoder.plain);
     if (depth != 0 || piece->begin == piece->end) return 0;
     encoder.first = piece->begin == 0 ? piece->text : nullptr;
     return open_text(encoder, piece);
@@ -168,6 +171,13 @@ extern "C" int32_t mcu_tokenizer_encode(const char* text, int32_t bytes, int32_t
     for (int32_t i = 0; i < mcu_tokenizer.suffix_count && error == 0; ++i) {
         error = append(encoder, mcu_tokenizer.suffix_ids[i]);
     }
+    return error != 0 ? error : encoder.count;
+}
+
+extern "C" int32_t mcu_tokenizer_encode_plain(const char* text, int32_t bytes, int32_t* ids, int32_t capacity) {
+    if (!mcu_tokenizer_present) return kNotEncodable;
+    Encoder encoder = {nullptr, ids, capacity, 0, false, 0, nullptr, 0, false, true};
+    const int32_t error = encode_text(encoder, reinterpret_cast<const uint8_t*>(text), bytes);
     return error != 0 ? error : encoder.count;
 }
 

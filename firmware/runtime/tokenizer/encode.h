@@ -42,6 +42,7 @@ struct Encoder {
     const uint8_t* first;  // the piece that begins where the whole text does, or nullptr
     int32_t base;          // of the text that the piece's offsets count from: offset -1 of it may be the added space
     bool space;            // offset base - 1 is a space
+    bool plain = false;    // special tokens in the text are text
 };
 
 // A byte of a piece, where there may be a space that its text does not have.

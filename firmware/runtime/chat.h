@@ -1,0 +1,40 @@
+// A chat's turns as tokens: what the checkpoint's chat template writes between the texts, generated into
+// model/chat.cpp.
+//
+// mcu_sdk/model/chat/turns.py is the specification.
+#pragma once
+
+#include <stdint.h>
+
+// What is written between two texts. Head and tail become tokens together with the texts before and behind it; without
+// ids in between, both texts are one.
+struct mcu_chat_gap {
+    const char* head;
+    int32_t head_bytes;
+    const int32_t* ids;
+    int32_t count;
+    const char* tail;
+    int32_t tail_bytes;
+};
+
+struct mcu_chat_data {
+    mcu_chat_gap opening;        // before the first text of a conversation, with the system text that all of them have
+    mcu_chat_gap before_system;  // before another one
+    mcu_chat_gap behind_system;
+    mcu_chat_gap before_answer;
+    mcu_chat_gap behind_answer;  // before the next text
+    bool takes_system;           // whether there can be another system text
+    int32_t end;                 // the token that a turn ends with; -1: none
+};
+
+extern const mcu_chat_data mcu_chat;
+
+struct ChatText {
+    const char* utf8;  // nullptr: no text
+    int32_t bytes;
+};
+
+// What is read before the next answer, into ids[capacity]: how many ids; -1 or -2 as mcu_tokenizer_encode()
+// (tokenizer.h). `first`: the conversation begins; only then there may be a system text, and only where the template
+// takes one.
+int32_t chat_turn(bool first, ChatText system, ChatText text, int32_t* ids, int32_t capacity);
