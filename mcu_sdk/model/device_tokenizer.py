@@ -48,8 +48,8 @@ class DeviceTokenizer(TokenizerParts):
                 chosen["decode"] = ["merged" if write_bpe(self, out) else "listed"]
             else:
                 _write_words(self.words, out)
-                if self.prints:
-                    write_printed(self, out)
+                if isinstance(self.words, Unigram) and self.prints:
+                    write_printed(self, self.words, out)
             common = write_common(self, out)
             if "patterns" in chosen["next"]:
                 write_patterns(self, out)

@@ -320,10 +320,15 @@ def write_unigram(t: Unigram, out: Tables) -> None:
     out.struct("mcu_unigram_data", "unigram", fields)
 
 
-def write_printed(t: TokenizerParts, out: Tables) -> None:
+def write_printed(t: TokenizerParts, words: Unigram, out: Tables) -> None:
     """`mcu_printing_data`."""
+    places = {index: place for place, index in enumerate(words.vocabulary.ids)}
+    nowhere = len(words.vocabulary.tokens)
+    column = [places.get(index, nowhere) for index in range(len(t.token_bytes))]
     mark = out.array("kMark", "uint8_t", t.mark.encode(), "printed as a space")
     fields: Fields = [
+        ("count", len(column)),
+        ("places", out.column("kTokenPlaces", column, "where the vocabulary has each token")),
         ("mark", mark),
         ("mark_bytes", len(t.mark.encode())),
         ("has_bytes", str(t.prints_bytes).lower()),

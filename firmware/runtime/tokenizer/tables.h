@@ -186,8 +186,11 @@ struct mcu_unigram_data {
     mcu_column byte_ids;  // the token of each byte, or MCU_NO_BYTE; empty without byte fallback
 };
 
-// How Unigram's tokens are printed: a space for each mark; whether its byte tokens are bytes.
+// How Unigram's tokens are printed: places[id] is where the vocabulary has a token, or how many it has; a space for
+// each mark; whether its byte tokens are bytes.
 struct mcu_printing_data {
+    int32_t count;  // of ids
+    mcu_column places;
     const uint8_t* mark;
     int32_t mark_bytes;
     bool has_bytes;

@@ -84,13 +84,9 @@ Found find_longest(const mcu_vocabulary_data& tokens, const Query& query) {
 
 int32_t id_at(int32_t place) { return static_cast<int32_t>(at(vocabulary.ids, place)); }
 
-// Looks through all ids: it is asked for once per printed token.
-int32_t decode_vocabulary(int32_t id, const uint8_t** bytes) {
+int32_t token_at(int32_t place, const uint8_t** bytes) {
     static uint8_t token[kMostBytes];
     const mcu_vocabulary_data& v = vocabulary;
-    int32_t place = 0;
-    while (place < v.tokens && id_at(place) != id) ++place;
-    if (place == v.tokens) return 0;
     const uint8_t* entry = v.entries + at(v.blocks, place / kBlock);
     for (int32_t i = place / kBlock * kBlock;; ++i, entry += 2 + entry[1]) {
         memcpy(token + entry[0], entry + 2, entry[1]);
@@ -98,6 +94,13 @@ int32_t decode_vocabulary(int32_t id, const uint8_t** bytes) {
     }
     *bytes = token;
     return entry[0] + entry[1];
+}
+
+// Looks through all ids: no model that prints tokens asks.
+int32_t decode_vocabulary(int32_t id, const uint8_t** bytes) {
+    int32_t place = 0;
+    while (place < vocabulary.tokens && id_at(place) != id) ++place;
+    return place == vocabulary.tokens ? 0 : token_at(place, bytes);
 }
 
 }  // namespace mcu_tokenizing

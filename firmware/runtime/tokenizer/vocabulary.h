@@ -26,4 +26,7 @@ Found find_longest(const mcu_vocabulary_data& tokens, const Query& query);
 // The id of the token at a place.
 int32_t id_at(int32_t place);
 
+// The bytes of the token at a place, which stay until the next call; their number.
+int32_t token_at(int32_t place, const uint8_t** bytes);
+
 }  // namespace mcu_tokenizing
