@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import document, durations, growth, measure, plots, profiles, results, shapes, tables
+from benchmarks import document, durations, growth, measure, plots, profiles, results, shapes, tables, texts
 from benchmarks.cases import CASES, Case
 from benchmarks.reference import load_reference
 from mcu_sdk.console import quiet_libraries, set_quiet
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = run(cases, new_baseline=options.baseline, profile=not options.no_profile)
             if not options.cases and not options.no_shapes:
                 status = max(status, run_shapes(new_baseline=options.baseline))
+            if not options.cases and not options.no_texts:
+                status = max(status, run_texts(new_baseline=options.baseline))
             if not options.cases and not options.no_growth:
                 status = max(status, run_growth())
             if not options.cases and not options.no_durations:
@@ -60,6 +62,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--baseline", action="store_true", help="make the figures the new baseline")
     parser.add_argument("--no-profile", action="store_true", help="leave the tables by operator out")
     parser.add_argument("--no-shapes", action="store_true", help="leave single kernels beside CMSIS-NN out")
+    parser.add_argument("--no-texts", action="store_true", help="leave the tokenizers out")
     parser.add_argument("--no-growth", action="store_true", help="leave the growth of the cost out")
     parser.add_argument("--no-durations", action="store_true", help="leave the SDK's own processor time out")
     parser.add_argument("--verbose", action="store_true", help="show each step")
@@ -116,6 +119,20 @@ def run_shapes(*, new_baseline: bool) -> int:
     for row in rows:
         if row.complaint:
             console.print(f"{row.board}, {row.shape}: {row.complaint}", style="red")
+    return 1 if any(row.complaint for row in rows) else 0
+
+
+def run_texts(*, new_baseline: bool) -> int:
+    """Measure the device's tokenizers; 1 if one takes more than it may."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    print("tokenizers", file=sys.stderr, flush=True)
+    rows = texts.measure_all()
+    console.print(texts.markdown(rows))
+    if new_baseline:
+        document.replace_block(PAGE, "texts", texts.markdown(rows))
+    for row in rows:
+        if row.complaint:
+            console.print(f"{row.board}, {row.name}: {row.complaint}", style="red")
     return 1 if any(row.complaint for row in rows) else 0
 
 

@@ -59,10 +59,15 @@ class Built:
 
 def build(board: Board, folder: Path) -> Built:
     """Compile and link shapes.cpp with what it needs. Raises CalledProcessError where a tool refuses."""
-    assert board.uart is not None and board.counter is not None and board.placement is not None
-    firmware = resources.firmware()
     included = re.findall(r'#include "(kernels/[^"]+)"', SOURCE.read_text(encoding="utf-8"))
     kernels = [name for name in closure(included) if name.endswith((".cpp", ".S"))]
+    return link(board, folder, [SOURCE, *(resources.firmware() / name for name in kernels)])
+
+
+def link(board: Board, folder: Path, sources: Sequence[Path]) -> Built:
+    """Compile sources with a main() and link them with the platform. Raises CalledProcessError where a tool refuses."""
+    assert board.uart is not None and board.counter is not None and board.placement is not None
+    firmware = resources.firmware()
     counter = [f"counter_{board.counter.driver}", *(["counter_ticks"] if board.counter.is_clock else [])]
     drivers = [f"platform/cortex_m/{name}.cpp" for name in (f"uart_{board.uart.driver}", *counter)]
     origin = {region.name: region.origin for region in board.region}
@@ -72,17 +77,17 @@ def build(board: Board, folder: Path) -> Built:
     }
     script = folder / "image.ld"
     script.write_text(LINK_SCRIPT.format(**regions), encoding="utf-8")
-    program = folder / "shapes.elf"
+    program = folder / "program.elf"
     flags = [*cxx_flags(board), *define_flags(board), f"-I{firmware}"]
-    sources = [SOURCE, *(firmware / name for name in (*kernels, *RUNTIME, *drivers))]
-    link = ["-nostartfiles", "-nodefaultlibs", f"-T{script}", "-Wl,--gc-sections", "-lc", "-lgcc"]
-    command = ["arm-none-eabi-g++", *flags, *map(str, sources), *link, "-o", str(program)]
+    platform = [firmware / name for name in (*RUNTIME, *drivers)]
+    libraries = ["-nostartfiles", "-nodefaultlibs", f"-T{script}", "-Wl,--gc-sections", "-lc", "-lgcc"]
+    command = ["arm-none-eabi-g++", *flags, *map(str, (*sources, *platform)), *libraries, "-o", str(program)]
     subprocess.run(command, check=True, timeout=300)
     return Built(board, program)
 
 
-def instructions(built: Built) -> dict[str, int]:
-    """By the names of shapes.cpp."""
+def count(built: Built) -> dict[str, int]:
+    """What the program says, by name."""
     command = [
         part.replace("{elf}", str(built.program)) for part in built.board.simulator_command("qemu", None)
     ]
@@ -96,7 +101,7 @@ def instructions(built: Built) -> dict[str, int]:
         timeout=300,
     )
     assert done.stdout.endswith("done\n"), done.stdout[-500:] + done.stderr[-500:]
-    return {name: int(count) for name, count in re.findall(r"^([\w-]+) (\d+)$", done.stdout, re.MULTILINE)}
+    return {name: int(number) for name, number in re.findall(r"^([\w-]+) (\d+)$", done.stdout, re.MULTILINE)}
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def measure(names: Sequence[str] = BOARDS) -> dict[str, dict[str, int]]:
     found = {}
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            found[name] = instructions(build(load_board(name), Path(folder)))
+            found[name] = count(build(load_board(name), Path(folder)))
     return found
 
 

@@ -144,7 +144,7 @@ def _sizes(inputs: ProjectInputs, plan: Plan, measured: CodeSizes | None) -> Siz
     ):  # an NPU takes one file, and a library's user has one section
         sizes = replace(sizes, constants=constants_of(plan))
     if measured is None:
-        tables = _table_bytes(inputs.tokenizer) if inputs.tokenizer else 0
+        tables = table_bytes(inputs.tokenizer) if inputs.tokenizer else 0
         tables += inputs.grammar["bytes"] if inputs.grammar else 0
         tables += inputs.chat["bytes"] if inputs.chat else 0
         return replace(sizes, code=_code_bound(plan), tokenizer=tables, code_is_bound=True)
@@ -161,7 +161,7 @@ def _code_bound(plan: Plan) -> int:
     return RUNTIME_BOUND + KERNEL_BOUND * len(plan.sources) + CALL_BOUND * len(plan.all_calls) + tables
 
 
-def _table_bytes(tokenizer: Mapping[str, Any]) -> int:
+def table_bytes(tokenizer: Mapping[str, Any]) -> int:
     """Bytes of the section .tokenizer: the arrays that templates/model/tokenizer.cpp.j2 prints, each aligned to a word."""
     total = 0
     for array in tokenizer["arrays"]:

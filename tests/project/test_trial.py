@@ -15,7 +15,7 @@ from mcu_sdk.planning.fit import Sizes, check_fit
 from mcu_sdk.project import trial
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import read_sizes
-from mcu_sdk.project.fitting import _table_bytes
+from mcu_sdk.project.fitting import table_bytes
 from mcu_sdk.project.presets import Optimize
 from mcu_sdk.project.render import ProjectInputs, render_project
 from mcu_sdk.project.trial import CodeSizes, measure
@@ -69,8 +69,7 @@ def test_a_large_tokenizer_lies_where_there_is_room(tmp_path: Path, tiny_inputs:
     inputs = tiny_inputs(tokenizer=tables)
     measured = measure(inputs)
     assert (
-        measured is not None
-        and 800_000 < measured.tokenizer <= _table_bytes(tables) < measured.tokenizer + 64
+        measured is not None and 800_000 < measured.tokenizer <= table_bytes(tables) < measured.tokenizer + 64
     )
     plan = inputs.plan.to_template()
     sizes = Sizes(measured.code, measured.tokenizer, len(inputs.pte), measured.data, measured.bss)
