@@ -38,6 +38,21 @@ PATTERNS: dict[str, str] = {
     "deepseek_v3": r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
     + r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|"
     + _SPACES,
+    "jina": _CASELESS
+    + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+    + "|".join(rf"\s{{{count}}}(?!\S)" for count in (512, 256, 128, 64, 32, 16, 8, 4))
+    + r"|\s{1,2}(?!\S)|\s{1}",
+    "exaone_moe": _CASELESS
+    + r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|"
+    + _SPACES,
+    "seed_coder": _CASELESS
+    + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|"
+    + _SPACES,
+    "youtu_scripts": "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+",
+    "deepseek_ends": r"\s+$",
+    "deepseek_punctuation": r"\s?\p{P}+",
+    "chameleon_spaces": r"([\t\n]|    |  )",
+    "chameleon_sentinels": "<sentinel:[0-9]+>",
     "bloom": r" ?[^(\s|[.,!?…。，、।۔،])]+",
     "falcon": "[0-9][0-9][0-9]",
     "line_ends": r"[\r\n]",

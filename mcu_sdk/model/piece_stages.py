@@ -14,6 +14,7 @@ from typing import Any
 from mcu_sdk.model import unicode_tables
 from mcu_sdk.model.pattern.automaton import Pattern, compile_pattern
 from mcu_sdk.model.pattern.syntax import SPECIAL
+from mcu_sdk.model.token_texts import BYTE_CHARACTERS
 from mcu_sdk.model.tokenizer_tables import METASPACE, PATTERN, SET
 from mcu_sdk.text import shown
 
@@ -32,11 +33,11 @@ Points = tuple[int, ...]
 @dataclass
 class Stages:
     """What is found on the way through a pre-tokenizer. `sets`: a remark and the packed code points of each;
-    `patterns`: each with its table."""
+    `patterns`: each with its table, and whether it reads bytes, as ByteLevel names them."""
 
     stages: list[tuple[str, int]] = field(default_factory=list)
     sets: list[tuple[str, Points]] = field(default_factory=list)
-    patterns: list[tuple[str, Pattern]] = field(default_factory=list)
+    patterns: list[tuple[str, Pattern, bool]] = field(default_factory=list)
     replacement: str = ""
 
     def at_set(self, remark: str, points: Points, behavior: str) -> None:
@@ -46,10 +47,12 @@ class Stages:
             self.sets.append(found)
         self.stages.append((SET, self.sets.index(found) << 3 | BEHAVIORS.index(behavior)))
 
-    def at_pattern(self, source: str, behavior: str = "Isolated", *, invert: bool = False) -> None:
+    def at_pattern(
+        self, source: str, behavior: str = "Isolated", *, invert: bool = False, of_bytes: bool = False
+    ) -> None:
         """A stage that cuts where a regular expression matches, or with `invert` where it does not. Raises
         UnsupportedPattern."""
-        found = (source, compile_pattern(source))
+        found = (source, compile_pattern(source), of_bytes)
         if found not in self.patterns:
             self.patterns.append(found)
         argument = self.patterns.index(found) << 4 | invert << 3 | BEHAVIORS.index(behavior)
@@ -90,6 +93,23 @@ def add_stage(part: Mapping[str, Any], found: Stages) -> bool:
         return False
     if len(found.sets) > MOST_SETS:
         raise ValueError(f"has {len(found.sets)} sets of characters")
+    return True
+
+
+def add_stage_of_bytes(part: Mapping[str, Any], found: Stages) -> bool:
+    """`add_stage` behind ByteLevel, where each byte has become a character."""
+    kind = part["type"]
+    if kind == "Split":
+        pattern = part["pattern"]
+        source = pattern["Regex"] if "Regex" in pattern else _escaped(pattern["String"])
+        found.at_pattern(source, part["behavior"], invert=bool(part.get("invert")), of_bytes=True)
+    elif kind == "Digits":
+        digits = set(unicode_tables.unpack_points(unicode_tables.digits()))
+        source = "".join(character for character in BYTE_CHARACTERS if ord(character) in digits)
+        behavior = "Isolated" if part.get("individual_digits") else "Contiguous"
+        found.at_pattern(f"[{source}]", behavior, of_bytes=True)
+    else:
+        return False
     return True
 
 

@@ -23,7 +23,7 @@ from mcu_sdk.model.folder import check_fetched
 from mcu_sdk.model.json_object import json_object
 from mcu_sdk.model.normalizer_steps import Matters, UnsupportedStep, steps_of
 from mcu_sdk.model.pattern.syntax import UnsupportedPattern
-from mcu_sdk.model.piece_stages import Stages, add_stage
+from mcu_sdk.model.piece_stages import Stages, add_stage, add_stage_of_bytes
 from mcu_sdk.model.templates import UnsupportedTemplate, specials_around, template_items
 from mcu_sdk.model.token_texts import Printer, printer_of
 from mcu_sdk.model.tokenizer_parts import NO_BYTE, AddedToken, Unigram, Unsupported, WordPiece
@@ -94,7 +94,8 @@ def _compile(content: Mapping[str, Any], texts: int | None, length: int) -> Devi
     else:
         raise Unsupported(f"its model is {kind}, which has no counterpart on the device")
     work = _work_bytes(compiled, length if texts is None else texts)
-    per_byte = _WORK_OF_A_BYTE if _is_one_word(compiled) else _COPIES
+    symbols = _SYMBOL_OF_A_BYTE if compiled.words is None else _WORK_OF_A_BYTE
+    per_byte = symbols if _is_one_word(compiled) else _COPIES
     if texts is None:
         prefix_ids, suffix_ids = specials_around(content.get("post_processor"))
         if not _needs_room(compiled):
@@ -117,17 +118,18 @@ def _compile(content: Mapping[str, Any], texts: int | None, length: int) -> Devi
     )
 
 
-_WORK_BYTES, _WORK_PER_TOKEN, _WORK_OF_A_TEXT = 1024, 16, 96
+_WORK_BYTES, _WORK_PER_TOKEN, _WORK_OF_SYMBOLS, _WORK_OF_A_TEXT = 1024, 16, 56, 96
 """Room for changed text: of a text that fills the model's sequence, each token takes about five bytes, as it is, normalized,
-and as it is cut; where Unigram takes all of it for one word, each of these another 16 bytes."""
+and as it is cut; where all of it is one word, BPE by characters takes another eight of each of them, Unigram 16."""
 
-_COPIES, _WORK_OF_A_BYTE = 3, 20
+_COPIES, _SYMBOL_OF_A_BYTE, _WORK_OF_A_BYTE = 3, 12, 20
 """What a byte of a text takes of that room: as it is, normalized, and a third for one that becomes longer."""
 
 
 def _work_bytes(compiled: DeviceTokenizer, tokens: int) -> int:
     """Room for a text that becomes so many tokens."""
-    return _WORK_BYTES + tokens * (_WORK_OF_A_TEXT if _is_one_word(compiled) else _WORK_PER_TOKEN)
+    symbols = _WORK_OF_SYMBOLS if compiled.words is None else _WORK_OF_A_TEXT
+    return _WORK_BYTES + tokens * (symbols if _is_one_word(compiled) else _WORK_PER_TOKEN)
 
 
 def _needs_room(compiled: DeviceTokenizer) -> bool:
@@ -168,10 +170,12 @@ def _of_words(content: Mapping[str, Any], words: WordPiece | Unigram) -> DeviceT
 
 def _of_bpe(content: Mapping[str, Any], texts: int | None) -> DeviceTokenizer:
     cutters = _flatten(content.get("pre_tokenizer"), "pretokenizers")
-    by_bytes = bool(cutters) and cutters[-1]["type"] == "ByteLevel"
-    found = _set_stages(cutters[:-1] if by_bytes else cutters)
+    kinds = [part["type"] for part in cutters]
+    by_bytes = "ByteLevel" in kinds
+    at = kinds.index("ByteLevel") if by_bytes else len(kinds)
+    found = _set_stages(cutters[:at])
     if by_bytes:
-        _add_byte_level(cutters[-1], found)
+        _add_byte_level(cutters[at], cutters[at + 1 :], found)
     parts = _flatten(content.get("normalizer"), "normalizers")
     steps = steps_of(parts)
     added = _added_tokens(content.get("added_tokens") or [], parts)
@@ -309,11 +313,17 @@ def _flatten(part: Any, key: str) -> list[Mapping[str, Any]]:
     return [member for inner in part[key] for member in _flatten(inner, key)]
 
 
-def _add_byte_level(part: Mapping[str, Any], found: Stages) -> None:
+def _add_byte_level(part: Mapping[str, Any], behind: Sequence[Mapping[str, Any]], found: Stages) -> None:
+    """`behind`: what cuts when bytes have become characters."""
     if part.get("add_prefix_space", True):
         found.stages.append((PREFIX_SPACE, 0))
     if part.get("use_regex", True):
         found.at_pattern(GPT2)
+    for cutter in behind:
+        if not add_stage_of_bytes(cutter, found):
+            raise Unsupported(
+                f"its pre-tokenizer {cutter['type']} has no counterpart on the device behind ByteLevel"
+            )
     _check_count(found.stages)
 
 

@@ -94,7 +94,9 @@ class TokenizerParts:
     stages: tuple[tuple[str, int], ...] = ()
     words: WordPiece | Unigram | None = None
     steps: tuple[steps.Step, ...] = ()  # the normalizer
-    patterns: tuple[tuple[str, Pattern], ...] = ()  # a remark and the table, for the stages
+    patterns: tuple[
+        tuple[str, Pattern, bool], ...
+    ] = ()  # a remark, the table, whether it reads bytes; for the stages
     sets: tuple[tuple[str, tuple[int, ...]], ...] = ()  # a remark and the packed code points, for the stages
     replacement: str = ""  # for spaces, of Metaspace
     single: tuple[TemplateItem, ...] = ()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.model import unicode_tables
 from mcu_sdk.model.made_tokens import Made, made_tokens
-from mcu_sdk.model.pattern.sets import coded
+from mcu_sdk.model.pattern.sets import coded, coded_bytes
+from mcu_sdk.model.token_texts import BYTE_CHARACTERS
 from mcu_sdk.text import comment
 
 if TYPE_CHECKING:
@@ -232,13 +233,18 @@ def _sets(t: TokenizerParts, out: Tables) -> str:
 def write_patterns(t: TokenizerParts, out: Tables) -> None:
     """The `mcu_pattern_data` of each pattern."""
     patterns: Fields = []
-    for i, (source, pattern) in enumerate(t.patterns):
-        found = coded(pattern.classes)
+    for i, (source, pattern, of_bytes) in enumerate(t.patterns):
+        found = coded_bytes(pattern.classes, BYTE_CHARACTERS) if of_bytes else coded(pattern.classes)
         table = [entry for row in pattern.table for entry in row]
         fields: list[str | int] = [
             pattern.classes.count,
             found.bits,
-            out.array(f"kAscii{i}", "uint8_t", found.ascii, "the class of each ASCII character"),
+            out.array(
+                f"kAscii{i}",
+                "uint8_t",
+                found.ascii,
+                f"the class of each {'byte' if of_bytes else 'ASCII character'}",
+            ),
             out.array(f"kRuns{i}", "uint8_t", found.runs, "runs of code points of a class"),
             out.array(f"kStarts{i}", "uint32_t", found.starts, "where each 32 of them begin"),
             out.column(f"kPlaces{i}", found.places, "and where these are written"),

@@ -111,6 +111,13 @@ def gpt2() -> Tokenizer:
     return trained(pre.ByteLevel(add_prefix_space=False))
 
 
+def falcon() -> Tokenizer:
+    """What cuts behind ByteLevel sees bytes: of some characters, one is a digit."""
+    three = pre.Split(Regex("[0-9][0-9][0-9]"), "isolated")
+    parts = [pre.Punctuation("contiguous"), pre.ByteLevel(add_prefix_space=False), pre.Digits(False), three]
+    return trained(pre.Sequence(parts))
+
+
 def roberta() -> Tokenizer:
     """A prefix space, specials on both sides, a token that strips on its left, one on its right."""
     tokenizer = trained(pre.ByteLevel(add_prefix_space=True), specials=("<s>", "</s>"))
@@ -266,6 +273,7 @@ def wide() -> Tokenizer:
 
 MAKERS: dict[str, Callable[[], Tokenizer]] = {
     "gpt2": gpt2,
+    "falcon": falcon,
     "roberta": roberta,
     "whole_text": whole_text,
     "whole_text_prefixed": whole_text_prefixed,

@@ -161,7 +161,7 @@ TEMPLATE = {
         (_set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [AHEAD, LATER]}), "looks further ahead"),
         (
             _set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [LATER, LATER]}),
-            "its pre-tokenizer ByteLevel has no counterpart",
+            "its pre-tokenizer ByteLevel has no counterpart on the device behind ByteLevel",
         ),
         (_set("normalizer", {"type": "ByteLevel"}), "its normalizer is ByteLevel"),
         (_set("decoder", None), "its decoder is none"),

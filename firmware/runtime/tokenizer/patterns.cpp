@@ -30,9 +30,17 @@ uint32_t class_of(const mcu_pattern_data& pattern, uint32_t code) {
     }
 }
 
-Decoded scan(const Encoder& encoder, int32_t position, int32_t end) {
-    if (encoder.space && position < encoder.base) return {' ', 1};
-    return decode_utf8(encoder.text + position, end - position);
+struct Scanned {
+    uint32_t type;  // the class of what is read
+    int32_t bytes;
+};
+
+Scanned scan(const Encoder& encoder, const mcu_pattern_data& pattern, int32_t position, int32_t end) {
+    if (position >= end) return {pattern.classes, 0};
+    if (encoder.space && position < encoder.base) return {pattern.ascii[uint8_t{' '}], 1};
+    if (pattern.blocks == 0) return {pattern.ascii[encoder.text[position]], 1};
+    const Decoded c = decode_utf8(encoder.text + position, end - position);
+    return {class_of(pattern, c.code), c.bytes};
 }
 
 // Where the match ends that begins at `begin`, or `begin`.
@@ -40,9 +48,8 @@ int32_t match(const Encoder& encoder, const mcu_pattern_data& pattern, int32_t b
     int32_t found = begin;
     uint32_t state = 1;
     for (int32_t position = begin; state != 0;) {
-        const Decoded c = position < end ? scan(encoder, position, end) : Decoded{0, 0};
-        const uint32_t type = c.bytes != 0 ? class_of(pattern, c.code) : pattern.classes;
-        const uint32_t entry = pattern.table[(state - 1) * (pattern.classes + 1) + type];
+        const Scanned c = scan(encoder, pattern, position, end);
+        const uint32_t entry = pattern.table[(state - 1) * (pattern.classes + 1) + c.type];
         if ((entry & MCU_PATTERN_MATCHED) != 0) found = position;
         state = entry & ~uint32_t{MCU_PATTERN_MATCHED};
         position += c.bytes;
@@ -55,7 +62,7 @@ Segment segment_at(const Encoder& encoder, const mcu_pattern_data& pattern, int3
     while (position < end) {
         const int32_t stop = match(encoder, pattern, position, end);
         if (stop != position) return position == begin ? Segment{true, stop} : Segment{false, position};
-        position += scan(encoder, position, end).bytes;
+        position += scan(encoder, pattern, position, end).bytes;
     }
     return {false, end};
 }

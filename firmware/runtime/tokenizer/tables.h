@@ -103,10 +103,11 @@ struct mcu_tokenizer_data {
 //
 // Classes of code points: `ascii`, and for the others runs, each (length - 1) << bits | class, of seven bits a byte,
 // the first the lowest, all but the last with bit 7. Blocks of 32 runs begin with the code points `starts` at `places`.
+// A pattern without blocks reads bytes, of which `ascii` has all 256.
 struct mcu_pattern_data {
     uint32_t classes;
     uint32_t bits;
-    const uint8_t* ascii;  // 128
+    const uint8_t* ascii;  // 128, or 256
     const uint8_t* runs;
     const uint32_t* starts;
     mcu_column places;

@@ -29,7 +29,7 @@ MATCHED = 0x8000
 DEAD = 0
 """The state from which no match comes any more; it has no row. The first row is that of state 1, in which all begins."""
 
-MOST_STATES = 1000
+MOST_STATES = 4000
 MOST_CLASSES = 255
 MOST_PLACES = 4000
 

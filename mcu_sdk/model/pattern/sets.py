@@ -154,3 +154,8 @@ def coded(classes: Classes) -> CodedClasses:
             value >>= 7
         runs.append(value)
     return CodedClasses(bits, tuple(map(classes.of, range(0x80))), bytes(runs), tuple(starts), tuple(places))
+
+
+def coded_bytes(classes: Classes, characters: Sequence[str]) -> CodedClasses:
+    """The same for a pattern that reads bytes, each as one of 256 characters: `ascii` has all of them."""
+    return CodedClasses(0, tuple(classes.of(ord(character)) for character in characters), b"", (), ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MOST_REPEATS = 64
+MOST_REPEATS = 512
 
 
 class UnsupportedPattern(Exception):
