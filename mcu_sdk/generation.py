@@ -180,6 +180,7 @@ def _generate(request: GenerateRequest) -> Generated:
     _check_library(request, source.name)
     edited = check_edited(destination, force=request.force)
     edited += _chooser_notes(destination) if automaton is not None else []
+    edited += _prompt_notes(destination) if request.compile_options.prefill is not None else []
     with step("Compiling the plan"):
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
@@ -325,15 +326,30 @@ def _check_grammar(
 
 def _chooser_notes(destination: Path) -> list[str]:
     """What to say of an app/ that is there already, and that no grammar reaches."""
-    texts = [
-        path.read_text(encoding="utf-8", errors="replace") for path in (destination / KEPT).rglob("*.cpp")
-    ]
+    texts = _app_texts(destination)
     if not texts or any("Chooser" in text for text in texts):
         return []
     return [
         "app/main.cpp chooses tokens itself and follows no grammar, so the firmware will refuse every request: let a Chooser "
         "choose, as docs/sampling.md shows."
     ]
+
+
+def _prompt_notes(destination: Path) -> list[str]:
+    """What to say of an app/ that is there already, and that reads prompts token by token."""
+    texts = _app_texts(destination)
+    if not texts or any(".read(" in text for text in texts):
+        return []
+    return [
+        "app/main.cpp reads prompts token by token, so --prefill makes nothing faster: let language_model.read(ids, count) "
+        "read them, as a new project's app/main.cpp does."
+    ]
+
+
+def _app_texts(destination: Path) -> list[str]:
+    """The sources of an app/ that stays."""
+    files = (destination / KEPT).rglob("*.cpp")
+    return [path.read_text(encoding="utf-8", errors="replace") for path in files]
 
 
 def _grammar(

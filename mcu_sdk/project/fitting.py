@@ -242,6 +242,13 @@ def _ways(
                 lambda _: {"optimize": "size"},
                 lambda sizes, _: _with_code(sizes, small),
             )
+    if plan.prefill is not None and choices.checkpoint:
+        alone = plan.scratch_offset + plan.scratch_bytes  # the step's own
+        yield _Way(
+            lambda _: "no --prefill",
+            lambda _: {"prefill": None},
+            lambda sizes, _: replace(sizes, arena=min(sizes.arena, alone)),
+        )
     if choices.int4:
         saved = _saved_by_int4(plan)
         if saved > 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Vector:
-    """One known answer: fill, call, compare. `calls` are indices into the plan's calls, `seed` is the numbers'."""
+    """One known answer: fill, call, compare. `calls` are indices into all calls of the plan, `seed` is the numbers'."""
 
     kernels: tuple[str, ...]
     name: str
@@ -85,11 +85,24 @@ def vectors(pte: Pte, plan: Plan) -> list[Vector]:
 
     A kernel whose reference PyTorch does not have, or that no made-up input suits, has none.
     """
+    chosen = _chosen(plan.calls)
+    found = _vectors_of(pte, plan.arena_bytes, chosen)
+    if pte.prefill is not None and plan.prefill is not None:
+        covered = {planned.call.function for calls in chosen for _, planned in calls}
+        more = _chosen(plan.prefill.calls, covered, len(plan.calls))
+        found += _vectors_of(pte.prefill, plan.arena_bytes, more, len(chosen))
+    return found
+
+
+def _vectors_of(
+    pte: Pte, arena_bytes: int, chosen: Iterable[list[tuple[int, PlannedCall]]], seeds: int = 0
+) -> list[Vector]:
+    """Those of one method. `seeds`: how many are taken already."""
     from mcu_sdk.project.interpret import Interpreter
 
-    pte = replace(place_in_scratch(pte), arena_bytes=plan.arena_bytes)  # as it was planned
+    pte = replace(place_in_scratch(pte), arena_bytes=arena_bytes)  # as it was planned
     found = []
-    for seed, calls in enumerate(_chosen(plan), 1):
+    for seed, calls in enumerate(chosen, seeds + 1):
         instruction = calls[0][1].instruction
         written = pte.writes[instruction.index]
         alone = replace(pte, instructions=(pte.instructions[instruction.index],), writes=(written,), inputs=(),
@@ -107,10 +120,13 @@ def vectors(pte: Pte, plan: Plan) -> list[Vector]:
     return found
 
 
-def _chosen(plan: Plan) -> list[list[tuple[int, PlannedCall]]]:
-    """The calls of as many instructions as it takes to have every function; of each the one that moves fewest bytes."""
+def _chosen(
+    method: Sequence[PlannedCall], known: Collection[str] = frozenset(), first: int = 0
+) -> list[list[tuple[int, PlannedCall]]]:
+    """The calls of as many instructions as it takes to have every function that is not `known`; of each the one that moves
+    fewest bytes. The method's calls are numbered from `first` on."""
     by_instruction: dict[int, list[tuple[int, PlannedCall]]] = {}
-    for number, planned in enumerate(plan.calls):
+    for number, planned in enumerate(method, first):
         if not planned.instruction.operator.startswith("delegate"):
             by_instruction.setdefault(planned.instruction.index, []).append((number, planned))
     cost = {
@@ -121,7 +137,7 @@ def _chosen(plan: Plan) -> list[list[tuple[int, PlannedCall]]]:
         planned.call.function for calls in by_instruction.values() for _, planned in calls
     )
     chosen: dict[int, list[tuple[int, PlannedCall]]] = {}
-    covered: set[str] = set()
+    covered = set(known)
     for function in functions:
         if function in covered:
             continue
@@ -285,7 +301,8 @@ def known_kernels(project: Path) -> list[str]:
 
 def to_template(found: Sequence[Vector], plan: Plan) -> list[dict[str, Any]]:
     """The vectors as texts and numbers for the template."""
-    calls = plan.to_template()["calls"]
+    template = plan.to_template()
+    calls = [*template["calls"], *(template["prefill"]["calls"] if template["prefill"] else ())]
     return [
         {
             "kernels": "+".join(vector.kernels),

@@ -63,6 +63,15 @@ def test_every_target_computes_what_the_steps_compute(
         model.reset()
         for got, row in zip(model.read_prompt(fed, chunks), wanted, strict=True):
             np.testing.assert_array_equal(got, row)
+        _check_turns(model, fed, steps)
+
+
+def _check_turns(model: HostModel, fed: tuple[int, ...], steps: np.ndarray) -> None:
+    """A chat: each turn is read behind those before, from wherever these ended; the cache stays."""
+    model.reset()
+    for begin, end in ((0, 3), (3, 3 + model.prefill_rows + 1), (4 + model.prefill_rows, len(fed))):
+        logits = model.read_prompt(fed[begin:end])
+        np.testing.assert_array_equal(logits[-1], steps[end - 1])
 
 
 @pytest.mark.slow

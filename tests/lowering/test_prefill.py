@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from mcu_sdk.planning.language_model import describe_language_model
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.interpret import Interpreter
+from mcu_sdk.project.self_test import to_template, vectors
 
 mcu = torch.ops.mcu
 ROWS, LENGTH, VOCABULARY, WIDTH, HEADS = 4, 11, 24, 16, 2
@@ -177,9 +179,16 @@ def test_one_plan_in_one_arena(both: Pte) -> None:
     assert len({table["name"] for table in template["tables"]}) == len(template["tables"])
 
 
-def read_alone(both: Pte) -> Pte:
-    from dataclasses import replace
+def test_a_self_test_at_boot_has_the_kernels_of_both(both: Pte) -> None:
+    plan = compile_plan(both)
+    found = vectors(both, plan)
+    tested = {kernel for vector in found for kernel in vector.kernels}
+    assert tested == {planned.call.function for planned in plan.all_calls}
+    printed = [call["function"] for each in to_template(found, plan) for call in each["calls"]]
+    assert set(printed) == tested and len({vector.seed for vector in found}) == len(found)
 
+
+def read_alone(both: Pte) -> Pte:
     return replace(both, prefill=None)
 
 
