@@ -5,6 +5,9 @@ So each operator stays what it is, and with it the order of every sum: that the 
 another, bit for bit, is then compared. What belongs to a position takes one for each token
 (operators/reference/attention.py): all keys and values are written, then each token attends up to its own.
 
+A cache that is written over and over, of a layer with a window, takes turns: what a token attends to may be overwritten
+by those behind it in the chunk. So there each token writes and attends before the next one does.
+
 Only what later tokens read, the caches, is computed for all tokens; everything else for the last one.
 """
 
@@ -26,6 +29,7 @@ from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.fuse.graph import args, aten, is_call, operator_row, shape_of
 from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.lowering.run_step import StepRunner
+from mcu_sdk.operators.table import Work
 
 LEAVE_OUT = "Leave --prefill out for this model: its prompts are then read token by token."
 RESHAPES = (aten.view.default, aten.reshape.default, aten._unsafe_view.default, aten.expand.default)
@@ -42,7 +46,6 @@ def prefill_of(step: ExportedProgram, rows: int) -> ExportedProgram:
     It shares the step's weights and the names of its caches. Raises ModelError, naming the operator, for a step with
     something that has no form for several tokens.
     """
-    _refuse_rings(step, rows)
     return _Chunk(step, rows).program()
 
 
@@ -54,9 +57,12 @@ class _Chunk:
         self._graph = Graph()
         self._rows: dict[Node, Node] = {}
         self._last: dict[Node, Node] = {}
+        self._single: dict[tuple[Node, int], Node] = {}
         self._inputs = set(step.graph_signature.user_inputs)
         self._varying = _depending_on(step, self._inputs)
         self._for_all = _needed_by_caches(step) & self._varying
+        self._in_turn = self._find_rings()
+        self._written_in_turn = {write for writes in self._in_turn.values() for write in writes}
         nodes = [node for node in step.graph.nodes if "val" in node.meta]
         mode = detect_fake_mode([node.meta["val"] for node in nodes])
         assert mode is not None
@@ -67,6 +73,10 @@ class _Chunk:
         for node in self._step.graph.nodes:
             if node.op == "placeholder" and node.name in self._inputs:
                 self._take_input(node)
+            elif node in self._rows or node in self._written_in_turn:
+                continue
+            elif node in self._in_turn:
+                self._attend_in_turn(node)
             elif node.op == "call_function" and node in self._for_all:
                 self._put_rows(node)
             else:
@@ -127,6 +137,47 @@ class _Chunk:
                 self._refuse(node)
         self._rows[node] = new
 
+    def _find_rings(self) -> dict[Node, list[Node]]:
+        """The attentions for all tokens over caches that are written over, and these writes. Raises ModelError for one that
+        something else reads, too."""
+        found: dict[Node, list[Node]] = {}
+        for write in _ring_writes(self._step):
+            readers = [user for user in write.users if user.op != "output"]
+            attentions = [user for user in readers if user in self._for_all]
+            if any((row := operator_row(user)) is None or row.work is not Work.ATTENTION for user in readers):
+                self._refuse(write)
+            if len(attentions) > 1:
+                self._refuse(write)
+            for attention in attentions:
+                found.setdefault(attention, []).append(write)
+        return found
+
+    def _attend_in_turn(self, attention: Node) -> None:
+        """Each token writes its keys and values, then attends, before the next one does."""
+        writes = self._in_turn[attention]
+        states = {write: self._of_last(args(write)[0]) for write in writes}
+        results = []
+        for token in range(self._count):
+            for write in writes:
+                rest = (self._row(argument, token) for argument in args(write)[1:])
+                states[write] = self._call(write.target, (states[write], *rest), write)
+            given = (states.get(each) or self._row(each, token) for each in args(attention))
+            results.append(self._call(attention.target, tuple(given), attention))
+        self._rows |= states
+        for item in attention.users:
+            index = args(item)[1]
+            of_tokens = [self._call(operator.getitem, (result, index), item) for result in results]
+            self._rows[item] = of_tokens[-1] if index else self._call(aten.cat.default, (of_tokens, 0), item)
+
+    def _row(self, argument: Any, token: int) -> Any:
+        """An argument of the step for one token."""
+        if not isinstance(argument, Node) or argument not in self._rows:
+            return self._of_last(argument) if isinstance(argument, Node) else argument
+        if (argument, token) not in self._single:
+            place = (self._rows[argument], 0, token, token + 1)
+            self._single[argument, token] = self._call(aten.slice.Tensor, place, argument)
+        return self._single[argument, token]
+
     def _call(self, target: Any, arguments: Any, like: Node, keywords: Any = None) -> Node:
         """A call with the meta data of the step's node, and its value."""
         new = self._graph.call_function(target, arguments, keywords or {})
@@ -185,20 +236,27 @@ def _has_rows(node: Node, found: torch.Tensor, one: torch.Tensor, rows: int) -> 
     return one.shape[:1] == (1,) and found.shape == (rows, *one.shape[1:])
 
 
-def _refuse_rings(step: ExportedProgram, rows: int) -> None:
-    """Raises ModelError for a cache that is written over: a chunk would overwrite what its first tokens still attend to."""
-    positions = {node for node in step.graph.nodes if node.name in step.graph_signature.user_inputs}
+def _ring_writes(step: ExportedProgram) -> list[Node]:
+    """What is written to caches at another place than the position."""
+    inputs = set(step.graph_signature.user_inputs)
+    found = []
     for node in step.graph.nodes:
         row = operator_row(node) if node.op == "call_function" else None
-        if row is None or not (row.in_place and row.caches):
-            continue
-        if args(node)[row.position("position")] not in positions:
-            length = shape_of(args(node)[0])[next(iter(row.caches.values()))]
-            raise ModelError(
-                f"Layers that keep every position were expected for chunks of {rows} tokens; {module_path(node)} looks "
-                f"back {length} positions, and its cache is written over and over.",
-                hint=f"Leave --prefill out, or give --max-cache-len {length} at most.",
-            )
+        if row is not None and row.in_place and row.caches:
+            place = args(node)[row.position("position")]
+            if not (isinstance(place, Node) and place.name in inputs):
+                found.append(node)
+    return found
+
+
+def _shortest_ring(step: ExportedProgram) -> int:
+    """The rows of the shortest cache that is written over; 0 if there is none."""
+    lengths = []
+    for node in _ring_writes(step):
+        row = operator_row(node)
+        assert row is not None
+        lengths.append(shape_of(args(node)[0])[next(iter(row.caches.values()))])
+    return min(lengths, default=0)
 
 
 def check_prefill(
@@ -206,14 +264,15 @@ def check_prefill(
 ) -> int:
     """Compare chunks with their tokens one by one, bit for bit, on random ones; returns how many were read.
 
-    `length`: of the caches, in positions. Raises ModelError where a logit or a byte of the caches differs.
+    `length`: of the caches, in positions. Where one is written over, that happens within the first chunk. Raises ModelError where a logit or a byte of the caches differs.
     """
     apart = min(APART, length - rows)
     count = apart + min((length - apart) // rows, CHUNKS) * rows
     tokens = torch.randint(0, vocabulary, (count,), generator=torch.Generator().manual_seed(0))
     one, several = StepRunner(step), StepRunner(prefill)
     expected, found = one.empty(), several.empty()
-    places, wanted = torch.arange(count), torch.empty(0)
+    first = min(max(_shortest_ring(step) - apart - rows // 2, 0), length - count)
+    places, wanted = torch.arange(first, first + count), torch.empty(0)
     for at in range(apart):
         one.call(expected, tokens[at : at + 1], places[at : at + 1])
     found |= {name: expected[name] for name in one.written}
@@ -226,7 +285,7 @@ def check_prefill(
         if not (torch.equal(logits, wanted) and caches):
             raise ModelError(
                 f"A chunk of {rows} tokens was expected to give what they give one by one, bit for bit; from position "
-                f"{start} on its {'logits' if caches else 'keys or values'} differ.",
+                f"{first + start} on its {'logits' if caches else 'keys or values'} differ.",
                 hint=LEAVE_OUT,
             )
     return count

@@ -137,9 +137,32 @@ def test_what_takes_one_token_is_refused_by_name() -> None:
     assert "Leave --prefill out" in caught.value.hint
 
 
-def test_a_cache_that_is_written_over_is_refused() -> None:
-    with pytest.raises(ModelError, match="looks back 11 positions, and its cache is written over and over"):
-        prefill_of(exported(Step(ring=True)), ROWS)
+def test_over_a_window_tokens_take_turns() -> None:
+    """The second half of the first chunk overwrites what its first token attends to."""
+    step = exported(Step(ring=True))
+    chunk = prefill_of(step, ROWS)
+    assert check_prefill(step, chunk, ROWS, VOCABULARY, LENGTH + 9) == 11
+    attentions = [node for node in chunk.graph.nodes if node.target is mcu.attention_s8.default]
+    assert len(attentions) == ROWS + 1  # of the second layer that of the last token
+
+
+@pytest.mark.slow
+def test_turns_are_taken_in_place() -> None:
+    step = exported(Step(ring=True))
+    chunk = prefill_of(step, ROWS)
+    lowered = lower(copy.deepcopy(step), {}, prefill=chunk)
+    pte = read_pte(lowered.pte)
+    assert pte.prefill is not None
+    written = [
+        call.operator for call in pte.prefill.instructions if call.operator.startswith("mcu::cache_write")
+    ]
+    assert sorted(written) == ["mcu::cache_write_"] * (ROWS + 1) + ["mcu::cache_write_columns_"] * (ROWS + 1)
+    forward = Interpreter(pte)
+    alone, prefill = Interpreter(pte), Interpreter(pte.prefill, beside=forward)
+    for start in (9, 9 + ROWS):
+        tokens, at = np.arange(start, start + ROWS) % VOCABULARY, np.arange(start, start + ROWS)
+        steps = [alone.run_stored([tokens[i : i + 1], at[i : i + 1]])[0] for i in range(ROWS)]
+        assert np.array_equal(prefill.run_stored([tokens, at])[0], steps[-1])
 
 
 def test_one_file_holds_both_methods(both: Pte) -> None:
