@@ -82,8 +82,12 @@ class _Chunk:
             else:
                 self._last[node] = self._copy(node)
         step, signature = self._step, copy.deepcopy(self._step.graph_signature)
-        for spec, argument in zip(signature.output_specs, args(self._graph.output_node())[0], strict=True):
+        results = (args(graph.output_node())[0] for graph in (self._graph, step.graph))
+        for spec, argument, of_step in zip(signature.output_specs, *results, strict=True):
             spec.arg = TensorArgument(argument.name)
+            kept = self._rows.get(of_step, argument)
+            if spec.kind == OutputKind.BUFFER_MUTATION and shape_of(kept) != shape_of(of_step):
+                self._refuse(of_step)  # a state that each token changes
         self._graph.lint()
         example = torch.zeros(1, self._count, dtype=torch.int64), torch.arange(self._count)
         names = [spec.arg.name for spec in step.graph_signature.input_specs if spec.arg.name in self._inputs]

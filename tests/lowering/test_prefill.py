@@ -33,12 +33,14 @@ ROWS, LENGTH, VOCABULARY, WIDTH, HEADS = 4, 11, 24, 16, 2
 class Step(nn.Module):
     """Two layers of attention between linears, as a quantized decoder has them, with seeded weights.
 
-    `ring`: of a layer whose cache is written over; `turned`: with something that has no form for several tokens.
+    `ring`: of a layer whose cache is written over; `turned`: with something that has no form for several tokens; `summed`:
+    with a state that each token adds to.
     """
 
-    def __init__(self, ring: bool = False, turned: bool = False) -> None:
+    def __init__(self, ring: bool = False, turned: bool = False, summed: bool = False) -> None:
         super().__init__()
-        self.ring, self.turned = ring, turned
+        self.ring, self.turned, self.summed = ring, turned, summed
+        self.register_buffer("sum", torch.zeros(1, 1, WIDTH))
         self._generator = torch.Generator().manual_seed(3)
         self._integers("table", VOCABULARY, WIDTH)
         self._floats("table_scale", VOCABULARY)
@@ -64,6 +66,8 @@ class Step(nn.Module):
     def forward(self, input_ids: torch.Tensor, cache_position: torch.Tensor) -> torch.Tensor:
         x = mcu.embedding_s8(self.table, self.table_scale, input_ids)
         x = x.permute(1, 0, 2).cumsum(0).permute(1, 0, 2) if self.turned else x
+        if self.summed:
+            x = self.sum.add_(x) + x
         for layer in range(2):
             x = x + self._attend(x, cache_position, lambda name, layer=layer: getattr(self, f"{name}{layer}"))
         q, scale = mcu.quantize_rows(x)
@@ -131,9 +135,12 @@ def test_a_chunk_that_computes_something_else_is_found(step: ExportedProgram, na
         check_prefill(step, chunk, ROWS, VOCABULARY, LENGTH)
 
 
-def test_what_takes_one_token_is_refused_by_name() -> None:
-    with pytest.raises(ModelError, match=r"aten\.permute.* takes one") as caught:
-        prefill_of(exported(Step(turned=True)), ROWS)
+@pytest.mark.parametrize(
+    ("what", "name"), [("turned", "permute"), pytest.param("summed", "add", marks=pytest.mark.slow)]
+)
+def test_what_takes_one_token_is_refused_by_name(what: str, name: str) -> None:
+    with pytest.raises(ModelError, match=rf"aten\.{name}.* takes one") as caught:
+        prefill_of(exported(Step(**{what: True})), ROWS)
     assert "Leave --prefill out" in caught.value.hint
 
 
