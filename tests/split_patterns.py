@@ -54,6 +54,8 @@ PATTERNS: dict[str, str] = {
     "chameleon_spaces": r"([\t\n]|    |  )",
     "chameleon_sentinels": "<sentinel:[0-9]+>",
     "bloom": r" ?[^(\s|[.,!?…。，、।۔،])]+",
+    "superbpe": r"(?=(\d{3})+(?!\d))",
+    "tiny_aya": r"\d{1,3}(?=(?:\d{3})*\b)",
     "falcon": "[0-9][0-9][0-9]",
     "line_ends": r"[\r\n]",
     "chameleon": r"(IMGIMG)(((A|B|C|D|E|F|G|H|I){1,4})Z)",

@@ -250,6 +250,8 @@ def write_patterns(t: TokenizerParts, out: Tables) -> None:
             out.column(f"kPlaces{i}", found.places, "and where these are written"),
             len(found.starts),
             out.array(f"kTable{i}", "uint16_t", table, "of each state and class, what comes next"),
+            out.array(f"kAheads{i}", "uint16_t", pattern.aheads, "states in which it looks further ahead"),
+            len(pattern.aheads),
         ]
         patterns.append((comment(source), "{" + ", ".join(map(str, fields)) + "}"))
     out.struct("mcu_pattern_data", "patterns[]", patterns or [("none", "{}")])

@@ -522,7 +522,7 @@ def check_cuts(cut: list[Any], build: Build, texts: int) -> None:
     assert compiled.supported, compiled.reason
     pair = tokenizer, build(compiled)
     rng = random.Random(7)
-    words = [*WORDS, "McDonald'S", "12345678", "hello\r\n", "//\n", "IMGIMGABCZ", "!!\n\n"]
+    words = [*WORDS, "McDonald'S", "12345678", "hello\r\n", "//\n", "IMGIMGABCZ", "!!\n\n", "12345678.90a"]
     for _ in range(texts):
         check(pair, torture.random_text(rng, words))
 
@@ -535,7 +535,7 @@ def test_patterns(name: str, build: Build) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("behavior", BEHAVIORS)
-@pytest.mark.parametrize("name", ["bloom", "deepseek_v3", "falcon", "line_ends"])
+@pytest.mark.parametrize("name", ["bloom", "deepseek_v3", "falcon", "line_ends", "superbpe", "tiny_aya"])
 @pytest.mark.parametrize("invert", [False, True])
 def test_what_becomes_of_matches(behavior: str, name: str, invert: bool, build: Build) -> None:
     check_cuts([pre.Split(Regex(PATTERNS[name]), behavior, invert=invert)], build, 2000)
@@ -543,7 +543,7 @@ def test_what_becomes_of_matches(behavior: str, name: str, invert: bool, build: 
 
 def test_patterns_one_after_the_other(build: Build) -> None:
     """As DeepSeek V3 has them, with a set in front and one that leaves gaps."""
-    names = ("deepseek_numbers", "deepseek_han", "deepseek_v3")
+    names = ("superbpe", "tiny_aya", "deepseek_numbers", "deepseek_han", "deepseek_v3")
     cut = [pre.Split(Regex(PATTERNS[name]), "isolated") for name in names]
     check_cuts([pre.Punctuation("contiguous"), *cut, pre.Split("ab", "merged_with_next")], build, 500)
 

@@ -144,7 +144,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 BARE = '{"model": {"type": "BPE"}, "pre_tokenizer": {"type": "ByteLevel"}, "decoder": {"type": "ByteLevel"}}'
 METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False}
-AHEAD = {"type": "Split", "pattern": {"Regex": r"\d+(?=\d\d)"}, "behavior": "Isolated", "invert": False}
+BEHIND = {"type": "Split", "pattern": {"Regex": r"(?<=\d)\d+"}, "behavior": "Isolated", "invert": False}
 LATER = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 TEMPLATE = {
     "type": "TemplateProcessing",
@@ -158,7 +158,10 @@ TEMPLATE = {
     ("edit", "reason"),
     [
         (_set("model.type", "WordPiece"), "its model is WordPiece"),
-        (_set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [AHEAD, LATER]}), "looks further ahead"),
+        (
+            _set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [BEHIND, LATER]}),
+            "its pattern has the group",
+        ),
         (
             _set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [LATER, LATER]}),
             "its pre-tokenizer ByteLevel has no counterpart on the device behind ByteLevel",

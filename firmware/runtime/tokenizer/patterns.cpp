@@ -8,6 +8,8 @@ namespace mcu_tokenizing {
 
 namespace {
 
+constexpr int32_t kNoMatch = -2;  // -1 is where a space may be that the text does not have
+
 uint32_t class_of(const mcu_pattern_data& pattern, uint32_t code) {
     if (code < 0x80) return pattern.ascii[code];
     int32_t low = 0;
@@ -43,13 +45,32 @@ Scanned scan(const Encoder& encoder, const mcu_pattern_data& pattern, int32_t po
     return {class_of(pattern, c.code), c.bytes};
 }
 
-// Where the match ends that begins at `begin`, or `begin`.
+uint32_t entry_at(const mcu_pattern_data& pattern, uint32_t state, uint32_t column) {
+    return pattern.table[(state - 1) * ((pattern.classes + 1) << pattern.ahead_count) + column];
+}
+
+// Whether something matches from a state on.
+bool is_ahead(const Encoder& encoder, const mcu_pattern_data& pattern, int32_t position, int32_t end, uint32_t state) {
+    while (state != 0) {
+        const Scanned c = scan(encoder, pattern, position, end);
+        state = entry_at(pattern, state, c.type);
+        if ((state & MCU_PATTERN_MATCHED) != 0) return true;
+        position += c.bytes;
+    }
+    return false;
+}
+
+// Where the match ends that begins at `begin`, or kNoMatch.
 int32_t match(const Encoder& encoder, const mcu_pattern_data& pattern, int32_t begin, int32_t end) {
-    int32_t found = begin;
+    int32_t found = kNoMatch;
     uint32_t state = 1;
     for (int32_t position = begin; state != 0;) {
         const Scanned c = scan(encoder, pattern, position, end);
-        const uint32_t entry = pattern.table[(state - 1) * (pattern.classes + 1) + c.type];
+        uint32_t column = c.type;
+        for (uint32_t i = 0; i < pattern.ahead_count; ++i) {
+            if (is_ahead(encoder, pattern, position, end, pattern.aheads[i])) column += (pattern.classes + 1) << i;
+        }
+        const uint32_t entry = entry_at(pattern, state, column);
         if ((entry & MCU_PATTERN_MATCHED) != 0) found = position;
         state = entry & ~uint32_t{MCU_PATTERN_MATCHED};
         position += c.bytes;
@@ -57,11 +78,13 @@ int32_t match(const Encoder& encoder, const mcu_pattern_data& pattern, int32_t b
     return found;
 }
 
+// A match of nothing ends what is before it.
 Segment segment_at(const Encoder& encoder, const mcu_pattern_data& pattern, int32_t begin, int32_t end) {
     int32_t position = begin;
     while (position < end) {
         const int32_t stop = match(encoder, pattern, position, end);
-        if (stop != position) return position == begin ? Segment{true, stop} : Segment{false, position};
+        if (stop != kNoMatch && position > begin) return {false, position};
+        if (stop != kNoMatch && stop > begin) return {true, stop};
         position += scan(encoder, pattern, position, end).bytes;
     }
     return {false, end};

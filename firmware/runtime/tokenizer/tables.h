@@ -113,6 +113,8 @@ struct mcu_pattern_data {
     mcu_column places;
     int32_t blocks;
     const uint16_t* table;
+    const uint16_t* aheads;
+    uint32_t ahead_count;
 };
 
 struct mcu_bpe_data {

@@ -57,7 +57,24 @@ class Ahead:
     end: bool = False
 
 
-Node = One | Row | Either | Repeat | Ahead
+@dataclass(frozen=True)
+class Further:
+    """What comes next begins with a match of `part`, or with `none` does not; nothing is taken. `before`: what the last
+    character is one of, where that is known."""
+
+    part: Node
+    none: bool
+    before: frozenset[One] | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A word begins or ends, or with `none` neither."""
+
+    none: bool
+
+
+Node = One | Row | Either | Repeat | Ahead | Further | Edge
 
 _ESCAPES = "sSdDwWhHnrtfvae"
 SPECIAL = ".^$*+?()[]{}|\\"
@@ -104,7 +121,10 @@ class _Reader:
     def _row(self, any_case: bool) -> Node:
         parts: list[Node] = []
         while not (self.is_done() or self._peek("|") or self._peek(")")):
-            parts.append(self._repeated(self._atom(any_case)))
+            part = self._repeated(self._atom(any_case))
+            if isinstance(part, Further) and parts:
+                part = Further(part.part, part.none, _last(parts[-1]))
+            parts.append(part)
         return parts[0] if len(parts) == 1 else Row(tuple(parts))
 
     # ---- what stands for one thing
@@ -133,6 +153,8 @@ class _Reader:
             if character == "Z":
                 raise UnsupportedPattern(r"asks for the end but for a line end (\Z)")
             return Ahead((), False, end=True)
+        if character in "bB":
+            return Edge(character == "B")
         if character in "pP":
             if not self._take("{"):
                 raise UnsupportedPattern(rf"has \{character} without a name")
@@ -198,16 +220,14 @@ class _Reader:
         if not self._take(")"):
             raise UnsupportedPattern("lacks a )")
 
-    def _ahead(self, any_case: bool, *, none: bool) -> Ahead:
-        start = self._at
+    def _ahead(self, any_case: bool, *, none: bool) -> Ahead | Further:
         node = self.either(any_case)
-        inside = self._text[start : self._at]
         self._close()
         parts = node.parts if isinstance(node, Either) else (node,)
         ones = [part for part in parts if isinstance(part, One)]
         ends = [part for part in parts if isinstance(part, Ahead) and part.end and not part.none]
         if len(ones) + len(ends) != len(parts):
-            raise UnsupportedPattern(f"looks further ahead than one character ({inside[:40]})")
+            return Further(node, none)
         ones += [one for end in ends for one in end.parts]
         return Ahead(tuple(ones), none, end=bool(ends))
 
@@ -219,7 +239,7 @@ class _Reader:
             if found is None:
                 return node
             least, most, bounded = found
-            if isinstance(node, Ahead):
+            if isinstance(node, (Ahead, Further, Edge)):
                 raise UnsupportedPattern("repeats what takes nothing")
             if self._take("?"):
                 if bounded and most == least:
@@ -247,6 +267,21 @@ class _Reader:
         if least > MOST_REPEATS or (most is not None and not least <= most <= MOST_REPEATS):
             raise UnsupportedPattern(f"repeats {inside} times (the device up to {MOST_REPEATS})")
         return least, most, True
+
+
+def _last(node: Node) -> frozenset[One] | None:
+    """What its last character is one of; None where it may take none, or that is not known."""
+    if isinstance(node, One):
+        return frozenset((node,))
+    if isinstance(node, Repeat):
+        return _last(node.part) if node.least else None
+    if isinstance(node, Row):
+        return _last(node.parts[-1]) if node.parts else None
+    if isinstance(node, Either):
+        found = [_last(part) for part in node.parts]
+        known = [ones for ones in found if ones is not None]
+        return frozenset().union(*known) if len(known) == len(found) else None
+    return None
 
 
 def _possessive(node: Node, least: int, most: int | None) -> Node:
