@@ -54,6 +54,7 @@ from mcu_sdk.project.library import Library, check_name
 from mcu_sdk.project.manifest import GRAMMARS, TOKENIZER
 from mcu_sdk.project.npu_details import describe_npu, details_files
 from mcu_sdk.project.render import ProjectInputs, render_project, slug
+from mcu_sdk.project.stored_chat import stored_cache
 from mcu_sdk.recipes.compiled import names_json, read_compiled
 
 if TYPE_CHECKING:
@@ -238,6 +239,16 @@ def _generate(request: GenerateRequest) -> Generated:
         optimize=request.optimize,
         format=request.format,
     )
+    if request.store_system_cache and npu is not None:
+        raise UsageError(
+            f"--store-system-cache is for models on the processor; {npu.accelerator} is the target.",
+            hint="Leave it out, or take --target with the board's processor.",
+        )
+    if request.store_system_cache and isinstance(chat, ChatFiles):
+        with step("Computing the cache of what conversations begin with"):
+            stored = stored_cache(inputs, chat.opening())
+        inputs = replace(inputs, chat=chat.chat.to_template(stored.to_template()))
+        facts["chat"] |= {"stored_tokens": stored.tokens, "stored_bytes": stored.bytes}
     with step("Fitting it into the board's memories"):
         choices = Choices(
             length=language_model.max_sequence_length if language_model else None,
@@ -449,6 +460,11 @@ def _chat(
             found = "the firmware takes and prints token ids"
         elif found.greatest_id >= language_model.vocab_size:
             found = f"its chat template writes the token {found.greatest_id}, and the model has {language_model.vocab_size}"
+        elif found.shortest >= language_model.max_sequence_length:
+            found = (
+                f"{found.shortest} tokens stand around the first text of a conversation, and the cache holds "
+                f"{language_model.max_sequence_length}"
+            )
     if request.asks_for_chat and not isinstance(found, ChatFiles):
         raise no_chat(found)
     return found

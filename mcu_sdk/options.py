@@ -267,6 +267,14 @@ class GenerateRequest:
             "--system", "What every conversation begins with. Default: what the chat template says.", TOKENS
         ),
     ] = None
+    store_system_cache: Annotated[
+        bool,
+        Flag(
+            "--store-system-cache",
+            "Keep in flash what the model remembers of the beginning of every conversation.",
+            Kind.DECODER | Kind.PTE_TOKENS,
+        ),
+    ] = False
     optimize: Annotated[
         Optimize, Flag("--optimize", "Compile the kernels for speed (-O3) or for size (-Os).")
     ] = "speed"
@@ -296,7 +304,7 @@ class GenerateRequest:
             raise no_npu_library(npu)
         if self.format == "library" and self.asks_for_chat:
             raise UsageError(
-                "--chat and --system are for a firmware; a library is given token ids by its program.",
+                "--chat, --system and --store-system-cache are for a firmware; a library is given token ids by its program.",
                 hint="Leave them out.",
             )
         self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)
@@ -304,7 +312,7 @@ class GenerateRequest:
     @property
     def asks_for_chat(self) -> bool:
         """Whether there has to be a chat template."""
-        return self.chat or self.system is not None
+        return self.chat or self.system is not None or self.store_system_cache
 
     def check_kind(self, kind: Kind) -> None:
         """Raises UsageError for an option that was given and makes no difference to any of `kind`."""

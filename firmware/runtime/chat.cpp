@@ -57,6 +57,15 @@ class Writer {
 
 }  // namespace
 
+void chat_restore() {
+    const mcu_chat_stored& stored = mcu_chat.stored;
+    const uint8_t* from = stored.data;
+    for (int32_t i = 0; i < stored.count; ++i) {
+        memcpy(model::kv_cache_data() + stored.segments[i].offset, from, stored.segments[i].bytes);
+        from += stored.segments[i].bytes;
+    }
+}
+
 int32_t chat_turn(bool first, ChatText system, ChatText said, int32_t* ids, int32_t capacity) {
     Writer writer(ids, capacity);
     if (system.utf8 != nullptr) {

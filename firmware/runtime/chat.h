@@ -17,6 +17,19 @@ struct mcu_chat_gap {
     int32_t tail_bytes;
 };
 
+struct mcu_chat_segment {
+    uint32_t offset;  // in the KV cache
+    uint32_t bytes;
+};
+
+// What the model remembers of the first `tokens` ids of the opening; the rest of the KV cache is zero.
+struct mcu_chat_stored {
+    int32_t tokens;  // 0: nothing is stored
+    const mcu_chat_segment* segments;
+    int32_t count;
+    const uint8_t* data;  // of the segments, one behind the other
+};
+
 struct mcu_chat_data {
     mcu_chat_gap opening;        // before the first text of a conversation, with the system text that all of them have
     mcu_chat_gap before_system;  // before another one
@@ -25,9 +38,13 @@ struct mcu_chat_data {
     mcu_chat_gap behind_answer;  // before the next text
     bool takes_system;           // whether there can be another system text
     int32_t end;                 // the token that a turn ends with; -1: none
+    mcu_chat_stored stored;
 };
 
 extern const mcu_chat_data mcu_chat;
+
+// Puts what is stored into the model's KV cache, which has been zeroed.
+void chat_restore();
 
 struct ChatText {
     const char* utf8;  // nullptr: no text

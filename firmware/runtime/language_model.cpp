@@ -39,6 +39,7 @@ struct Chat {
 Chat chat = {0, 0, 0};
 bool is_turn = false;  // whether what is being answered is a part of it
 bool past_end = false;
+bool restores = false;  // whether a conversation begins with what is stored
 
 // The text's ids into `ids` and their number into `count`; returns what is wrong, or nullptr. A firmware without
 // tokenizer tables has no code for them either.
@@ -58,6 +59,7 @@ const char* take_turn(const Request& request, int32_t* count);
 // The number of tokens in `ids` up to the answer, or 0 and a verdict.
 int32_t prompt_from(const Request& request) {
     int32_t count = request.id_count;
+    restores = false;
     is_turn = model::kHasChat && (request.is_typed || request.chat >= 0);
     const char* error = nullptr;
     if (request.steps != 0) {
@@ -113,6 +115,7 @@ const char* chat_error(const char* reason, const char* fact, int32_t value) {
     const bool first = chat.count == 0;
     if (request.system != nullptr && !first) return "system_in_a_chat";
     if (request.system != nullptr && !mcu_chat.takes_system) return "no_system";
+    restores = first && request.system == nullptr && mcu_chat.stored.tokens > 0;
     // What ends a turn is written by the template.
     if (chat.count > chat.read && ends_turn(ids[chat.count - 1])) --chat.count;
     const int32_t more = chat_turn(first, {request.system, request.system_bytes}, {request.text, request.text_bytes},
@@ -160,8 +163,11 @@ void print_answer(const uint8_t* bytes, int32_t count) {
 }  // namespace
 
 LanguageModel::LanguageModel() : position_(read_before) {
-    if (position_ == 0) {
+    if (position_ == 0 || restores) {
         model::reset();
+        if constexpr (model::kHasChat) {
+            if (restores) chat_restore();
+        }
     } else {
         digest_ = Digest(chat.digest);
     }
@@ -241,6 +247,9 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
         const int32_t count = prompt_from(request);
         if (count == 0) continue;
         read_before = is_turn ? chat.read : 0;
+        if constexpr (model::kHasChat) {
+            if (restores) read_before = mcu_chat.stored.tokens;
+        }
         prompt_count = count - read_before;
         const char* error = take_biases(request, &request.sampling);
         if (error == nullptr && chooser == nullptr && (model::kHasGrammar || request.wants_chooser)) {
@@ -280,13 +289,14 @@ void conversation_end(const LanguageModel& language_model) {
     if (!stops.found()) print_answer(stops.held(), stops.held_count());
     if (text_is_open) print_text("\n");
     text_is_open = false;
-    print_fact("prompt_tokens", static_cast<uint64_t>(prompt_count));
+    const int32_t shown = restores ? 0 : read_before;  // the prompt has what is stored, too
+    const int32_t count = read_before - shown + prompt_count;
+    print_fact("prompt_tokens", static_cast<uint64_t>(count));
     print_fact("tokens", static_cast<uint64_t>(generated_count));
     print_text("@mcu prompt_ids=");
-    const int32_t* prompt = ids + read_before;
-    print_ids(prompt, prompt_count);
+    print_ids(ids + shown, count);
     print_text("\n@mcu ids=");
-    print_ids(prompt + prompt_count, generated_count);
+    print_ids(ids + shown + count, generated_count);
     print_text("\n@mcu digest=");
     print_hex(language_model.digest(), 16);
     print_text("\n");
@@ -296,6 +306,7 @@ void conversation_end(const LanguageModel& language_model) {
         chat = {read_before + prompt_count + generated_count, kMax - language_model.room(), language_model.digest()};
         print_fact("position", static_cast<uint64_t>(chat.read));
         print_fact("left", static_cast<uint64_t>(kMax - chat.read));
+        if (restores) print_fact("stored", static_cast<uint64_t>(read_before));
     }
     if constexpr (model::kPrefillRows > 0) {
         print_fact("chunks", language_model.chunks());

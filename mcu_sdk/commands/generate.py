@@ -110,6 +110,8 @@ def show(generated: Generated, as_json: bool) -> None:
         print(
             f"  {'chat':15} {told['template']}; {told['opening_tokens']:,} tokens of {system} begin each conversation"
         )
+        if "stored_bytes" in told:
+            print(f"  {'':15} the cache behind them is stored: {told['stored_bytes']:,} bytes")
     if summary["chosen"]:
         print(f"  {'chosen to fit':15} {summary['chosen']}; name these options to choose otherwise")
     for note in summary.get("notes", ()):

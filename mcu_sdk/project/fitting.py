@@ -146,9 +146,14 @@ def _sizes(inputs: ProjectInputs, plan: Plan, measured: CodeSizes | None) -> Siz
     if measured is None:
         tables = table_bytes(inputs.tokenizer) if inputs.tokenizer else 0
         tables += inputs.grammar["bytes"] if inputs.grammar else 0
-        tables += inputs.chat["bytes"] if inputs.chat else 0
+        tables += _chat_bytes(inputs.chat) if inputs.chat else 0
         return replace(sizes, code=_code_bound(plan), tokenizer=tables, code_is_bound=True)
     return _with_code(sizes, measured)
+
+
+def _chat_bytes(chat: Mapping[str, Any]) -> int:
+    stored = chat["stored"]
+    return int(chat["bytes"]) + (len(stored["data"]) + 8 * len(stored["segments"]) if stored else 0)
 
 
 def _with_code(sizes: Sizes, code: CodeSizes) -> Sizes:

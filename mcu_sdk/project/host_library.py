@@ -173,6 +173,14 @@ class HostModel:
         logits = [self.chunk(ids[i * rows : (i + 1) * rows]) for i in range(chunks)]
         return logits + [self.step(token).copy() for token in ids[chunks * rows :]]
 
+    def kv_cache(self) -> bytes:
+        """What the model keeps from step to step, as it lies in memory."""
+        size = ctypes.c_uint64()
+        function = self._library.model_kv_cache
+        function.restype, function.argtypes = ctypes.c_void_p, [ctypes.POINTER(ctypes.c_uint64)]
+        address = function(ctypes.byref(size))
+        return ctypes.string_at(address, size.value) if address else b""
+
     def _step(self) -> None:
         self._library.model_step()
         self._check_npu()

@@ -108,6 +108,7 @@ class Report:
             ("generated tokens", "tokens", ""),
             ("steps", "steps", ""),
             ("conversation", "position", " tokens"),
+            ("  of these stored", "stored", " tokens"),
             ("room left", "left", " tokens"),
         )
         for label, key, unit in numbers:
@@ -222,6 +223,7 @@ def transcript_json(run: Transcript) -> dict[str, Any]:
             "steps",
             "position",
             "left",
+            "stored",
             "instructions_first",
             "instructions_last",
             "instructions_total",

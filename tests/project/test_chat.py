@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,13 @@ from mcu_sdk.errors import UsageError
 from mcu_sdk.model.sampling import Settings, choose
 from mcu_sdk.project.chat import NEW
 from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.prompts import Answer
 from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.runners import built_device
+from mcu_sdk.project.stored_chat import StoredCache, stored_cache
+from mcu_sdk.project.verify import fed_tokens
+from mcu_sdk.project.verify_chat import compare_library, whole_conversation
 from mcu_sdk.targets.protocol import Request
 from tests.model.chat.templates import SPECIALS
 from tests.project.talker import LENGTH, Talker
@@ -175,3 +181,57 @@ def test_devices_hold_the_host_s_conversation(
     assert [one.verdict.device.digest for one in found] == [a.transcript.digest for a in hosts]
     typed = mcu_sdk.chat(project, iter(TEXTS), tokens=6, system=SYSTEM).answers
     assert typed[-1].transcript.digest == hosts[-1].transcript.digest
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_stored_of_a_cache_is_all_that_is_not_zero(seed: int) -> None:
+    draw = random.Random(seed)
+    parts = [
+        bytes(draw.randint(0, 40)) if draw.random() < 0.5 else draw.randbytes(draw.randint(1, 9))
+        for _ in range(40)
+    ]
+    cache = b"".join(parts)
+    stored = StoredCache.of(cache, 7)
+    again = bytearray(len(cache))
+    for begin, data in stored.segments:
+        again[begin : begin + len(data)] = data
+    assert bytes(again) == cache and stored.bytes <= len(cache) + 8 * len(stored.segments)
+    assert StoredCache.of(bytes(100), 0).segments == ()
+
+
+@pytest.mark.slow
+def test_a_stored_cache_gives_the_same_tokens(talker: Talker, tmp_path: Path) -> None:
+    """The model does not compute what is stored; a conversation with another system text begins anew."""
+    opening = talker.chat.opening.ids
+    stored = stored_cache(talker.inputs, opening)
+    assert stored.tokens == len(opening) and stored.bytes == 8 + 4 * len(opening)
+    inputs = replace(talker.inputs, chat=talker.chat.to_template(stored.to_template()))
+    project = render_project(inputs, tmp_path / "p")
+    plain = ask(talker, TEXTS, temperature=0, seed=0)
+    texts = [*TEXTS, NEW, *TEXTS[:2]]
+    found = mcu_sdk.chat(project, texts, tokens=6, simulator="host").answers
+    for answer, before in zip(found, [*plain, *plain[:2]], strict=True):
+        for fact in ("prompt_ids", "ids", "position", "left"):
+            assert answer.transcript.facts[fact] == before.transcript.facts[fact], fact
+    assert [answer.transcript.number("stored") for answer in found[:2]] == [len(opening), None]
+    other = mcu_sdk.chat(project, TEXTS, tokens=6, system=SYSTEM, simulator="host").answers
+    wanted = ask(talker, TEXTS, temperature=0, seed=0, system=SYSTEM)
+    assert [a.transcript.digest for a in other] == [a.transcript.digest for a in wanted]
+    verdicts = mcu_sdk.verify_chat(project, TEXTS, tokens=6, with_python=False)
+    assert [one.verdict.ok for one in verdicts] == [True] * 4
+    history = replace(Request(text="the end", tokens=4), chat=0, history=plain[0].transcript.prompt_ids)
+    transcripts = [
+        built_device(open_project(each), simulator="host").device(history)
+        for each in (project, talker.project)
+    ]
+    assert transcripts[0].digest == transcripts[1].digest
+
+
+def test_a_library_reads_turns_as_the_program_does(talker: Talker) -> None:
+    answers = [answer.transcript for answer in ask(talker, TEXTS)]
+    check = compare_library(HostModel.of(talker.project), answers)
+    assert check.ok, check
+    damaged = replace(answers[-1], facts={**answers[-1].facts, "digest": "0" * 16})
+    assert not compare_library(HostModel.of(talker.project), [*answers[:-1], damaged]).ok
+    whole = whole_conversation(answers)
+    assert len(fed_tokens(whole)) == answers[-1].number("position")

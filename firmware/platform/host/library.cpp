@@ -40,6 +40,12 @@ EXPORT int32_t model_output_count() { return model::kOutputCount; }
 
 EXPORT void model_reset() { model::reset(); }
 
+// The KV cache, whose size goes to `bytes`.
+EXPORT void* model_kv_cache(uint64_t* bytes) {
+    *bytes = model::kKvCacheBytes;
+    return model::kv_cache_data();
+}
+
 EXPORT void model_step() {
     const FloatMode mode;
     model::step();

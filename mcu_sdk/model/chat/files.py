@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcu_sdk.errors import ModelError
+from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.model.chat.compile import compile_chat
 from mcu_sdk.model.chat.rendering import Template, Unsuitable, read_template
 from mcu_sdk.model.chat.turns import Chat
@@ -40,6 +40,20 @@ class ChatFiles:
             "takes_system": self.chat.before_system is not None,
             "opening_tokens": len(self.chat.opening.ids),
         }
+
+    @property
+    def shortest(self) -> int:
+        """How many tokens stand around the first text of a conversation."""
+        return len(self.chat.opening.ids) + len(self.chat.before_answer.ids)
+
+    def opening(self) -> tuple[int, ...]:
+        """The ids that every conversation begins with. Raises UsageError where there are none."""
+        if not self.chat.opening.ids:
+            raise UsageError(
+                "The chat template begins with text that belongs to the first turn: there is nothing to store.",
+                hint="Leave --store-system-cache out.",
+            )
+        return self.chat.opening.ids
 
     @property
     def greatest_id(self) -> int:

@@ -6,7 +6,7 @@ text, token ids: `Chat.turn` is the specification of firmware/runtime/chat.cpp.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,8 +83,8 @@ class Chat:
             ids += [*encode(answer.content), *self.turn(encode, text.content, first=False)]
         return ids
 
-    def to_template(self) -> dict[str, Any]:
-        """Plain values for templates/model/chat.cpp.j2."""
+    def to_template(self, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Plain values for templates/model/chat.cpp.j2. `stored`: `StoredCache.to_template()` of the opening's ids."""
         gaps = {
             "opening": self.opening,
             "before_system": self.before_system or Gap(),
@@ -97,6 +97,7 @@ class Chat:
             "bytes": sum(4 * len(gap.ids) for gap in gaps.values()),
             "takes_system": self.before_system is not None,
             "end": self.end,
+            "stored": stored,
         }
 
 
