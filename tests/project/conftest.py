@@ -134,7 +134,11 @@ def run_qemu(elf: Path, text: bytes, board: str = "corstone-300") -> tuple[int, 
 
 @pytest.fixture(scope="session")
 def talker(tmp_path_factory: pytest.TempPathFactory) -> Talker:
-    folder = tmp_path_factory.mktemp("talker")
+    return make_talker(tmp_path_factory.mktemp("talker"))
+
+
+def make_talker(folder: Path) -> Talker:
+    """A model that holds conversations, built for the host."""
     path = chat_tokenizer(folder / "tokenizer.json", talking.VOCAB)
     compiled, tokenizer, template = compile_tokenizer(path), load_tokenizer(path), Template(CHATML, {}, "x")
     assert compiled.supported and tokenizer is not None, compiled.reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,17 @@ import mcu_sdk
 from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import UsageError
 from mcu_sdk.model.sampling import Settings, choose
-from mcu_sdk.project.chat import NEW
+from mcu_sdk.project.chat import NEW, Turns, converse
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.prompts import Answer
 from mcu_sdk.project.render import ProjectInputs, render_project
-from mcu_sdk.project.runners import built_device
+from mcu_sdk.project.runners import Device, built_device
 from mcu_sdk.project.stored_chat import StoredCache, stored_cache
 from mcu_sdk.project.verify import fed_tokens
 from mcu_sdk.project.verify_chat import compare_library, whole_conversation
-from mcu_sdk.targets.protocol import Request
+from mcu_sdk.targets.protocol import Request, Transcript
+from mcu_sdk.targets.verdict import InputsLostError
 from tests.model.chat.templates import SPECIALS
 from tests.project.talker import LENGTH, Talker
 
@@ -235,3 +236,39 @@ def test_a_library_reads_turns_as_the_program_does(talker: Talker) -> None:
     assert not compare_library(HostModel.of(talker.project), [*answers[:-1], damaged]).ok
     whole = whole_conversation(answers)
     assert len(fed_tokens(whole)) == answers[-1].number("position")
+
+
+def test_a_board_that_lost_a_conversation_is_told_it() -> None:
+    turns = Turns(lambda text: Request(text=text), system="s")
+    assert turns.request("a") == Request(text="a", chat=0, system="s")
+    assert not turns.lost(InputsLostError("reset"))
+    turns.take(Transcript("", {"prompt_ids": "1,2", "ids": "3,4", "position": "3"}))
+    assert turns.request("b") == Request(text="b", chat=1, at=3)
+    assert turns.request("b", checked=False) == Request(text="b", chat=1)
+    assert not turns.lost(UsageError("full")) and turns.lost(InputsLostError("reset"))
+    assert turns.request("b") == Request(text="b", chat=0, history=(1, 2, 3, 4))
+    assert not turns.lost(InputsLostError("reset again"))
+    turns.take(Transcript("", {"prompt_ids": "1,2,3,4,5", "ids": "6", "position": "5"}))
+    assert turns.request("c") == Request(text="c", chat=1, at=5)
+    turns.forget()
+    assert turns.request("d") == Request(text="d", chat=0, system="s")
+
+
+def test_a_lost_conversation_goes_on_in_the_same_run() -> None:
+    """The device refuses the second turn as a board does that was reset."""
+    asked: list[Request] = []
+
+    def each(messages: Iterable[Any]) -> Generator[Transcript, None, None]:
+        for message in messages:
+            asked.append(message)
+            lost = len(asked) == 2
+            refused = {"verdict": "error", "reason": "out_of_order", "position": "0"}
+            facts = {"verdict": "ok", "prompt_ids": str(len(asked)), "ids": "9", "position": str(len(asked))}
+            yield Transcript("", refused if lost else facts)
+
+    turns = Turns(lambda text: Request(text=text))
+    found = list(converse(Device("the board", each, stays=True), ["a", "b", "c"], turns))
+    assert [(answer.prompt, answer.error) for answer in found] == [("a", None), ("b", None), ("c", None)]
+    assert [(request.text, request.chat, request.at, request.history) for request in asked] == [
+        ("a", 0, None, ()), ("b", 1, 1, ()), ("b", 0, None, (1, 9)), ("c", 1, 3, ()),
+    ]  # fmt: skip

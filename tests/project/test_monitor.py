@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,19 +24,26 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def pseudo_terminal(tiny_project: Path) -> Iterator[str]:
-    """The port at which a firmware waits that QEMU runs."""
+    with waiting_in_qemu(tiny_project / "build/release/firmware.elf") as port:
+        yield port
+
+
+@contextmanager
+def waiting_in_qemu(program: Path) -> Iterator[str]:
+    """The port at which a firmware for corstone-300 waits that QEMU runs."""
     command = " ".join(load_board("corstone-300").simulator["qemu"].command)
     command = command.replace("-serial stdio", "-serial pty")
-    program = tiny_project / "build/release/firmware.elf"
     words = [part.replace("{elf}", str(program)) for part in command.split(" ")]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     said = process.stdout.readline().decode()
     found = re.search(r"redirected to (\S+)", said)
     assert found is not None, said
-    yield found[1]
-    process.kill()
-    process.communicate()
+    try:
+        yield found[1]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.slow)])

@@ -15,6 +15,7 @@ import pytest
 from mcu_sdk.errors import DeviceMissingError
 from mcu_sdk.targets.monitor import Monitor, Screen, Typed
 from mcu_sdk.targets.protocol import Request
+from mcu_sdk.targets.verdict import InputsLostError
 from tests.targets.test_bad_lines import Line
 
 SHOWN = "Hi ü, and so on"
@@ -220,3 +221,24 @@ def test_on_a_terminal_ctrl_bracket_ends_at_once_and_nothing_is_left_changed() -
     assert termios.tcgetattr(terminal) == before
     os.close(controller)
     os.close(terminal)
+
+
+def test_a_line_may_be_no_request_and_an_error_may_be_asked_about_again() -> None:
+    """A conversation is forgotten without a word to the board; one that the board has lost is told it again."""
+    line, asked = Plugged(), []
+
+    def message_of(prompt: str) -> Request | None:
+        asked.append(prompt)
+        if len(asked) == 2:
+            raise InputsLostError("It was reset.")
+        return None if prompt == "@new" else Request(text=prompt)
+
+    waiting = [line]
+    screen = Screen(io.StringIO(), now=lambda: NOON)
+    monitor = Monitor(
+        "/dev/ttyX", waiting.pop, message_of, Keys("one", "two", "@new", "three"), screen, clock=line.clock,
+        sleep=lambda _: None, asks_again=lambda error: isinstance(error, InputsLostError),
+    )  # fmt: skip
+    monitor.run()
+    assert asked == ["one", "two", "two", "@new", "three"]
+    assert (monitor.counts.asked, monitor.counts.answered, monitor.counts.failed) == (3, 3, [])
