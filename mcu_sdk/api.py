@@ -182,6 +182,7 @@ def build(
         npu_details=opened.npu_details(),
         accuracy=opened.accuracy(),
         bound=opened.bound(),
+        experts=opened.experts(),
     )
     return Built(result, report)
 
@@ -560,5 +561,6 @@ def _report(
         npu_details=project.npu_details(),
         accuracy=project.accuracy(),
         bound=project.bound(),
+        experts=project.experts(),
         **more,
     )

@@ -37,6 +37,7 @@ from mcu_sdk.operators.layouts import layout_for
 from mcu_sdk.options import CompileOptions, GenerateRequest, Kind, no_npu_library
 from mcu_sdk.planning.bound import step_bound
 from mcu_sdk.planning.delegates import check_delegates
+from mcu_sdk.planning.experts import experts_of
 from mcu_sdk.planning.fit import Layout, Sizes
 from mcu_sdk.planning.fpu import check_checkpoint, check_integers_only
 from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
@@ -256,6 +257,9 @@ def _generate(request: GenerateRequest) -> Generated:
             checkpoint=request.pte is None,
         )
         fitted = fit_project(inputs, plan, choices, app=destination / KEPT, keep=request.use_cache)
+    experts = experts_of(plan)
+    if experts is not None:
+        facts["experts"] = experts.to_json()
     bound = step_bound(board, plan, fitted.layout, choices.length)
     if bound is not None:
         facts["bound"] = bound.to_json()

@@ -51,6 +51,15 @@ MODELS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
     },
+    "olmoe": {
+        "hidden_size": 32,
+        "intermediate_size": 20,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+    },
     "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 1, "max_seq_len": 64},
 }
 

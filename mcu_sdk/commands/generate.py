@@ -59,6 +59,7 @@ def show(generated: Generated, as_json: bool) -> None:
     """The result on stdout."""
     from mcu_sdk.console import log
     from mcu_sdk.planning.bound import bound_from_json
+    from mcu_sdk.planning.experts import experts_from_json
     from mcu_sdk.project.accuracy import accuracy_of
     from mcu_sdk.project.render import title
 
@@ -92,6 +93,9 @@ def show(generated: Generated, as_json: bool) -> None:
                 f"{piece['traffic']:,} bytes"
             )
     for label, text in accuracy.rows() if accuracy is not None else ():
+        print(f"  {label:18} {text}")
+    experts = experts_from_json(summary.get("experts"))
+    for label, text in experts.rows() if experts is not None else ():
         print(f"  {label:18} {text}")
     bound = bound_from_json(summary.get("bound"))
     for label, text in bound.rows() if bound is not None else ():

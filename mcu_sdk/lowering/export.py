@@ -67,6 +67,7 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way | None = 
     from transformers import GenerationConfig
 
     from mcu_sdk.lowering.causal_rows import follow_position
+    from mcu_sdk.lowering.fuse.experts import experts_as
     from mcu_sdk.lowering.ways import WAYS, export_step
 
     for parameter in model.parameters():
@@ -79,7 +80,7 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way | None = 
     )
     _state_cached_heads(model)
     try:
-        with torch.no_grad(), _fixed_frequencies(model, cache_length):
+        with torch.no_grad(), _fixed_frequencies(model, cache_length), experts_as(model, "batched_mm"):
             decomposed: ExportedProgram = export_step(model, way or WAYS[0]).run_decompositions({})
             follow_position(decomposed, cache_length)
         _require_shapes(decomposed)
@@ -96,7 +97,6 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way | None = 
             f"{type(error).__name__}: {first_line}",
             hint=ELSEWHERE,
         ) from error
-    _refuse_experts(decomposed, model)
     return decomposed
 
 
@@ -157,18 +157,6 @@ class ArchitectureError(ModelError):
 
 class ValuesError(ModelError):
     """A step that is another one for other values: what is in the way of exporting it at all."""
-
-
-def _refuse_experts(program: ExportedProgram, model: PreTrainedModel) -> None:
-    """Raises ArchitectureError for a step that chooses among weights: topk has no kernel, nor have the products behind it."""
-    import torch
-
-    if any(node.target == torch.ops.aten.topk.default for node in program.graph.nodes):
-        raise ArchitectureError(
-            f"A decoder whose weights are the same for every token was expected; {type(model).__name__} is a mixture of "
-            "experts, of which each token chooses some, and there is no kernel for that.",
-            hint="Take a model of the family without experts (docs/models.md lists families that were tried).",
-        )
 
 
 def _changing_frequencies(model: PreTrainedModel) -> dict[str, int]:

@@ -23,6 +23,7 @@ from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.attention_window import longest_window, with_windows_cut
 from mcu_sdk.lowering.export import ArchitectureError, ValuesError, export_decoder
 from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.lowering.fuse.experts import experts_as
 from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.lowering.run_step import StepRunner
 from mcu_sdk.lowering.ways import WAYS, Way
@@ -116,7 +117,7 @@ def checkpoint_logits(model: PreTrainedModel, windows: torch.Tensor) -> torch.Te
 
     Raises ModelError when that is not finite.
     """
-    with eager_attention(model):
+    with eager_attention(model), experts_as(model, "eager"):
         logits: torch.Tensor = model(input_ids=windows, use_cache=False).logits.float()
     if not torch.isfinite(logits).all():
         raise ModelError(

@@ -76,8 +76,12 @@ def _packable(call: Node) -> Operator | None:
 
 
 def _can_be_packed(program: ExportedProgram, weight: object) -> bool:
-    """Whether a weight is a constant matrix that only packable calls read, and only as their weight."""
-    if not isinstance(weight, Node) or not is_constant(program, weight) or len(shape_of(weight)) != 2:
+    """Whether a weight is a constant matrix, or one for each expert, that only packable calls read as their weight."""
+    if (
+        not isinstance(weight, Node)
+        or not is_constant(program, weight)
+        or len(shape_of(weight)) not in (2, 3)
+    ):
         return False
     if not _is_full(weight):
         return False
@@ -86,7 +90,7 @@ def _can_be_packed(program: ExportedProgram, weight: object) -> bool:
 
 def _is_full(weight: Node) -> bool:
     """Whether little of a packed matrix would be padding."""
-    n, k = shape_of(weight)
+    n, k = shape_of(weight)[-2:]
     return -(-n // ROWS) * ROWS * -(-k // COLUMNS) * COLUMNS <= MOST_PADDING * n * k
 
 

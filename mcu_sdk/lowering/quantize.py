@@ -8,6 +8,7 @@ take per-tensor weights with int8 outputs alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace as replace_settings
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -24,6 +25,8 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.experts_s8 import rewrite_experts
+from mcu_sdk.lowering.fuse.experts import EXPERT_LINEAR, routers_of
 from mcu_sdk.lowering.fuse import recurrent, relative
 from mcu_sdk.lowering.fuse.graph import (
     add_buffer,
@@ -95,6 +98,8 @@ STATIC = QuantizationSpec(
     qscheme=torch.per_tensor_affine,
     observer_or_fake_quant_ctr=MinMaxObserver,
 )
+STATIC_SYMMETRIC = replace_settings(STATIC, quant_min=-127, qscheme=torch.per_tensor_symmetric)
+"""Of what experts read: one scale for all of them, and no zero point that each would have to take off."""
 DYNAMIC = QuantizationSpec(
     dtype=torch.int8,
     quant_min=-127,
@@ -106,7 +111,8 @@ DYNAMIC = QuantizationSpec(
 
 
 class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
-    """Linears: int8 weights per output channel and int8 inputs. Embeddings: int8 rows. The rest stays float.
+    """Linears: int8 weights per output channel and int8 inputs. Embeddings: int8 rows. The rest stays float, and what a
+    router chooses experts by, which is little and decides everything.
 
     With `int8_outputs` what the model returns is int8, too, at a calibrated scale; with `sequence` what lies between the
     linears of a sequence (sequence_s8.py), but for sums of the values in `uneven` (uneven.py). `streams` are int16.
@@ -145,11 +151,16 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
 
     def annotate(self, model: GraphModule) -> GraphModule:
         returned = _returned(model) if self.int8_outputs else set()
+        routers = routers_of(model.graph)
         for node in model.graph.nodes:
             specs: dict[Any, QuantizationSpec] = {}
+            if node in routers:
+                continue
             if is_call(node, aten.linear.default) and _is_attribute(args(node)[1]):
                 x = STATIC if self.activations == "static" else DYNAMIC
                 specs = {args(node)[0]: x, args(node)[1]: WEIGHT}
+            elif is_call(node, EXPERT_LINEAR) and self.activations == "static":
+                specs = {args(node)[0]: STATIC_SYMMETRIC}
             elif is_call(node, aten.embedding.default) and _is_attribute(args(node)[0]):
                 specs = {args(node)[0]: WEIGHT}
             if specs or node in returned:
@@ -223,6 +234,7 @@ def quantize(
         quantize_parts(quantized)
         rewrite_images(quantized)
     _rewrite_linears(quantized, requantize)
+    rewrite_experts(quantized)
     _rewrite_embeddings(quantized)
     if requantize:
         rewrite_after_linears(quantized)

@@ -102,6 +102,7 @@ OWN = "mcu"
 """The namespace of our operators."""
 
 _LINEAR_S8 = "Tensor x, Tensor x_scale, Tensor weight, Tensor weight_scale, Tensor? bias"
+_CHOSEN = {"weight": 0, "weight_scale": 0, "bias": 0}
 _LINEAR_STATIC = "Tensor x, Tensor weight, Tensor offset, Tensor scale, Tensor? bias"
 _REQUANTIZED = "int out_zero_point, int out_min, int out_max"
 _ADDED = "Tensor self, Tensor x, Tensor weight"
@@ -225,6 +226,27 @@ _ROWS = (
         layout="helium-8x16",
         work=Work.PRODUCT,
         input="x",
+    ),
+    Operator(
+        "mcu::expert_linear_s8",
+        f"{_LINEAR_S8}, Tensor expert",
+        weight="weight",
+        weight_bits=8,
+        channels=("weight_scale", "bias"),
+        packed="packed",
+        one_of=_CHOSEN,
+        index="expert",
+        work=Work.PRODUCT,
+    ),
+    Operator(
+        "mcu::expert_linear_s8.packed",
+        f"{_LINEAR_S8}, Tensor expert, int n",
+        weight="weight",
+        weight_bits=8,
+        layout="helium-8x16",
+        one_of=_CHOSEN,
+        index="expert",
+        work=Work.PRODUCT,
     ),
     _product("mcu::linear_s4", "Tensor x, Tensor x_scale, Tensor weight, Tensor? bias, int n", bits=4),
     # Square and add; scale; weight.

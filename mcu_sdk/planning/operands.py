@@ -8,6 +8,9 @@ from mcu_sdk.operators.layouts import ROWS
 from mcu_sdk.operators.table import Operator
 from mcu_sdk.planning.instruction import Instruction, Tensor, Value
 
+PACKED_AXES = 4
+"""Of a packed matrix: groups, blocks, and the rows and columns of a block."""
+
 
 def tensors_in(values: Iterable[Value]) -> list[Tensor]:
     """The tensors among values, those in lists too, in order."""
@@ -48,6 +51,6 @@ def _touched_of(instruction: Instruction, row: Operator, name: str, tensor: Tens
     index = instruction.arguments[row.position(row.index)]
     count = index.elements if isinstance(index, Tensor) else 1
     length = tensor.shape[row.one_of[name]]
-    if name == row.weight and row.layout != "rows":
+    if name == row.weight and row.layout != "rows" and row.one_of[name] == len(tensor.shape) - PACKED_AXES:
         length *= ROWS
     return min(tensor.nbytes, tensor.nbytes // length * count)

@@ -12,6 +12,7 @@ from mcu_sdk.board.board import Board, list_boards
 from mcu_sdk.board.core import lacks_fpu
 from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
 from mcu_sdk.planning.constants import constants_of
+from mcu_sdk.planning.experts import experts_of
 from mcu_sdk.planning.fit import Layout, Sizes, bytes_over, check_fit, fits, place, require_fit, with_sizes
 from mcu_sdk.planning.fpu import needs_fpu
 from mcu_sdk.planning.instruction import DType, Space, Tensor
@@ -85,6 +86,7 @@ def fit_project(
     changes: tuple[dict[str, object], ...] = ()
     if bytes_over(board, layout):
         hint, changes = _advice(inputs, plan, sizes, choices, measured)
+        hint = _told_of_experts(plan) + hint
     require_fit(board, sizes, layout, hint, changes)
     if layout.pieces:
         layout, sizes = _with_code_for_pieces(inputs, sizes, traffic, layout, measured)
@@ -93,6 +95,17 @@ def fit_project(
         hint = "Take a smaller model: QEMU shares one region only with a simulated NPU."
         shared = check_fit(board.with_npu_memory(shared=True), sizes, traffic, advice=hint)
     return Fitted(layout, shared, sizes, code.stack if code is not None else None)
+
+
+def _told_of_experts(plan: Plan) -> str:
+    """Why a mixture of experts is larger than what a token reads of it."""
+    experts = experts_of(plan)
+    if experts is None:
+        return ""
+    return (
+        f"Its {experts.count} experts take {experts.bytes:,} bytes, all of which lie in the image, though a token reads "
+        f"{experts.chosen} of them. "
+    )
 
 
 def place_uncompiled(board: Board, plan: Plan, *, divided: bool) -> tuple[Layout, Sizes]:

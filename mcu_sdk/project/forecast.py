@@ -19,6 +19,8 @@ LONGEST_DEFAULT = 2048
 
 _POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?|rotary_emb)\b")
 _EMBEDDING = re.compile(r"(^|\.)(wte|embed_tokens|embed_in|word_embeddings)\b|(^|\.)(lm_head|embed_out)\b")
+_EXPERTS = re.compile(r"\.experts\.")
+"""Linears of a mixture of experts, which stay int8 (lowering/int4.py)."""
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out)\b")
 
 _ALL_HEADS = ("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "phi", "bloom")
@@ -53,10 +55,17 @@ class Forecast:
 
     def least(self) -> Sizes:
         """No image of this model has less of anything."""
-        weight = INT4 if self.int4 else INT8
-        counted = sum(prod(shape) for shape in self._matrices().values())
+        counted = sum(
+            prod(shape) * (INT4 if self.int4 and not _EXPERTS.search(name) else INT8)
+            for name, shape in self._matrices().items()
+        )
         cache = self._cache(self.positions or 1)
-        return Sizes(code=0, bss=0, weights=int(counted * weight), kv_cache=cache)
+        return Sizes(code=0, bss=0, weights=int(counted), kv_cache=cache)
+
+    def of_experts(self) -> int:
+        """Bytes of all experts' weights."""
+        found = (shape for name, shape in self.shapes.items() if _EXPERTS.search(name) and len(shape) > 1)
+        return int(INT8 * sum(map(prod, found)))
 
     def most(self, length: int, *, int4: bool) -> Sizes:
         """An image of this model with `length` positions has no more, if its operators are fused."""
@@ -65,7 +74,7 @@ class Forecast:
             rows = shape[0] if shape else 1
             if len(shape) < 2:
                 weights += 4 * prod(shape) + 64
-            elif int4 and not _EMBEDDING.search(name):
+            elif int4 and not _EMBEDDING.search(name) and not _EXPERTS.search(name):
                 weights += int(prod(shape) * MOST_INT4) + 4 * rows + 64
             else:
                 weights += int(prod(shape) * 1.02) + 4 * rows + 64
@@ -136,8 +145,10 @@ def check_forecast(board: Board, forecast: Forecast) -> None:
         f"({contents(board, least, layout, board.regions[name])})"
         for name, count in over.items()
     ]
+    experts = forecast.of_experts()
+    more = f" Of its weights {experts:,} bytes are experts, all of which lie in the image." if experts else ""
     raise DoesNotFitError(
-        f"The model cannot fit {board.name}, by the sizes of its checkpoint alone: {'; '.join(told)}.",
+        f"The model cannot fit {board.name}, by the sizes of its checkpoint alone: {'; '.join(told)}.{more}",
         hint=_advice(board, forecast),
         changes=_worth_trying(board, forecast),
     )

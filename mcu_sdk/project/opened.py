@@ -10,6 +10,7 @@ from typing import Unpack
 from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.planning.bound import Bound, bound_from_json
+from mcu_sdk.planning.experts import Experts, experts_from_json
 from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_facts
 from mcu_sdk.project.asked import Asked, sampling_in
 from mcu_sdk.project.effect import check_effect
@@ -61,6 +62,10 @@ class Project:
     def bound(self) -> Bound | None:
         """How many steps a second the board allows at most, as it was generated; None without a clock."""
         return bound_from_json(read_facts(self.folder / "model").get("bound"))
+
+    def experts(self) -> Experts | None:
+        """What a step reads of a mixture of experts; None for a model without."""
+        return experts_from_json(read_facts(self.folder / "model").get("experts"))
 
     @property
     def shortest_answer(self) -> int:

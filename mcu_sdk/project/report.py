@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mcu_sdk import markdown
 from mcu_sdk.board.board import Board
 from mcu_sdk.planning.bound import Bound
+from mcu_sdk.planning.experts import Experts
 from mcu_sdk.project.accuracy import Accuracy
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.map import LibraryPart
@@ -60,6 +61,7 @@ class Report:
     npu_details: NpuDetails | None = None
     accuracy: Accuracy | None = None
     bound: Bound | None = None
+    experts: Experts | None = None
     run: Transcript | None = None
     agreement: str | None = None
     is_library: bool = False
@@ -94,6 +96,8 @@ class Report:
             rows.append((label, f"{deepest:,} bytes" if deepest is not None else f"unknown: {why}"))
         if self.accuracy is not None:
             rows += self.accuracy.rows()
+        if self.experts is not None:
+            rows += self.experts.rows()
         if self.bound is not None:
             rows += self.bound.rows()
         return rows + self._run_rows()
@@ -140,6 +144,7 @@ class Report:
             "npu_details": self.npu_details.to_json() if self.npu_details is not None else None,
             "accuracy": asdict(self.accuracy) if self.accuracy is not None else None,
             "bound": self.bound.to_json() if self.bound is not None else None,
+            **({"experts": self.experts.to_json()} if self.experts is not None else {}),
             "flash_bytes": self.flash,
             "weights_bytes": self.weights,
             "code_bytes": self.code,
@@ -259,13 +264,14 @@ def make_report(
     npu_details: NpuDetails | None = None,
     accuracy: Accuracy | None = None,
     bound: Bound | None = None,
+    experts: Experts | None = None,
     agreement: str | None = None,
 ) -> Report:
     """Put together what a build and a run said. A host build has no sizes: its memory is the system's business.
 
     `npu`: what stands for the NPU, if the model has one; `npu_details`: what is known of its part. `accuracy`: what
     quantization cost. `bound`: how fast the board can be at most; the run's own count of instructions replaces the one
-    that `generate` took.
+    that `generate` took. `experts`: what a step reads of a mixture of them.
     """
     if bound is not None and run is not None:
         bound = bound.measured(run.number("instructions_last"))
@@ -277,6 +283,7 @@ def make_report(
         npu_details=npu_details,
         accuracy=accuracy,
         bound=bound,
+        experts=experts,
         run=run,
         agreement=agreement,
     )
@@ -287,6 +294,7 @@ def make_report(
             library_report(name, board, built),
             target=target,
             accuracy=accuracy,
+            experts=experts,
             run=run,
             agreement=agreement,
         )

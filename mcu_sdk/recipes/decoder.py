@@ -72,6 +72,10 @@ def quantized_step(
     if options.weights == "int4":
         with stage("Rounding weights to int4"), reproducible():
             share |= asdict(to_int4(quantized, linears, moments, set() if head is None else {head}))
+            if fused.facts["fused"]["expert_linear"]:
+                share["notes"] = [
+                    "Experts keep int8 weights; int4 is for the linears that every token reads."
+                ]
     with stage("Comparing the quantized step with the checkpoint"), reproducible():
         accuracy = fused.guard.accuracy(program, quantized)
     facts = {

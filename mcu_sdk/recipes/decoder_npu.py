@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.attention_window import require_whole_view
 from mcu_sdk.lowering.ethos_u.compile import QuantizedStep, lower_decoder, quantize_decoder
 from mcu_sdk.lowering.provenance import without_provenance
@@ -43,6 +44,11 @@ def npu_step(
     options = replace(options, cache_scales="calibrated")
     fused = fused_step(checkpoint, options, check)
     model, cache_length = fused.model, fused.cache_length
+    if fused.facts["fused"]["expert_linear"]:
+        raise ModelError(
+            f"On {target.accelerator} every token reads the same weights; {type(model).__name__} is a mixture of experts.",
+            hint="Take the board's processor as --target, or a model of the family without experts.",
+        )
     with stage("Quantizing for the NPU"), reproducible():
         quantized = quantize_decoder(fused.program, model, cache_length, fused.windows, target, **settings)
     with stage("Comparing the quantized step with the checkpoint"), reproducible():

@@ -84,6 +84,13 @@ def own_examples() -> list[Case]:
             (q(1, 2, k), f(1, 2), q(n, k, space=MODEL), f(n, space=MODEL), f(n, space=MODEL)),
         ),
         Case("mcu::linear_s8", (q(2, k), f(2), q(n, k, space=MODEL), f(n, space=MODEL), None)),
+        *(
+            Case(
+                "mcu::expert_linear_s8",
+                (q(r, k), f(r), q(4, n, k, space=MODEL), f(4, n, space=MODEL), bias, i(np.int64, -1, 5, 3)),
+            )
+            for r, bias in ((1, f(4, n, space=MODEL)), (3, None))
+        ),
         Case(
             "mcu::linear_s8_static",
             (q(2, k), q(n, k, space=MODEL), i(np.int32, -99, 99, n, space=MODEL), f(n, space=MODEL), None),

@@ -147,6 +147,8 @@ def _indexed() -> list[Case]:
         ),
         Case("aten::gather", (f(2, 5, 3), 1, i64(0, 5, 2, 4, 3), False), lambda x, d, i, _: x.gather(d, i)),
         Case("aten::gather", (i64(0, 99, 5), -1, i64(0, 5, 7), False), lambda x, d, i, _: x.gather(d, i)),
+        Case("aten::scatter", (f(2, 5, 3), 1, i64(0, 5, 2, 2, 3), 1.5), torch.scatter),
+        Case("aten::scatter", (i64(0, 9, 5), 0, i64(0, 5, 2), -3), torch.scatter),
     ]
 
 

@@ -52,6 +52,13 @@ def _cases() -> list[Case]:
         Case("aten::argmax", (ties, -1, False), torch.argmax),
         Case("aten::argmax", (f(3, 9, 2), 1, True), torch.argmax),
         Case("aten::argmax", (f(3, 9, 2), None, False), lambda x, *_: x.argmax()),
+        Case("aten::topk", (f(2, 3, 7), 3, -1, True, True), torch.topk),
+        Case("aten::topk", (f(1, 4), 4, 1, True, True), torch.topk),
+        Case(
+            "aten::topk",
+            ((np.array([[1, 5, -np.inf, np.nan]], np.float32), ARENA), 3, 1, True, True),
+            torch.topk,
+        ),
         Case("aten::any", (b(2, 3, 7), -1, True), torch.any),
         Case("aten::any", (b(2, 3, 7), [0, 1], False), torch.any),
         Case("aten::any", (b(2, 3),), torch.any),

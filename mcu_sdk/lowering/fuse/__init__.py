@@ -20,6 +20,7 @@ class FusionCounts:
     rms_norm: int = 0
     layer_norm: int = 0
     activation: int = 0
+    expert_linear: int = 0
 
 
 def fuse(
@@ -45,6 +46,7 @@ def fuse(
         scale_by_number,
     )
     from mcu_sdk.lowering.fuse.cached_attention import fuse_cached_attention
+    from mcu_sdk.lowering.fuse.experts import fuse_experts
     from mcu_sdk.lowering.fuse.graph import drop_cumulative_lengths, tidy
     from mcu_sdk.lowering.fuse.images import prepare_images
     from mcu_sdk.lowering.fuse.masks import simplify_masks
@@ -89,6 +91,7 @@ def fuse(
         rope = fuse_rope(program, positions, pairs=not npu)
         attention = fuse_cached_attention(program, positions, cache_ranges, shaped=not npu)
         tidy(program)
+    experts = fuse_experts(program)
     rms_norms = fuse_rms_norm(program)
     centred = fuse_centred(program)
     counts = FusionCounts(
@@ -97,6 +100,7 @@ def fuse(
         rms_norm=rms_norms - centred,
         layer_norm=fuse_layer_norm(program) + centred,
         activation=fuse_activations(program),
+        expert_linear=experts,
     )
     tidy(program)
     if position is not None and cache_length is not None:

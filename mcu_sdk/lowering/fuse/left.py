@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -33,11 +35,22 @@ def left_in_float(program: ExportedProgram) -> list[str]:
     found = set()
     constant = depends_only_on(program, ())
     for node in program.graph.nodes:
-        if is_call(node, *_PRODUCTS) and not any(x in constant for x in node.all_input_nodes):
+        product = is_call(node, *_PRODUCTS) and not any(x in constant for x in node.all_input_nodes)
+        if product and not _is_of_a_router(node):
             found.add(ATTENTION)
         if is_call(node, aten.mul.Tensor) and any(_is_position_row(program, x) for x in args(node)[:2]):
             found.add(ROTATION)
     return sorted(found)
+
+
+def _is_of_a_router(node: Node) -> bool:
+    """Whether it is a softmax from which the greatest are chosen, or of those that were."""
+    if not is_call(node, aten.softmax.int, aten._softmax.default):
+        return False
+    source = args(node)[0]
+    while is_call(source, *SAME_BYTES, aten._to_copy.default, operator.getitem):
+        source = args(source)[0]
+    return is_call(source, aten.topk.default) or any(is_call(user, aten.topk.default) for user in node.users)
 
 
 def _is_position_row(program: ExportedProgram, node: object) -> bool:

@@ -22,11 +22,11 @@ from mcu_sdk.operators.reference.linear import (
 
 
 def pack(weight: torch.Tensor) -> torch.Tensor:
-    """int8[N, K] -> int8[ceil(N / 8), ceil(K / 16), 8, 16]."""
-    n, k = weight.shape
+    """int8[..., N, K] -> int8[..., ceil(N / 8), ceil(K / 16), 8, 16]."""
+    *outer, n, k = weight.shape
     padded = torch.nn.functional.pad(weight, (0, -k % COLUMNS, 0, -n % ROWS))
-    groups, blocks = padded.shape[0] // ROWS, padded.shape[1] // COLUMNS
-    return padded.view(groups, ROWS, blocks, COLUMNS).permute(0, 2, 1, 3).contiguous()
+    groups, blocks = padded.shape[-2] // ROWS, padded.shape[-1] // COLUMNS
+    return padded.view(*outer, groups, ROWS, blocks, COLUMNS).transpose(-3, -2).contiguous()
 
 
 def unpack(weight: torch.Tensor, n: int, k: int) -> torch.Tensor:
@@ -36,8 +36,8 @@ def unpack(weight: torch.Tensor, n: int, k: int) -> torch.Tensor:
 
 
 def pad_channels(values: torch.Tensor) -> torch.Tensor:
-    """[N] -> [8 * ceil(N / 8)], zeros at the end."""
-    return torch.nn.functional.pad(values, (0, -values.shape[0] % ROWS))
+    """[..., N] -> [..., 8 * ceil(N / 8)], zeros at the end."""
+    return torch.nn.functional.pad(values, (0, -values.shape[-1] % ROWS))
 
 
 def interleave(bias: torch.Tensor, multiplier: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:

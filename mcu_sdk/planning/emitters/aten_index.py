@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from mcu_sdk.planning.emitters.aten_create import constant
 from mcu_sdk.planning.emitters.aten_layout import copy_all
 from mcu_sdk.planning.emitters.checks import (
     apart,
@@ -13,6 +14,7 @@ from mcu_sdk.planning.emitters.checks import (
     count_is,
     integer,
     is_contiguous,
+    number,
     out_tensor,
     same_elements,
     shape_is,
@@ -146,3 +148,23 @@ def gather(instruction: Instruction) -> Sequence[KernelCall]:
     apart(instruction, out, x, index)
     outer, inner = prod(x.shape[:axis]), prod(x.shape[axis + 1 :])
     return call("gather", x, index, out, outer, x.shape[axis], index.shape[axis], inner, x.dtype.size)
+
+
+@emits("aten::scatter")
+def scatter(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, dim, index, value, out): of a number; of a tensor there is no kernel."""
+    count_is(instruction, 5)
+    x, index, out = tensor(instruction, 0), tensor(instruction, 2, S64), out_tensor(instruction, 4)
+    axis = axis_of(instruction, integer(instruction, 1), len(x.shape))
+    value = constant(instruction, out.dtype, [number(instruction, 3)])
+    same_axes = len(index.shape) == len(x.shape) > 0
+    if not same_axes or index.shape[:axis] + index.shape[axis + 1 :] != x.shape[:axis] + x.shape[axis + 1 :]:
+        unsupported(instruction, "its index differs from its input in more than the axis it runs along")
+    shape_is(instruction, out, "its output", *x.shape)
+    apart(instruction, out, index)
+    copied = copy_all(instruction, x, out)
+    if index.elements == 0:
+        return copied
+    outer, inner = prod(x.shape[:axis]), prod(x.shape[axis + 1 :])
+    sizes = outer, x.shape[axis], index.shape[axis], inner, out.dtype.size
+    return [*copied, *call("scatter_value", value, index, out, *sizes)]

@@ -107,6 +107,23 @@ def argmax(instruction: Instruction) -> Sequence[KernelCall]:
     return _reduce(instruction, "argmax_f32", x, 1, out)
 
 
+@emits("aten::topk")
+def topk(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, k, dim, largest, sorted, values, indices); the greatest come in order, whether that is asked or not."""
+    count_is(instruction, 7)
+    x, k = tensor(instruction, 0, F32), integer(instruction, 1)
+    values, indices = out_tensor(instruction, 5, F32), out_tensor(instruction, 6, S64)
+    axis = axis_of(instruction, integer(instruction, 2), len(x.shape))
+    rows, n = rows_of(instruction, x)
+    if axis != len(x.shape) - 1 or not boolean(instruction, 3):
+        unsupported(instruction, "it asks for something else than the greatest along the last axis")
+    if not 1 <= k <= n or not values.elements == indices.elements == rows * k:
+        unsupported(instruction, "its outputs' sizes do not match")
+    apart(instruction, values, x, indices)
+    apart(instruction, indices, x)
+    return call("topk_f32", x, values, indices, rows, n, k)
+
+
 @emits("aten::any", "aten::all")
 def any_(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, dim or dims, keepdim, out), or (x, out) over all."""
