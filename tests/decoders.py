@@ -53,7 +53,7 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "olmoe": {
         "hidden_size": 32,
-        "intermediate_size": 20,
+        "intermediate_size": 24,
         "num_hidden_layers": 1,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,

@@ -16,7 +16,9 @@ whose logits are compared with transformers' own float model over {length} posit
 This page is its result. `error` is the relative RMS error of the logits: what int8 costs, with random weights. `ours` is how
 many of a step's calls are `mcu::` operators; *fused* means that attention and rotary embeddings are, wholly: no float product
 with a cache, no rotation left to multiplications. Nothing that is listed as right differs from transformers by more than
-int8 explains: exported and fused steps are compared in float ([verification](verification.md)).
+int8 explains: exported and fused steps are compared in float ([verification](verification.md)). Where int8 costs more than
+10 %, it is a mixture of experts with two of them nearly as likely at some position: the other one is chosen, and of random
+experts that one has nothing in common with the first.
 
 {counts}
 """

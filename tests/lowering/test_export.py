@@ -130,13 +130,6 @@ def test_a_cache_ends_where_the_rotary_embedding_changes() -> None:
     assert choose_cache_length(tiny(MODELS["dynamic"]), None) == 32
 
 
-def test_a_mixture_of_experts_is_refused_before_it_is_quantized() -> None:
-    experts = {"model_type": "mixtral", "num_local_experts": 3, "num_experts_per_tok": 2}
-    with pytest.raises(ModelError, match="MixtralForCausalLM is a mixture of experts") as caught:
-        export_decoder(tiny({**GATED, **experts}), CACHE)
-    assert "without experts" in caught.value.hint
-
-
 def test_what_export_took_for_granted_is_told_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny({"model_type": "falcon", "alibi": True})
     guard = DecoderGuard(model, torch.arange(CACHE)[None] + 3, CACHE)

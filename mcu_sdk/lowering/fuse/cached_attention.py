@@ -144,6 +144,8 @@ def _match(
     )
     if key_update is None or value_update is None or shape_of(key_update) != shape_of(value_update):
         return None
+    if _is_read_elsewhere(key_update, node) or _is_read_elsewhere(value_update, node):
+        return None
     _, kv_heads, length, channels = shape_of(key_update)
     query = scores.query
     if not isinstance(query, Node) or len(shape_of(query)) < 3 or shape_of(query)[-1] != channels:
@@ -178,6 +180,28 @@ def _update_behind(program: ExportedProgram, positions: PositionTable, node: Nod
     if not is_buffer or len(shape) != 4 or shape[0] != 1 or axis != 2 or shape_of(new)[2:3] != (1,):
         return None
     return node if positions.is_position(index) else None
+
+
+def _is_read_elsewhere(update: Node, attention: Node) -> bool:
+    """Whether something beside an attention reads a cache, its scores included: what takes its place keeps int8 in another
+    order, and perhaps fewer positions."""
+    behind: set[Node] = set()
+    waiting = [attention]
+    while waiting:
+        node = waiting.pop()
+        if node not in behind and node is not update:
+            behind.add(node)
+            waiting += node.all_input_nodes
+    waiting, seen = [update], set()
+    while waiting:
+        for user in waiting.pop().users:
+            if user.op == "output" or user is attention or user in seen:
+                continue
+            if user not in behind:
+                return True
+            seen.add(user)
+            waiting.append(user)
+    return False
 
 
 def _is_the_cache(

@@ -34,6 +34,8 @@ def normalize(program: ExportedProgram) -> None:
     _addmm_to_linear(program)
     _matmul_to_linear(program)
     _spell_out_expm1(program)
+    _spell_out_log1p(program)
+    _max_to_parts(program)
     _put_to_where(program)
     _split_to_slices(program)
     tidy(program)
@@ -158,6 +160,31 @@ def _spell_out_expm1(program: ExportedProgram) -> None:
             power.meta = dict(node.meta)
             replace(graph, node, aten.sub.Tensor, (power, 1.0))
             graph.erase_node(node)
+
+
+def _spell_out_log1p(program: ExportedProgram) -> None:
+    """log(1 + x) as a sum and log: what is lost of a small x is less than what a float of 1 + x has."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if is_call(node, aten.log1p.default):
+            with graph.inserting_before(node):
+                total = graph.call_function(aten.add.Tensor, (args(node)[0], 1.0))
+            total.meta = dict(node.meta)
+            replace(graph, node, aten.log.default, (total,))
+            graph.erase_node(node)
+
+
+def _max_to_parts(program: ExportedProgram) -> None:
+    """The greatest of a row, and where it is, as two calls with one result each."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if not is_call(node, aten.max.dim):
+            continue
+        x, axis, keeps = (*args(node), False)[:3]
+        for user in list(node.users):
+            given = (x, [axis], keeps) if args(user)[1] == 0 else (x, axis, keeps)
+            replace(graph, user, aten.amax.default if args(user)[1] == 0 else aten.argmax.default, given)
+            graph.erase_node(user)
 
 
 def _put_to_where(program: ExportedProgram) -> None:

@@ -24,3 +24,18 @@ def test_a_number_put_where_a_mask_says_is_a_choice_for_each_element() -> None:
     normalize(program)
     assert not any(node.target == aten.index_put.default for node in program.graph.nodes)
     assert torch.equal(program.module()(ids), torch.tensor([[4, 1, 10, 1]]))
+
+
+class _Spelt(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.log1p(x.exp()), *x.max(-1), *x.max(0, keepdim=True)
+
+
+def test_logarithms_and_extrema_are_spelt_out() -> None:
+    x = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    program = torch.export.export(_Spelt(), (x,)).run_decompositions({})
+    wanted = program.module()(x)
+    normalize(program)
+    left = {node.target for node in program.graph.nodes}
+    assert not left & {aten.log1p.default, aten.max.dim}
+    torch.testing.assert_close(program.module()(x), wanted, rtol=1e-6, atol=2e-7)
