@@ -26,8 +26,8 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.experts_s8 import rewrite_experts
-from mcu_sdk.lowering.fuse.experts import EXPERT_LINEAR, routers_of
 from mcu_sdk.lowering.fuse import recurrent, relative
+from mcu_sdk.lowering.fuse.experts import EXPERT_LINEAR, routers_of
 from mcu_sdk.lowering.fuse.graph import (
     add_buffer,
     args,
