@@ -25,6 +25,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
+from mcu_sdk.lowering.fuse.new_node import call_before
 
 
 def normalize(program: ExportedProgram) -> None:
@@ -35,6 +36,7 @@ def normalize(program: ExportedProgram) -> None:
     _matmul_to_linear(program)
     _spell_out_expm1(program)
     _spell_out_log1p(program)
+    _spell_out_softplus(program)
     _max_to_parts(program)
     _put_to_where(program)
     _split_to_slices(program)
@@ -172,6 +174,22 @@ def _spell_out_log1p(program: ExportedProgram) -> None:
             total.meta = dict(node.meta)
             replace(graph, node, aten.log.default, (total,))
             graph.erase_node(node)
+
+
+def _spell_out_softplus(program: ExportedProgram) -> None:
+    """log(1 + e^x) as max(x, 0) + log(1 + e^-|x|), which no x is too large for."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if not is_call(node, aten.softplus.default) or (*args(node), 1)[1] != 1:
+            continue
+        x = args(node)[0]
+        negative = call_before(graph, node, aten.neg.default, call_before(graph, node, aten.abs.default, x))
+        power = call_before(graph, node, aten.exp.default, negative)
+        small = call_before(
+            graph, node, aten.log.default, call_before(graph, node, aten.add.Tensor, power, 1.0)
+        )
+        replace(graph, node, aten.add.Tensor, (call_before(graph, node, aten.relu.default, x), small))
+        graph.erase_node(node)
 
 
 def _max_to_parts(program: ExportedProgram) -> None:
