@@ -100,7 +100,7 @@ class CompileOptions:
     cache_scales: Annotated[
         CacheScales,
         Flag("--kv-scales", "Scales of the int8 KV cache: calibrated, or found at run time.", Kind.DECODER),
-    ] = "calibrated"
+    ] = "dynamic"
     calibration_text: Annotated[
         Path | None,
         Flag(

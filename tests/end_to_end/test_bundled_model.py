@@ -58,8 +58,8 @@ def test_memory_is_what_the_elf_says(project: Path) -> None:
     elf = project / "build" / "release" / "firmware.elf"
     sizes = read_sizes(elf)
     pte = read_pte((project / "model" / "model.pte").read_bytes())
-    # 5 layers, keys and values, 2 heads, 512 positions, 32 channels, one byte each
-    assert sizes.kv_cache == pte.kv_cache_bytes == 5 * 2 * 2 * 512 * 32
+    # 5 layers, keys and values, 2 heads, 512 positions, 32 channels of one byte and a float16 scale
+    assert sizes.kv_cache == pte.kv_cache_bytes == 5 * 2 * 2 * 512 * (32 + 2)
     assert sizes.arena == pte.arena_bytes < 6 * 1024
     assert sizes.stack > 0 and not forbidden_symbols(elf)
     writers = {
@@ -115,7 +115,7 @@ def test_quantization_costs_what_the_bar_allows(
     options: list[str], bar: float, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The bars of docs/quantization.md, which hold on held-out text of the corpus, held here on a text of the same kind:
-    3,000 tokens, on which int8 happens to gain 0.03 %; static scales lose 0.14 %."""
+    3,000 tokens, on which int8 loses 0.029 % (of 59,436 tokens 0.020 %); with static activations 0.118 %."""
     capfd.readouterr()
     assert cli.run(["evaluate", str(TEXT), "--json", *options]) == 0
     scores = json.loads(capfd.readouterr().out)
