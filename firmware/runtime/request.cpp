@@ -69,8 +69,9 @@ const char* parse_ids(Cursor* in, int32_t* ids, int32_t capacity, Request* reque
     return nullptr;
 }
 
+// Without a tokenizer nobody asks.
 // A text's two digits become one byte, behind a byte for its length; written over the line itself, as text is.
-const char* parse_stops(Cursor* in, uint8_t* out, Request* request) {
+[[maybe_unused]] const char* parse_stops(Cursor* in, uint8_t* out, Request* request) {
     request->stops = out;
     if (in->done() || in->at(' ')) return nullptr;
     do {

@@ -37,8 +37,8 @@ def compile_decoder(checkpoint: Checkpoint, options: CompileOptions) -> Compiled
             prefill = prefill_of(quantized, options.prefill)
             vocabulary, length = metadata["get_vocab_size"], metadata["get_max_seq_len"]
             compared = check_prefill(quantized, prefill, options.prefill, vocabulary, length)
+            metadata |= prefill_metadata(options.prefill)
         facts["prefill"] = {"rows": options.prefill, "positions": compared}
-        metadata |= prefill_metadata(options.prefill)
     with stage("Lowering to ExecuTorch and planning memory"), without_provenance():
         facts["packed_weights"] = pack_weights(quantized, options.weight_layout)
         if prefill is not None:

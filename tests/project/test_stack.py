@@ -19,14 +19,16 @@ from mcu_sdk.errors import BuildError, DoesNotFitError
 from mcu_sdk.model import code_map
 from mcu_sdk.model.device_tokenizer import DeviceTokenizer
 from mcu_sdk.model.normalizer_steps import Map, Reorder
+from mcu_sdk.model.pattern.automaton import compile_pattern
 from mcu_sdk.model.tokenizer_parts import WordPiece
-from mcu_sdk.model.tokenizer_tables import GPT2, SET
+from mcu_sdk.model.tokenizer_tables import PATTERN, SET
 from mcu_sdk.model.vocabulary import Vocabulary
 from mcu_sdk.project.build import build
 from mcu_sdk.project.compile_flags import cxx_flags
 from mcu_sdk.project.library import SECTIONS
 from mcu_sdk.project.render import ProjectInputs, environment, render_project
 from mcu_sdk.project.stack import Function, deepest, read_functions, registers_bytes, stack_bound
+from tests.split_patterns import PATTERNS
 
 SOURCE = """
 extern "C" {
@@ -207,7 +209,10 @@ def test_the_tokenizer_has_a_bound(tmp_path: Path) -> None:
     board, firmware = load_board("mps2-an386"), resources.firmware()
     flags = [*cxx_flags(board), f"-I{firmware}", "-nostdlib"]
     entry = ["-Wl,-emcu_tokenizer_encode", "-Wl,--unresolved-symbols=ignore-all", "-o", "a.elf"]
-    byte_level = DeviceTokenizer(True, stages=((GPT2, 0),))
+    gpt2 = PATTERNS["gpt2_short"]
+    byte_level = DeviceTokenizer(
+        True, stages=((PATTERN, 0),), patterns=((gpt2, compile_pattern(gpt2), False),)
+    )
     vocabulary = Vocabulary((b"a",), (0,))
     words = WordPiece(vocabulary, 0, 100, b"##")
     change = code_map.pack({0xC4: "a"})
