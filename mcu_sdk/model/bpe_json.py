@@ -11,6 +11,9 @@ from mcu_sdk.model.token_texts import BYTE_CHARACTERS, BYTE_OF_CHARACTER, Printe
 from mcu_sdk.model.tokenizer_parts import AddedToken, Merge, Unsupported
 
 MOST_IDS = 2**21
+INSIDE, LAST = 1 << 22, 1 << 23
+"""MCU_CHARACTER_INSIDE and MCU_CHARACTER_LAST."""
+
 BYTE_NAMES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
@@ -24,8 +27,9 @@ def bpe(
     model = content["model"]
     if model.get("dropout"):
         raise Unsupported("its BPE uses dropout, which is random")
-    if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
-        raise Unsupported("its BPE marks the insides or ends of words")
+    prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
+    if by_bytes and (prefix or suffix):
+        raise Unsupported("its BPE by bytes marks the insides or ends of words")
     vocabulary: dict[str, int] = model["vocab"]
     if len(set(vocabulary.values())) != len(vocabulary):
         raise ValueError("two tokens of the vocabulary have the same id")
@@ -36,7 +40,7 @@ def bpe(
         raise ValueError(f"token ids reach from {min(names, default=0)} to {size - 1}")
     unknown = model.get("unk_token")
     unknown_id = vocabulary.get(unknown, -1) if unknown is not None else -1
-    merges = _merges(model["merges"], vocabulary)
+    merges = _merges(model["merges"], vocabulary, len(prefix))
     fallback = bool(model.get("byte_fallback"))
     by_pair = {(merge.left, merge.right): merge for merge in merges}
     if by_bytes:
@@ -46,10 +50,16 @@ def bpe(
         characters: tuple[tuple[int, int], ...] = ()
     else:
         byte_ids = tuple(vocabulary.get(name, -1) for name in BYTE_NAMES) if fallback else ()
-        characters = tuple(sorted((ord(token), i) for token, i in vocabulary.items() if len(token) == 1))
+        if fallback and (prefix or suffix):
+            raise Unsupported("its BPE marks the insides or ends of words, and falls back to byte tokens")
+        characters = _characters(vocabulary, prefix, suffix)
     whole_words: tuple[int, ...] = ()
     if model.get("ignore_merges"):
         taken = {token.id for token in added}
+        if prefix or suffix:
+            raise Unsupported(
+                "its BPE marks the insides or ends of words, and takes whole words (ignore_merges)"
+            )
         whole_words = (_whole_words if by_bytes else _whole_words_of_characters)(
             vocabulary, byte_ids, by_pair, taken
         )
@@ -61,6 +71,7 @@ def bpe(
         byte_ids=byte_ids,
         characters=characters,
         by_bytes=by_bytes,
+        marks=(INSIDE if prefix else 0) | (LAST if suffix else 0),
         unknown_id=unknown_id,
         fuse_unknown=bool(model.get("fuse_unk")),
         merges=merges,
@@ -69,19 +80,33 @@ def bpe(
     )
 
 
+def _characters(vocabulary: Mapping[str, int], prefix: str, suffix: str) -> tuple[tuple[int, int], ...]:
+    """Of each character with a token: its code point, with INSIDE and LAST where words are marked so, and the token."""
+    found: dict[int, int] = {}
+    for inside in {"", prefix}:
+        for last in {"", suffix}:
+            marks = (INSIDE if inside else 0) | (LAST if last else 0)
+            for token, index in vocabulary.items():
+                middle = token.removeprefix(inside).removesuffix(last)
+                if len(middle) == 1 and token == inside + middle + last:
+                    found[ord(middle) | marks] = index
+    return tuple(sorted(found.items()))
+
+
 def token_names(vocabulary: Mapping[str, int], added: Iterable[AddedToken]) -> dict[int, str]:
     """What each id is called when it is printed; the library knows added tokens as they are looked for, normalized."""
     names = {int(index): token for token, index in vocabulary.items()}
     return names | {token.id: token.content.decode() for token in added}
 
 
-def _merges(entries: Iterable[Any], vocabulary: Mapping[str, int]) -> tuple[Merge, ...]:
-    """Merges sorted by (left, right), from either form: "a b" or ["a", "b"]. Of duplicates the last counts."""
+def _merges(entries: Iterable[Any], vocabulary: Mapping[str, int], prefix: int) -> tuple[Merge, ...]:
+    """Merges sorted by (left, right), from either form: "a b" or ["a", "b"]. Of duplicates the last counts. `prefix`: how
+    many characters of a right token are not in the result."""
     merges: dict[tuple[int, int], Merge] = {}
     for rank, entry in enumerate(entries):
         left, right = entry.split(" ") if isinstance(entry, str) else entry
         pair = vocabulary[left], vocabulary[right]
-        merges[pair] = Merge(*pair, rank=rank, result=vocabulary[left + right])
+        merges[pair] = Merge(*pair, rank=rank, result=vocabulary[left + right[prefix:]])
     return tuple(merges[pair] for pair in sorted(merges))
 
 

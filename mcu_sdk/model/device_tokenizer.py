@@ -16,6 +16,7 @@ from mcu_sdk.model.tokenizer_tables import (
     write_code_map,
     write_common,
     write_compositions,
+    write_listed,
     write_patterns,
     write_printed,
     write_unigram,
@@ -50,6 +51,8 @@ class DeviceTokenizer(TokenizerParts):
                 _write_words(self.words, out)
                 if isinstance(self.words, Unigram) and self.prints:
                     write_printed(self, self.words, out)
+                elif self.prints:
+                    write_listed(self, out)
             common = write_common(self, out)
             if "patterns" in chosen["next"]:
                 write_patterns(self, out)
@@ -86,8 +89,15 @@ class DeviceTokenizer(TokenizerParts):
             "next": [*(["patterns"] if True in kinds else []), *(["sets"] if False in kinds else [])],
             "symbols": [] if self.words is not None else ["bytes" if self.by_bytes else "characters"],
             "encode": model,
-            "decode": ["written" if self.prints else "vocabulary"],
+            "decode": [_decoder(self)],
         }
+
+
+def _decoder(t: TokenizerParts) -> str:
+    """Of a vocabulary of words."""
+    if not t.prints:
+        return "vocabulary"
+    return "written" if isinstance(t.words, Unigram) else "listed"
 
 
 def _functions(chosen: dict[str, list[str]]) -> dict[str, list[str]]:

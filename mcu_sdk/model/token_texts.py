@@ -36,20 +36,26 @@ def bytes_of(token: str) -> bytes:
 
 @dataclass(frozen=True)
 class Printer:
-    """`replaced`: texts in a token and what is printed for them. `from_bytes`: byte tokens are printed as bytes.
+    """`replaced`: texts in a token and what is printed for them. `from_bytes`: byte tokens are printed as bytes. `inside`: what
+    a token begins with that goes on within a word, before others there is a space (None: there is not); `cleans_up`: spaces
+    before punctuation and contractions go.
 
-    What a decoder strips where a whole text begins is not printed by any one token: an answer goes on from its prompt.
+    What a decoder strips where a whole text begins or ends is not known to any one token: an answer goes on from its prompt.
     """
 
     byte_level: bool = False
     replaced: tuple[tuple[str, str], ...] = ()
     from_bytes: bool = False
+    inside: str | None = None
+    cleans_up: bool = False
 
     def print(self, token: str) -> bytes:
         """The bytes of a token that is not special."""
         if self.byte_level:
             return bytes_of(token)
-        for pattern, by in self.replaced:
+        if self.inside is not None:
+            token = token[len(self.inside) :] if token.startswith(self.inside) else f" {token}"
+        for pattern, by in (*self.replaced, *(CLEANED_UP if self.cleans_up else ())):
             token = token.replace(pattern, by)
         found = _BYTE_TOKEN.fullmatch(token) if self.from_bytes else None
         return bytes((int(found[1], 16),)) if found else token.encode()
@@ -65,11 +71,22 @@ class Printer:
         return pattern
 
 
+CLEANED_UP = (
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"),
+    (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+)  # fmt: skip
+"""What the library's `cleanup` replaces, in its order."""
+
+
 def printer_of(parts: Sequence[Mapping[str, Any]]) -> Printer:
     """`parts`: the members of the decoder. Raises Unsupported for one whose tokens cannot be printed one by one."""
     names = [part["type"] for part in parts]
     if names == ["ByteLevel"]:
         return Printer(byte_level=True)
+    if names == ["WordPiece"]:
+        return Printer(inside=parts[0]["prefix"], cleans_up=bool(parts[0]["cleanup"]))
+    if names == ["BPEDecoder"]:
+        return Printer(replaced=((parts[0]["suffix"], " "),) if parts[0]["suffix"] else ())
     if not parts:
         raise Unsupported("its decoder is none, which puts spaces between tokens")
     replaced: list[tuple[str, str]] = []

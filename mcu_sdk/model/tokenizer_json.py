@@ -1,6 +1,6 @@
 """Compiles a tokenizer.json of Hugging Face's `tokenizers` library into tables for the device.
 
-What is supported is BPE, Unigram, and WordPiece for models that read texts (docs/tokenizers.md lists the parts). Whatever
+What is supported is BPE, Unigram and WordPiece (docs/tokenizers.md lists the parts). Whatever
 could make the device's ids differ from the library's is refused here with a reason; firmware is then generated with token
 ids only.
 """
@@ -89,8 +89,9 @@ def _compile(content: Mapping[str, Any], texts: int | None, length: int) -> Devi
     elif kind == "Unigram":
         compiled = _of_words(content, _unigram(content))
         compiled = compiled if texts is not None else _printed(content, compiled)
-    elif kind == "WordPiece" and texts is not None:
+    elif kind == "WordPiece":
         compiled = _of_words(content, _wordpiece(model))
+        compiled = compiled if texts is not None else _printed(content, compiled)
     else:
         raise Unsupported(f"its model is {kind}, which has no counterpart on the device")
     work = _work_bytes(compiled, length if texts is None else texts)
@@ -201,14 +202,18 @@ def _printer(content: Mapping[str, Any], texts: int | None, by_bytes: bool) -> P
 
 
 def _printed(content: Mapping[str, Any], compiled: DeviceTokenizer) -> DeviceTokenizer:
-    """A Unigram whose tokens are printed. Raises Unsupported where the device cannot print them so."""
+    """WordPiece or Unigram whose tokens are printed. Raises Unsupported where the device cannot print them so."""
     printer = printer_of(_flatten(content.get("decoder"), "decoders"))
-    assert isinstance(compiled.words, Unigram)
-    fallback = bool(compiled.words.byte_ids)
-    if printer.byte_level or (printer.from_bytes and not fallback and _has_byte_tokens(compiled.words)):
-        raise Unsupported("its decoder reads bytes where its Unigram has none")
+    words = compiled.words
+    assert words is not None
+    fallback = isinstance(words, Unigram) and bool(words.byte_ids)
+    if isinstance(words, Unigram):
+        if printer.byte_level or (printer.from_bytes and not fallback and _has_byte_tokens(words)):
+            raise Unsupported("its decoder reads bytes where its Unigram has none")
+        if printer.inside is not None:
+            raise Unsupported("its decoder is WordPiece's, its model Unigram")
     special = {token.id for token in compiled.added if token.special}
-    vocabulary = compiled.words.vocabulary
+    vocabulary = words.vocabulary
     tokens = {token.decode(): index for token, index in zip(vocabulary.tokens, vocabulary.ids, strict=True)}
     names = token_names(tokens, compiled.added)
     texts = [
@@ -218,7 +223,7 @@ def _printed(content: Mapping[str, Any], compiled: DeviceTokenizer) -> DeviceTok
     return replace(
         compiled,
         token_bytes=tuple(texts),
-        mark=printer.mark,
+        mark=printer.mark if isinstance(words, Unigram) else "",
         prints_bytes=printer.from_bytes and fallback,
         prints=True,
     )

@@ -83,7 +83,8 @@ class TokenizerParts:
     token_bytes: tuple[bytes, ...] = ()  # by id; empty for special tokens and ids that do not exist
     byte_ids: tuple[int, ...] = ()  # by byte; -1 where there is no token for it
     by_bytes: bool = True  # whether BPE begins with a word's bytes, or its characters
-    characters: tuple[tuple[int, int], ...] = ()  # (code point, id), rising
+    characters: tuple[tuple[int, int], ...] = ()  # (code point and marks, id), rising
+    marks: int = 0  # which marks there are
     unknown_id: int = -1
     fuse_unknown: bool = False
     merges: tuple[Merge, ...] = ()  # sorted by (left, right)
@@ -104,6 +105,6 @@ class TokenizerParts:
     pad_id: int = -1
     work_bytes: int = 0
     text_bytes: int = 0
-    prints: bool = False  # whether a Unigram is of a model that writes text
+    prints: bool = False  # whether WordPiece or Unigram is of a model that writes text
     mark: str = ""  # printed as a space, of Unigram
     prints_bytes: bool = False  # whether Unigram's byte tokens are printed as bytes

@@ -117,11 +117,12 @@ def write_bpe(t: TokenizerParts, out: Tables) -> bool:
             ("count", len(codes)),
             ("codes", out.column("kCharacters", codes, "characters with a token")),
             ("ids", out.column("kCharacterIds", ids, "their tokens")),
+            ("marks", t.marks),
         ]
         out.struct("mcu_characters_data", "characters", columns)
     made = made_tokens(t.token_bytes, by_rank)
     if made.saved < LEAST_SAVED:
-        _write_listed(t, out)
+        write_listed(t, out)
         return False
     _write_merged(t, made, consecutive, out)
     return True
@@ -131,7 +132,8 @@ LEAST_SAVED = 16 * 1024
 """Bytes that the tables have to become smaller by where a token's bytes are to follow from its merges: it takes longer."""
 
 
-def _write_listed(t: TokenizerParts, out: Tables) -> None:
+def write_listed(t: TokenizerParts, out: Tables) -> None:
+    """`mcu_listed_data`."""
     offsets = [0]
     for token in t.token_bytes:
         offsets.append(offsets[-1] + len(token))

@@ -1,4 +1,4 @@
-"""Tokenizers as SentencePiece's models have them, for models that write text, against the `tokenizers` library itself."""
+"""Tokenizers of characters and words, for models that write text, against the `tokenizers` library itself."""
 
 from __future__ import annotations
 
@@ -112,6 +112,25 @@ def unigram(*, fallback: bool) -> Tokenizer:
     return tokenizer
 
 
+def marked(**marks: str) -> Tokenizer:
+    """GPT-1's parts: BPE over characters of which the last of a word is another one; or the first."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", **marks))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=SPECIALS, show_progress=False, **marks)
+    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.decoder = decoders.BPEDecoder(suffix=marks.get("end_of_word_suffix", "</w>"))
+    return tokenizer
+
+
+def word_piece() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece({}, unk_token="<unk>"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=500, special_tokens=SPECIALS, show_progress=False)
+    tokenizer.train_from_iterator([*corpus(), "t n't"], trainer)
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
 MAKERS: dict[str, Callable[[], Tokenizer]] = {
     "llama2": llama2,
     "llama_metaspace": llama_metaspace,
@@ -119,6 +138,9 @@ MAKERS: dict[str, Callable[[], Tokenizer]] = {
     "metaspace_words": metaspace_words,
     "unigram": lambda: unigram(fallback=False),
     "unigram_of_bytes": lambda: unigram(fallback=True),
+    "gpt1": lambda: marked(end_of_word_suffix="</w>"),
+    "gpt1_of_insides": lambda: marked(end_of_word_suffix="</w>", continuing_subword_prefix="##"),
+    "word_piece": word_piece,
     "unknown": lambda: llama2(fallback=False, fuse=False, limit=60),
     "unknown_fused": lambda: llama2(fallback=False, limit=60),
     "bytes_missing": lambda: llama2(missing="F0 C3 E3", limit=40),
@@ -144,7 +166,7 @@ def words_of(tokenizer: Tokenizer) -> list[str]:
 
 
 def check_many(pair: Pair, texts: int, seed: int) -> None:
-    """Equal ids, and what the tokens of a text print is what the library decodes, but for what it strips at its begin."""
+    """Equal ids, and what the tokens of a text print is what the library decodes, but for what it strips at its ends."""
     tokenizer, device = pair
     rng = random.Random(seed)
     words = words_of(tokenizer)
@@ -160,7 +182,7 @@ def check_many(pair: Pair, texts: int, seed: int) -> None:
         pieces = [piece for piece in map(device.decode, expected) if piece]
         if pieces and strips_first:
             pieces[0] = pieces[0].replace(b" ", b"")
-        assert b"".join(pieces).decode().lstrip(" ") == decoded.lstrip(" "), ascii(text)
+        assert b"".join(pieces).decode().strip(" ") == decoded.strip(" "), ascii(text)
 
 
 def test_random_texts(pair: Pair) -> None:
@@ -173,18 +195,19 @@ def test_many_random_texts(pair: Pair) -> None:
 
 
 def test_prints_each_token(pair: Pair) -> None:
-    """Behind another token, so that nothing is stripped."""
+    """Between two others, so that nothing of it is stripped."""
     tokenizer, device = pair
-    before = tokenizer.token_to_id("t")
+    beside = tokenizer.token_to_id("t")
     special = {index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     for token, index in tokenizer.get_vocab().items():
+        printed = b"".join(map(device.decode, (beside, index, beside)))
         if index in special:
             assert device.decode(index) == b""
-        elif token in BYTES and index != before:
+        elif token in BYTES:
             byte = device.decode(index)
-            assert byte == bytes((int(token[3:5], 16),)) or tokenizer.decode([before, index]).endswith(token)
+            assert byte == bytes((int(token[3:5], 16),)) or byte.decode() == token
         else:
-            assert "t" + device.decode(index).decode() == tokenizer.decode([before, index]), token
+            assert printed.decode().strip(" ") == tokenizer.decode([beside, index, beside]).strip(" "), token
     assert device.decode(-1) == device.decode(10**6) == b""
 
 

@@ -157,7 +157,7 @@ TEMPLATE = {
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (_set("model.type", "WordPiece"), "its model is WordPiece"),
+        (_set("model.type", "WordLevel"), "its model is WordLevel"),
         (
             _set("pre_tokenizer", {"type": "Sequence", "pretokenizers": [BEHIND, LATER]}),
             "its pattern has the group",
@@ -227,9 +227,7 @@ def test_tables_for_texts() -> None:
     assert compiled.words.vocabulary.tokens == (b"##s", b"[PAD]", b"[UNK]", b"king")
     assert compiled.pad_id == 1 and compiled.work_bytes == 1024 + 16 * 16
     assert compiled.single == ((-1, 0),) and compiled.pair == ((-1, 0), (-2, 1))
-    assert (
-        compile_tokenizer(words()).reason == "its model is WordPiece, which has no counterpart on the device"
-    )
+    assert compile_tokenizer(words()).reason == "its decoder is none, which puts spaces between tokens"
 
 
 @pytest.mark.parametrize(

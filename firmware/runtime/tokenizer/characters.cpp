@@ -55,7 +55,9 @@ int32_t symbols_of_characters(const Encoder& /*encoder*/, const Piece& word, int
         const uint8_t* text = word.text + i;
         const Decoded c = decode_utf8(text, word.end - i);
         i += c.bytes;
-        const int32_t id = find_character(c.code);
+        uint32_t marks = i > word.begin + c.bytes ? MCU_CHARACTER_INSIDE : 0u;
+        if (i == word.end) marks |= MCU_CHARACTER_LAST;
+        const int32_t id = find_character(c.code | (marks & characters.marks));
         if (id != kNotFound) {
             if (unknown) out.add(bpe.unknown_id);
             unknown = false;

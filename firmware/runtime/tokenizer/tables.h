@@ -135,10 +135,14 @@ struct mcu_bpe_data {
     mcu_column whole_word_ids;
 };
 
-// For BPE by characters: their tokens, sorted by code point.
+#define MCU_CHARACTER_INSIDE (1u << 22)  // not the first of its word
+#define MCU_CHARACTER_LAST (1u << 23)    // the last of its word
+
+// For BPE by characters: their tokens, sorted by code point and marks. `marks`: those by which tokens differ.
 struct mcu_characters_data {
     int32_t count;
     mcu_column codes, ids;
+    uint32_t marks;
 };
 
 // Decoding: the bytes of token i are bytes[offsets[i]] up to bytes[offsets[i + 1]]; none for special tokens.
