@@ -52,7 +52,10 @@ class Stages:
     ) -> None:
         """A stage that cuts where a regular expression matches, or with `invert` where it does not. Raises
         UnsupportedPattern."""
-        found = (source, compile_pattern(source), of_bytes)
+        pattern = compile_pattern(source)
+        if behavior == "Contiguous" and pattern.takes_nothing:  # there is text between any two matches
+            behavior = "Isolated"
+        found = (source, pattern, of_bytes)
         if found not in self.patterns:
             self.patterns.append(found)
         argument = self.patterns.index(found) << 4 | invert << 3 | BEHAVIORS.index(behavior)

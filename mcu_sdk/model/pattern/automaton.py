@@ -61,6 +61,11 @@ class Pattern:
                 break
         return found
 
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether it only looks ahead, and its matches are empty."""
+        return not any(entry & ~MATCHED for entry in self.table[0])
+
     def _class(self, text: str, at: int) -> int:
         return self.classes.of(ord(text[at])) if at < len(text) else self.classes.count
 
