@@ -53,7 +53,8 @@ def test_no_value_is_in_training_and_held_out() -> None:
         for value in grammar().always(name)
     }
     trained = {value for each in grammar().sentences(4000, 6) for value in values(each)}
-    held_out = {value for each in grammar().sentences(400, 6, held_out=True) for value in values(each)}
+    strictly = list(grammar().sentences(400, 6, held_out=True, all_values=True))
+    held_out = {value for each in strictly for value in values(each)}
     assert len(held_out - always) > 150 and not (held_out - always) & trained
     sides = [
         {
@@ -64,6 +65,27 @@ def test_no_value_is_in_training_and_held_out() -> None:
         for side in (False, True)
     ]
     assert not sides[0] & sides[1] and 0.2 < len(sides[1]) / len(sides[0] | sides[1]) < 0.3
+
+
+def test_a_held_out_sentence_has_a_value_that_training_has_not() -> None:
+    """At least one; others may be known."""
+    counts = [
+        (grammar().held_out_values(each), len(each.slots))
+        for each in grammar().sentences(400, 8, held_out=True)
+    ]
+    assert min(found for found, _ in counts) == 1
+    assert any(1 < found < slots for found, slots in counts) and any(
+        found == slots for found, slots in counts
+    )
+    assert not any(grammar().held_out_values(each) for each in grammar().sentences(400, 8))
+
+
+def test_a_word_that_is_not_the_training_s_is_unknown() -> None:
+    """And is not cut after a word of its own."""
+    tokenizer = load("train").make_tokenizer(grammar())
+    assert "quorvin" not in grammar().words and "the" in grammar().words
+    tokens = tokenizer.encode("The thequorvin to 21.5° at 7am").tokens
+    assert tokens == ["[CLS]", "the", "[UNK]", "to", "2", "##1", ".", "5", "##°", "at", "7", "##am", "[SEP]"]
 
 
 def test_what_a_held_out_template_says_is_said_elsewhere() -> None:
