@@ -244,8 +244,8 @@ class Grammar:
             elif slot == "room" and kind < 0.75:
                 made = f"{word(firsts, 0.8)} {self._made_up(rng)}"
             else:
-                # "quorvin lamp" is mostly a room and a lamp, "window lamp" is one device
-                made = f"{word(firsts, 0.85 if slot == 'device' else OUT_OF_PLACE)} {rng.choice(lasts)}"
+                # "quorvin lamp" is a room and a lamp, "window lamp" is one device: only known words tell
+                made = f"{word(firsts, 1.0 if slot == 'device' else OUT_OF_PLACE)} {rng.choice(lasts)}"
             if (slot, made) not in self._held_out:
                 return made
 

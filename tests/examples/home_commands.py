@@ -9,6 +9,7 @@ from types import ModuleType
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "home_commands"
 HANDWRITTEN = EXAMPLE / "handwritten.csv"
+MODEL = EXAMPLE / "model"
 
 
 def load(name: str) -> ModuleType:
