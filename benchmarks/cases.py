@@ -168,6 +168,8 @@ SOUND = (
 )
 """Steps of all 98 frames of a second, and of 10."""
 
+COMMANDS = Case("commands", "the home commands example, 32 tokens", folder="examples/home_commands/model")
+
 CASES = {
     case.name: case
     for case in (
@@ -183,5 +185,6 @@ CASES = {
         *BERT,
         *CONVOLUTIONS,
         *SOUND,
+        COMMANDS,
     )
 }
