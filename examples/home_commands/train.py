@@ -20,41 +20,15 @@ from pathlib import Path
 
 import torch
 from grammar import SPLIT_SEED, Grammar, Sentence
-from tokenizers import (
-    AddedToken,
-    Encoding,
-    Tokenizer,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-)
+from tokenizer import PADDING, SPECIALS, make_tokenizer
+from tokenizers import Encoding, Tokenizer
 from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
 
-SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-PADDING, _, FIRST, LAST = range(4)
 IGNORED = -100
 """Of a token that has no right label, as transformers' losses have it."""
 
 LENGTH = 32
 """Tokens that the model reads, [CLS] and [SEP] included."""
-
-
-def make_tokenizer(grammar: Grammar) -> Tokenizer:
-    """BERT's, uncased, of the training's whole words: any other one is [UNK]. Pieces of words would begin with a word of its
-    own ("the|rmostat"), and a word's label is read from its first piece. Numbers fall into digits."""
-    digits = "0123456789"
-    ends = (f"##{end}" for end in (*digits, "°", "°c", "am", "pm"))
-    pieces = dict.fromkeys((*SPECIALS, *".,:;?!'%°-", *digits, *ends, *sorted(grammar.words)))
-    numbers = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token=SPECIALS[1]))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", FIRST), ("[SEP]", LAST)]
-    )
-    tokenizer.add_special_tokens([AddedToken(token) for token in SPECIALS])
-    return tokenizer
 
 
 def targets(sentence: Sentence, encoded: Encoding, numbers: dict[str, int]) -> list[int]:

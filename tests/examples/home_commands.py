@@ -13,8 +13,8 @@ MODEL = EXAMPLE / "model"
 
 
 def load(name: str) -> ModuleType:
-    """One of the example's scripts; train.py imports grammar.py by its bare name."""
-    if name == "train":
+    """One of the example's scripts; they import grammar.py by its bare name."""
+    if name != "grammar":
         load("grammar")
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, EXAMPLE / f"{name}.py")

@@ -82,7 +82,7 @@ def test_a_held_out_sentence_has_a_value_that_training_has_not() -> None:
 
 def test_a_word_that_is_not_the_training_s_is_unknown() -> None:
     """And is not cut after a word of its own."""
-    tokenizer = load("train").make_tokenizer(grammar())
+    tokenizer = load("tokenizer").make_tokenizer(grammar())
     assert "quorvin" not in grammar().words and "the" in grammar().words
     tokens = tokenizer.encode("The thequorvin to 21.5° at 7am").tokens
     assert tokens == ["[CLS]", "the", "[UNK]", "to", "2", "##1", ".", "5", "##°", "at", "7", "##am", "[SEP]"]
@@ -101,8 +101,8 @@ def test_what_a_held_out_template_says_is_said_elsewhere() -> None:
 @pytest.mark.parametrize("held_out", [False, True])
 def test_a_seed_gives_the_same_sentences(held_out: bool, tmp_path: Path) -> None:
     digests = []
-    for run, seed in enumerate((1, 1, 2)):
-        sentences = load("grammar").Grammar().sentences(60, seed, held_out=held_out)
+    for run, (made, seed) in enumerate(((load("grammar").Grammar(), 1), (grammar(), 1), (grammar(), 2))):
+        sentences = made.sentences(60, seed, held_out=held_out)
         load("grammar").write_table(tmp_path / f"{run}.csv", sentences)
         digests.append(hashlib.sha256((tmp_path / f"{run}.csv").read_bytes()).hexdigest())
     assert digests[0] == digests[1] != digests[2]

@@ -35,7 +35,7 @@ def test_the_committed_model() -> None:
     config = json.loads((MODEL / "config.json").read_text())
     assert tuple(config["id2label"][str(number)] for number in range(len(made.labels))) == made.labels
     tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
-    assert tokenizer.get_vocab() == load("train").make_tokenizer(made).get_vocab()
+    assert tokenizer.get_vocab() == load("tokenizer").make_tokenizer(made).get_vocab()
     weights = load_file(MODEL / "model.safetensors")
     assert {str(array.dtype) for array in weights.values()} == {"float16"}
     assert sum(path.stat().st_size for path in MODEL.iterdir()) < 2_000_000
