@@ -168,7 +168,10 @@ SOUND = (
 )
 """Steps of all 98 frames of a second, and of 10."""
 
-COMMANDS = Case("commands", "the home commands example, 32 tokens", folder="examples/home_commands/model")
+COMMANDS = Case(
+    "commands", "the home commands example, 32 tokens", folder="examples/home_commands/model", seed=4
+)
+"""With a seed whose mask leaves the last token visible."""
 
 CASES = {
     case.name: case
