@@ -231,6 +231,7 @@ def _generate(request: GenerateRequest) -> Generated:
         text_model=text_model if tables is not None and isinstance(text_model, TextModel) else None,
         tokenizer=tables,
         grammar=grammar,
+        stops=_stops(request, tables),
         chat=chat.chat.to_template() if isinstance(chat, ChatFiles) else None,
         files=files,
         options=request.to_manifest(kind, source.name),
@@ -429,6 +430,16 @@ def _is_encoder(checkpoint: Checkpoint) -> bool:
     from mcu_sdk.model.encoder import encoder_architecture
 
     return encoder_architecture(checkpoint) is not None
+
+
+def _stops(request: GenerateRequest, tables: Mapping[str, Any] | None) -> tuple[bytes, ...]:
+    """The texts that end an answer. Raises UsageError where there is no tokenizer that could write them."""
+    if request.stop and (tables is None or request.format == "library"):
+        why = (
+            "a library's program ends its answers itself" if tables else "there is no tokenizer on the device"
+        )
+        raise UsageError(f"--stop is a text that ends an answer; {why}.", hint="Leave --stop out.")
+    return tuple(text.encode() for text in request.stop)
 
 
 def _folders(request: GenerateRequest) -> list[Path]:

@@ -6,7 +6,9 @@ project's manifest and, from these, `regenerate`. No torch here.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -17,6 +19,7 @@ from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
 from mcu_sdk.errors import UsageError
 from mcu_sdk.operators.layouts import WeightLayout
 from mcu_sdk.option import Flag, Option, options_of
+from mcu_sdk.project.asked import check_stops, parse_stops
 from mcu_sdk.project.library import Format
 from mcu_sdk.project.manifest import Input
 from mcu_sdk.project.presets import Optimize
@@ -275,6 +278,16 @@ class GenerateRequest:
             Kind.DECODER | Kind.PTE_TOKENS,
         ),
     ] = False
+    stop: Annotated[
+        tuple[str, ...],
+        Flag(
+            "--stop",
+            "A text that ends an answer where a request names none; several times for several. \\n is a line break.",
+            TOKENS,
+            read=parse_stops,
+            repeated=True,
+        ),
+    ] = ()
     optimize: Annotated[
         Optimize, Flag("--optimize", "Compile the kernels for speed (-O3) or for size (-Os).")
     ] = "speed"
@@ -307,6 +320,7 @@ class GenerateRequest:
                 "--chat, --system and --store-system-cache are for a firmware; a library is given token ids by its program.",
                 hint="Leave them out.",
             )
+        check_stops(self.stop)
         self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)
 
     @property
@@ -335,7 +349,7 @@ class GenerateRequest:
     def to_manifest(self, kind: Kind, name: str) -> dict[str, str | int | float | bool | None]:
         """What a manifest keeps besides the inputs: every option that makes a difference. `name`: the model's."""
         kept = {
-            each.key: value
+            each.key: json.dumps(value) if isinstance(value, tuple) else value
             for each, value in self._values()
             if not each.input and each.name != "output" and each.applies_to(kind)
         }
@@ -374,9 +388,15 @@ def _read(option: Option, kept: Mapping[str, object]) -> Any:
     """An option's value in a manifest, if it is one of the option's type."""
     value = kept[option.key]
     choices = get_args(option.type)
-    fits = (
-        value in choices if get_origin(option.type) is Literal else type(value) in (choices or (option.type,))
-    )
+    if get_origin(option.type) is tuple:
+        with contextlib.suppress(TypeError, ValueError):
+            found = json.loads(str(value))
+            if isinstance(found, list) and all(isinstance(each, str) for each in found):
+                return tuple(found)
+    if get_origin(option.type) is Literal:
+        fits = value in choices
+    else:
+        fits = get_origin(option.type) is not tuple and type(value) in (choices or (option.type,))
     if not fits:
         raise UsageError(
             f"The project's manifest says {option.key} = {value!r}, which {option.flags[0]} does not take.",

@@ -47,6 +47,8 @@ def value_of(option: Option, folder: Path) -> str:
     kinds = get_args(option.type) or (option.type,)
     if option.type is bool:
         return "True"
+    if option.name == "stop":
+        return "('x',)"
     if option.name == "output":
         return str(folder / "another")
     if option.name == "json_schema":
@@ -91,7 +93,13 @@ def test_every_option_makes_a_difference_or_is_refused(
         mcu_sdk.recipes.checkpoint, "compile_checkpoint", lambda *given, **more: stop(*seen_request)
     )
     monkeypatch.setattr(generation, "check_tokenizer", lambda *given: None)
-    for check in ("_check_grammar", "_grammar", "_read_chat", "_chat"):  # these models have no tokenizer
+    for check in (
+        "_check_grammar",
+        "_grammar",
+        "_read_chat",
+        "_chat",
+        "_stops",
+    ):  # these models have no tokenizer
         monkeypatch.setattr(generation, check, lambda *given: None)
     if kind & PTE:
         monkeypatch.setattr(generation, "fit_project", lambda *given, **more: stop(*seen_request))
@@ -111,7 +119,7 @@ def test_every_option_makes_a_difference_or_is_refused(
             continue
         value = value_of(option, tmp_path)
         seen.clear()
-        given = [option.flags[0], *([] if option.type is bool else [value])]
+        given = [option.flags[0], *([] if option.type is bool else ["x" if option.name == "stop" else value])]
         code = cli.run(["generate", *base, f"--output={tmp_path / 'p'}", *given])
         err = capsys.readouterr().err
         if option.applies_to(kind):

@@ -89,6 +89,7 @@ def write_model_header(folder: Path) -> None:
         tokenizer={"present": True},
         grammar={},
         chat={},
+        stops=["1", "10"],
         model={
             "hash": "0" * 64,
             "is_language_model": True,

@@ -252,7 +252,8 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
         }
         prompt_count = count - read_before;
         const char* error = take_biases(request, &request.sampling);
-        if (error == nullptr && chooser == nullptr && (model::kHasGrammar || request.wants_chooser)) {
+        if (error == nullptr && chooser == nullptr &&
+            (model::kHasGrammar || model::kStopsBytes > 0 || request.wants_chooser)) {
             error = "app_chooses_tokens";
         }
         if (error == nullptr && chooser != nullptr) error = chooser->start(ids, count, request.sampling);
@@ -262,8 +263,9 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
         }
         generated_count = 0;
         if constexpr (model::kHasTokenizer) {
-            const bool none = request.sampling.past_end || request.stops == nullptr;
-            stops.start(request.stops, none ? 0 : request.stops_bytes);
+            const bool own = request.stops != nullptr;
+            const int32_t bytes = own ? request.stops_bytes : model::kStopsBytes;
+            stops.start(own ? request.stops : model::kStops, request.sampling.past_end ? 0 : bytes);
             if (chooser != nullptr) chooser->end_with(&stops);
         }
         past_end = request.sampling.past_end;

@@ -38,7 +38,7 @@ struct Request {
 
     // The texts that end the answer: for each its length in a byte, 1 to kMostStopBytes, and its bytes, inside the line
     // that was parsed; for a language model with a tokenizer.
-    const uint8_t* stops;  // nullptr: not given
+    const uint8_t* stops;  // nullptr: not given, the project's own end it
     int32_t stops_bytes;
 
     // For models that read texts: a second one beside `text`, as the first.

@@ -48,6 +48,11 @@ def parse_stops(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(_unescaped(text) for text in texts)
 
 
+def check_stops(texts: Sequence[str]) -> None:
+    """Raises UsageError or TextError for stop texts that a firmware does not take."""
+    Request(text="x", stop=texts).encode()
+
+
 def _unescaped(text: str) -> str:
     found, rest = "", iter(text)
     for char in rest:
@@ -139,7 +144,7 @@ class Sampling(TypedDict, total=False):
         Sequence[str],
         Flag(
             "--stop",
-            "A text that ends the answer, which is cut before it; several times for several. \\n is a line break.",
+            'A text that ends the answer, which is cut before it; several times for several, "" for none. \\n is a line break.',
             default=Request.stop,
             read=parse_stops,
             repeated=True,

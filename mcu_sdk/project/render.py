@@ -87,7 +87,7 @@ class ProjectInputs:
     `name` is the model's name as the user knows it; only a cleaned form of it reaches paths and code. `tokenizer`
     is `DeviceTokenizer.to_template()`; None stands for no tokenizer; of a model that reads texts, `text_model` says how. `files` are more files for model/ ("names.json").
     `grammar` is mcu_sdk.model.grammar's `tables()`, of a language model whose answers follow one; `chat` is
-    mcu_sdk.model.chat's `Chat.to_template()`, of one that holds conversations.
+    mcu_sdk.model.chat's `Chat.to_template()`, of one that holds conversations. `stops`: texts that end an answer.
     `options` and `inputs` go into the manifest; `places`, where the inputs lie, beside it. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
     QEMU, which shares one region with the simulated NPU. `optimize` is what the release build's kernels are
     compiled for; the rest is outside of the steps and always compiled for size.
@@ -107,6 +107,7 @@ class ProjectInputs:
     tokenizer: Mapping[str, Any] | None = None
     grammar: Mapping[str, Any] | None = None
     chat: Mapping[str, Any] | None = None
+    stops: tuple[bytes, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     options: Mapping[str, manifest.Option] = field(default_factory=dict)
     inputs: Mapping[str, manifest.Input] = field(default_factory=dict)
@@ -222,6 +223,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "tokenizer": _tokenizer(inputs),
         "grammar": inputs.grammar,
         "chat": inputs.chat,
+        "stops": [str(byte) for text in inputs.stops for byte in (len(text), *text)],
         "texts": _texts(inputs),
     }
 

@@ -76,7 +76,8 @@ class Request:
     `temperature` 0 is greedy, `top_k` 0 is no limit, `tokens` the largest number of tokens to generate.
     `past_end` goes on behind an end-of-text token, for runs of a given length. `top_p`, `min_p` and `repetition_penalty` are
     transformers', and change nothing at 1, 0 and 1; `logit_bias` is what is added to the logits of tokens: (id, value), or
-    a mapping. `stop`: texts that end the answer and are no part of it.
+    a mapping. `stop`: texts that end the answer and are no part of it; without any the project's own, and none at all for an
+    empty one alone.
     """
 
     text: str | None = None
@@ -151,6 +152,8 @@ class Request:
         return " logit_bias=" + ",".join(f"{t}:{_decimal(v)}" for t, v in pairs) if pairs else ""
 
     def _stops(self) -> str:
+        if self.stop == ("",):
+            return " stop="
         if len(self.stop) > MOST_STOPS or len(set(self.stop)) < len(self.stop):
             raise UsageError(
                 f"At most {MOST_STOPS} texts end an answer, each named once; there are {len(self.stop)}.",

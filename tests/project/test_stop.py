@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from mcu_sdk import run, verify
 from mcu_sdk.errors import UsageError
 from mcu_sdk.model.stops import cut
+from mcu_sdk.options import GenerateRequest, Kind
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.opened import open_project
+from mcu_sdk.project.render import render_project
 from mcu_sdk.targets.protocol import Request
 from tests.project.talker import Talker
 
@@ -97,3 +100,24 @@ def test_they_are_kept_in_known_answers() -> None:
     told = {"request": _request_json(request), "digest": "0", "ids": "", "text": ""}
     assert _answer(told) == Answer(request, "0", (), "")
     assert dataclasses.replace(request, stop="ab").stop == ("ab",)
+
+
+@pytest.mark.slow
+def test_a_project_s_own_stop_texts_end_an_answer_unless_the_request_has_others(
+    talker: Talker, tmp_path: Path, on_host: OnHost
+) -> None:
+    project = render_project(replace(talker.inputs, stops=(b"e", b"the lamp")), tmp_path / "p")
+    assert ask(project, tokens=60) == ask(talker.project, tokens=60, stop=["e", "the lamp"])
+    assert ask(project, tokens=60, stop=["a"]) == ask(talker.project, tokens=60, stop=["a"])
+    assert ask(project, tokens=60, stop=[""]) == ask(talker.project, tokens=60)
+    main = project / "app/main.cpp"
+    main.write_text(main.read_text().replace("(kDefaults, &prompt, &chooser)", "(kDefaults, &prompt)"))
+    assert b"app_chooses_tokens" in on_host(build(project, "host").program, b"@run ids=1\n" + EOT)
+
+
+def test_they_are_kept_in_the_manifest() -> None:
+    request = GenerateRequest(stop=("\n", "Q:"))
+    kept = request.to_manifest(Kind.DECODER, "x")
+    assert GenerateRequest.from_manifest(kept, {}).stop == request.stop
+    with pytest.raises(UsageError, match="--stop does not take"):
+        GenerateRequest.from_manifest({**kept, "stop": "[7]"}, {})
