@@ -27,7 +27,7 @@ const char* Chooser::start(const int32_t* ids, int32_t count, const Sampling& sa
 }
 
 int32_t Chooser::next(float* logits) {
-    if (stops_ != nullptr && stops_->found()) return kNoToken;
+    if (model::kHasTokenizer && stops_ != nullptr && stops_->found()) return kNoToken;
     if constexpr (model::kHasGrammar) {
         if (follows_grammar_ && mcu_grammar_bar(logits, state_, tokens_left_) == 0) return kNoToken;
     }

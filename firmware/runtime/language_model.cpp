@@ -37,9 +37,13 @@ struct Chat {
     uint64_t digest;  // of all steps
 };
 Chat chat = {0, 0, 0};
-bool is_turn = false;  // whether what is being answered is a part of it
+bool turn = false;  // whether what is being answered is a part of it
 bool past_end = false;
 bool restores = false;  // whether a conversation begins with what is stored
+
+// The same for a firmware without chats, which has no code for them.
+bool is_turn() { return model::kHasChat && turn; }
+int32_t prompt_begin() { return model::kHasChat ? read_before : 0; }
 
 // The text's ids into `ids` and their number into `count`; returns what is wrong, or nullptr. A firmware without
 // tokenizer tables has no code for them either.
@@ -59,19 +63,21 @@ const char* take_turn(const Request& request, int32_t* count);
 // The number of tokens in `ids` up to the answer, or 0 and a verdict.
 int32_t prompt_from(const Request& request) {
     int32_t count = request.id_count;
-    restores = false;
-    is_turn = model::kHasChat && (request.is_typed || request.chat >= 0);
+    if constexpr (model::kHasChat) {
+        restores = false;
+        turn = request.is_typed || request.chat >= 0;
+    }
     const char* error = nullptr;
     if (request.steps != 0) {
         error = "steps_for_a_language_model";
     } else if (request.pair != nullptr) {
         error = "pair_for_a_language_model";
-    } else if (is_turn) {
+    } else if (is_turn()) {
         if constexpr (model::kHasChat) error = take_turn(request, &count);
     } else if (request.text != nullptr) {
         error = encode(request, &count);
     }
-    if (!is_turn) chat = {0, 0, 0};
+    if (model::kHasChat && !turn) chat = {0, 0, 0};
     if (error == nullptr && count == 0) error = "empty_prompt";
     if (error == nullptr && count > kMax) error = "prompt_too_long";
     for (int32_t i = 0; error == nullptr && i < count; ++i) {
@@ -134,7 +140,7 @@ void print_ids(const int32_t* values, int32_t count) {
 }
 
 // Some of the answer. A model may say EOT; to the host that would be the end of the run. SUB stands in for it.
-void print_answer(const uint8_t* bytes, int32_t count) {
+[[maybe_unused]] void print_answer(const uint8_t* bytes, int32_t count) {
     int32_t begin = 0;
     for (int32_t i = 0; i < count; ++i) {
         if (bytes[i] != kEndOfTransmission) continue;
@@ -162,14 +168,14 @@ void print_answer(const uint8_t* bytes, int32_t count) {
 
 }  // namespace
 
-LanguageModel::LanguageModel() : position_(read_before) {
-    if (position_ == 0 || restores) {
-        model::reset();
-        if constexpr (model::kHasChat) {
-            if (restores) chat_restore();
-        }
-    } else {
+LanguageModel::LanguageModel() : position_(prompt_begin()) {
+    if (model::kHasChat && position_ > 0 && !restores) {
         digest_ = Digest(chat.digest);
+        return;
+    }
+    model::reset();
+    if constexpr (model::kHasChat) {
+        if (restores) chat_restore();
     }
 }
 
@@ -185,7 +191,7 @@ float* LanguageModel::step(int32_t token) {
 
 // What follows a step or a chunk of `tokens` tokens.
 void LanguageModel::add(uint64_t instructions, const float* logits, int32_t tokens) {
-    if (position_ == read_before) instructions_first_ = instructions;
+    if (position_ == prompt_begin()) instructions_first_ = instructions;
     instructions_last_ = instructions;
     instructions_total_ += instructions;
     position_ += tokens;
@@ -246,11 +252,8 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
         }
         const int32_t count = prompt_from(request);
         if (count == 0) continue;
-        read_before = is_turn ? chat.read : 0;
-        if constexpr (model::kHasChat) {
-            if (restores) read_before = mcu_chat.stored.tokens;
-        }
-        prompt_count = count - read_before;
+        if constexpr (model::kHasChat) read_before = restores ? mcu_chat.stored.tokens : turn ? chat.read : 0;
+        prompt_count = count - prompt_begin();
         const char* error = take_biases(request, &request.sampling);
         if (error == nullptr && chooser == nullptr &&
             (model::kHasGrammar || model::kStopsBytes > 0 || request.wants_chooser)) {
@@ -268,14 +271,14 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
             stops.start(own ? request.stops : model::kStops, request.sampling.past_end ? 0 : bytes);
             if (chooser != nullptr) chooser->end_with(&stops);
         }
-        past_end = request.sampling.past_end;
-        *prompt = Prompt{ids + read_before, prompt_count, request.sampling};
+        if constexpr (model::kHasChat) past_end = request.sampling.past_end;
+        *prompt = Prompt{ids + prompt_begin(), prompt_count, request.sampling};
         return true;
     }
 }
 
 bool conversation_token(int32_t token) {
-    ids[read_before + prompt_count + generated_count] = token;
+    ids[prompt_begin() + prompt_count + generated_count] = token;
     ++generated_count;
     text_is_open = true;
     if constexpr (!model::kHasTokenizer) {
@@ -284,15 +287,18 @@ bool conversation_token(int32_t token) {
     } else {
         print_token(token);
     }
-    return stops.found() || (is_turn && ends_turn(token) && !past_end);
+    if constexpr (!model::kHasTokenizer) return false;
+    return stops.found() || (is_turn() && ends_turn(token) && !past_end);
 }
 
 void conversation_end(const LanguageModel& language_model) {
-    if (!stops.found()) print_answer(stops.held(), stops.held_count());
+    if constexpr (model::kHasTokenizer) {
+        if (!stops.found()) print_answer(stops.held(), stops.held_count());
+    }
     if (text_is_open) print_text("\n");
     text_is_open = false;
-    const int32_t shown = restores ? 0 : read_before;  // the prompt has what is stored, too
-    const int32_t count = read_before - shown + prompt_count;
+    const int32_t shown = restores ? 0 : prompt_begin();  // the prompt has what is stored, too
+    const int32_t count = prompt_begin() - shown + prompt_count;
     print_fact("prompt_tokens", static_cast<uint64_t>(count));
     print_fact("tokens", static_cast<uint64_t>(generated_count));
     print_text("@mcu prompt_ids=");
@@ -304,7 +310,7 @@ void conversation_end(const LanguageModel& language_model) {
     print_text("\n");
     console_print_counts(language_model.instructions_first(), language_model.instructions_last(),
                          language_model.instructions_total());
-    if (is_turn) {
+    if (is_turn()) {
         chat = {read_before + prompt_count + generated_count, kMax - language_model.room(), language_model.digest()};
         print_fact("position", static_cast<uint64_t>(chat.read));
         print_fact("left", static_cast<uint64_t>(kMax - chat.read));

@@ -57,13 +57,13 @@ void skip_biases(Cursor* in, Request* request) {
 // `ids` null: they are looked at only.
 const char* parse_ids(Cursor* in, int32_t* ids, int32_t capacity, Request* request) {
     request->has_ids = true;
-    request->id_count = 0;
+    if constexpr (model::kHasChat) request->id_count = 0;
     if (in->done() || in->at(' ')) return nullptr;
     do {
         if (request->id_count == capacity) return "prompt_too_long";
         int32_t id;
         if (!parse_int32(in, &id)) return "bad_ids";
-        if (ids != nullptr) ids[request->id_count] = id;
+        if (!model::kHasChat || ids != nullptr) ids[request->id_count] = id;
         ++request->id_count;
     } while (in->take(','));
     return nullptr;
@@ -143,6 +143,15 @@ Key take_key(Cursor* in) {
     return Key{};
 }
 
+// What a turn of a conversation says beside its text.
+[[maybe_unused]] const char* parse_turn(Key key, Cursor* in, char* out, Request* request) {
+    if (key == kSystem) return parse_text(in, out, &request->system, &request->system_bytes);
+    uint64_t number;
+    if (!parse_number(in, key == kChat ? 1 : kInt32Max, &number)) return "bad_number";
+    (key == kChat ? request->chat : request->at) = static_cast<int32_t>(number);
+    return nullptr;
+}
+
 // The keys of `@run`; nullptr, or what is wrong with them.
 [[gnu::noinline]] const char* parse_keys(Cursor in, char* line, int32_t* ids, int32_t id_capacity, Request* request) {
     uint32_t seen = 0;
@@ -177,13 +186,8 @@ Key take_key(Cursor* in) {
                     error = parse_stops(&in, reinterpret_cast<uint8_t*>(line + (in.next - line)), request);
                 }
                 break;
-            case kChat:
-                good = parse_number(&in, 1, &number);
-                request->chat = static_cast<int32_t>(number);
-                break;
-            case kAt: good = parse_int32(&in, &request->at); break;
-            case kSystem:
-                error = parse_text(&in, line + (in.next - line), &request->system, &request->system_bytes);
+            default:
+                if constexpr (model::kHasChat) error = parse_turn(key, &in, line + (in.next - line), request);
                 break;
             case kPastEnd:
                 good = parse_number(&in, 1, &number);
@@ -201,7 +205,7 @@ Key take_key(Cursor* in) {
     }
     request->wants_chooser = (seen & (kTopP | kMinP | kPenalty | kBias | kStop)) != 0;
     if (request->pair != nullptr && request->text == nullptr) return "pair_without_text";
-    if (request->text != nullptr && request->has_ids && request->chat != 0) return "text_and_ids";
+    if (request->text != nullptr && request->has_ids && (!model::kHasChat || request->chat != 0)) return "text_and_ids";
     if constexpr (model::kHasChat) {
         if ((seen & (kAt | kSystem)) != 0 && request->chat < 0) return "not_in_a_chat";
         if (request->has_ids) return parse_ids(&listed, ids, id_capacity, request);
@@ -220,10 +224,12 @@ const char* request_parse(char* line, int32_t bytes, const Sampling& defaults, i
                           Request* request) {
     *request = Request{};
     request->sampling = defaults;
-    request->chat = -1;
-    request->at = -1;
+    if constexpr (model::kHasChat) {
+        request->chat = -1;
+        request->at = -1;
+    }
     if (bytes == 0 || line[0] != '@') {
-        request->is_typed = true;
+        if constexpr (model::kHasChat) request->is_typed = true;
         request->text = line;
         request->text_bytes = bytes;
         return nullptr;
