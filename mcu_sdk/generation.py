@@ -321,8 +321,6 @@ def _tokenizer(
         return None, {}
     if isinstance(texts, str):
         return None, {"tokenizer": f"none, the firmware takes tensors: {texts}"}
-    if request.format == "library":
-        return None, {"tokenizer": "none: a library takes tensors"}
     tables, word, notes = text_tables(source.tokenizer, texts.vocab_size, texts.length, texts.segments)
     told = {"length": texts.length, "bytes": tables["text_bytes"]} if tables is not None else {}
     return tables, {"tokenizer": word, "notes": notes, "texts": {**source.facts["texts"], **told}}

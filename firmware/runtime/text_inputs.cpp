@@ -9,12 +9,12 @@ namespace {
 
 constexpr int32_t kLength = model::kMaxSequenceLength;
 
-int32_t* narrow(int32_t input) { return input < 0 ? nullptr : static_cast<int32_t*>(model::kInputs[input].data); }
+int32_t* narrow(int32_t input) { return input < 0 ? nullptr : static_cast<int32_t*>(model::input(input).data); }
 
 // int32[count] at the begin of an input becomes int64[kLength] over it, from the end on; behind it stands `rest`.
 void widen(int32_t input, int32_t count, int64_t rest) {
     if (input < 0) return;
-    uint8_t* bytes = static_cast<uint8_t*>(model::kInputs[input].data);
+    uint8_t* bytes = static_cast<uint8_t*>(model::input(input).data);
     for (int32_t i = kLength - 1; i >= 0; --i) {
         int64_t value = rest;
         if (i < count) {
@@ -42,7 +42,7 @@ mcu_encoded text_inputs_fill(mcu_text text, mcu_text pair) {
     if (read.count < 0) return read;
     widen(model::kIdsInput, read.count, model::kPadId);
     widen(model::kTypesInput, read.count, 0);
-    int64_t* mask = static_cast<int64_t*>(model::kInputs[model::kMaskInput].data);
+    int64_t* mask = static_cast<int64_t*>(model::input(model::kMaskInput).data);
     for (int32_t i = 0; i < kLength; ++i) mask[i] = i < read.count ? 1 : 0;
     return read;
 }

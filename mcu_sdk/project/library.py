@@ -51,6 +51,8 @@ class Library:
     is_language_model: bool
     has_tokenizer: bool
     has_grammar: bool = False
+    reads_texts: bool = False
+    """A model of tensors that a text fills."""
 
     @classmethod
     def of(
@@ -61,9 +63,11 @@ class Library:
         is_language_model: bool,
         has_tokenizer: bool,
         has_grammar: bool = False,
+        reads_texts: bool = False,
     ) -> Library:
         """`slug`: the model's name as it stands in paths."""
-        return cls(slug.replace("-", "_"), optimize, is_language_model, has_tokenizer, has_grammar)
+        name = slug.replace("-", "_")
+        return cls(name, optimize, is_language_model, has_tokenizer, has_grammar, reads_texts)
 
     @property
     def prefix(self) -> str:
@@ -80,6 +84,7 @@ class Library:
             else ["input", "output"]
         )
         names += ["encode", "decode"] if self.has_tokenizer else []
+        names += ["input_text"] if self.reads_texts else []
         names += [f"grammar_{name}" for name in GRAMMAR_FUNCTIONS] if self.has_grammar else []
         return [f"{self.prefix}_{name}" for name in names]
 
@@ -110,6 +115,7 @@ class Library:
             "mcu_tokenizer_encode_texts": f"{self.prefix}_encode_texts",
             "mcu_tokenizer_decode": f"{self.prefix}_decode",
             "mcu_tokenizing": f"{self.prefix}_tokenizing",
+            "text_inputs_fill": f"{self.prefix}_text_inputs_fill",
         }
         if self.has_grammar:
             found |= {

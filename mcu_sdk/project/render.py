@@ -129,6 +129,7 @@ class ProjectInputs:
             is_language_model=tokens,
             has_tokenizer=tokens and tables["present"],
             has_grammar=self.grammar is not None,
+            reads_texts=self.text_model is not None,
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from mcu_sdk import cli
 from mcu_sdk.errors import UsageError
+from mcu_sdk.model.text_encoder import TextEncoder
 from mcu_sdk.planning.kernel_files import kernels
 from mcu_sdk.project.library import Library, archive_sizes, check_name, library_prefix, stated_stack
 from mcu_sdk.project.render import ProjectInputs, render_project
@@ -36,7 +37,7 @@ def test_the_same_kernel_has_one_name_in_every_model() -> None:
     assert {"mcu_linear_s8", "mcu_sample", "mcu_argmax"} <= same
     assert shared - same == {
         "mcu_model_pte", "mcu_tokenizer", "mcu_tokenizer_present", "mcu_tokenizer_encode", "mcu_tokenizer_decode",
-        "mcu_tokenizer_encode_plain", "mcu_tokenizer_encode_texts", "mcu_tokenizing"
+        "mcu_tokenizer_encode_plain", "mcu_tokenizer_encode_texts", "mcu_tokenizing", "text_inputs_fill"
     }  # fmt: skip
     assert all(re.fullmatch(r"mcu_\w+_[0-9a-f]{8}", one[name]) for name in same)
     assert all(one[name].startswith("mcu_keyword_spotter_") for name in shared - same)
@@ -210,3 +211,59 @@ def test_two_texts_in_memory_of_the_callers(
             tiny_project / "build/host/firmware", f"@run tokens=1 temperature=0 ids={text}\n\x04".encode()
         )
         assert f"@mcu digest={first}\n".encode() in answer
+
+
+# ---- texts
+
+READER = """
+#include <stdio.h>
+#include <string.h>
+#include "mcu_reader.h"
+
+alignas(MCU_READER_ALIGNMENT) static unsigned char arena[MCU_READER_ARENA_BYTES];
+
+int main() {
+    const char text[] = "turn on the red lamp", pair[] = "where is a lamp";
+    int32_t dropped = -1;
+    if (mcu_reader_input_text(text, 4, nullptr, 0, &dropped) != -4) return 1;  // nothing is attached yet
+    if (!mcu_reader::attach(arena, nullptr)) return 2;
+    mcu_reader::reset();
+    if (mcu_reader::input_text("\\xff", 1) != -2) return 3;
+    const int32_t count = mcu_reader_input_text(text, sizeof text - 1, pair, sizeof pair - 1, &dropped);
+    printf("%d %d\\n", int(count), int(dropped));
+    for (int32_t input = 0; input < MCU_READER_INPUTS; ++input) {
+        const mcu_reader::Tensor tensor = mcu_reader::input(input);
+        for (size_t i = 0; i < tensor.elements; ++i) {
+            int64_t value;
+            memcpy(&value, static_cast<const char*>(tensor.data) + i * sizeof value, sizeof value);
+            printf("%d ", int(value));
+        }
+        printf("\\n");
+    }
+    return mcu_reader::step() ? 0 : 4;
+}
+"""
+
+
+@pytest.mark.slow
+def test_a_text_becomes_the_inputs(tmp_path: Path) -> None:
+    """In memory of the caller's, with sanitizers: what the `tokenizers` library makes of two texts."""
+    from tests.text_checkpoints import make_text_encoder
+
+    checkpoint = make_text_encoder("bert", tmp_path)
+    command = ["generate", "--board=host", f"--model={checkpoint}", "--max-cache-len=9", "--format=library"]
+    assert cli.run([*command, "--name=reader", f"--output={tmp_path / 'reader'}"]) == 0
+    (tmp_path / "CMakeLists.txt").write_text(
+        LISTS.replace("MCU_TINY", "MCU_READER").replace("tiny", "reader")
+    )
+    (tmp_path / "main.cpp").write_text(READER)
+    for step in (["cmake", "-G", "Ninja", "-B", "build"], ["cmake", "--build", "build"]):
+        subprocess.run(step, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    done = subprocess.run([tmp_path / "build/user"], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    numbers, *rows = [[int(word) for word in line.split()] for line in done.stdout.splitlines()]
+    encoded = TextEncoder(checkpoint / "tokenizer.json", 9, 1000).encode(
+        "turn on the red lamp", "where is a lamp"
+    )
+    assert numbers == [len(encoded.ids), encoded.dropped]
+    assert list(encoded.ids) in rows and list(encoded.types) in rows and [1] * 9 in rows
