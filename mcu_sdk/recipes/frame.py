@@ -60,7 +60,8 @@ class FrameFront(nn.Module):
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
         tables = (self.column_spans, self.column_weights, self.row_spans, self.row_weights, self.table)
         image: torch.Tensor = torch.ops.mcu.resize_frame(frame, *tables, self.ring, self.rows_first)[0]
-        return image.permute(0, 3, 1, 2)
+        image = image.permute(0, 3, 1, 2)
+        return image.flip(1) if self.facts["flip"] else image
 
     def calls_of(self, frames: Sequence[NDArray[np.uint8]]) -> list[tuple[torch.Tensor, ...]]:
         """The calls of frames of pixels [H, W, C]."""
@@ -97,7 +98,7 @@ def _resized(resize: Mapping[str, int] | None, frame: tuple[int, int]) -> tuple[
 def _values(facts: Mapping[str, Any], channels: int) -> NDArray[np.float32]:
     """[C, 256]: what each of the frame's channels becomes, by the same operations as project/images.py.
 
-    Raises ModelError for a number of means or deviations that is not that of the channels, and channels that are turned.
+    Raises ModelError for a number of means or deviations that is not that of the channels.
     """
     values = np.arange(256, dtype=np.uint8)[None].repeat(channels, 0)
     if facts["factor"] is not None:
@@ -113,12 +114,6 @@ def _values(facts: Mapping[str, Any], channels: int) -> NDArray[np.float32]:
     if facts["mean"] is not None and facts["std"] is not None:
         mean, std = (np.array(facts[name], np.float32).reshape(-1, 1) for name in ("mean", "std"))
         values = (values - mean) / std
-    if facts["flip"]:
-        raise ModelError(
-            "A frame whose channels stay in their order was expected; the checkpoint wants blue first "
-            "(do_flip_channel_order).",
-            hint="Leave --frame out, and give images with --image.",
-        )
     return np.ascontiguousarray(values, np.float32)
 
 

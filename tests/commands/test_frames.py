@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mcu_sdk import cli, run, verify
+from mcu_sdk.errors import UsageError
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from tests.checkpoints import make_encoder
@@ -62,6 +63,11 @@ def test_a_frame_gets_a_label(project: Path, picture: Path, capsys: Capture) -> 
     assert [check["ok"] for check in checks] == [True] * 3
     assert checks[2]["name"] == "PyTorch = the checkpoint, within"
     by_array = run(project, inputs=np.asarray(Image.open(picture))[None])
+    assert np.array_equal(run(project, image=picture).outputs["logits"], by_array.outputs["logits"])
+    with pytest.raises(UsageError, match="exclude each other"):
+        run(project, image=picture, inputs=np.asarray(Image.open(picture))[None])
+    with pytest.raises(UsageError, match=r"nothing\.png"):
+        run(project, image=picture.with_name("nothing.png"))
     assert cli.run(["run", str(project), "--image", str(picture), "--json"]) == 0
     (output,) = json.loads(capsys.readouterr().out)["outputs"]
     assert np.array_equal(np.float32(output["values"]), by_array.outputs["logits"]) and output["labels"]
@@ -71,6 +77,16 @@ def test_scales_are_folded_into_the_frame(project: Path) -> None:
     """No float image: its table of values is int8 already."""
     plan = (project / "model" / "plan.cpp").read_text()
     assert "    mcu_resize_frame_s8(" in plan and "mcu_resize_frame_f32(" not in plan
+
+
+@pytest.mark.slow
+def test_blue_first(picture: Path, tmp_path: Path) -> None:
+    """The first weights are turned around, and not the image."""
+    processor = {"image_processor_type": "MobileViTImageProcessor", "do_center_crop": False}
+    turned = made(with_processor("mobilenet-v1", tmp_path / "checkpoint", **processor), tmp_path / "p")
+    plan = (turned / "model" / "plan.cpp").read_text()
+    assert "    mcu_resize_frame_s8(" in plan and "flip" not in plan
+    assert verify(turned, image=picture, simulator="host").verdict.ok
 
 
 def test_a_frame_of_another_size_is_refused(project: Path, picture: Path, capsys: Capture) -> None:

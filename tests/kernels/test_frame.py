@@ -39,7 +39,7 @@ def processors(draw: Any, channels: int) -> dict[str, Any]:
         "factor": draw(st.sampled_from([None, 1 / 255])),
         "mean": draw(st.sampled_from([None, [0.4], [0.5, 0.4, 0.3][:channels]])),
         "std": [0.2, 0.3, 0.25][:channels],
-        "flip": False,
+        "flip": draw(st.booleans()) and channels == 3,
     }
 
 

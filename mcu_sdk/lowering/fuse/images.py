@@ -11,6 +11,7 @@ from torch.fx.node import map_arg
 
 from mcu_sdk.lowering.fuse.batch_norm import fold_batch_norms
 from mcu_sdk.lowering.fuse.channels_last import ONE_VALUE, TWO_VALUES, cancel_turns, channels_last
+from mcu_sdk.lowering.fuse.flips import turn_weights
 from mcu_sdk.lowering.fuse.graph import args, aten, is_call, tidy
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.patches import patches_to_linears
@@ -18,8 +19,10 @@ from mcu_sdk.lowering.fuse.spelt_out import spell_out
 
 
 def prepare_images(program: ExportedProgram) -> None:
-    """Fold batch norms, spell out moves of elements, and put channels last, in place."""
-    changed = spell_out(program) + fold_batch_norms(program) + patches_to_linears(program)
+    """Turn weights in the place of channels, fold batch norms, spell out moves of elements, and put channels last, in place."""
+    changed = (
+        turn_weights(program) + spell_out(program) + fold_batch_norms(program) + patches_to_linears(program)
+    )
     if changed:
         tidy(program)
     if channels_last(program):
