@@ -134,14 +134,18 @@ def _rows_first(frame: tuple[int, int], sides: tuple[int, int], resample: int) -
     without it."""
     if frame[0] == sides[0] or frame[1] == sides[1]:
         return False
-    pixels = np.random.default_rng(0).integers(0, 256, frame).astype(np.uint8)
-    wanted = np.asarray(pillow().fromarray(pixels).resize(sides[::-1], resample=resample))
+    generator = np.random.default_rng(0)
+    count = max(1, min(64, 4096 // (sides[0] * sides[1])))  # of few pixels both ways are alike by chance
+    tried = [generator.integers(0, 256, frame).astype(np.uint8) for _ in range(count)]
+    wanted = [
+        np.asarray(pillow().fromarray(pixels).resize(sides[::-1], resample=resample)) for pixels in tried
+    ]
     axes = [flat(*spans_of(length, side, resample)) for length, side in zip(frame, sides, strict=True)]
     for order in ((1, 0), (0, 1)):
-        made = pixels[..., None].astype(np.int64)
+        made = np.stack(tried, -1).astype(np.int64)
         for axis in order:
             made = resampled(made, axis, *axes[axis])
-        if np.array_equal(made[..., 0], wanted):
+        if np.array_equal(made, np.stack(wanted, -1)):
             return order == (0, 1)
     raise ModelError(
         f"Pillow {version('pillow')} resizes a frame of {frame[1]} x {frame[0]} pixels in a way that is not known here.",
