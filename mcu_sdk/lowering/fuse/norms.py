@@ -18,6 +18,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
+from mcu_sdk.lowering.fuse.new_node import call_before
 
 mcu = torch.ops.mcu
 
@@ -28,12 +29,24 @@ def fuse_rms_norm(program: ExportedProgram) -> int:
     A weight such as Gemma's 1 + w must have been folded to one constant before.
     """
     count = 0
+    _multiply_by_roots(program)
     for node in list(program.graph.nodes):
         match = _match_rms_norm(program, node)
         if match is not None:
             replace(program.graph, node, mcu.rms_norm.default, match)
             count += 1
     return count + _fuse_without_weight(program)
+
+
+def _multiply_by_roots(program: ExportedProgram) -> None:
+    """x / sqrt(mean(x^2) + eps) -> x * rsqrt(mean(x^2) + eps), as I-BERT's norms need it."""
+    for node in list(program.graph.nodes):
+        if not is_call(node, aten.div.Tensor) or not is_call(args(node)[1], aten.sqrt.default):
+            continue
+        x, root = args(node)[:2]
+        if _eps_of_mean_square(program, args(root)[0], x) is not None:
+            inverse = call_before(program.graph, node, aten.rsqrt.default, args(root)[0])
+            replace(program.graph, node, aten.mul.Tensor, (x, inverse))
 
 
 def _fuse_without_weight(program: ExportedProgram) -> int:
@@ -57,7 +70,8 @@ def _fuse_without_weight(program: ExportedProgram) -> int:
 
 
 def fuse_centred(program: ExportedProgram) -> int:
-    """An RMSNorm of x - mean(x) is a LayerNorm without bias, as Cohere's models spell it; returns how many there were."""
+    """An RMSNorm of x - mean(x) is a LayerNorm, as Cohere's models spell it, whose bias is what is added to that alone; returns
+    how many there were."""
     count = 0
     for node in list(program.graph.nodes):
         if not is_call(node, mcu.rms_norm.default) or not is_call(args(node)[0], aten.sub.Tensor):
@@ -68,10 +82,23 @@ def fuse_centred(program: ExportedProgram) -> int:
             is_call(mean, aten.mean.dim) and args(mean)[0] is x and len(args(mean)) > 2 and args(mean)[2]
         )
         if over_last and [axis % len(shape_of(x)) for axis in args(mean)[1]] == [len(shape_of(x)) - 1]:
-            zeros = add_buffer(program, "layer_norm_bias", torch.zeros(shape_of(x)[-1]))
-            replace(program.graph, node, mcu.layer_norm.default, (x, weight, zeros, eps))
+            whole, bias = _with_bias(program, node)
+            if bias is None:
+                bias = add_buffer(program, "layer_norm_bias", torch.zeros(shape_of(x)[-1]))
+            replace(program.graph, whole, mcu.layer_norm.default, (x, weight, bias, eps))
             count += 1
     return count
+
+
+def _with_bias(program: ExportedProgram, norm: Node) -> tuple[Node, Node | None]:
+    """(norm + bias, the bias), if a constant for each channel is all that the norm is used for; else (norm, None)."""
+    total = next(iter(norm.users)) if len(norm.users) == 1 else None
+    if is_call(total, aten.add.Tensor) and total.kwargs.get("alpha", 1) == 1:
+        for value, bias in either_order(total):
+            constant = isinstance(bias, Node) and is_constant(program, bias)
+            if value is norm and constant and shape_of(bias) == shape_of(norm)[-1:]:
+                return total, bias
+    return norm, None
 
 
 def _match_rms_norm(program: ExportedProgram, node: Node) -> tuple[Node, Node, float] | None:
@@ -101,11 +128,15 @@ def _eps_of_rsqrt_of_mean_square(program: ExportedProgram, root: object, x: obje
         return None
     if not is_call(root, aten.rsqrt.default, aten.pow.Tensor_Scalar):
         return None
-    if (root.target == aten.pow.Tensor_Scalar and args(root)[1] != -0.5) or not is_call(
-        args(root)[0], aten.add.Tensor
-    ):
+    if root.target == aten.pow.Tensor_Scalar and args(root)[1] != -0.5:
         return None
-    total = args(root)[0]
+    return _eps_of_mean_square(program, args(root)[0], x)
+
+
+def _eps_of_mean_square(program: ExportedProgram, total: object, x: object) -> float | None:
+    """eps, when `total` is mean(x^2, -1, keepdim) + eps."""
+    if not isinstance(x, Node) or not is_call(total, aten.add.Tensor):
+        return None
     for mean, constant in either_order(total):
         eps = constant_scalar(program, constant)
         if eps is None or not is_call(mean, aten.mean.dim) or len(args(mean)) < 3 or not args(mean)[2]:
