@@ -23,6 +23,11 @@ WITHOUT = {
     "upsample_bicubic2d": "a bicubic change of size",
     "grid_sampler": "a sampling at computed places",
     "fft_rfft": "a Fourier transform",
+    "fft_fft": "a Fourier transform",
+    "fft_fft2": "a Fourier transform",
+    "fft_fftn": "a Fourier transform",
+    "_fft_c2c": "a Fourier transform",
+    "_fft_r2c": "a Fourier transform",
     "stft": "a Fourier transform",
     "topk": "a choice of the greatest values",
 }

@@ -13,6 +13,13 @@ from mcu_sdk.errors import ModelError
 from mcu_sdk.options import Activations
 
 
+class Mixed(nn.Module):
+    """What FNet has in the place of attention."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.fftn(x, dim=(1, 2)).real
+
+
 @pytest.mark.parametrize(
     ("module", "shape", "activations", "said"),
     [
@@ -21,6 +28,7 @@ from mcu_sdk.options import Activations
         (nn.Conv3d(3, 4, 1), (1, 3, 2, 2, 2), "static", "over three axes"),
         (nn.Conv2d(3, 4, 3), (1, 3, 6, 6), "dynamic", 'activations="static"'),
         (nn.Upsample(scale_factor=2, mode="bilinear"), (1, 3, 4, 4), "static", "a bilinear change of size"),
+        (Mixed(), (1, 4, 8), "static", "a Fourier transform"),
     ],
 )
 def test_refused_by_name(
