@@ -294,7 +294,21 @@ MAKERS: dict[str, Callable[[], Tokenizer]] = {
 Pair = tuple[Tokenizer, Device]
 
 
-@pytest.fixture(scope="session", params=MAKERS)
+SLOW = {
+    "whole_text",
+    "whole_text_prefixed",
+    "digit_runs_prefixed",
+    "falcon",
+    "unknown",
+    "long_tokens_shuffled",
+}
+"""What the others show too, but for a corner."""
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MAKERS],
+)
 def pair(request: pytest.FixtureRequest, build: Build) -> Pair:
     tokenizer = MAKERS[request.param]()
     compiled = compile_tokenizer(json.loads(tokenizer.to_str()))
