@@ -37,6 +37,24 @@ class Encoder:
 
 
 @dataclass(frozen=True)
+class Decoder:
+    """A decoder of another family, as transformers names it, and what its configuration says beside DECODER_SIZES."""
+
+    family: str
+    config: Mapping[str, int]
+
+
+DECODER_SIZES = {
+    "vocab_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
+
+
+@dataclass(frozen=True)
 class Case:
     """One row of the table. `cache` is in positions; 0 for a model without a cache. `module` names a .pte of
     benchmarks/models.py, `folder` a checkpoint of this repository, `stream` generate's option of that name. `seed`: of the
@@ -48,6 +66,7 @@ class Case:
     cache: int = 0
     llama: Llama | None = None
     encoder: Encoder | None = None
+    decoder: Decoder | None = None
     module: str = ""
     folder: str = ""
     stream: int | None = None
@@ -59,7 +78,8 @@ class Case:
 
     @property
     def source(self) -> Source:
-        if self.llama is not None or self.encoder is not None or self.folder:
+        made = (self.llama, self.decoder, self.encoder)
+        if self.folder or any(each is not None for each in made):
             return "checkpoint"
         return "pte" if self.module else "bundled"
 
@@ -173,6 +193,21 @@ COMMANDS = Case(
 )
 """With a seed whose mask leaves the last token visible."""
 
+_EXPERTS = {"hidden_size": 128, "intermediate_size": 128, "num_experts": 8, "num_experts_per_tok": 2}
+EXPERTS = Case(
+    "experts",
+    "a mixture of experts: OLMoE, hidden 128, 2 layers, 2 of 8 experts of 128, cache 64",
+    64,
+    decoder=Decoder("olmoe", _EXPERTS),
+)
+_WINDOW = {"hidden_size": 64, "intermediate_size": 172, "sliding_window": 64}
+WINDOW = Case(
+    "window",
+    "a window of 64 in a cache of 512: Mistral, hidden 64, 2 layers",
+    512,
+    decoder=Decoder("mistral", _WINDOW),
+)
+
 CASES = {
     case.name: case
     for case in (
@@ -184,6 +219,8 @@ CASES = {
         *INT4,
         *OTHER_CORES,
         *PREFILL,
+        EXPERTS,
+        WINDOW,
         VIT,
         *BERT,
         *CONVOLUTIONS,

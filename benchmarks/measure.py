@@ -66,6 +66,8 @@ def _checkpoint(case: Case, folder: Path) -> Path | None:
         return Path(__file__).resolve().parent.parent / case.folder
     if case.llama is not None:
         return models.llama_checkpoint(case.llama, case.cache, folder)
+    if case.decoder is not None:
+        return models.decoder_checkpoint(case.decoder, case.cache, folder)
     return models.encoder_checkpoint(case.encoder, folder) if case.encoder is not None else None
 
 

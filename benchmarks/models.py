@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cases import Encoder, Llama
+from benchmarks.cases import DECODER_SIZES, Decoder, Encoder, Llama
 from mcu_sdk.project.files import replace_file
 
 if TYPE_CHECKING:
@@ -45,6 +45,23 @@ def llama_checkpoint(llama: Llama, positions: int, folder: Path, seed: int = 0) 
 
     facts = repr((sorted(asdict(llama).items()), positions, seed, INITIALIZER_RANGE))
     return _saved("llama", facts, make, folder, seed)
+
+
+def decoder_checkpoint(decoder: Decoder, positions: int, folder: Path, seed: int = 0) -> Path:
+    """The same of another family's decoder."""
+    settings = {**DECODER_SIZES, "max_position_embeddings": positions, **decoder.config}
+
+    def make() -> PreTrainedModel:
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        config = AutoConfig.for_model(
+            decoder.family, **settings, initializer_range=INITIALIZER_RANGE, tie_word_embeddings=True
+        )
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        return model
+
+    facts = repr((decoder.family, sorted(settings.items()), seed, INITIALIZER_RANGE))
+    return _saved("decoder", facts, make, folder, seed)
 
 
 def encoder_checkpoint(encoder: Encoder, folder: Path, seed: int = 0) -> Path:
