@@ -50,7 +50,8 @@ def _is_of_a_router(node: Node) -> bool:
     source = args(node)[0]
     while is_call(source, *SAME_BYTES, aten._to_copy.default, operator.getitem):
         source = args(source)[0]
-    return is_call(source, aten.topk.default) or any(is_call(user, aten.topk.default) for user in node.users)
+    reached = [*node.users, *(user for each in node.users for user in each.users)]  # a bias may come between
+    return is_call(source, aten.topk.default) or any(is_call(user, aten.topk.default) for user in reached)
 
 
 def _is_position_row(program: ExportedProgram, node: object) -> bool:

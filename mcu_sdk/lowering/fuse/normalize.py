@@ -38,6 +38,7 @@ def normalize(program: ExportedProgram) -> None:
     _spell_out_log1p(program)
     _spell_out_softplus(program)
     _max_to_parts(program)
+    _clamp_to_extrema(program)
     _put_to_where(program)
     _split_to_slices(program)
     tidy(program)
@@ -203,6 +204,20 @@ def _max_to_parts(program: ExportedProgram) -> None:
             given = (x, [axis], keeps) if args(user)[1] == 0 else (x, axis, keeps)
             replace(graph, user, aten.amax.default if args(user)[1] == 0 else aten.argmax.default, given)
             graph.erase_node(user)
+
+
+def _clamp_to_extrema(program: ExportedProgram) -> None:
+    """Within limits that are tensors: the greater of x and one, the smaller of that and the other."""
+    graph = program.graph
+    for node in list(graph.nodes):
+        if not is_call(node, aten.clamp.Tensor):
+            continue
+        value, low, high = (*args(node), None)[:3]
+        for target, limit in ((aten.maximum.default, low), (aten.minimum.default, high)):
+            if limit is not None:
+                value = call_before(graph, node, target, value, limit)
+        node.replace_all_uses_with(value)
+        graph.erase_node(node)
 
 
 def _put_to_where(program: ExportedProgram) -> None:
