@@ -179,6 +179,15 @@ LanguageModel::LanguageModel() : position_(prompt_begin()) {
     }
 }
 
+// What follows a step or a chunk of `tokens` tokens. Inlined: most firmwares have steps alone.
+[[gnu::always_inline]] inline void LanguageModel::add(uint64_t instructions, const float* logits, int32_t tokens) {
+    if (position_ == prompt_begin()) instructions_first_ = instructions;
+    instructions_last_ = instructions;
+    instructions_total_ += instructions;
+    position_ += tokens;
+    digest_.add_f32(logits, static_cast<size_t>(model::kVocabSize));
+}
+
 float* LanguageModel::step(int32_t token) {
     const uint64_t before = counter_read();
     *static_cast<int64_t*>(model::kInputs[0].data) = token;
@@ -187,15 +196,6 @@ float* LanguageModel::step(int32_t token) {
     float* logits = static_cast<float*>(model::kOutputs[0].data);
     add(counter_instructions(before, counter_read()), logits, 1);
     return logits;
-}
-
-// What follows a step or a chunk of `tokens` tokens.
-void LanguageModel::add(uint64_t instructions, const float* logits, int32_t tokens) {
-    if (position_ == prompt_begin()) instructions_first_ = instructions;
-    instructions_last_ = instructions;
-    instructions_total_ += instructions;
-    position_ += tokens;
-    digest_.add_f32(logits, static_cast<size_t>(model::kVocabSize));
 }
 
 // kPrefillRows tokens at once.
