@@ -198,7 +198,7 @@ def _generate(request: GenerateRequest) -> Generated:
     check_kept_app(destination, language_model=language_model is not None)
     if npu is not None:
         board = board.with_npu_memory()
-    facts = _facts(request, board, pte, source)
+    facts = _facts(request, board, pte, source) | _prefill_facts(plan, language_model, source)
     with step("Packing the tokenizer"):
         tables, told = _tokenizer(request, source, language_model, text_model)
     facts |= {**told, "notes": [*facts["notes"], *told.get("notes", ())]}
@@ -499,6 +499,16 @@ def _facts(request: GenerateRequest, board: Board, pte: Pte, source: _Source) ->
     if request.pte is not None:
         notes += layout_notes(pte.instructions, helium=board.core.helium)
     return {**source.facts, "notes": notes, "weight_layout": layout_of(pte.instructions)}
+
+
+def _prefill_facts(plan: Plan, language_model: LanguageModel | None, source: _Source) -> dict[str, Any]:
+    """What a chunk of a prompt takes, and what it was compared on, where that is known."""
+    if plan.prefill is None or language_model is None:
+        return {}
+    known = source.facts.get("prefill")
+    arenas = {"arena_bytes": plan.prefill.own_arena_bytes, "step_arena_bytes": plan.own_arena_bytes}
+    compared = known if isinstance(known, dict) else {}
+    return {"prefill": {**compared, "rows": language_model.prefill_rows, **arenas}}
 
 
 def _check_forecast(board: Board, checkpoint: Checkpoint, options: CompileOptions) -> None:

@@ -100,6 +100,12 @@ def show(generated: Generated, as_json: bool) -> None:
     bound = bound_from_json(summary.get("bound"))
     for label, text in bound.rows() if bound is not None else ():
         print(f"  {label:18} {text}")
+    if "prefill" in summary:
+        told = summary["prefill"]
+        print(
+            f"  {'prefill':15} {told['rows']} tokens of a prompt at once, in {told['arena_bytes']:,} bytes of the arena; a step "
+            f"takes {told['step_arena_bytes']:,}"
+        )
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")
     if "grammar" in summary:

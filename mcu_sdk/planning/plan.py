@@ -100,6 +100,11 @@ class Plan:
         return self.calls + (self.prefill.calls if self.prefill is not None else ())
 
     @property
+    def own_arena_bytes(self) -> int:
+        """The arena without what another method needs."""
+        return self.scratch_offset + self.scratch_bytes
+
+    @property
     def peak_live_bytes(self) -> int:
         """The least that any memory plan for these instructions needs, without scratch."""
         return max(self.live_bytes, default=0)

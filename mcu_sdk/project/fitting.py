@@ -261,7 +261,7 @@ def _ways(
                 lambda sizes, _: _with_code(sizes, small),
             )
     if plan.prefill is not None and choices.checkpoint:
-        alone = plan.scratch_offset + plan.scratch_bytes  # the step's own
+        alone = plan.own_arena_bytes
         yield _Way(
             lambda _: "no --prefill",
             lambda _: {"prefill": None},

@@ -198,6 +198,7 @@ def test_one_plan_in_one_arena(both: Pte) -> None:
     plan = compile_plan(both)
     assert plan.prefill is not None and both.prefill is not None
     assert plan.arena_bytes == max(both.prefill.arena_bytes, both.arena_bytes)
+    assert plan.own_arena_bytes < plan.prefill.own_arena_bytes == plan.arena_bytes
     functions = {planned.call.function for planned in plan.prefill.calls}
     assert {"mcu_rope_chunk", "mcu_cache_write_chunk", "mcu_attention_s8_chunk"} < functions
     assert "kernels/attention/rope_chunk.cpp" in plan.sources
