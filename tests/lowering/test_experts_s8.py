@@ -21,7 +21,8 @@ from tests.decoders import small_decoder
 CACHE = 8
 
 
-@pytest.mark.parametrize("activations", ["dynamic", pytest.param("static", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("activations", ["dynamic", "static"])
 def test_a_mixture_is_quantized_but_for_its_router(activations: Activations) -> None:
     model = small_decoder("olmoe")
     tokens = torch.arange(CACHE)[None] + 3

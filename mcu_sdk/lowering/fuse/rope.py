@@ -7,7 +7,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from mcu_sdk.lowering.fuse.graph import add_buffer, args, aten, either_order, is_call, replace, shape_of
+from mcu_sdk.lowering.fuse.graph import add_buffer, args, aten, either_order, is_call, replace, shape_of, tidy
 from mcu_sdk.lowering.fuse.positions import PositionTable
 from mcu_sdk.lowering.fuse.rotations import fuse_rotations
 
@@ -36,6 +36,7 @@ def fuse_rope(program: ExportedProgram, positions: PositionTable, *, pairs: bool
             continue
         replace(program.graph, node, mcu.rope.default, (x, *pair, positions.position))
         count += 1
+    tidy(program)  # what was replaced is no second time a rotation
     count += fuse_rotations(program, positions, pairs=pairs)
     _widen_partial_rotations(program)
     return count
