@@ -91,7 +91,8 @@ def check_chat(
     *, chat: bool, system: str | None, has_text: bool = True, others: Sequence[tuple[str, object]] = ()
 ) -> None:
     """Raises UsageError for a conversation of what is no text, or of nothing, and for a system text without one."""
-    exclude(("--chat", chat), *others)
+    for other in others:
+        exclude(("--chat", chat), other)
     if chat and not has_text:
         raise UsageError(
             "A conversation has turns.", hint="Give --prompt, or --prompts FILE with a turn a line."

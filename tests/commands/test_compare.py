@@ -83,6 +83,7 @@ def test_no_width_breaks_a_word(width: int) -> None:
     assert len(tables) > 1
 
 
+@pytest.mark.slow
 def test_variants_are_made_and_what_does_not_fit_is_told(
     tensor_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

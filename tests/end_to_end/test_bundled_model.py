@@ -68,8 +68,9 @@ def test_memory_is_what_the_elf_says(project: Path) -> None:
         if any(tensor.space is Space.KV_CACHE for tensor in written)
     }
     assert writers == {
-        "mcu::cache_write_",
-        "mcu::cache_write_columns_",
+        "mcu::cache_write_dynamic_",
+        "mcu::cache_write_columns_dynamic_",
+        "mcu::cache_scale_write_",
     }  # one position in place; nothing copies the cache
 
 
