@@ -56,6 +56,7 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "picture.png"
 
 
+@pytest.mark.slow
 def test_a_frame_gets_a_label(project: Path, picture: Path, capsys: Capture) -> None:
     """And the checkpoint, given what its own image processor makes of it, agrees."""
     assert cli.run(["verify", str(project), "--image", str(picture), "--json"]) == 0
@@ -73,6 +74,7 @@ def test_a_frame_gets_a_label(project: Path, picture: Path, capsys: Capture) -> 
     assert np.array_equal(np.float32(output["values"]), by_array.outputs["logits"]) and output["labels"]
 
 
+@pytest.mark.slow
 def test_scales_are_folded_into_the_frame(project: Path) -> None:
     """No float image: its table of values is int8 already."""
     plan = (project / "model" / "plan.cpp").read_text()
@@ -89,6 +91,7 @@ def test_blue_first(picture: Path, tmp_path: Path) -> None:
     assert verify(turned, image=picture, simulator="host").verdict.ok
 
 
+@pytest.mark.slow
 def test_a_frame_of_another_size_is_refused(project: Path, picture: Path, capsys: Capture) -> None:
     Image.open(picture).resize((WIDTH, HEIGHT + 1)).save(picture)
     assert cli.run(["run", str(project), "--image", str(picture)]) == 2

@@ -176,7 +176,7 @@ def flips(original: Compiled, count: int) -> Iterator[bytes]:
         yield bytes(data)
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(4_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [50, pytest.param(4_000, marks=pytest.mark.slow)])
 def test_flips_are_refused_or_run(workshop: Workshop, count: int) -> None:
     """Every flip is read and compiled; every one that compiles to something new is built and run: about 1 in 100."""
     original = workshop.original
