@@ -77,6 +77,11 @@ class Case:
     prefill: int | None = None
 
     @property
+    def cache_scales(self) -> Literal["calibrated", "dynamic"]:
+        """generate's --kv-scales: its default, but for the small Llamas, whose bars are older than it."""
+        return "dynamic" if self.llama is None else "calibrated"
+
+    @property
     def source(self) -> Source:
         made = (self.llama, self.decoder, self.encoder)
         if self.folder or any(each is not None for each in made):

@@ -46,7 +46,11 @@ def prepare(case: Case, folder: Path) -> Built:
     request = GenerateRequest(
         board=case.board,
         compile_options=CompileOptions(
-            case.length, weights=case.weights, stream=case.stream, prefill=case.prefill
+            case.length,
+            cache_scales=case.cache_scales,
+            weights=case.weights,
+            stream=case.stream,
+            prefill=case.prefill,
         ),
         model=str(checkpoint) if checkpoint is not None else None,
         pte=models.module_pte(case.module, folder / "models") if case.source == "pte" else None,

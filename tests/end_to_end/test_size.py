@@ -30,7 +30,8 @@ def source_of(case: str, shared_folder: Path) -> list[str]:
     found = CASES[case]
     if found.llama is None:
         return ["--pte", str(module_pte("mlp", shared_folder))]
-    return ["--model", str(llama_checkpoint(found.llama, found.cache, shared_folder))]
+    model = llama_checkpoint(found.llama, found.cache, shared_folder)
+    return ["--model", str(model), "--kv-scales", found.cache_scales]
 
 
 @pytest.mark.slow
