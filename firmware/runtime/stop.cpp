@@ -1,8 +1,6 @@
 // See stop.h.
 #include "runtime/stop.h"
 
-#include <string.h>
-
 namespace {
 
 // Not memcmp: a firmware would have it from the library for this alone.
@@ -39,5 +37,5 @@ int32_t StopTexts::take(uint8_t byte) {
 
 void StopTexts::drop(int32_t count) {
     held_count_ -= count;
-    memmove(held_, held_ + count, static_cast<size_t>(held_count_));
+    for (int32_t i = 0; i < held_count_; ++i) held_[i] = held_[i + count];  // memmove takes 256 bytes
 }
