@@ -40,7 +40,7 @@ from mcu_sdk.project.images import read_image
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
-from mcu_sdk.project.runners import built_device, choose_simulator
+from mcu_sdk.project.runners import BuiltDevice, built_device, choose_simulator
 from mcu_sdk.project.tensors import Borders, Inputs, borders_of, choose, prepare, run_series, stack
 from mcu_sdk.project.texts import Reader, TextAnswer, ask_texts
 from mcu_sdk.project.verify_chat import verify_chat as verify_turns
@@ -273,13 +273,7 @@ def run_prompts(
     found = built_device(opened, on_text=on_text, **where)
     if on_start is not None:
         on_start()
-    answers = []
-    for answer in ask(found.device, prompts, request_for, on_prompt):
-        answers.append(answer)
-        if on_answer is not None:
-            on_answer(answer)
-    last = next((answer.transcript for answer in reversed(answers) if answer.error is None), None)
-    return Answered(tuple(answers), _report(opened, found.built, last, found.target))
+    return _answered(opened, found, ask(found.device, prompts, request_for, on_prompt), on_answer)
 
 
 def chat(
@@ -312,13 +306,20 @@ def chat(
     found = built_device(opened, on_text=on_text, **where)
     if on_start is not None:
         on_start()
-    answers = []
-    for answer in converse(found.device, texts, turns, on_prompt):
-        answers.append(answer)
+    return _answered(opened, found, converse(found.device, texts, turns, on_prompt), on_answer)
+
+
+def _answered(
+    opened: Project, found: BuiltDevice, answers: Iterable[Answer], on_answer: Callable[[Answer], None] | None
+) -> Answered:
+    """Takes the answers as they come, and reports on the last that is no error."""
+    taken = []
+    for answer in answers:
+        taken.append(answer)
         if on_answer is not None:
             on_answer(answer)
-    last = next((answer.transcript for answer in reversed(answers) if answer.error is None), None)
-    return Answered(tuple(answers), _report(opened, found.built, last, found.target))
+    last = next((answer.transcript for answer in reversed(taken) if answer.error is None), None)
+    return Answered(tuple(taken), _report(opened, found.built, last, found.target))
 
 
 Texts = Sequence[TextRequest | str | tuple[str, str | None]]
