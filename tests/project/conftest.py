@@ -22,6 +22,7 @@ from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
 from mcu_sdk.project.render import ProjectInputs, render_project
 from tests.model.chat.templates import CHATML, chat_tokenizer
+from tests.project import noise_plan
 from tests.project import talker as talking
 from tests.project.talker import Talker
 
@@ -139,14 +140,14 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Talker:
 
 def make_talker(folder: Path) -> Talker:
     """A model that holds conversations, built for the host."""
-    path = chat_tokenizer(folder / "tokenizer.json", talking.VOCAB)
+    path = chat_tokenizer(folder / "tokenizer.json", noise_plan.VOCAB)
     compiled, tokenizer, template = compile_tokenizer(path), load_tokenizer(path), Template(CHATML, {}, "x")
     assert compiled.supported and tokenizer is not None, compiled.reason
     chat = compile_chat(template, tokenizer)
     files = {"tokenizer.json": path.read_bytes(), CHAT_CONFIG: ChatFiles(chat, template).config}
     inputs = make_inputs(
-        plan=talking.TalkerPlan(TinyPlan()),
-        language_model=LanguageModel(talking.VOCAB, talking.LENGTH, bos_id=1, eos_ids=(talking.END,)),
+        plan=talking.talker_plan(TinyPlan()),
+        language_model=LanguageModel(noise_plan.VOCAB, talking.LENGTH, bos_id=1, eos_ids=(talking.END,)),
         tokenizer=compiled.to_template(),
         chat=chat.to_template(),
         files=files,

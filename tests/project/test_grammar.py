@@ -23,11 +23,12 @@ from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.render import ProjectInputs, render_project
 from tests.checkpoints import byte_tokenizer
+from tests.project.noise_plan import VOCAB, NoisePlan
 
 Inputs = Callable[..., ProjectInputs]
 OnHost = Callable[[Path, bytes], bytes]
 
-VOCAB, LENGTH, END = 320, 96, 0
+LENGTH, END = 96, 0
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -40,41 +41,13 @@ SCHEMA = {
 }
 EOT = b"\x04"
 
-_KERNEL = """[](const int64_t* id, const int64_t* position, float* logits) {
-        uint32_t x = static_cast<uint32_t>(*id * 7919 + *position * 104729 + 1);
-        for (int32_t i = 0; i < %d; ++i) {
-            x ^= x << 13;
-            x ^= x >> 17;
-            x ^= x << 5;
-            logits[i] = static_cast<float>(static_cast<int32_t>(x >> 8)) * 0x1p-22f - 2.0f;
-        }
-    }"""
+_SEED = "uint32_t x = static_cast<uint32_t>(*id * 7919 + *position * 104729 + 1);"
 
 
-@dataclass(frozen=True)
-class NoisePlan:
+def noise_plan(tiny: Any) -> NoisePlan:
     """A plan whose logits are noise, of a token and its position."""
-
-    tiny: Any
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def headers(self) -> tuple[str, ...]:
-        return ()
-
-    def to_template(self) -> dict[str, Any]:
-        plan: dict[str, Any] = self.tiny.to_template()
-        logits = {**plan["outputs"][0], "shape": [1, 1, VOCAB], "elements": VOCAB, "bytes": 4 * VOCAB}
-        call = {
-            **plan["calls"][1],
-            "function": _KERNEL % VOCAB,
-            "arguments": ["arena<int64_t>(0)", "arena<int64_t>(16)", "arena<float>(64)"],
-        }
-        size = 64 + 4 * VOCAB
-        return {**plan, "outputs": [logits], "calls": [call], "arena_bytes": size, "scratch_offset": size}
+    arguments = ("arena<int64_t>(0)", "arena<int64_t>(16)")
+    return NoisePlan(tiny, "const int64_t* id, const int64_t* position", _SEED, arguments)
 
 
 @dataclass(frozen=True)
@@ -94,7 +67,7 @@ def made(tiny_inputs: Inputs, tiny_plan: type, tmp_path_factory: pytest.TempPath
     automaton = build_automaton(parse_schema(json.dumps(SCHEMA)))
     grammar = TokenGrammar.of(automaton, compiled.token_bytes, VOCAB, [END])
     inputs = tiny_inputs(
-        plan=NoisePlan(tiny_plan()),
+        plan=noise_plan(tiny_plan()),
         language_model=LanguageModel(VOCAB, LENGTH, bos_id=1, eos_ids=(END,)),
         tokenizer=compiled.to_template(),
         grammar=tables_of(grammar),
