@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from tests.checkpoints import make_checkpoint
+from tests.kept import kept_folder
 from tests.models.stock.lowering import Stock, stock
 
 # No test judges time: an example may take as long as the machine lets it, and the same ones are tried everywhere.
@@ -89,11 +90,10 @@ def _own_cache(shared_folder: Path) -> None:
 def _compile_once(shared_folder: Path, pytestconfig: pytest.Config) -> None:
     """What CMake compiles for one project, in this run or an earlier one, is not compiled again: ccache keeps it, by
     content. Projects lie in folders of their own, below one that `CCACHE_BASEDIR` names: paths count from there."""
-    assert pytestconfig.cache is not None
     os.environ.update(
         CMAKE_C_COMPILER_LAUNCHER="ccache",
         CMAKE_CXX_COMPILER_LAUNCHER="ccache",
-        CCACHE_DIR=str(pytestconfig.cache.mkdir("ccache")),
+        CCACHE_DIR=str(kept_folder(pytestconfig, "ccache")),
         CCACHE_BASEDIR=str(shared_folder.parent),
         CCACHE_NOHASHDIR="1",
         CCACHE_DEPEND="1",
@@ -112,8 +112,7 @@ def checkpoint(shared_folder: Path) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def stock_model(pytestconfig: pytest.Config) -> Callable[[str], Stock]:
     """`stock_model("mlp")` is that model of MODELS, lowered once for all runs while what decides it stays the same."""
-    assert pytestconfig.cache is not None
-    folder = Path(pytestconfig.cache.mkdir("stock"))
+    folder = kept_folder(pytestconfig, "stock")
     return lambda name: stock(name, folder)
 
 

@@ -18,6 +18,7 @@ import pytest
 from mcu_sdk import resources
 from mcu_sdk.planning.kernel_files import kernel, kernel_sources
 from mcu_sdk.project.compile_flags import cxx_flags
+from tests.kept import kept_folder
 
 FIRMWARE = resources.firmware()
 KERNELS = FIRMWARE / "kernels"
@@ -30,8 +31,7 @@ def build_library(pytestconfig: pytest.Config) -> Callable[..., ctypes.CDLL]:
 
     Workers of pytest-xdist that need the same one wait for the first.
     """
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("kernels")
+    folder = kept_folder(pytestconfig, "kernels")
 
     def build(sources: Sequence[Path], *flags: str) -> ctypes.CDLL:
         command = [_compiler(), *cxx_flags(None, "-O2", *SANITIZE, *flags), f"-I{FIRMWARE}"]
