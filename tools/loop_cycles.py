@@ -31,7 +31,7 @@ HELIUM, DSP = ("cortex-m55",), ("cortex-m4", "cortex-m7")
 LOOPS = (
     Loop("linear/pairs_s8_helium.S", r".Lround_\name:", 128, HELIUM),
     Loop("linear/two_rows_s8_helium.S", ".Lround:", 128, HELIUM),
-    Loop("linear/two_rows_s8.S", ".Lround:", 16, DSP),
+    Loop("linear/two_rows_s8.S", r".Lround_\name:", 16, DSP),
     Loop("linear/dot_s8.S", ".Lround:", 16, DSP),
 )
 

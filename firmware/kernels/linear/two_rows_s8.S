@@ -29,12 +29,12 @@
     .equ FRAME_K, 36
     .equ FRAME_BACK, 40     // from the last columns to a word that ends with them, or 0; and the bits before them there
     .equ FRAME_BITS, 44
-    .equ FRAME_STATE, 48    // both outputs, bias, multipliers, shifts
-    .equ FRAME_STEP, 68
-    .equ FRAME_ZERO_POINT, 72   // twice, as halfwords; low and high likewise
-    .equ FRAME_LOW, 76
-    .equ FRAME_HIGH, 80
-    .equ FRAME_LEFT, 84
+    .equ FRAME_HIGH, 48     // twice, as halfwords; zero point and low likewise
+    .equ FRAME_LEFT, 52     // of two channels
+    .equ FRAME_STATE, 56    // both outputs, bias, multipliers, shifts
+    .equ FRAME_STEP, 76
+    .equ FRAME_ZERO_POINT, 80
+    .equ FRAME_LOW, 84
     .equ FRAME_BYTES, 88
 
     .equ UNROLL, 4
@@ -75,22 +75,13 @@
     pkhbt \register, \register, \register, lsl #16
 .endm
 
-// n / 2 times two channels, at least once; k >= 4.
-    .section .text.mcu_two_rows_by_two_s8, "ax", %progbits
-    .p2align 2
-    .global mcu_two_rows_by_two_s8
-    .thumb_func
-    .type mcu_two_rows_by_two_s8, %function
-mcu_two_rows_by_two_s8:
-    push {r4-r11, lr}
-    sub sp, #FRAME_BYTES + 4
-    ldrd r4, r5, [r0, #BEGIN]
-    strd r4, r5, [sp, #FRAME_BEGIN]
-    strd r4, r5, [sp, #FRAME_BEGIN + 8]
+// What both functions have: the arguments at r0, whose k lies at `k`, to the frame, beside what the sums begin with; and
+// the sums of two rows and the next two channels, to r4 ... r7.
+.macro PREPARE name, k
     ldrd r4, r5, [r0, #X]
     str r4, [sp, #FRAME_X]
     str r5, [sp, #FRAME_WEIGHT]
-    ldrd r4, r5, [r0, #K]
+    ldrd r4, r5, [r0, #\k]
     lsrs r5, r5, #1
     str r5, [sp, #FRAME_LEFT]
     lsls r5, r4, #1
@@ -108,10 +99,56 @@ mcu_two_rows_by_two_s8:
     rsb r5, r5, #UNROLL
     and r5, r5, #UNROLL - 1         // what the first round leaves out
     movs r6, #FOUR_BYTES
-    adr.w r7, .Lround
+    adr.w r7, .Lround_\name
     mla r5, r5, r6, r7
     orr r5, r5, #1                  // Thumb
     str r5, [sp, #FRAME_ENTRY]
+.endm
+
+.macro SUM_TWO_CHANNELS name
+.Ltwo_channels_\name:
+    ldm sp, {r4, r5, r6, r7}
+    ldrd r1, r12, [sp, #FRAME_WEIGHT]
+    ldrd r3, r2, [sp, #FRAME_FOURS]
+    ldrd r0, lr, [sp, #FRAME_X]
+    add r12, r12, r1
+    str r12, [sp, #FRAME_WEIGHT]
+    add r2, r2, r1
+    add r3, r3, r1
+    bx lr
+    .p2align 2
+.Lround_\name:
+    .rept UNROLL
+    ldm.w r0!, {r8, r9, r10, r11}
+    ldr.w r12, [r1], #4
+    MULTIPLY "ldr.w lr, [r2], #4"
+    .endr
+    cmp r1, r3
+    bne .Lround_\name
+    ldr r3, [sp, #FRAME_BACK]
+    cbz r3, .Lsummed_\name
+    ldm.w r0, {r8, r9, r10, r11}    // zeros beyond the row's end
+    ldr r12, [r1, r3]
+    ldr r2, [r2, r3]
+    ldr r3, [sp, #FRAME_BITS]
+    lsr r12, r12, r3
+    MULTIPLY "lsr lr, r2, r3"
+.Lsummed_\name:
+.endm
+
+// n / 2 times two channels, at least once; k >= 4.
+    .section .text.mcu_two_rows_by_two_s8, "ax", %progbits
+    .p2align 2
+    .global mcu_two_rows_by_two_s8
+    .thumb_func
+    .type mcu_two_rows_by_two_s8, %function
+mcu_two_rows_by_two_s8:
+    push {r4-r11, lr}
+    sub sp, #FRAME_BYTES + 4
+    ldrd r4, r5, [r0, #BEGIN]
+    strd r4, r5, [sp, #FRAME_BEGIN]
+    strd r4, r5, [sp, #FRAME_BEGIN + 8]
+    PREPARE requantized, K
     ldrd r4, r5, [r0, #ZERO_POINT]
     ldr r6, [r0, #HIGH]
     TWICE r4
@@ -126,34 +163,7 @@ mcu_two_rows_by_two_s8:
     ldm r0, {r1, r2, r3, r4, r5}
     add r0, sp, #FRAME_STATE
     stm r0, {r1, r2, r3, r4, r5}
-.Ltwo_channels:
-    ldm sp, {r4, r5, r6, r7}
-    ldrd r1, r12, [sp, #FRAME_WEIGHT]
-    ldrd r3, r2, [sp, #FRAME_FOURS]
-    ldrd r0, lr, [sp, #FRAME_X]
-    add r12, r12, r1
-    str r12, [sp, #FRAME_WEIGHT]
-    add r2, r2, r1
-    add r3, r3, r1
-    bx lr
-    .p2align 2
-.Lround:
-    .rept UNROLL
-    ldm.w r0!, {r8, r9, r10, r11}
-    ldr.w r12, [r1], #4
-    MULTIPLY "ldr.w lr, [r2], #4"
-    .endr
-    cmp r1, r3
-    bne .Lround
-    ldr r3, [sp, #FRAME_BACK]
-    cbz r3, .Lsummed
-    ldm.w r0, {r8, r9, r10, r11}    // zeros beyond the row's end
-    ldr r12, [r1, r3]
-    ldr r2, [r2, r3]
-    ldr r3, [sp, #FRAME_BITS]
-    lsr r12, r12, r3
-    MULTIPLY "lsr lr, r2, r3"
-.Lsummed:
+    SUM_TWO_CHANNELS requantized
     add r0, sp, #FRAME_STATE
     ldm r0, {r8, r9, r10, r11, r12}
     ldr r1, [sp, #FRAME_STEP]
@@ -197,29 +207,17 @@ mcu_two_rows_by_two_s8:
     strb r5, [r9], #1
     str r3, [sp, #FRAME_LEFT]
     strd r8, r9, [sp, #FRAME_STATE]
-    bne .Ltwo_channels
+    bne .Ltwo_channels_requantized
     add sp, #FRAME_BYTES + 4
     pop {r4-r11, pc}
     .size mcu_two_rows_by_two_s8, . - mcu_two_rows_by_two_s8
 
 // McuTwoRowsSums.
-    .equ SUMS_X, 0
-    .equ SUMS_WEIGHT, 4
-    .equ SUMS_OUT, 8        // two
+    .equ SUMS_OUT, 8        // two; before them as above
     .equ SUMS_K, 16
-    .equ SUMS_N, 20
 
-    .equ SUMS_FRAME_X, 0        // as above
-    .equ SUMS_FRAME_ENTRY, 4
-    .equ SUMS_FRAME_WEIGHT, 8
-    .equ SUMS_FRAME_TWO_K, 12
-    .equ SUMS_FRAME_FOURS, 16
-    .equ SUMS_FRAME_K, 20
-    .equ SUMS_FRAME_BACK, 24
-    .equ SUMS_FRAME_BITS, 28
-    .equ SUMS_FRAME_OUT, 32
-    .equ SUMS_FRAME_LEFT, 40
-    .equ SUMS_FRAME_BYTES, 44
+    .equ SUMS_FRAME_OUT, 56     // two; before them as above
+    .equ SUMS_FRAME_BYTES, 64
 
 // The sums alone, of n / 2 times two channels, at least once; k >= 4.
     .section .text.mcu_two_rows_sums_s8, "ax", %progbits
@@ -229,74 +227,24 @@ mcu_two_rows_by_two_s8:
     .type mcu_two_rows_sums_s8, %function
 mcu_two_rows_sums_s8:
     push {r4-r11, lr}
-    sub sp, #SUMS_FRAME_BYTES
-    ldrd r4, r5, [r0, #SUMS_X]
-    str r4, [sp, #SUMS_FRAME_X]
-    str r5, [sp, #SUMS_FRAME_WEIGHT]
-    ldrd r4, r5, [r0, #SUMS_OUT]
-    strd r4, r5, [sp, #SUMS_FRAME_OUT]
-    ldrd r4, r5, [r0, #SUMS_K]
-    lsrs r5, r5, #1
-    str r5, [sp, #SUMS_FRAME_LEFT]
-    lsls r5, r4, #1
-    str r5, [sp, #SUMS_FRAME_TWO_K]
-    bic r5, r4, #3
-    strd r5, r4, [sp, #SUMS_FRAME_FOURS]
-    ands r6, r4, #3
-    itte ne
-    rsbne r7, r6, #4
-    rsbne r6, r7, #0
-    moveq r7, #0
-    lsls r7, r7, #3
-    strd r6, r7, [sp, #SUMS_FRAME_BACK]
-    ubfx r5, r4, #2, #2
-    rsb r5, r5, #UNROLL
-    and r5, r5, #UNROLL - 1         // what the first round leaves out
-    movs r6, #FOUR_BYTES
-    adr.w r7, .Lsums_round
-    mla r5, r5, r6, r7
-    orr r5, r5, #1                  // Thumb
-    str r5, [sp, #SUMS_FRAME_ENTRY]
-.Lsums_two_channels:
+    sub sp, #SUMS_FRAME_BYTES + 4
     movs r4, #0
     movs r5, #0
-    movs r6, #0
-    movs r7, #0
-    ldrd r1, r12, [sp, #SUMS_FRAME_WEIGHT]
-    ldrd r3, r2, [sp, #SUMS_FRAME_FOURS]
-    ldrd r0, lr, [sp, #SUMS_FRAME_X]
-    add r12, r12, r1
-    str r12, [sp, #SUMS_FRAME_WEIGHT]
-    add r2, r2, r1
-    add r3, r3, r1
-    bx lr
-    .p2align 2
-.Lsums_round:
-    .rept UNROLL
-    ldm.w r0!, {r8, r9, r10, r11}
-    ldr.w r12, [r1], #4
-    MULTIPLY "ldr.w lr, [r2], #4"
-    .endr
-    cmp r1, r3
-    bne .Lsums_round
-    ldr r3, [sp, #SUMS_FRAME_BACK]
-    cbz r3, .Lsums_summed
-    ldm.w r0, {r8, r9, r10, r11}    // zeros beyond the row's end
-    ldr r12, [r1, r3]
-    ldr r2, [r2, r3]
-    ldr r3, [sp, #SUMS_FRAME_BITS]
-    lsr r12, r12, r3
-    MULTIPLY "lsr lr, r2, r3"
-.Lsums_summed:
+    strd r4, r5, [sp, #FRAME_BEGIN]
+    strd r4, r5, [sp, #FRAME_BEGIN + 8]
+    PREPARE sums, SUMS_K
+    ldrd r4, r5, [r0, #SUMS_OUT]
+    strd r4, r5, [sp, #SUMS_FRAME_OUT]
+    SUM_TWO_CHANNELS sums
     ldrd r8, r9, [sp, #SUMS_FRAME_OUT]
     strd r4, r6, [r8], #8
     strd r5, r7, [r9], #8
     strd r8, r9, [sp, #SUMS_FRAME_OUT]
-    ldr r3, [sp, #SUMS_FRAME_LEFT]
+    ldr r3, [sp, #FRAME_LEFT]
     subs r3, r3, #1
-    str r3, [sp, #SUMS_FRAME_LEFT]
-    bne .Lsums_two_channels
-    add sp, #SUMS_FRAME_BYTES
+    str r3, [sp, #FRAME_LEFT]
+    bne .Ltwo_channels_sums
+    add sp, #SUMS_FRAME_BYTES + 4
     pop {r4-r11, pc}
     .size mcu_two_rows_sums_s8, . - mcu_two_rows_sums_s8
 
