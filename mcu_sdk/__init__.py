@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcu_sdk.generation import generate
     from mcu_sdk.options import CompileOptions, GenerateRequest
     from mcu_sdk.project.host_library import HostModel
+    from mcu_sdk.project.operator_library import write_operator_library
     from mcu_sdk.recipes.module import compile_module
 
 __version__ = "0.1.0"
@@ -43,6 +44,7 @@ __all__ = [
     "verify_chat",
     "verify_prompts",
     "verify_texts",
+    "write_operator_library",
 ]
 
 _PLACES = {
@@ -62,6 +64,7 @@ _PLACES = {
     "verify_chat": "api",
     "verify_prompts": "api",
     "verify_texts": "api",
+    "write_operator_library": "project.operator_library",
 }
 
 

@@ -503,6 +503,8 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
 def _path_of(template: str, inputs: ProjectInputs) -> str | None:
     """Where in the project a template goes; None if this project has none of it."""
     name, library = template.removesuffix(".j2"), inputs.library
+    if name.startswith("executorch/"):  # of operator_library.py
+        return None
     if template == _TOKENIZER_TEMPLATE and not _has_tables(inputs):
         return None
     if template == _GRAMMAR_TEMPLATE and inputs.grammar is None:

@@ -1,0 +1,93 @@
+#include "operators/images.h"
+
+namespace mcu {
+
+namespace {
+
+constexpr int64_t kLargestStep = 1 << 12;
+
+struct Pair {
+    int64_t y, x;
+    bool fits(int64_t least) const { return y >= least && y <= kLargestStep && x >= least && x <= kLargestStep; }
+};
+
+Pair pair_of(const Integers& values, size_t first = 0) { return {values[first], values[first + 1]}; }
+
+// Of a list of one or two; out of range otherwise.
+Pair pair_of_steps(const Integers& values) {
+    if (values.size() == 1) return {values[0], values[0]};
+    return values.size() == 2 ? pair_of(values) : Pair{-1, -1};
+}
+
+bool follows(int64_t size, int64_t window, int64_t stride, int64_t dilation, int64_t padded, int64_t out) {
+    const int64_t reach = size + padded - dilation * (window - 1) - 1;
+    return reach >= 0 && out == reach / stride + 1;
+}
+
+int64_t magnitude(int64_t value) { return value < 0 ? -value : value; }
+
+}  // namespace
+
+bool fits_window(McuWindow& window, const Pairs& pairs, const Operand& x, const Operand& out, int64_t rows,
+                 int64_t columns) {
+    const Pair stride = pair_of_steps(pairs.stride);
+    const Pair dilation = pairs.dilation.size() == 0 ? Pair{1, 1} : pair_of_steps(pairs.dilation);
+    const bool four = pairs.padding.size() == 4;
+    const Pair before = four ? pair_of(pairs.padding) : pair_of_steps(pairs.padding);
+    const Pair after = four ? pair_of(pairs.padding, 2) : before;
+    if (!stride.fits(1) || !dilation.fits(1) || !before.fits(0) || !after.fits(0) || !Pair{rows, columns}.fits(1)) {
+        return false;
+    }
+    if (x.rank != 4 || out.rank != 4 || x.size(0) != out.size(0) ||
+        !follows(x.size(1), rows, stride.y, dilation.y, before.y + after.y, out.size(1)) ||
+        !follows(x.size(2), columns, stride.x, dilation.x, before.x + after.x, out.size(2))) {
+        return false;
+    }
+    window = {x.sizes[0],       x.sizes[1],       x.sizes[2],       x.sizes[3],         out.sizes[1],
+              out.sizes[2],     out.sizes[3],     narrow(rows),     narrow(columns),    narrow(stride.y),
+              narrow(stride.x), narrow(before.y), narrow(before.x), narrow(dilation.y), narrow(dilation.x)};
+    return true;
+}
+
+bool is_small(const McuWindow& window) {
+    return window.rows <= 3 && window.columns <= 3 && window.stride_y <= 2 && window.stride_x <= 2 &&
+           window.dilation_y == 1 && window.dilation_x == 1 && window.out_channels <= kLargestStep;
+}
+
+int64_t depthwise_scratch(const McuWindow& window) {
+    const int64_t along = window.out_height > window.out_width ? window.out_height : window.out_width;
+    const int64_t stride = window.stride_y > window.stride_x ? window.stride_y : window.stride_x;
+    const int64_t pixels = along <= 8 || along == 12 ? 64 : stride * up(along, 8);
+    return 64 * (16 + pixels);
+}
+
+bool are_lines(const int32_t* spans, const int32_t* weights, int64_t count, int64_t length, int64_t parts) {
+    constexpr int64_t kLargestSum = INT32_MAX - (1 << 21);
+    int64_t at = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t begin = spans[2 * i], number = spans[2 * i + 1];
+        if (begin < 0 || number < 0 || begin + number > length || at + number > parts) return false;
+        int64_t sum = 0;
+        for (int64_t part = 0; part < number; ++part) sum += magnitude(weights[at + part]);
+        if (255 * sum > kLargestSum) return false;
+        at += number;
+    }
+    return at == parts;
+}
+
+bool are_in_order(const int32_t* spans, int64_t count) {
+    for (int64_t i = 1; i < count; ++i) {
+        const int32_t* before = spans + 2 * (i - 1);
+        const int32_t* span = spans + 2 * i;
+        if (before[0] > span[0] || before[0] + before[1] > span[0] + span[1]) return false;
+    }
+    return true;
+}
+
+int64_t longest_span(const int32_t* spans, int64_t count) {
+    int64_t longest = 1;
+    for (int64_t i = 0; i < count; ++i) longest = spans[2 * i + 1] > longest ? spans[2 * i + 1] : longest;
+    return longest;
+}
+
+}  // namespace mcu

@@ -1,0 +1,62 @@
+"""The folder with our operators for ExecuTorch's runtime."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mcu_sdk.errors import PteError, UnsupportedOperatorError, UsageError
+from mcu_sdk.operators.table import OPERATORS
+from mcu_sdk.planning.instruction import Instruction
+from mcu_sdk.planning.pte.read import Pte
+from mcu_sdk.project.operator_library import operators_of, write_library_files, write_operator_library
+from mcu_sdk.project.wrappers import all_wrappers
+
+
+def pte_with(*operators: str) -> Pte:
+    """A program that calls operators, by name and overload."""
+    calls = (name.partition(".") for name in operators)
+    instructions = (Instruction(i, name, overload, (), "") for i, (name, _, overload) in enumerate(calls))
+    nothing = Pte((), {}, (), (), (), (), {}, 0, 0, (), (), (), (), 0, "")
+    return replace(nothing, instructions=tuple(instructions))
+
+
+def test_it_has_what_the_chosen_operators_need_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "operators"
+    write_library_files(folder, all_wrappers([OPERATORS["mcu::rms_norm"]]))
+    kernels = {path.name for path in (folder / "sdk" / "kernels").rglob("*.cpp")}
+    assert kernels == {"rms_norm.cpp"}
+    assert "mcu::rms_norm.out" in (text := (folder / "operators.cpp").read_text())
+    assert "mcu::layer_norm" not in text
+    assert "sdk/kernels/norm/rms_norm.cpp" in (folder / "CMakeLists.txt").read_text()
+
+
+def test_a_program_s_operators_are_those_of_all_methods_that_are_ours() -> None:
+    step = pte_with("mcu::cache_write_", "aten::add.out", "mcu::linear_s8_add_s16_.packed")
+    both = replace(step, prefill=pte_with("mcu::silu.out", "executorch_prim::et_view"))
+    names = [row.name for row in operators_of(both)]
+    assert names == ["mcu::cache_write", "mcu::linear_s8_add_s16.packed", "mcu::silu"]
+
+
+def test_an_operator_that_nobody_has_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedOperatorError, match=r"have cortex_m::softmax\.out, mcu::fancy\.out"):
+        operators_of(pte_with("cortex_m::softmax.out", "mcu::fancy.out", "mcu::silu.out"))
+
+
+def test_it_replaces_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "operators"
+    folder.mkdir()
+    write_operator_library(folder)  # an empty folder is as good as none
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="there already"):
+        write_operator_library(folder)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_that_is_no_program_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model.pte").write_bytes(b"no program")
+    with pytest.raises(PteError):
+        write_operator_library(tmp_path / "operators", tmp_path / "model.pte")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pte"]
