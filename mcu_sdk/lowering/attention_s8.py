@@ -14,7 +14,6 @@ from torch.fx import Graph, Node
 import mcu_sdk.lowering.fuse.relative  # registers torch.ops.mcu_fused
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.graph import (
-    SAME_BYTES,
     add_buffer,
     args,
     aten,
@@ -22,7 +21,6 @@ from mcu_sdk.lowering.fuse.graph import (
     dtype_of,
     is_call,
     is_constant,
-    same_bytes_source,
     shape_of,
 )
 from mcu_sdk.lowering.fuse.masks import Mask, read_mask, table_mask
@@ -57,8 +55,8 @@ def rewrite_attention(program: ExportedProgram, node: Node) -> None:
     graph = program.graph
     if not is_plain_attention(node) or not all(is_call(value, _DEQUANTIZE) for value in args(node)[:3]):
         return
-    joined = _joined_quantization(node)
-    if joined is None:
+    quantize = _quantization_of(node)
+    if quantize is None:
         return
     inputs = [args(value) for value in args(node)[:3]]
     if any(int(zero_point) for _, _, zero_point, *_ in inputs):
@@ -70,32 +68,23 @@ def rewrite_attention(program: ExportedProgram, node: Node) -> None:
     scale: Any = node.kwargs.get("scale")
     scale = 1 / math.sqrt(shapes[0][3]) if scale is None else float(scale)
     bias, tables = _tables_of(program, [mask.table for mask in masks])
-    q, k, v = (_heads_side_by_side(graph, source) for source, *_ in inputs)
+    q, k, v = (_heads_side_by_side(graph, source, node) for source, *_ in inputs)
     scales = [float(entry[1]) for entry in inputs]
-    _, out_scale, out_zero_point, *_ = args(joined)
+    _, out_scale, out_zero_point, *_ = args(quantize)
     numbers = (
         shapes[0][1],
         *(scales[0] * scales[1] * scale, scales[2] / float(out_scale), int(out_zero_point)),
     )
     operands = q, k, v, masks[0].padding, bias, tables
-    pair = call_before(graph, joined, mcu.sequence_attention_s8.default, *operands, *numbers)
-    out = call_before(graph, joined, operator.getitem, pair, 0)
-    result = call_before(graph, joined, aten.view.default, out, list(shape_of(joined)))
-    for new in (pair, out, result):
-        new.meta = {**node.meta, "val": new.meta["val"]}
-    joined.replace_all_uses_with(result)
-    for unused in _back_to(
-        joined, node
-    ):  # tagged as random, because of its dropout: no dead-code elimination takes it
-        graph.erase_node(unused)
-    graph.eliminate_dead_code()
+    pair = call_before(graph, quantize, mcu.sequence_attention_s8.default, *operands, *numbers)
+    _put_in_place(graph, node, quantize, pair)
 
 
 def rewrite_relative(program: ExportedProgram, node: Node) -> None:
     """The same of one with scores by distance."""
     graph = program.graph
-    joined = _joined_quantization(node)
-    if joined is None or not all(is_call(value, _DEQUANTIZE) for value in args(node)[:3]):
+    quantize = _quantization_of(node)
+    if quantize is None or not all(is_call(value, _DEQUANTIZE) for value in args(node)[:3]):
         return
     inputs = [args(value) for value in args(node)[:3]]
     if any(int(zero_point) for _, _, zero_point, *_ in inputs):
@@ -108,18 +97,13 @@ def rewrite_relative(program: ExportedProgram, node: Node) -> None:
         whole = None if values is None else torch.round(values / unit).to(torch.int8)
         tables.append(None if whole is None else add_buffer(program, "relative_table_s8", whole))
         units.append(unit * scale)
-    q, k, v = (_heads_side_by_side(graph, source) for source, *_ in inputs)
-    _, out_scale, out_zero_point, *_ = args(joined)
+    q, k, v = (_heads_side_by_side(graph, source, node) for source, *_ in inputs)
+    _, out_scale, out_zero_point, *_ = args(quantize)
     score_scale = scales[0] * scales[1] * float(args(node)[6])
     numbers = (score_scale, *units, scales[2] / float(out_scale), int(out_zero_point))
     operands = q, k, v, args(node)[3], *tables, shape_of(args(node)[0])[1]
-    pair = call_before(graph, joined, mcu.relative_attention_s8.default, *operands, *numbers)
-    out = call_before(graph, joined, operator.getitem, pair, 0)
-    result = call_before(graph, joined, aten.view.default, out, list(shape_of(joined)))
-    for new in (pair, out, result):
-        new.meta = {**node.meta, "val": new.meta["val"]}
-    joined.replace_all_uses_with(result)
-    graph.eliminate_dead_code()
+    pair = call_before(graph, quantize, mcu.relative_attention_s8.default, *operands, *numbers)
+    _put_in_place(graph, node, quantize, pair)
 
 
 def _masks(program: ExportedProgram, node: Node) -> list[Mask] | None:
@@ -179,75 +163,33 @@ def by_distance(table: torch.Tensor) -> torch.Tensor:
     return row[:, None].contiguous() if torch.equal(row[:, places], table) else table.contiguous()
 
 
-def _joined_quantization(node: Node) -> Node | None:
-    """The quantization that alone reads an attention's heads, joined to one row for each query."""
-    source = node
-    turned = 1 in shape_of(node)[1:3]  # nothing to turn
-    while len(node.users) == 1:
-        (user,) = node.users
-        if is_call(user, _QUANTIZE):
-            heads, n = shape_of(source)[1], shape_of(source)[3]
-            rows = shape_of(user)[-1] == heads * n and math.prod(shape_of(user)) == math.prod(
-                shape_of(source)
-            )
-            return user if turned and rows and args(user)[5] == torch.int8 else None
-        if not turned and _swaps_heads(user):
-            turned = True
-        elif not is_call(user, *SAME_BYTES):
-            return None
-        node = user
-    return None
+def _quantization_of(node: Node) -> Node | None:
+    """The quantization to int8 that alone reads a value (moves_s8.py brings it there)."""
+    (user,) = node.users if len(node.users) == 1 else (None,)
+    return user if is_call(user, _QUANTIZE) and args(user)[5] == torch.int8 else None
 
 
-def _back_to(last: Node, first: Node) -> list[Node]:
-    """The nodes from `last` up to `first`, each the first argument of the one before."""
-    chain = [last]
-    while chain[-1] is not first:
-        chain.append(args(chain[-1])[0])
-    return chain
+def _put_in_place(graph: Graph, node: Node, quantize: Node, pair: Node) -> None:
+    """Give the users of an attention's quantized [B, H, L, m] the rows int8[B, L, H * m], cut into heads."""
+    sequences, heads, length, m = shape_of(node)
+    out = call_before(graph, quantize, operator.getitem, pair, 0)
+    cut = call_before(graph, quantize, aten.view.default, out, [sequences, length, heads, m])
+    turned = call_before(graph, quantize, aten.permute.default, cut, [0, 2, 1, 3])
+    result = call_before(graph, quantize, aten.clone.default, turned, memory_format=torch.contiguous_format)
+    for new in (pair, out, cut, turned, result):
+        new.meta = {**node.meta, "val": new.meta["val"]}
+    quantize.replace_all_uses_with(result)
+    graph.erase_node(quantize)
+    graph.erase_node(node)  # tagged as random, because of its dropout: no dead-code elimination takes it
+    graph.eliminate_dead_code()
 
 
-def _swaps_heads(node: Node) -> bool:
-    """Whether it turns [1, H, L, n] into [1, L, H, n], or back."""
-    if is_call(node, aten.permute.default):
-        return [axis % 4 for axis in args(node)[1]] == [0, 2, 1, 3]
-    return is_call(node, aten.transpose.int) and {axis % 4 for axis in args(node)[1:3]} == {1, 2}
-
-
-def _heads_side_by_side(graph: Graph, quantize: Node) -> Node:
-    """int8[B, L, H * n] of a quantized [B, H, L, n]: the value before its heads were split, if that is what it is."""
-    sequences, heads, length, n = shape_of(quantize)
-    wanted = [sequences, length, heads * n]
-    x, rest = args(quantize)[0], args(quantize)[1:]
-    if is_call(quantize, _QUANTIZE) and (1 in (heads, length) or _swaps_heads(x)):
-        source = same_bytes_source(args(x)[0] if _swaps_heads(x) else x)
-        if math.prod(shape_of(source)) == math.prod(wanted) and shape_of(source)[-1] == heads * n:
-            same = next(
-                (user for user in source.users if is_call(user, _QUANTIZE) and args(user)[1:] == rest), None
-            )
-            if same is None:
-                with graph.inserting_after(source):
-                    same = graph.call_function(_QUANTIZE, (source, *rest))
-                same.meta = {
-                    **source.meta,
-                    "val": source.meta["val"].new_empty(shape_of(source), dtype=torch.int8),
-                }
-            return _viewed(graph, same, wanted, quantize)
-    with graph.inserting_after(quantize):
-        turned = graph.call_function(aten.permute.default, (quantize, [0, 2, 1, 3]))
-        turned.meta = {**quantize.meta, "val": quantize.meta["val"].permute(0, 2, 1, 3)}
-    with graph.inserting_after(turned):
-        copied = graph.call_function(
-            aten.clone.default, (turned,), {"memory_format": torch.contiguous_format}
-        )
-        copied.meta = {**quantize.meta, "val": turned.meta["val"].contiguous()}
-    return _viewed(graph, copied, wanted, quantize)
-
-
-def _viewed(graph: Graph, node: Node, shape: list[int], like: Node) -> Node:
-    if list(shape_of(node)) == shape:
-        return node
-    with graph.inserting_after(node):
-        view = graph.call_function(aten.view.default, (node, shape))
-    view.meta = {**like.meta, "val": node.meta["val"].view(shape)}
-    return view
+def _heads_side_by_side(graph: Graph, quantized: Node, place: Node) -> Node:
+    """int8[B, L, H * n] of a quantized [B, H, L, n]."""
+    sequences, heads, length, n = shape_of(quantized)
+    turned = call_before(graph, place, aten.permute.default, quantized, [0, 2, 1, 3])
+    copied = call_before(graph, place, aten.clone.default, turned, memory_format=torch.contiguous_format)
+    rows = call_before(graph, place, aten.view.default, copied, [sequences, length, heads * n])
+    for new in (turned, copied, rows):
+        new.meta = {**quantized.meta, "val": new.meta["val"]}
+    return rows

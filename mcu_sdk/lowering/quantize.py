@@ -43,6 +43,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
+from mcu_sdk.lowering.fuse.turns import join_turns
 from mcu_sdk.lowering.images_s8 import annotate_images, rewrite_images
 from mcu_sdk.lowering.recurrent_s8 import annotate_recurrent, rewrite_recurrent, set_ranges
 from mcu_sdk.lowering.requantize import rewrite_requantized
@@ -239,6 +240,7 @@ def quantize(
     if requantize:
         rewrite_after_linears(quantized)
         add_embeddings(quantized)
+        join_turns(quantized)
     tidy(quantized)
     return _without_fused(quantized)
 

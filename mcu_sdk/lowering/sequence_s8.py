@@ -38,6 +38,8 @@ from mcu_sdk.lowering.fuse.graph import (
     same_bytes_source,
     shape_of,
 )
+from mcu_sdk.lowering.fuse.turns import MOVES, moves_before
+from mcu_sdk.lowering.moves_s8 import move_in_int8
 
 mcu = torch.ops.mcu
 decomposed = torch.ops.quantized_decomposed
@@ -86,8 +88,10 @@ def annotate_sequence(
     """Annotate what becomes int8 besides the linears, which have been annotated. Sums of a value in `uneven` stay float."""
     for node in model.graph.nodes:
         specs: dict[Any, QuantizationSpec] = {}
-        if _is_attention(node) and _leads_to_a_linear(node):
+        if _is_attention(node) and (_leads_to_a_linear(node) or _leads_to_a_sum(node)):
             specs = dict.fromkeys(args(node)[:3], SYMMETRIC)
+        elif _is_summed_in_int8(node):
+            specs = dict.fromkeys(args(node)[:2], static)
         elif is_call(node, mcu.rope_rows.default):
             specs = {args(node)[0]: SYMMETRIC}
         elif is_call(node, *TABLES) and _leads_to_a_linear(node):
@@ -107,13 +111,33 @@ def _is_attention(node: Node) -> bool:
 
 
 def _leads_to_a_linear(node: Node) -> bool:
-    """Whether every use of the value, behind views, turned axes and functions of one value, is the input of a linear."""
+    """Whether every use of the value, behind views, turned axes and functions of one value, is the input of a linear or of
+    a convolution."""
     return bool(node.users) and all(
         _leads_to_a_linear(user)
         if is_call(user, *SAME_BYTES, *TABLES, aten.transpose.int, aten.permute.default)
-        else is_call(user, aten.linear.default) and args(user)[0] is node
+        else is_call(user, aten.linear.default, aten.conv2d.default) and args(user)[0] is node
         for user in node.users
     )
+
+
+def _is_summed_in_int8(node: Node) -> bool:
+    """Whether it is the sum of an attention and of another one or a convolution (Nystromformer's), for a linear."""
+    if not is_call(node, aten.add.Tensor) or node.kwargs.get("alpha", 1) != 1 or not _leads_to_a_linear(node):
+        return False
+    values = args(node)[:2]
+    if len(set(values)) != 2 or any(shape_of(value) != shape_of(node) for value in values):
+        return False
+    sources = [moves_before(value)[0] for value in values]
+    given = [is_call(source, aten.conv2d.default) or _is_attention(source) for source in sources]
+    return all(given) and any(_is_attention(source) for source in sources)
+
+
+def _leads_to_a_sum(node: Node) -> bool:
+    """Whether such a sum alone reads the value, behind moves."""
+    while len(node.users) == 1 and is_call(next(iter(node.users)), *MOVES):
+        (node,) = node.users
+    return len(node.users) == 1 and _is_summed_in_int8(next(iter(node.users)))
 
 
 def _reads(attention: Node) -> bool:
@@ -149,7 +173,14 @@ def _is_residual_of_norm(node: Node) -> bool:
 
 def is_normalized_for_linears(norm: Node) -> bool:
     """Whether something reads the norm as int8."""
-    return any(is_call(user, aten.linear.default) for user in _behind_views(norm)) or _is_taken_from(norm)
+    return any(_reads_int8(user) for user in _behind_views(norm)) or _is_taken_from(norm)
+
+
+def _reads_int8(node: Node) -> bool:
+    """Whether it is a linear, or the turn in front of a convolution."""
+    if is_call(node, aten.permute.default):
+        return any(is_call(user, aten.conv2d.default) for user in node.users)
+    return is_call(node, aten.linear.default)
 
 
 def _is_taken_from(norm: Node) -> bool:
@@ -169,7 +200,11 @@ def _behind_views(node: Node) -> Iterator[Node]:
 
 def _is_from_linear_or_norm(node: Node) -> bool:
     """What gives int8 without a conversion. The sum of a stream that is never normalized as a whole stays float."""
-    return is_call(same_bytes_source(node), aten.linear.default, mcu.layer_norm.default)
+    source = same_bytes_source(node)
+    if is_call(source, aten.permute.default):  # the turn behind a convolution
+        source = args(source)[0]
+        return is_call(source, aten.conv2d.default)
+    return is_call(source, aten.linear.default, mcu.layer_norm.default)
 
 
 # ---- rewriting
@@ -181,6 +216,8 @@ def rewrite_before_linears(program: ExportedProgram) -> None:
     for node in list(program.graph.nodes):
         if is_call(node, _QUANTIZE):
             _quantize_before_taking(program.graph, node)
+    move_in_int8(program)
+    _share_quantizations(program.graph)
     for node in list(program.graph.nodes):
         if is_call(node, ATTENTION):
             rewrite_attention(program, node)

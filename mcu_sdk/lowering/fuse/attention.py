@@ -1,11 +1,13 @@
 """Attention over a whole sequence as models spell it out -> scaled_dot_product_attention, the one form that later passes know.
 
 softmax(q k^T scale + bias + mask) v, with the products of all heads at once. What is added has to be understood
-(masks.py); a bias that is computed from the queries, as DeBERTa's, is not, and such attention stays as it is.
+(masks.py); a bias that is computed from the queries, as DeBERTa's, is not, and such attention stays as it is. Of values
+with more axes than four, as Hiera's windows have, those that end up beside the channels are heads, the others sequences.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,7 @@ from mcu_sdk.lowering.fuse.graph import (
 )
 from mcu_sdk.lowering.fuse.masks import read_mask
 from mcu_sdk.lowering.fuse.new_node import call_before
+from mcu_sdk.lowering.fuse.turns import MOVES, TURNS, axes_of_turn
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def fuse_attention(program: ExportedProgram) -> int:
     """Rewrite in place; returns how many there were."""
     count = 0
     for node in list(program.graph.nodes):
-        if not is_call(node, aten.matmul.default) or len(shape_of(node)) != 4:
+        if not is_call(node, aten.matmul.default) or len(shape_of(node)) < 4:
             continue
         weights, values = args(node)
         scores = _scores_behind(program, weights)
@@ -46,6 +49,11 @@ def fuse_attention(program: ExportedProgram) -> int:
             continue
         query, keys = args(scores.product)
         if not _is_one_attention(query, keys, values):
+            continue
+        if len(shape_of(node)) > 4:
+            if not scores.added:
+                _attend_with_more_axes(program.graph, node, query, keys, values, scores.scale)
+                count += 1
             continue
         mask = _sum_of(program.graph, node, scores.added)
         lengths = shape_of(query)[2], shape_of(keys)[3]
@@ -62,7 +70,7 @@ def _scores_behind(program: ExportedProgram, weights: object) -> _Scores | None:
         weights = args(weights)[0]
     if not is_call(weights, aten.softmax.int, aten._softmax.default):
         return None
-    if args(weights)[1] not in (-1, 3):
+    if args(weights)[1] not in (-1, len(shape_of(weights)) - 1):
         return None
     return _terms(program, args(weights)[0], 1.0)
 
@@ -89,14 +97,14 @@ def _terms(program: ExportedProgram, node: object, scale: float) -> _Scores | No
 
 
 def _is_one_attention(query: object, keys: object, values: Node) -> bool:
-    """q[B, H, Lq, n], k^T[B, H, n, Lk], v[B, H, Lk, m]."""
+    """q[B, H, Lq, n], k^T[B, H, n, Lk], v[B, H, Lk, m], or with more axes in front."""
     if not (isinstance(query, Node) and isinstance(keys, Node)):
         return False
     shapes = shape_of(query), shape_of(keys), shape_of(values)
-    if any(len(shape) != 4 for shape in shapes):
+    if len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) < 4:
         return False
-    (sequences, heads, _, n), turned, third = shapes
-    return turned[:3] == (sequences, heads, n) and third[:3] == (sequences, heads, turned[3])
+    (*before, _, n), turned, third = shapes
+    return turned[:-1] == (*before, n) and third[:-1] == (*before, turned[-1])
 
 
 def _is_understood(program: ExportedProgram, mask: Node, sequences: int, lengths: tuple[int, int]) -> bool:
@@ -175,26 +183,28 @@ def _takes_channels(node: Node, n: int) -> bool:
 
 
 def scale_by_number(program: ExportedProgram) -> None:
-    """attention(q * c) -> attention(q) with c in its scale, in place, where nothing else reads the product."""
+    """attention(q * c, k / d) -> attention(q, k) with c / d in its scale, in place, where nothing else reads the products."""
     for node in list(program.graph.nodes):
-        if not is_call(node, aten.scaled_dot_product_attention.default):
-            continue
-        product = args(node)[0]
-        while (
-            is_call(product, *SAME_BYTES, aten.transpose.int, aten.permute.default)
-            and len(product.users) == 1
-        ):
-            product = args(product)[0]
-        if not is_call(product, aten.mul.Tensor) or len(product.users) != 1:
-            continue
-        for x, factor in either_order(product):
-            number = constant_scalar(program, factor)
-            if number and isinstance(x, Node) and shape_of(x) == shape_of(product):
-                scale: Any = node.kwargs.get("scale")
-                usual = shape_of(args(node)[0])[3] ** -0.5
-                node.kwargs = {**node.kwargs, "scale": (usual if scale is None else float(scale)) * number}
-                product.replace_all_uses_with(x)
-                break
+        if is_call(node, aten.scaled_dot_product_attention.default):
+            for value in args(node)[:2]:
+                _take_factor(program, node, value)
+
+
+def _take_factor(program: ExportedProgram, node: Node, product: Node) -> None:
+    while is_call(product, *SAME_BYTES, aten.transpose.int, aten.permute.default) and len(product.users) == 1:
+        product = args(product)[0]
+    if not is_call(product, aten.mul.Tensor, aten.div.Tensor) or len(product.users) != 1:
+        return
+    divides = is_call(product, aten.div.Tensor)
+    for x, factor in [args(product)[:2]] if divides else either_order(product):
+        number = constant_scalar(program, factor)
+        if number and isinstance(x, Node) and shape_of(x) == shape_of(product):
+            scale: Any = node.kwargs.get("scale")
+            usual = shape_of(args(node)[0])[3] ** -0.5
+            whole = usual if scale is None else float(scale)
+            node.kwargs = {**node.kwargs, "scale": whole / number if divides else whole * number}
+            product.replace_all_uses_with(x)
+            return
 
 
 def _sum_of(graph: Graph, before: Node, terms: tuple[Node, ...]) -> Node | None:
@@ -213,6 +223,47 @@ def _sum_of(graph: Graph, before: Node, terms: tuple[Node, ...]) -> Node | None:
             added.meta = {"val": torch.add(total.meta["val"], term.meta["val"])}
             total = added
     return total
+
+
+def _attend_with_more_axes(
+    graph: Graph, node: Node, query: Node, keys: Node, values: Node, scale: float
+) -> None:
+    """The same of q[..., Lq, n], k^T[..., n, Lk] and v[..., Lk, m] with more than two axes in front."""
+    rank = len(shape_of(node))
+    order = _order_behind(node)
+    place = order.index(rank - 2)
+    axes = [*order[:place], *order[place + 1 :], rank - 2, rank - 1]
+    sequences = math.prod(shape_of(node)[axis] for axis in order[:place])
+    turned_keys = [*range(rank - 2), rank - 1, rank - 2]
+    four = []
+    for value, way in ((query, axes), (keys, [turned_keys[axis] for axis in axes]), (values, axes)):
+        moved = call_before(graph, node, aten.permute.default, value, way)
+        shape = [sequences, -1, *shape_of(moved)[-2:]]
+        four.append(call_before(graph, node, aten.reshape.default, moved, shape))
+    out = call_before(graph, node, aten.scaled_dot_product_attention.default, *four, scale=scale)
+    shape = [*(shape_of(node)[axis] for axis in axes[:-1]), shape_of(values)[-1]]
+    apart = call_before(graph, node, aten.reshape.default, out, shape)
+    back = [axes.index(axis) for axis in range(rank)]
+    result = call_before(graph, node, aten.permute.default, apart, back)
+    node.replace_all_uses_with(result)
+    graph.erase_node(node)
+
+
+def _order_behind(node: Node) -> list[int]:
+    """The order of a value's axes but the last, from the outermost on, once the moves behind it have turned them."""
+    shape = shape_of(node)
+    numbers = torch.arange(math.prod(shape)).reshape(shape)
+    last = node
+    while len(last.users) == 1 and is_call(next(iter(last.users)), *MOVES):
+        (last,) = last.users
+        numbers = (
+            numbers.permute(axes_of_turn(last)) if is_call(last, *TURNS) else numbers.reshape(shape_of(last))
+        )
+    places = numbers.flatten().argsort()
+    far = [0] * (len(shape) - 1)
+    for axis in range(len(far)):
+        far[axis] = int(places[math.prod(shape[axis + 1 :])]) if shape[axis] > 1 else len(places)
+    return sorted(range(len(far)), key=lambda axis: -far[axis])
 
 
 def _attend(

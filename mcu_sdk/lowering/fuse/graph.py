@@ -138,7 +138,7 @@ def replace(graph: Graph, old: Node, target: Any, arguments: tuple[Any, ...]) ->
 def same_bytes_source(node: Node) -> Node:
     """Walk up through views (see SAME_BYTES) and moves of axes of length one to the value they look at."""
     while True:
-        moved = is_call(node, aten.transpose.int, aten.permute.default) and _moves_only_ones(node)
+        moved = is_call(node, aten.transpose.int, aten.permute.default) and moves_only_ones(node)
         if not (is_call(node, *SAME_BYTES) or moved):
             return node
         source = args(node)[0]
@@ -146,7 +146,7 @@ def same_bytes_source(node: Node) -> Node:
         node = source
 
 
-def _moves_only_ones(node: Node) -> bool:
+def moves_only_ones(node: Node) -> bool:
     """Whether a transpose or permute keeps the order of all axes that are longer than one."""
     source = args(node)[0]
     assert isinstance(source, Node)

@@ -16,6 +16,7 @@ from mcu_sdk.lowering.fuse.graph import args, aten, is_call, tidy
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.patches import patches_to_linears
 from mcu_sdk.lowering.fuse.spelt_out import spell_out
+from mcu_sdk.lowering.fuse.turns import turn_later
 
 
 def prepare_images(program: ExportedProgram) -> None:
@@ -27,6 +28,7 @@ def prepare_images(program: ExportedProgram) -> None:
         tidy(program)
     if channels_last(program):
         tidy(program)
+        turn_later(program)
         cancel_turns(program)
         tidy(program)
         lay_out_again(program)

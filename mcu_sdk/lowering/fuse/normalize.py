@@ -11,7 +11,6 @@ from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
-    _moves_only_ones,
     add_buffer,
     args,
     aten,
@@ -21,6 +20,7 @@ from mcu_sdk.lowering.fuse.graph import (
     evaluate,
     is_call,
     is_constant,
+    moves_only_ones,
     replace,
     shape_of,
     tidy,
@@ -66,7 +66,7 @@ def _drop_no_ops(program: ExportedProgram) -> None:
             continue
         source = args(node)[0]
         same = shape_of(node) == shape_of(source) and dtype_of(node) == dtype_of(source)
-        if is_call(node, aten.transpose.int, aten.permute.default) and _moves_only_ones(node):
+        if is_call(node, aten.transpose.int, aten.permute.default) and moves_only_ones(node):
             replace(graph, node, aten.view.default, (source, list(shape_of(node))))
             graph.erase_node(node)
         elif same and _keeps_its_input(node):

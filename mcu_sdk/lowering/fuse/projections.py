@@ -7,8 +7,8 @@ lie, is computed: numbers take the way from the linear to the part.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import permutations
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.export import ExportedProgram
@@ -41,7 +41,7 @@ def split_projections(program: ExportedProgram) -> int:
             if len(parts) > 1 and all(each is not None for each in read) and _are_apart(read):
                 for part, each in zip(parts, read, strict=True):
                     assert part is not None and each is not None
-                    _rewrite(program, node, part, *each)
+                    _rewrite(program, node, part, each)
                 count += 1
     return count
 
@@ -62,55 +62,59 @@ def _parts_of(node: Node) -> Iterator[Node | None]:
             yield None
 
 
-Taken = tuple[torch.Tensor, tuple[int, ...]]
-"""The channels of a part, int64[...] in the order of its other axes, and the axes of its rows."""
+@dataclass(frozen=True)
+class _Taken:
+    """The channels of a part, int64[...] in the order of its other axes, and its axes of rows, the outermost first."""
+
+    channels: torch.Tensor
+    rows: tuple[int, ...]
 
 
-def _channels(program: ExportedProgram, linear: Node, part: Node) -> Taken | None:
-    """What a part takes of each row of a linear's result [..., N]; None if not whole rows."""
+def _channels(program: ExportedProgram, linear: Node, part: Node) -> _Taken | None:
+    """What a part takes of each row of a linear's result [..., N]; None if not whole rows, every one once."""
     *leading, n = shape_of(linear)
-    rows = _longer(leading)
-    numbers = torch.arange(math.prod(rows) * n).reshape(*leading, n)
-    found = evaluate(program, part, {linear: numbers})
-    for axes in permutations(range(found.dim()), len(rows)):
-        by_row = found.movedim(axes, tuple(range(len(rows))))
-        if list(by_row.shape[: len(rows)]) != rows:
-            continue
-        channels = by_row[(0,) * len(rows)]
-        first = n * torch.arange(math.prod(rows)).reshape(*rows, *[1] * channels.dim())
-        if rows and torch.equal(by_row, channels + first):
-            return channels, axes
-    return None
+    count = math.prod(leading)
+    found = evaluate(program, part, {linear: torch.arange(count * n).reshape(*leading, n)})
+    steps = {
+        axis: int(found.select(axis, 1).flatten()[0] - found.flatten()[0])
+        for axis in range(found.dim())
+        if found.shape[axis] > 1
+    }
+    axes = sorted((axis for axis, step in steps.items() if step % n == 0), key=lambda axis: -steps[axis])
+    by_row = found.movedim(axes, tuple(range(len(axes))))
+    sizes = [found.shape[axis] for axis in axes]
+    channels = by_row[(0,) * len(axes)]
+    first = (
+        n * torch.arange(count).reshape(*sizes, *[1] * channels.dim()) if math.prod(sizes) == count else None
+    )
+    if first is None or count == 1 or not torch.equal(by_row, channels + first):
+        return None
+    return _Taken(channels, tuple(axes))
 
 
-def _longer(sizes: Sequence[int]) -> list[int]:
-    return [size for size in sizes if size > 1]
-
-
-def _are_apart(read: list[Taken | None]) -> bool:
+def _are_apart(read: list[_Taken | None]) -> bool:
     """Whether no channel is in two parts."""
-    channels = torch.cat([each[0].flatten() for each in read if each is not None])
+    channels = torch.cat([each.channels.flatten() for each in read if each is not None])
     return len(set(channels.tolist())) == channels.numel()
 
 
-def _rewrite(
-    program: ExportedProgram, linear: Node, part: Node, channels: torch.Tensor, axes: tuple[int, ...]
-) -> None:
-    graph, which = program.graph, channels.flatten()
+def _rewrite(program: ExportedProgram, linear: Node, part: Node, taken: _Taken) -> None:
+    graph, which = program.graph, taken.channels.flatten()
     x, weight, *rest = args(linear)
     constants = []
     for value in (weight, *rest):
-        taken = None if value is None else constant_value(program, value)[which].contiguous()
-        constants.append(None if taken is None else add_buffer(program, f"{value.name}_part", taken))
+        rows = None if value is None else constant_value(program, value)[which].contiguous()
+        constants.append(None if rows is None else add_buffer(program, f"{value.name}_part", rows))
     new = call_before(graph, part, aten.linear.default, x, *constants)
     new.meta = {**linear.meta, "val": new.meta["val"]}
-    sizes = [*_longer(shape_of(linear)[:-1]), *channels.shape]
+    axes, shape = taken.rows, shape_of(part)
+    sizes = [*(shape[axis] for axis in axes), *taken.channels.shape]
     others = iter(range(len(axes), len(sizes)))
     order = [axes.index(place) if place in axes else next(others) for place in range(len(sizes))]
     moved = [place for place in order if sizes[place] > 1]
     if moved == sorted(moved):
-        result = call_before(graph, part, aten.view.default, new, list(shape_of(part)))
+        result = call_before(graph, part, aten.view.default, new, list(shape))
     else:
-        rows = call_before(graph, part, aten.view.default, new, sizes)
-        result = call_before(graph, part, aten.permute.default, rows, order)
+        apart = call_before(graph, part, aten.view.default, new, sizes)
+        result = call_before(graph, part, aten.permute.default, apart, order)
     part.replace_all_uses_with(result)
