@@ -91,7 +91,8 @@ def cache_ranges(model: PreTrainedModel, windows: torch.Tensor) -> dict[str, Cac
     ranges = {}
     for index, layer in enumerate(layers):
         keys, values = layer.keys.float(), layer.values.float()  # [n, kv_heads, length, head_dim]
-        ranges[f"key_cache_{index}"] = CacheRange(keys.abs().amax((0, 2)), values.abs().amax((0, 2)))
+        limits = keys.amin(0), keys.amax(0)
+        ranges[f"key_cache_{index}"] = CacheRange(keys.abs().amax((0, 2)), values.abs().amax((0, 2)), limits)
     return ranges
 
 

@@ -135,6 +135,7 @@ def _attend_shaped(
     if cap:
         scores = cap * torch.tanh(scores / cap)
     if bias is not None:
+        bias = bias.reshape(bias.shape[-2:])
         scores = scores + bias[None, :, None, bias.shape[1] - visible :]
     return torch.softmax(scores, -1) @ values.transpose(2, 3), None
 

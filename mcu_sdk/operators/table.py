@@ -286,6 +286,12 @@ _ROWS = (
     _cache_write("mcu::cache_write_dynamic", _DYNAMIC_WRITE, _KEYS, 20, _KEYS),
     _cache_write("mcu::cache_write_columns_dynamic", _DYNAMIC_WRITE, _VALUES, 20, _VALUES),
     _cache_write("mcu::cache_scale_write", _DYNAMIC_WRITE, _KEYS, 1, _KEYS),
+    # A load and a multiply-accumulate for each channel, of which there are two for each pair that is known.
+    Operator(
+        "mcu::key_bias_scores",
+        "Tensor q, Tensor table, Tensor columns, Tensor position, float scale",
+        arithmetic=4,
+    ),
     Operator(
         "mcu::attention_s8",
         "Tensor q, Tensor k_cache, Tensor v_cache, Tensor k_scale, Tensor v_scale, Tensor position, float scale",

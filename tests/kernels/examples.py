@@ -114,6 +114,11 @@ def own_examples() -> list[Case]:
             "mcu::attention_s8_dynamic_shaped",
             (*attention, halves(1, 2, 7), halves(1, 2, 7), at, None, 0.35, 2.5),
         ),
+        Case("mcu::attention_s8_shaped", (*attention, *by_channel, at, f(1, 4, 7), 0.35, 0.0)),
+        Case(
+            "mcu::key_bias_scores",
+            (f(1, 4, 1, 8), f(2, 3, 7, space=MODEL), i(np.int32, 0, 8, 3, space=MODEL), at, 0.35),
+        ),
         Case("mcu::silu", (f(2, k),)),
         Case("mcu::gelu", (f(2, k), True)),
         Case("mcu::gelu", (f(2, k), False)),
@@ -234,6 +239,11 @@ def _chunk_examples(f: Any, q: Any, i: Any, halves: Any) -> list[Case]:
         Case("mcu::attention_s8_dynamic", (*attention, *by_position, at, 0.35)),
         Case("mcu::attention_s8_shaped", (*attention, *by_channel, at, bias, 0.35, 0.0)),
         Case("mcu::attention_s8_dynamic_shaped", (*attention, *by_position, at, None, 0.35, 2.5)),
+        Case("mcu::attention_s8_dynamic_shaped", (*attention, *by_position, at, f(3, 4, 7), 0.35, 0.0)),
+        Case(
+            "mcu::key_bias_scores",
+            (f(3, 4, 1, 8), f(2, 1, 7, space=MODEL), i(np.int32, 0, 8, 1, space=MODEL), at, 0.35),
+        ),
     ]
 
 

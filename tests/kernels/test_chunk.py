@@ -70,28 +70,37 @@ def test_scale_writes(kernel_library: ctypes.CDLL, rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-@pytest.mark.parametrize("shaped", [False, True])
+@pytest.mark.parametrize("bias_shape", [None, (HEADS, LENGTH), (TOKENS, HEADS, LENGTH)])
 def test_attention(
-    kernel_library: ctypes.CDLL, rng: np.random.Generator, dynamic: bool, shaped: bool
+    kernel_library: ctypes.CDLL, rng: np.random.Generator, dynamic: bool, bias_shape: tuple[int, ...] | None
 ) -> None:
+    """Of a bias for all tokens, and of one for each."""
+    shaped = bias_shape is not None
     q = normal(rng, TOKENS, HEADS, 1, N)
     k, v = int8(rng, 1, GROUPS, LENGTH, N), int8(rng, 1, GROUPS, N, LENGTH)
     if dynamic:
         scales = [rng.uniform(0.001, 1, (1, GROUPS, LENGTH)).astype(np.float16) for _ in range(2)]
     else:
         scales = [np.abs(normal(rng, GROUPS, N, spread=0.02)) for _ in range(2)]
-    bias = [normal(rng, HEADS, LENGTH)] if shaped else []
+    bias = [normal(rng, *bias_shape)] if bias_shape is not None else []
     numbers = (0.3, 2.0) if shaped else (0.3,)
     name = f"attention_s8{'_dynamic' if dynamic else ''}{'_shaped' if shaped else ''}"
     raw: list[Any] = [scale.view(np.uint16) if dynamic else scale for scale in scales]
     size = attention._scratch_bytes(LENGTH) + (N + 15) // 16 * 16
     out, scratch = Guarded(q.shape, np.float32), Guarded(size, np.uint8, 0x7F, aligned=True)
-    sizes = (TOKENS, HEADS, GROUPS, LENGTH, N)
+    step = (HEADS * LENGTH if len(bias_shape) == 3 else 0,) if bias_shape is not None else ()
+    sizes = (TOKENS, *step, HEADS, GROUPS, LENGTH, N)
     call(kernel_library, f"{name}_chunk", q, k, v, *raw, AT, *bias, out, scratch, *sizes, *numbers)
     attend, rest = getattr(attention, name), tuple(map(from_numpy, (k, v, *scales)))
     added = tuple(map(from_numpy, bias))
     steps = [
-        attend(from_numpy(q[t : t + 1]), *rest, from_numpy(AT[t : t + 1]), *added, *numbers)[0]
+        attend(
+            from_numpy(q[t : t + 1]),
+            *rest,
+            from_numpy(AT[t : t + 1]),
+            *(each[t] if each.dim() == 3 else each for each in added),
+            *numbers,
+        )[0]
         for t in range(TOKENS)
     ]
     assert_same_bits(out.array, torch.cat(steps).numpy())

@@ -31,6 +31,7 @@ from mcu_sdk.lowering.fuse.graph import (
     replace,
     shape_of,
 )
+from mcu_sdk.lowering.fuse.key_bias import KnownPart, key_bias_scores, take_key_bias
 from mcu_sdk.lowering.fuse.positions import PositionTable
 from mcu_sdk.lowering.fuse.scores import Reach, Scores, read_attention, read_reach
 
@@ -41,10 +42,23 @@ _TURNS = (aten.expand.default, aten.transpose.int, aten.permute.default, aten._t
 
 @dataclass(frozen=True)
 class CacheRange:
-    """The greatest magnitudes a layer's cache saw in calibration, each float32 [kv_heads, head_dim]."""
+    """The greatest magnitudes a layer's cache saw in calibration, each float32 [kv_heads, head_dim].
+
+    `key_limits`: the lowest and highest keys at each position, float32 [kv_heads, L, head_dim] each; None if they are
+    not known.
+    """
 
     keys: torch.Tensor
     values: torch.Tensor
+    key_limits: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def without(self, part: torch.Tensor) -> torch.Tensor:
+        """The greatest magnitudes of keys without a part float32 [S, kv_heads, head_dim] that is known by position."""
+        assert self.key_limits is not None
+        lowest, highest = self.key_limits
+        length = min(lowest.shape[1], len(part))
+        known = part[:length].transpose(0, 1)
+        return torch.maximum((lowest[:, :length] - known).abs(), (highest[:, :length] - known).abs()).amax(1)
 
 
 @dataclass(frozen=True)
@@ -123,10 +137,11 @@ def fuse_cached_attention(
         if match is None or (match.shaped and not shaped):
             continue
         slot = slots.of(match.window)
+        part = _known_part(program, match, positions.length, ranges, shaped=shaped)
         if ranges is None:
-            _rewrite_dynamic(program, positions, node, match, slot)
+            _rewrite_dynamic(program, positions, node, match, slot, part)
         else:
-            _rewrite_calibrated(program, positions, node, match, slot, ranges)
+            _rewrite_calibrated(program, positions, node, match, slot, ranges, part)
         count += 1
     return count
 
@@ -165,6 +180,23 @@ def _match(
     if reach is None or (reach.bias is not None and reach.window != length) or scores.cap < 0:
         return None
     return _CachedAttention(query, key_update, value_update, scores.product_scale, reach, scores.cap)
+
+
+def _known_part(
+    program: ExportedProgram,
+    match: _CachedAttention,
+    length: int,
+    ranges: dict[str, CacheRange] | None,
+    *,
+    shaped: bool,
+) -> KnownPart | None:
+    """What is large of the keys' bias, taken out of them. What scores then lack is added by distance, behind any cap, and
+    of all positions: not where there is one, where the cache is a ring, or where something is added already."""
+    name = constant_name(program, args(match.keys)[0])
+    if match.cap or (ranges is not None and ranges[str(name)].key_limits is None):
+        return None
+    whole = shaped and match.window == length and match.reach.bias is None
+    return take_key_bias(program, args(match.keys)[3], length, only_common=not whole)
 
 
 def _update_behind(program: ExportedProgram, positions: PositionTable, node: Node) -> Node | None:
@@ -259,19 +291,22 @@ def _attend(
     match: _CachedAttention,
     targets: tuple[Any, Any],
     rest: tuple[Node, ...],
+    part: KnownPart | None,
 ) -> None:
     """Put the operator with its (out, scratch) pair in the place of `node`: the first of `targets`, or the second where
-    something happens to the scores. `rest`: caches, scales, position."""
+    something happens to the scores. `rest`: caches, scales, position; `part`: what was taken from the keys."""
     graph, shape = program.graph, shape_of(node)
-    target = targets[0]
-    ends: tuple[Any, ...] = (match.scale,)
-    if match.shaped:
-        bias = match.reach.bias
-        buffer = None if bias is None else add_buffer(program, "attention_bias", bias.contiguous())
-        target, ends = targets[1], (buffer, match.scale, match.cap)
     heads = (1, match.query.meta["val"].numel() // shape[-1], 1, shape[-1])
     with graph.inserting_before(node):
         query = _seen_as(graph, match.query, heads)
+    added = None if part is None else key_bias_scores(program, query, part, rest[-1], match.scale, node)
+    target = targets[0]
+    ends: tuple[Any, ...] = (match.scale,)
+    if match.shaped or added is not None:
+        bias = match.reach.bias
+        buffer = added if bias is None else add_buffer(program, "attention_bias", bias.contiguous())
+        target, ends = targets[1], (buffer, match.scale, match.cap)
+    with graph.inserting_before(node):
         arguments: tuple[Any, ...] = (query, *rest, *ends)
         pair = graph.call_function(target, arguments)
         pair.meta = dict(node.meta)
@@ -300,12 +335,14 @@ def _rewrite_calibrated(
     match: _CachedAttention,
     slot: Node,
     ranges: dict[str, CacheRange],
+    part: KnownPart | None,
 ) -> None:
     name = constant_name(program, args(match.keys)[0])
     assert name is not None
+    keys = ranges[name].keys if part is None else ranges[name].without(part.by_position)
     caches, scales = [], []
     for update, greatest, target in (
-        (match.keys, ranges[name].keys, mcu.cache_write.default),
+        (match.keys, keys, mcu.cache_write.default),
         (match.values, ranges[name].values, mcu.cache_write_columns.default),
     ):
         scale = torch.where(greatest > 0, greatest, torch.ones_like(greatest)).float() / 127
@@ -316,11 +353,16 @@ def _rewrite_calibrated(
         written = (cache, source, inverse, slot)
         caches.append(_write(program, update, target, written, match.window, columns=update is match.values))
     targets = (mcu.attention_s8.default, mcu.attention_s8_shaped.default)
-    _attend(program, node, match, targets, (*caches, *scales, positions.position))
+    _attend(program, node, match, targets, (*caches, *scales, positions.position), part)
 
 
 def _rewrite_dynamic(
-    program: ExportedProgram, positions: PositionTable, node: Node, match: _CachedAttention, slot: Node
+    program: ExportedProgram,
+    positions: PositionTable,
+    node: Node,
+    match: _CachedAttention,
+    slot: Node,
+    part: KnownPart | None,
 ) -> None:
     caches, scales = [], []
     for update, target in (
@@ -340,4 +382,4 @@ def _rewrite_dynamic(
         stored = (cache, source, slot)
         caches.append(_write(program, update, target, stored, match.window, columns=update is match.values))
     targets = (mcu.attention_s8_dynamic.default, mcu.attention_s8_dynamic_shaped.default)
-    _attend(program, node, match, targets, (*caches, *scales, positions.position))
+    _attend(program, node, match, targets, (*caches, *scales, positions.position), part)

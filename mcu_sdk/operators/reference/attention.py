@@ -136,8 +136,17 @@ def _over_tokens(
     *rest: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`attend` for each token of a chunk: (out [T, H, 1, D], the last one's scratch)."""
-    results = [attend(q[t : t + 1], *operands, position[t : t + 1], *rest) for t in range(len(q))]
+    results = [
+        attend(q[t : t + 1], *operands, position[t : t + 1], *(_of_token(each, t) for each in rest))
+        for t in range(len(q))
+    ]
     return torch.cat([out for out, _ in results]), results[-1][1]
+
+
+def _of_token(value: Any, token: int) -> Any:
+    """What is added to one token's scores, where each has its own: float32[T, H, S]."""
+    of_its_own = isinstance(value, torch.Tensor) and value.dim() == 3
+    return value[token : token + 1] if of_its_own else value
 
 
 def _visible(cache: torch.Tensor, position: torch.Tensor) -> int:
@@ -146,11 +155,13 @@ def _visible(cache: torch.Tensor, position: torch.Tensor) -> int:
 
 def _shaped(scores: Any, bias: torch.Tensor | None, cap: float) -> Any:
     """Scores [H, n] with a soft cap, cap * tanh(score * (1 / cap)), where that is not 0; then with what is added to them:
-    `bias` float32[H, S] is by distance, its last column for the position itself, the one before for the position before."""
+    `bias` float32[H, S] or [1, H, S] is by distance, its last column for the position itself, the one before for the
+    position before."""
     if cap > 0:
         scores = F32(cap) * tanh(scores * (F32(1) / F32(cap)))
     if bias is not None:
-        scores = scores + to_numpy(bias)[:, bias.shape[1] - scores.shape[1] :]
+        by_distance = to_numpy(bias).reshape(bias.shape[-2:])
+        scores = scores + by_distance[:, by_distance.shape[1] - scores.shape[1] :]
     return scores
 
 
@@ -190,7 +201,8 @@ def attention_s8_shaped(
     scale: float,
     cap: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As attention_s8, with scores that `_shaped` changes before the softmax."""
+    """As attention_s8, with scores that `_shaped` changes before the softmax. A bias float32[T, H, S] has a row of heads
+    for each token."""
     if len(q) > 1:
         operands = (k_cache, v_cache, k_scale, v_scale)
         return _over_tokens(attention_s8_shaped, q, operands, position, bias, scale, cap)
@@ -243,7 +255,7 @@ def attention_s8_dynamic_shaped(
     scale: float,
     cap: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As attention_s8_dynamic, with scores that `_shaped` changes before the softmax."""
+    """As attention_s8_dynamic, with scores that `_shaped` changes before the softmax, as in attention_s8_shaped."""
     if len(q) > 1:
         operands = (k_cache, v_cache, k_scales, v_scales)
         return _over_tokens(attention_s8_dynamic_shaped, q, operands, position, bias, scale, cap)

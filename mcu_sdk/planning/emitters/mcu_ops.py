@@ -8,6 +8,7 @@ from mcu_sdk.planning.emitters.checks import (
     apart,
     boolean,
     call,
+    constant_integers,
     number,
     optional_tensor,
     out_tensor,
@@ -211,13 +212,36 @@ def _attention(instruction: Instruction, dynamic: bool, shaped: bool = False) ->
     tokens, sizes = position.elements, (heads, groups, positions, n)
     if not shaped:
         return _call(name, tokens, *inputs, out, scratch, *sizes, number(instruction, 6))
-    bias = optional_tensor(instruction, 6, F32)
+    bias, step = optional_tensor(instruction, 6, F32), 0
     if bias is not None:
-        shape_is(instruction, bias, "what is added to the scores", heads, positions)
+        of_its_own = len(bias.shape) == 3  # each token's
+        step = heads * positions if of_its_own else 0
+        shape_is(instruction, bias, "what is added to the scores", *[tokens] * of_its_own, heads, positions)
         apart(instruction, out, bias)
         apart(instruction, scratch, bias)
     limits = (number(instruction, 7), number(instruction, 8))
-    return _call(f"{name}_shaped", tokens, *inputs, bias, out, scratch, *sizes, *limits)
+    steps = (step,) if tokens > 1 else ()
+    return _call(f"{name}_shaped", tokens, *inputs, bias, out, scratch, *steps, *sizes, *limits)
+
+
+@emits("mcu::key_bias_scores")
+def key_bias_scores(instruction: Instruction) -> Sequence[KernelCall]:
+    q, table = tensor(instruction, 0, F32), tensor(instruction, 1, F32)
+    columns, position = tensor(instruction, 2, S32), tensor(instruction, 3, S64)
+    out = out_tensor(instruction, 5, F32)
+    if len(q.shape) != 4 or q.shape[0] != position.elements or q.shape[2] != 1 or min(q.shape) < 1:
+        unsupported(instruction, "queries of shape [positions, heads, 1, channels] are wanted")
+    tokens, heads, _, n = q.shape
+    if len(table.shape) != 3 or min(table.shape) < 1 or heads % table.shape[0]:
+        unsupported(instruction, "a table of shape [heads of keys, channels, positions] is wanted")
+    groups, channels, positions = table.shape
+    shape_is(instruction, columns, "the channels", channels)
+    if not all(0 <= column < n for column in constant_integers(instruction, columns, "the channels")):
+        unsupported(instruction, f"channels from 0 to {n - 1} are wanted")
+    shape_is(instruction, out, "the scores", tokens, heads, positions)
+    apart(instruction, out, q, table, columns, position)
+    sizes = (heads, groups, channels, positions, n)
+    return _call("key_bias_scores", tokens, q, table, columns, position, out, *sizes, number(instruction, 4))
 
 
 @emits("mcu::attention_s8")
