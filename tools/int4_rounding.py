@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What each way of rounding weights to int4 costs, in PyTorch with float activations: the table of docs/int4.md.
+"""What each way of rounding weights to few bits costs, in PyTorch with float activations: the tables of docs/int4.md.
 
 python tools/int4_rounding.py TEXT --begin 0.9
 """
@@ -7,6 +7,7 @@ python tools/int4_rounding.py TEXT --begin 0.9
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,9 +15,23 @@ import torch
 from mcu_sdk.evaluate import model_score, read_text
 from mcu_sdk.lowering.calibrate import LONGEST_WINDOW, sample_windows
 from mcu_sdk.lowering.export import choose_cache_length
-from mcu_sdk.lowering.gptq import dequantize_groups, quantize_groups
+from mcu_sdk.lowering.gptq import INT4, Grid, dequantize_groups, quantize_groups
 from mcu_sdk.lowering.moments import linear_moments, weight_digest
 from mcu_sdk.model.load import find_checkpoint, load_model
+
+FEWER = {
+    "int3 in groups of 32": Grid(-4, 3, 32, 0.4, 31, torch.bfloat16),
+    "15 levels, a scale for each row": Grid(-7, 7, None, 0.3, 71),
+    "7 levels, a scale for each row": Grid(-3, 3, None, 0.2, 81),
+    "3 levels, a scale for each row": Grid(-1, 1, None, 0.1, 91),
+}
+"""Of integers below int4's, and of those that an NPU's lossless coder packs."""
+
+
+def entropy(values: torch.Tensor) -> float:
+    """Bits a weight that no coder which looks at one at a time goes below."""
+    shares = torch.bincount(values.flatten().long() + 128).double() / values.numel()
+    return float(-(shares * shares.clamp_min(1e-300).log2()).sum())
 
 
 def int8_rows(weight: torch.Tensor) -> torch.Tensor:
@@ -52,6 +67,17 @@ def main() -> None:
     def nearest(weight: torch.Tensor) -> torch.Tensor:
         return dequantize_groups(*quantize_groups(weight, None))
 
+    def measure(
+        name: str, modules: list[torch.nn.Module], rounding: Callable[..., torch.Tensor], note: str = ""
+    ) -> None:
+        kept = [module.weight.data for module in modules]
+        for module, weight in zip(modules, kept, strict=True):
+            module.weight.data = rounding(weight)
+        found = model_score(model, text)
+        for module, weight in zip(modules, kept, strict=True):
+            module.weight.data = weight
+        print(f"{name:42} {found:.5f} {(found / reference - 1) * 100:+.3f} %{note}", flush=True)
+
     for name, modules, rounding in (
         ("blocks int8", blocks, int8_rows),
         ("blocks int4, nearest", blocks, nearest),
@@ -60,13 +86,22 @@ def main() -> None:
         ("embedding and head int8", [table], int8_rows),
         ("embedding and head int4", [table], nearest),
     ):
-        kept = [module.weight.data for module in modules]
-        for module, weight in zip(modules, kept, strict=True):
-            module.weight.data = rounding(weight)
-        found = model_score(model, text)
-        for module, weight in zip(modules, kept, strict=True):
-            module.weight.data = weight
-        print(f"{name:30} {found:.5f} {(found / reference - 1) * 100:+.3f} %", flush=True)
+        measure(name, modules, rounding)
+    for name, grid in {"int4 in groups of 32": INT4, **FEWER}.items():
+        rounded = {
+            weight_digest(module.weight): quantize_groups(
+                module.weight, moments[weight_digest(module.weight)], grid
+            )
+            for module in blocks
+        }
+        bits = [entropy(values) * values.numel() for values, _ in rounded.values()]
+        count = sum(values.numel() for values, _ in rounded.values())
+        measure(
+            f"blocks, {name}",
+            blocks,
+            lambda weight: dequantize_groups(*rounded[weight_digest(weight)], grid),  # noqa: B023
+            f"  {sum(bits) / count:.2f} bits a weight",
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From float weights to int4 in groups of 32 columns: GPTQ, with a scale for each group that is searched for.
+"""From float weights to integers of few levels: GPTQ, with a scale for each group, or row, that is searched for.
 
 GPTQ (Frantar et al., 2022) rounds one column after the other and moves what it lost into the columns to come, as the
 inputs' second moments say. Without moments every input counts the same, and nothing can be moved.
@@ -6,23 +6,42 @@ inputs' second moments say. Without moments every input counts the same, and not
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from mcu_sdk.operators.layouts import GROUP
 from mcu_sdk.operators.reference.int4 import HIGHEST, LOWEST
 
 Grouped = tuple[torch.Tensor, torch.Tensor]
-"""int8[N, K] within -8 .. 7 and bfloat16[N, ceil(K / 32)]: a weight is value * scale."""
+"""int8[N, K] and scales [N, groups of columns]: a weight is value * scale. Of int4: within -8 .. 7, and
+bfloat16[N, ceil(K / 32)]."""
 
 DAMPING = 0.01
 """Of the mean second moment, added to each: GPTQ's. Moments of few inputs have no inverse without."""
-SHRINKAGE = torch.linspace(1.0, 0.5, 26, dtype=torch.float64)
-"""Fractions of a group's whole range that are tried for its scale: what is beyond is clipped."""
 LEAST = 2.0**-100
 """Scales below are zero: a group of such weights is."""
 
 
-def quantize_groups(weight: torch.Tensor, moments: torch.Tensor | None) -> Grouped:
+@dataclass(frozen=True)
+class Grid:
+    """The integers that weights are rounded to, `lowest` .. `highest`, and the columns that have one scale, `group` of
+    them (None: all of a row). `shrinkage`: the smallest fraction of a group's whole range that is tried for its scale, what
+    is beyond being clipped; `tries`: how many are. `scales`: their type."""
+
+    lowest: int
+    highest: int
+    group: int | None
+    shrinkage: float
+    tries: int
+    scales: torch.dtype = torch.float32
+
+
+INT4 = Grid(LOWEST, HIGHEST, GROUP, 0.5, 26, torch.bfloat16)
+"""What mcu::linear_s4 reads."""
+
+
+def quantize_groups(weight: torch.Tensor, moments: torch.Tensor | None, grid: Grid = INT4) -> Grouped:
     """Weights float32[N, K] and the inputs' second moments float[K, K] (sums of x x^T; None: of
     uncorrelated inputs of one size). Deterministic for one number of threads."""
     remaining = weight.double().clone()
@@ -31,47 +50,53 @@ def quantize_groups(weight: torch.Tensor, moments: torch.Tensor | None) -> Group
         damped = _damped(moments.double())
         factor, importance = _inverse_factor(damped), damped.diagonal()
     values = torch.empty(weight.shape, dtype=torch.int8)
-    scales = torch.empty(weight.shape[0], -(-weight.shape[1] // GROUP), dtype=torch.bfloat16)
+    shared = grid.group or weight.shape[1]
+    scales = torch.empty(weight.shape[0], -(-weight.shape[1] // shared), dtype=grid.scales)
     for group in range(scales.shape[1]):
-        columns = slice(group * GROUP, min((group + 1) * GROUP, weight.shape[1]))
-        found = best_scales(remaining[:, columns], importance[columns])
+        end = min((group + 1) * shared, weight.shape[1])
+        whole = slice(group * shared, end)
+        found = best_scales(remaining[:, whole], importance[whole], grid)
         scales[:, group] = found
-        if factor is None:
-            values[:, columns] = _nearest(remaining[:, columns], found[:, None])
-        else:
-            values[:, columns] = _round_group(remaining, factor, columns, found)
+        for start in range(group * shared, end, GROUP):
+            columns = slice(start, min(start + GROUP, end))
+            if factor is None:
+                values[:, columns] = _nearest(remaining[:, columns], found[:, None], grid)
+            else:
+                values[:, columns] = _round_group(remaining, factor, columns, found, grid)
     return values, scales
 
 
-def dequantize_groups(values: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+def dequantize_groups(values: torch.Tensor, scales: torch.Tensor, grid: Grid = INT4) -> torch.Tensor:
     """The weights that the integers mean: float32[N, K]."""
-    return values.float() * scales.float().repeat_interleave(GROUP, 1)[:, : values.shape[1]]
+    shared = grid.group or values.shape[1]
+    return values.float() * scales.float().repeat_interleave(shared, 1)[:, : values.shape[1]]
 
 
-def best_scales(weights: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:
+def best_scales(weights: torch.Tensor, importance: torch.Tensor, grid: Grid = INT4) -> torch.Tensor:
     """The scale of each row of float64[N, 32] that gives the least squared error, each column's times its importance
-    float64[32]: bfloat16[N].
+    float64[32]: [N].
 
-    Tried are fractions of the greatest magnitude's, which is -8 times the scale: scales have the sign that takes it
-    there. Of equally good ones the largest magnitude stays.
+    Tried are fractions of the greatest magnitude's, which is `lowest` times the scale: scales have the sign that takes it
+    there, and none where both ends are as far. Of equally good ones the largest magnitude stays.
     """
     position = weights.abs().argmax(1, keepdim=True)
-    whole = weights.gather(1, position)[:, 0] / LOWEST
-    best = torch.zeros(weights.shape[0], dtype=torch.bfloat16)
+    whole = weights.gather(1, position)[:, 0] / grid.lowest
+    whole = whole.abs() if grid.lowest == -grid.highest else whole
+    best = torch.zeros(weights.shape[0], dtype=grid.scales)
     least = (weights**2 * importance).sum(1)
-    for fraction in SHRINKAGE:
-        scale = (whole * fraction).bfloat16()
+    for fraction in torch.linspace(1.0, grid.shrinkage, grid.tries, dtype=torch.float64):
+        scale = (whole * fraction).to(grid.scales)
         scale = torch.where(scale.abs() < LEAST, torch.zeros_like(scale), scale)
-        error = weights - _nearest(weights, scale[:, None]) * scale.double()[:, None]
+        error = weights - _nearest(weights, scale[:, None], grid) * scale.double()[:, None]
         error = (error**2 * importance).sum(1)
         best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
     return best
 
 
-def _nearest(weights: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+def _nearest(weights: torch.Tensor, scale: torch.Tensor, grid: Grid) -> torch.Tensor:
     """The integers nearest to float64 weights / scale, ties to even; 0 where the scale is 0."""
     divisor = torch.where(scale == 0, torch.ones_like(scale), scale).double()
-    values = torch.round(weights / divisor).clamp(LOWEST, HIGHEST)
+    values = torch.round(weights / divisor).clamp(grid.lowest, grid.highest)
     return torch.where(scale == 0, torch.zeros_like(values), values)
 
 
@@ -89,13 +114,13 @@ def _inverse_factor(moments: torch.Tensor) -> torch.Tensor:
 
 
 def _round_group(
-    remaining: torch.Tensor, factor: torch.Tensor, columns: slice, scale: torch.Tensor
+    remaining: torch.Tensor, factor: torch.Tensor, columns: slice, scale: torch.Tensor, grid: Grid
 ) -> torch.Tensor:
-    """The integers of one group of columns; what rounding lost moves to the columns behind, in place."""
+    """The integers of some columns; what rounding lost moves to the columns behind, in place."""
     values = torch.empty(remaining.shape[0], columns.stop - columns.start, dtype=torch.int8)
     errors = torch.empty(values.shape, dtype=torch.float64)
     for i, column in enumerate(range(columns.start, columns.stop)):
-        rounded = _nearest(remaining[:, column], scale)
+        rounded = _nearest(remaining[:, column], scale, grid)
         values[:, i] = rounded
         errors[:, i] = (remaining[:, column] - rounded * scale.double()) / factor[column, column]
         behind = slice(column + 1, columns.stop)

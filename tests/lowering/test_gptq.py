@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcu_sdk.lowering.gptq import best_scales, dequantize_groups, quantize_groups
+from mcu_sdk.lowering.gptq import Grid, best_scales, dequantize_groups, quantize_groups
 from mcu_sdk.operators.layouts import GROUP
 from mcu_sdk.operators.reference.int4 import HIGHEST, LOWEST
 
@@ -118,3 +118,28 @@ def test_few_inputs_are_enough_for_an_inverse() -> None:
     values, scales = quantize_groups(normal(1, 4, 64), moments_of(normal(2, 3, 64)))
     assert torch.isfinite(scales.float()).all()
     assert values.count_nonzero() > 0
+
+
+ROWS_OF_7 = Grid(-3, 3, None, 0.2, 81)
+
+
+def test_other_grids() -> None:
+    """One scale for a row of several groups' length: weights that the grid has stay as they are, and of others the searched
+    scale and moved errors lose less of what the linear gives than the nearest integers of the whole range."""
+    values = torch.randint(-3, 4, (6, 80), generator=torch.Generator().manual_seed(3)).to(torch.int8)
+    values[:, 7] = -3
+    scales = torch.tensor([[0.5], [0.25], [3.0], [0.125], [1.0], [2.0]])
+    x = correlated(5, 400, 80)
+    found = quantize_groups(values * scales, moments_of(x), ROWS_OF_7)
+    assert torch.equal(found[0], values) and torch.equal(found[1], scales)
+
+    weight = normal(8, 24, 80)
+    whole = weight.abs().amax(1, keepdim=True) / 3
+    nearest = (weight / whole).round() * whole
+    rounded = quantize_groups(weight, moments_of(x), ROWS_OF_7)
+    assert rounded[1].shape == (24, 1) and rounded[0].unique().numel() <= 7
+    errors = [
+        float((x @ (each - weight).T).square().sum())
+        for each in (nearest, dequantize_groups(*rounded, ROWS_OF_7))
+    ]
+    assert errors[1] < 0.5 * errors[0]
