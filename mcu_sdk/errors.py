@@ -72,13 +72,17 @@ class DoesNotFitError(McuSdkError):
     """A model that is too large for the board.
 
     `changes`: what makes it fit, each a set of options with values by the names of their fields, the mildest first.
+    `over`: the bytes that are too many; 0 where they are not known.
     """
 
     exit_code = 5
 
-    def __init__(self, message: str, *, hint: str = "", changes: Sequence[Mapping[str, object]] = ()) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", changes: Sequence[Mapping[str, object]] = (), over: int = 0
+    ) -> None:
         super().__init__(message, hint=hint)
         self.changes = tuple(changes)
+        self.over = over
 
 
 class BuildError(McuSdkError):

@@ -152,8 +152,10 @@ def evaluate(
     *,
     begin: float = 0.0,
     use_cache: bool = True,
+    flash: int | None = None,
 ) -> list[Score]:
-    """The float checkpoint first, then each quantized variant, all on the same windows of the model's whole context."""
+    """The float checkpoint first, then each quantized variant, all on the same windows of the model's whole context.
+    `flash`: bytes of a .pte at most, of variants whose weights are chosen."""
     from mcu_sdk.lowering.export import choose_cache_length
     from mcu_sdk.model.load import find_checkpoint, load_model
     from mcu_sdk.recipes.windows import check_calibration_text
@@ -178,7 +180,7 @@ def evaluate(
             scores.append(Score(name, value, (value / reference - 1) * 100))
             continue
         with tempfile.TemporaryDirectory(prefix="mcu-sdk-evaluate-") as folder:
-            library = _host_library(model, options, Path(folder) / "project", use_cache)
+            library = _host_library(model, options, Path(folder) / "project", use_cache, flash)
             name = f"{options.weights}, activations {options.activations}, KV scales {options.cache_scales}"
             with step(f"Measuring {name}"):
                 value = firmware_score(library, text)
@@ -186,11 +188,13 @@ def evaluate(
     return scores
 
 
-def _host_library(model: str | None, options: CompileOptions, folder: Path, use_cache: bool) -> Any:
+def _host_library(
+    model: str | None, options: CompileOptions, folder: Path, use_cache: bool, flash: int | None
+) -> Any:
     from mcu_sdk.generation import generate
     from mcu_sdk.options import GenerateRequest
     from mcu_sdk.project.build import build
 
-    request = GenerateRequest("host", options, model=model, output=folder, use_cache=use_cache)
+    request = GenerateRequest("host", options, model=model, output=folder, use_cache=use_cache, flash=flash)
     project = generate(request).project
     return build(project, "host").library

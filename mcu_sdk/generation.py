@@ -17,7 +17,7 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.choice import first_that_fits, is_open
 from mcu_sdk.console import step
-from mcu_sdk.errors import UsageError
+from mcu_sdk.errors import DoesNotFitError, UsageError
 from mcu_sdk.inputs import identify
 from mcu_sdk.model.chat.files import CHAT_CONFIG, ChatFiles, no_chat, read_chat
 from mcu_sdk.model.folder import check_fetched, read_config
@@ -38,7 +38,7 @@ from mcu_sdk.options import CompileOptions, GenerateRequest, Kind, no_npu_librar
 from mcu_sdk.planning.bound import step_bound
 from mcu_sdk.planning.delegates import check_delegates
 from mcu_sdk.planning.experts import experts_of
-from mcu_sdk.planning.fit import Layout, Sizes
+from mcu_sdk.planning.fit import Layout, Sizes, image_bytes
 from mcu_sdk.planning.fpu import check_checkpoint, check_integers_only
 from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
 from mcu_sdk.planning.pieces import by_region
@@ -49,7 +49,7 @@ from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
 from mcu_sdk.planning.where import where
 from mcu_sdk.project.destination import check_format, check_kept_app, check_output
 from mcu_sdk.project.edited import KEPT, check_edited
-from mcu_sdk.project.fitting import Choices, fit_project
+from mcu_sdk.project.fitting import Choices, Fitted, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
 from mcu_sdk.project.library import Library, check_name
 from mcu_sdk.project.manifest import GRAMMARS, TOKENIZER
@@ -57,6 +57,7 @@ from mcu_sdk.project.npu_details import describe_npu, details_files
 from mcu_sdk.project.render import ProjectInputs, render_project, slug
 from mcu_sdk.project.stored_chat import stored_cache
 from mcu_sdk.recipes.compiled import names_json, read_compiled
+from mcu_sdk.saving import TooLargeError, first_that_saves_enough
 
 if TYPE_CHECKING:
     from mcu_sdk.npu.artifact import DelegateArtifact
@@ -139,6 +140,8 @@ def generate(request: GenerateRequest) -> Generated:
 
     Raises BoardError, ModelError, PteError, TextError, UsageError and DoesNotFitError.
     """
+    if request.compile_options.weights == "auto":
+        return first_that_saves_enough(request, _generate)
     if not is_open(request):
         return _generate(request)
     return first_that_fits(request, lambda choice: replace(_generate(choice.request), chosen=choice.says))
@@ -152,6 +155,7 @@ def _generate(request: GenerateRequest) -> Generated:
         board, request.target, memory_mode=request.memory_mode, activation_bits=request.activation_bits
     )
     request.check(npu)
+    request.check_flash(on_host=board.is_host)
     if request.pte is None:
         check_checkpoint(board)
     if request.output is not None:
@@ -257,7 +261,7 @@ def _generate(request: GenerateRequest) -> Generated:
             int4=request.pte is None and npu is None and request.compile_options.weights == "int8",
             checkpoint=request.pte is None,
         )
-        fitted = fit_project(inputs, plan, choices, app=destination / KEPT, keep=request.use_cache)
+        fitted = _fit(request, inputs, plan, choices, facts, destination / KEPT)
     experts = experts_of(plan)
     if experts is not None:
         facts["experts"] = experts.to_json()
@@ -273,6 +277,45 @@ def _generate(request: GenerateRequest) -> Generated:
         project = render_project(inputs, destination, force=request.force)
     facts = {**facts, "notes": [*facts["notes"], *edited]}
     return Generated(project, source.name, plan, fitted.layout, facts, fitted.sizes)
+
+
+def _fit(
+    request: GenerateRequest,
+    inputs: ProjectInputs,
+    plan: Plan,
+    choices: Choices,
+    facts: dict[str, Any],
+    app: Path,
+) -> Fitted:
+    """Where everything lies, also within --flash. Raises DoesNotFitError; of weights that are chosen to fit,
+    TooLargeError."""
+    weights = facts.get("weight_bits")
+    if request.compile_options.weights != "auto" or weights is None:
+        return fit_project(inputs, plan, choices, app=app, keep=request.use_cache)
+    choices = replace(choices, advised=weights["everything"])
+    try:
+        fitted = fit_project(inputs, plan, choices, app=app, keep=request.use_cache)
+        sizes = fitted.sizes if fitted.layout.regions else Sizes(code=0, bss=0, weights=plan.model_bytes)
+        image = image_bytes(inputs.board, sizes, fitted.layout)
+        _check_flash(request.flash, image, sizes, everything=weights["everything"])
+    except DoesNotFitError as error:
+        raise TooLargeError(error, weights) from error
+    facts["weight_bits"] = {**weights, "flash": request.flash, "image_bytes": image}
+    return fitted
+
+
+def _check_flash(flash: int | None, image: int, sizes: Sizes, *, everything: bool) -> None:
+    """Raises DoesNotFitError for an image that is larger than what was given. `everything`: none can be smaller."""
+    if flash is None or image <= flash:
+        return
+    parts = {"weights": sizes.weights, "code": sizes.code, "tokenizer": sizes.tokenizer}
+    told = ", ".join(f"{name} {size:,}" for name, size in parts.items() if size)
+    which = "the smallest possible, with int4 wherever it can be," if everything else "this one"
+    raise DoesNotFitError(
+        f"An image of at most {flash:,} bytes was expected (--flash); {which} has {image:,} bytes ({told}).",
+        hint=f"Give --flash {image} at least, or take a smaller model.",
+        over=image - flash,
+    )
 
 
 def _check_library(request: GenerateRequest, name: str) -> None:
@@ -522,7 +565,7 @@ def _check_forecast(board: Board, checkpoint: Checkpoint, options: CompileOption
         return  # a part of the weights is for pictures, or they are in another format
     stored = read_stored(checkpoint.folder, checkpoint.name)
     shapes = {name: tensor.shape for name, tensor in stored.tensors.items()}
-    check_forecast(board, Forecast(shapes, config, options.cache_length, options.weights == "int4"))
+    check_forecast(board, Forecast(shapes, config, options.cache_length, options.weights != "int8"))
 
 
 def _model_files(

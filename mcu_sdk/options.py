@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
+from mcu_sdk.board.table import bytes_of
 from mcu_sdk.errors import UsageError
 from mcu_sdk.operators.layouts import WeightLayout
 from mcu_sdk.option import Flag, Option, options_of
@@ -26,7 +27,7 @@ from mcu_sdk.project.presets import Optimize
 
 Activations = Literal["dynamic", "static"]
 CacheScales = Literal["calibrated", "dynamic"]
-Weights = Literal["int8", "int4"]
+Weights = Literal["int8", "int4", "auto"]
 
 PREFILL_ROWS = (8, 16, 32)
 
@@ -76,6 +77,20 @@ WORDS = {
 }
 
 
+def parse_flash(text: str) -> int:
+    """Bytes of "512K", "2M" or "524288". Raises UsageError for what is no size, or nothing."""
+    try:
+        size = int(bytes_of(str(text).strip()))
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise UsageError(
+            f"--flash takes a number of bytes, or of K or M, such as 512K, not {text!r}.",
+            hint="Give the bytes of flash that the image may take.",
+        )
+    return size
+
+
 @dataclass(frozen=True)
 class CompileOptions:
     """What the user can decide about a checkpoint's way to a .pte.
@@ -84,8 +99,9 @@ class CompileOptions:
     `activations`: int8 scales found per token at run time, or calibrated (an encoder's always are). `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
     one the model generates what it is calibrated on. `prefill`: tokens of a prompt that a second method reads at once; None
     for no such method. `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
-    32 inputs; the embedding and the last linear are int8 always. Not the user's: `npu`, the Ethos-U to lower to (None
-    for the processor), and `weight_layout`, what the board's core reads fastest.
+    32 inputs; the embedding and the last linear are int8 then. "auto": each linear's by what it costs. Not the user's:
+    `npu`, the Ethos-U to lower to (None for the processor), `weight_layout`, what the board's core reads fastest, and
+    `int4_saving`, the bytes that "auto" saves of an int8 .pte (None: none).
     """
 
     cache_length: Annotated[
@@ -142,17 +158,20 @@ class CompileOptions:
     weights: Annotated[
         Weights,
         Flag(
-            "--weights", "A decoder's linears: int8, or int4 in groups of 32 (half the size).", Kind.DECODER
+            "--weights",
+            "A decoder's linears: int8; int4 in groups of 32 (half the size); auto: each by what it costs, to fit.",
+            Kind.DECODER,
         ),
     ] = "int8"
+    int4_saving: int | None = None
 
     def check(self) -> None:
         """Raises UsageError for options that do not go together."""
         if self.stream is not None and self.stream < 1:
             raise UsageError(f"--stream is 1 frame of sound or more, not {self.stream}.")
         self.frame_size()
-        if self.weights not in ("int8", "int4"):
-            raise UsageError(f"Weights are 'int8' or 'int4', not {self.weights!r}.")
+        if self.weights not in get_args(Weights):
+            raise UsageError(f"Weights are 'int8', 'int4' or 'auto', not {self.weights!r}.")
         if self.prefill is not None and self.prefill not in PREFILL_ROWS:
             wanted = ", ".join(map(str, PREFILL_ROWS[:-1]))
             raise UsageError(
@@ -161,7 +180,7 @@ class CompileOptions:
             )
         if self.cache_length is not None:
             self.check_prefill(self.cache_length)
-        if self.weights == "int4" and self.npu is not None:
+        if self.weights != "int8" and self.npu is not None:
             raise UsageError(
                 f"int4 weights are for a board's processor; {self.npu.accelerator} takes int8.",
                 hint="Leave --weights out, or take another --target.",
@@ -288,6 +307,15 @@ class GenerateRequest:
             repeated=True,
         ),
     ] = ()
+    flash: Annotated[
+        int | None,
+        Flag(
+            "--flash",
+            "With --weights auto: bytes of flash for weights, code and tokenizer, such as 512K. Default: what the board has.",
+            Kind.DECODER,
+            read=parse_flash,
+        ),
+    ] = None
     optimize: Annotated[
         Optimize, Flag("--optimize", "Compile the kernels for speed (-O3) or for size (-Os).")
     ] = "speed"
@@ -308,6 +336,7 @@ class GenerateRequest:
                 "--grammar and --json-schema exclude each other; both were given.", hint="Leave one out."
             )
         replace(self.compile_options, npu=None if self.pte else npu).check()
+        self.check_flash()
         if self.format == "library" and self.compile_options.prefill is not None:
             raise UsageError(
                 "--prefill is for a firmware; a library reads its prompts token by token.",
@@ -322,6 +351,20 @@ class GenerateRequest:
             )
         check_stops(self.stop)
         self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)
+
+    def check_flash(self, *, on_host: bool = False) -> None:
+        """Raises UsageError for a budget that nothing is chosen by, and on a host for a choice without one."""
+        auto = self.compile_options.weights == "auto"
+        if self.flash is not None and not auto:
+            raise UsageError(
+                "--flash is what --weights auto chooses by; without that it changes nothing.",
+                hint="Add --weights auto, or leave --flash out.",
+            )
+        if auto and self.flash is None and on_host:
+            raise UsageError(
+                "--weights auto chooses by a board's flash, and a host has none.",
+                hint="Give --flash: on a host it counts the .pte alone.",
+            )
 
     @property
     def asks_for_chat(self) -> bool:

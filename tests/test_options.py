@@ -120,6 +120,7 @@ def test_every_option_makes_a_difference_or_is_refused(
         value = value_of(option, tmp_path)
         seen.clear()
         given = [option.flags[0], *([] if option.type is bool else ["x" if option.name == "stop" else value])]
+        given += ["--weights=auto"] if option.name == "flash" and option.applies_to(kind) else []
         code = cli.run(["generate", *base, f"--output={tmp_path / 'p'}", *given])
         err = capsys.readouterr().err
         if option.applies_to(kind):

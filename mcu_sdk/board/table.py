@@ -11,8 +11,8 @@ ADDRESS_LIMIT = 1 << 32
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
-def _bytes(value: Any) -> Any:
-    """Accept 4096, "4K", "2M"."""
+def bytes_of(value: Any) -> Any:
+    """4096 of 4096, "4K" or "4096"; raises ValueError for a text that is no size."""
     if not isinstance(value, str):
         return value
     match = re.fullmatch(r"(\d+)\s*([KMG]?)", value)
@@ -25,7 +25,9 @@ _Written = Annotated[int, Field(ge=0, le=ADDRESS_LIMIT)] | Annotated[str, Field(
 """A size as it stands in a file, for the schema."""
 
 Size = Annotated[
-    int, BeforeValidator(_bytes, json_schema_input_type=_Written), Field(ge=0, le=ADDRESS_LIMIT, strict=True)
+    int,
+    BeforeValidator(bytes_of, json_schema_input_type=_Written),
+    Field(ge=0, le=ADDRESS_LIMIT, strict=True),
 ]
 Address = Annotated[int, Field(ge=0, lt=ADDRESS_LIMIT, strict=True)]
 Word = Annotated[int, Field(ge=0, lt=1 << 32, strict=True)]

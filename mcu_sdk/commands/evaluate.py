@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mcu_sdk.evaluate import Score
     from mcu_sdk.evaluate_dataset import SpanScore
 
-TAKEN = frozenset(options_of(CompileOptions)) | {"model", "target", "activation_bits"}
+TAKEN = frozenset(options_of(CompileOptions)) | {"model", "target", "activation_bits", "flash"}
 
 
 @with_options(
@@ -34,6 +34,7 @@ TAKEN = frozenset(options_of(CompileOptions)) | {"model", "target", "activation_
     CompileOptions,
     only=TAKEN,
     target="Measure an NPU's step instead, such as ethos-u55-128.",
+    flash="With --weights auto: bytes of the .pte at most, such as 512K.",
 )
 def evaluate_command(
     given: Given,
@@ -77,6 +78,7 @@ def evaluate_command(
     request = given.request()
     options = request.compile_options
     request.check_kind(Kind.DECODER if request.target is None else Kind.DECODER_NPU)
+    request.check_flash(on_host=True)
     if options.calibration_text is not None:
         read_text(options.calibration_text, "to calibrate on")
     measured = {"activation_bits"} if request.target is not None else {"activations", "cache_scales"}
@@ -101,7 +103,7 @@ def evaluate_command(
         ]
     else:
         variants = [options]
-    _show(evaluate(request.model, text, variants, begin=begin), as_json)
+    _show(evaluate(request.model, text, variants, begin=begin, flash=request.flash), as_json)
 
 
 def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: bool) -> None:

@@ -62,6 +62,7 @@ def show(generated: Generated, as_json: bool) -> None:
     from mcu_sdk.planning.experts import experts_from_json
     from mcu_sdk.project.accuracy import accuracy_of
     from mcu_sdk.project.render import title
+    from mcu_sdk.project.weight_bits import weight_rows
 
     summary, accuracy = generated.summary(), accuracy_of(generated.facts)
     if accuracy is not None and accuracy.warning is not None:
@@ -93,6 +94,8 @@ def show(generated: Generated, as_json: bool) -> None:
                 f"{piece['traffic']:,} bytes"
             )
     for label, text in accuracy.rows() if accuracy is not None else ():
+        print(f"  {label:18} {text}")
+    for label, text in weight_rows(generated.facts):
         print(f"  {label:18} {text}")
     experts = experts_from_json(summary.get("experts"))
     for label, text in experts.rows() if experts is not None else ():

@@ -25,17 +25,37 @@ def weight_digest(weight: torch.Tensor) -> str:
 def head_digest(model: PreTrainedModel) -> str | None:
     """The digest of the last linear's weight, which makes logits; None for a model that does not name it."""
     head = model.get_output_embeddings()
-    return None if head is None else weight_digest(_rows(head))
+    return None if head is None else weight_digest(rows_of(head))
 
 
-def _rows(module: Any) -> torch.Tensor:
-    """A linear's weight with a row for each output; Conv1D keeps it the other way round."""
+def shares_head(model: PreTrainedModel) -> bool:
+    """Whether the last linear reads the embedding's weights, or the model does not name either."""
+    head: Any = model.get_output_embeddings()
+    table: Any = model.get_input_embeddings()
+    return head is None or table is None or head.weight.data_ptr() == table.weight.data_ptr()
+
+
+def is_linear(module: Any) -> bool:
+    """Whether it is a linear of PyTorch's, or transformers' Conv1D."""
+    import torch
+
+    return isinstance(module, torch.nn.Linear) or is_turned(module)
+
+
+def is_turned(module: Any) -> bool:
+    """Whether it is a Conv1D, whose weight has a column for each output."""
+    return type(module).__name__ == "Conv1D"
+
+
+def rows_of(module: Any) -> torch.Tensor:
+    """A linear's weight with a row for each output."""
     weight: torch.Tensor = module.weight
-    return weight.T if type(module).__name__ == "Conv1D" else weight
+    return weight.T if is_turned(module) else weight
 
 
-def linear_moments(model: PreTrainedModel, windows: torch.Tensor) -> Moments:
-    """Second moments of the inputs of all linears (transformers' Conv1D too) but the head, on int64[n, length]."""
+def linear_moments(model: PreTrainedModel, windows: torch.Tensor, *, head: bool = False) -> Moments:
+    """Second moments of the inputs of all linears (transformers' Conv1D too), with `head` of the last one too, on
+    int64[n, length]."""
     import torch
 
     moments: Moments = {}
@@ -50,13 +70,9 @@ def linear_moments(model: PreTrainedModel, windows: torch.Tensor) -> Moments:
 
         return hook
 
-    head = model.get_output_embeddings()
-    linears = [
-        module
-        for module in model.modules()
-        if module is not head and (isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D")
-    ]
-    hooks = [module.register_forward_hook(observe(weight_digest(_rows(module)))) for module in linears]
+    last = None if head else model.get_output_embeddings()
+    linears = [module for module in model.modules() if module is not last and is_linear(module)]
+    hooks = [module.register_forward_hook(observe(weight_digest(rows_of(module)))) for module in linears]
     try:
         with torch.no_grad():
             model(input_ids=windows, use_cache=False)

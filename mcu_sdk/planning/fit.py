@@ -125,7 +125,7 @@ def require_fit(
     over = bytes_over(board, layout)
     if over:
         message = _refusal(board, sizes, layout, over)
-        raise DoesNotFitError(message, hint=advice, changes=changes)
+        raise DoesNotFitError(message, hint=advice, changes=changes, over=sum(over.values()))
 
 
 def fits(board: Board, sizes: Sizes) -> bool:
@@ -182,6 +182,19 @@ def place(
 
     best = min(_layouts(board, board.placement, sizes, fixed), key=worth)
     return replace(best, reasons=dict.fromkeys(_FREE, "the only place with room"))
+
+
+def image_bytes(board: Board, sizes: Sizes, layout: Layout) -> int:
+    """Bytes of flash that the image takes at most: vectors, code, tokenizer, weights and initial values, each with what
+    aligns it. On a host the weights alone."""
+    if not layout.regions:
+        return sizes.weights
+    total = 0
+    for section in ("vectors", "code", "copies", *_IN_IMAGE, "initial"):
+        for _, size in _lots(board, sizes, layout.regions, layout.pieces, section):
+            total = -(-total // _ALIGNMENT[section]) * _ALIGNMENT[section] + size
+    copied = sum(len(_lots(board, sizes, layout.regions, layout.pieces, section)) for section in _IN_IMAGE)
+    return total + COPY_BYTES * copied
 
 
 def with_sizes(board: Board, sizes: Sizes, layout: Layout) -> Layout:

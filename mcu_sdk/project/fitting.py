@@ -43,11 +43,12 @@ OTHER_LAYOUT = 1.25
 @dataclass(frozen=True)
 class Choices:
     """What a user could still choose: a shorter cache (`length`: positions now), `int4` weights; and whether the
-    `checkpoint` is at hand or only its .pte."""
+    `checkpoint` is at hand or only its .pte. `advised`: whether a refusal says what would fit, which has to be tried."""
 
     length: int | None = None
     int4: bool = False
     checkpoint: bool = True
+    advised: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def fit_project(
     layout = place(board, sizes, traffic)
     hint = ""
     changes: tuple[dict[str, object], ...] = ()
-    if bytes_over(board, layout):
+    if bytes_over(board, layout) and choices.advised:
         hint, changes = _advice(inputs, plan, sizes, choices, measured)
         hint = _told_of_experts(plan) + hint
     require_fit(board, sizes, layout, hint, changes)

@@ -11,7 +11,7 @@ from mcu_sdk.lowering.calibrate import run_steps
 from mcu_sdk.lowering.int4 import float_linears, to_int4
 from mcu_sdk.lowering.lower import lower
 from mcu_sdk.lowering.metadata import prefill_metadata
-from mcu_sdk.lowering.moments import head_digest, linear_moments
+from mcu_sdk.lowering.moments import head_digest, linear_moments, shares_head
 from mcu_sdk.lowering.pack import pack_weights
 from mcu_sdk.lowering.prefill import check_prefill, prefill_of
 from mcu_sdk.lowering.provenance import without_provenance
@@ -22,6 +22,7 @@ from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.compiled import CompiledModel
 from mcu_sdk.recipes.fused import fused_step
 from mcu_sdk.recipes.stage import stage
+from mcu_sdk.recipes.weights_by_cost import weights_by_cost
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -57,9 +58,11 @@ def quantized_step(
     """
     fused = fused_step(checkpoint, options, lambda model, length: options.check_prefill(length))
     model, windows, program = fused.model, fused.windows, fused.program
-    if options.weights == "int4":
+    if options.weights != "int8":
         with stage("Measuring what each linear reads"), reproducible():
-            moments, head = linear_moments(model, windows), head_digest(model)
+            alone = options.weights == "auto" and not shares_head(model)
+            moments = linear_moments(model, windows, head=alone)
+            keep = set() if alone or (head := head_digest(model)) is None else {head}
     with stage("Quantizing to int8"), reproducible():
 
         def calibrate(prepared: GraphModule) -> None:
@@ -69,13 +72,13 @@ def quantized_step(
         quantized = quantize(program, options.activations, calibrate)
         check_finite(quantized)
     share: dict[str, Any] = {"weights": options.weights}
-    if options.weights == "int4":
+    if options.weights == "auto":
+        share |= weights_by_cost(model, windows, quantized, linears, moments, keep, options.int4_saving)
+    elif options.weights == "int4":
         with stage("Rounding weights to int4"), reproducible():
-            share |= asdict(to_int4(quantized, linears, moments, set() if head is None else {head}))
-            if fused.facts["fused"]["expert_linear"]:
-                share["notes"] = [
-                    "Experts keep int8 weights; int4 is for the linears that every token reads."
-                ]
+            share |= asdict(to_int4(quantized, linears, moments, keep))
+    if options.weights != "int8" and fused.facts["fused"]["expert_linear"]:
+        share["notes"] = ["Experts keep int8 weights; int4 is for the linears that every token reads."]
     with stage("Comparing the quantized step with the checkpoint"), reproducible():
         accuracy = fused.guard.accuracy(program, quantized)
     facts = {
