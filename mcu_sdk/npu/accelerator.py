@@ -1,5 +1,5 @@
-"""The one table of the Ethos-U accelerators that Vela compiles for: what shows of them in a command stream, whether the
-simulator has them, and how Vela models a system around them where a board says nothing."""
+"""The one table of the Ethos-U accelerators that Vela compiles for: what shows of them in a command stream, and how Vela
+models a system around them where a board says nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ class Family:
     product: int
     system_config: str
     memory_mode: str
-    is_simulated: bool
 
 
-U55 = Family("u55", 0, "Ethos_U55_High_End_Embedded", "Shared_Sram", is_simulated=True)
-U65 = Family("u65", 1, "Ethos_U65_High_End", "Shared_Sram", is_simulated=True)
-U85 = Family("u85", 2, "Ethos_U85_SYS_DRAM_Mid", "Shared_Sram", is_simulated=False)
+U55 = Family("u55", 0, "Ethos_U55_High_End_Embedded", "Shared_Sram")
+U65 = Family("u65", 1, "Ethos_U65_High_End", "Shared_Sram")
+U85 = Family("u85", 2, "Ethos_U85_SYS_DRAM_Mid", "Shared_Sram")
 FAMILIES = (U55, U65, U85)
 
 PRODUCTS = {family.product: family.name for family in FAMILIES}
@@ -33,7 +32,7 @@ PRODUCTS = {family.product: family.name for family in FAMILIES}
 class Accelerator:
     """`macs` are the multiply-accumulators per cycle; `shram_bytes` the memory inside (0 where none is documented);
     `cores` the weight streams that are worked on side by side; the ublock depths the channels of the smallest block of
-    weights."""
+    weights. `port_bits`: of a U85 the binary logarithms of its ports to SRAM and to other memory."""
 
     kind: Family
     macs: int
@@ -41,6 +40,7 @@ class Accelerator:
     cores: int = 1
     ofm_ublock_depth: int = 8
     ifm_ublock_depth: int = 8
+    port_bits: tuple[int, int] = (0, 0)
 
     @property
     def family(self) -> str:
@@ -51,6 +51,11 @@ class Accelerator:
     def name(self) -> str:
         """Vela's name: "ethos-u55-128"."""
         return f"ethos-{self.family}-{self.macs}"
+
+    @property
+    def internal_bytes(self) -> int:
+        """Bytes inside the NPU that a DMA can write: the SHRAM, of a U85 the memory for look-up tables."""
+        return self.shram_bytes or 2048
 
     @property
     def lut_base(self) -> int:
@@ -70,11 +75,11 @@ ACCELERATORS = {
         Accelerator(U55, 256, 48 * 1024),
         Accelerator(U65, 256, 48 * 1024),
         Accelerator(U65, 512, 96 * 1024, cores=2),
-        Accelerator(U85, 128, 0),
-        Accelerator(U85, 256, 0),
-        Accelerator(U85, 512, 0),
-        Accelerator(U85, 1024, 0),
-        Accelerator(U85, 2048, 0),
+        Accelerator(U85, 128, 0, port_bits=(1, 0)),
+        Accelerator(U85, 256, 0, port_bits=(1, 0)),
+        Accelerator(U85, 512, 0, cores=2, port_bits=(1, 0)),
+        Accelerator(U85, 1024, 0, cores=4, port_bits=(1, 1)),
+        Accelerator(U85, 2048, 0, cores=4, port_bits=(2, 1)),
     )
 }
 """Every accelerator by name."""

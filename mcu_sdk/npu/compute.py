@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.convolution import prepare_convolution
+from mcu_sdk.npu.dma import prepare_dma
 from mcu_sdk.npu.elementwise import prepare_elementwise
-from mcu_sdk.npu.memory_access import Region, take
+from mcu_sdk.npu.memory_access import Region
 from mcu_sdk.npu.operations import Dma, ElementwiseOperation, Operation, PoolingOperation
 from mcu_sdk.npu.pooling import prepare_pooling
 from mcu_sdk.npu.tables import Internal
@@ -18,22 +19,9 @@ Executable = Callable[[Region, Internal], None]
 def prepare(operation: Operation, accelerator: Accelerator) -> Executable:
     """The operation as a function. Raises ValueError for what is not simulated."""
     if isinstance(operation, Dma):
-        return _prepare_dma(operation)
+        return prepare_dma(operation)
     if isinstance(operation, ElementwiseOperation):
         return prepare_elementwise(operation, accelerator)
     if isinstance(operation, PoolingOperation):
         return prepare_pooling(operation, accelerator)
     return prepare_convolution(operation, accelerator)
-
-
-def _prepare_dma(dma: Dma) -> Executable:
-    def run(memory: Region, internal: Internal) -> None:
-        source = take(memory, dma.source.region, dma.source.begin, dma.source.length).copy()
-        if dma.destination is None:
-            assert dma.table_offset is not None
-            internal.write(dma.table_offset, source)
-        else:
-            target = take(memory, dma.destination.region, dma.destination.begin, dma.destination.length)
-            target[:] = source
-
-    return run

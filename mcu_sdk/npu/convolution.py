@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Integers = NDArray[np.int64]
 
-_EXACT_F32, _EXACT_F64 = 1 << 24, 1 << 53
+EXACT_F32, EXACT_F64 = 1 << 24, 1 << 53
 """Sums of integers below these are exact in floating point, whatever the order of additions."""
 _UNFOLDED_BYTES = 4 << 20
 """How much of the input is unfolded at a time: about what a cache holds."""
@@ -85,9 +85,9 @@ class _Constants:
         magnitudes = np.abs(wide).sum(axis=(1, 2, 3))
         low, high = window.ifm.type.range
         products = int(magnitudes.max()) * max(-low, high, abs(window.ifm.zero_point))
-        if products >= _EXACT_F64:
+        if products >= EXACT_F64:
             raise ValueError(f"sums of up to {products} are not simulated")
-        dtype = np.float32 if products < _EXACT_F32 else np.float64
+        dtype = np.float32 if products < EXACT_F32 else np.float64
         self.bias = bias - window.ifm.zero_point * wide.sum(axis=(1, 2, 3))
         self.bound = int((magnitudes * largest_element(window) + np.abs(bias)).max())
         self.may_overflow = self.bound >= 1 << (ACCUMULATOR_BITS[operation.accumulator] - 1)
@@ -96,14 +96,16 @@ class _Constants:
             self.scaler = Scaler(scale, shift, operation.output.rounding)
         height, width, _ = operation.output.ofm.shape
         self.window = WindowBuffer(window, (height, width), dtype, window.ifm.zero_point)
-        self.multiply = (_depthwise if operation.depthwise else _matrix)(weights.astype(dtype), self.window)
+        self.multiply = (depthwise_product if operation.depthwise else matrix_product)(
+            weights.astype(dtype), self.window
+        )
 
     def are_from(self, packed: list[Bytes]) -> bool:
         """Whether the bytes in memory are still those that were decoded."""
         return all(np.array_equal(a, b) for a, b in zip(self._packed, packed, strict=True))
 
 
-def _matrix(weights: NDArray[Any], window: WindowBuffer) -> Callable[[], NDArray[Any]]:
+def matrix_product(weights: NDArray[Any], window: WindowBuffer) -> Callable[[], NDArray[Any]]:
     """A convolution as products [pixels, taps * input channels] x [taps * input channels, output channels]."""
     channels = weights.shape[0]
     matrix = np.ascontiguousarray(weights.reshape(channels, -1).T)
@@ -123,7 +125,7 @@ def _matrix(weights: NDArray[Any], window: WindowBuffer) -> Callable[[], NDArray
     return multiply
 
 
-def _depthwise(weights: NDArray[Any], window: WindowBuffer) -> Callable[[], NDArray[Any]]:
+def depthwise_product(weights: NDArray[Any], window: WindowBuffer) -> Callable[[], NDArray[Any]]:
     """Tap by tap, each channel by itself."""
     by_tap = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
     rows, columns, _ = by_tap.shape

@@ -33,7 +33,7 @@ _SHARED = "{shared}"
 class CoSimulation(ABC):
     """One run beside a simulated NPU. Use it as a context manager, and hand it to `run_process`.
 
-    Raises UnsupportedOperatorError for an accelerator that is not simulated, RunError where the system has no room.
+    Raises RunError where the system has no room.
     """
 
     def __init__(self, accelerator: Accelerator, observer: Observer | None = None) -> None:

@@ -184,6 +184,23 @@ _VALUES_U55_AND_U65: dict[str, dict[int, str]] = {
 }
 
 _VALUES_U85: dict[str, dict[int, str]] = {
+    "acc_format": {0: "I32", 1: "I48"},
+    "acc_input": {0: "RESET", 1: "KEEP", 2: "IFM2"},
+    "acc_output": {0: "ENABLE", 1: "DISABLE"},
+    "activation_reverse": {0: "NONE", 1: "H", 2: "W", 3: "C"},
+    "activation_storage": {0: "TILE2X2", 1: "TILE3X1", 2: "CHAINED", 3: "NONE"},
+    "activation_transpose": {0: "HWC", 1: "WHC", 2: "HCW", 3: "WCH", 6: "CHW", 7: "CWH"},
+    "idx_mode": {0: "DISABLED", 1: "ENABLED"},
+    "microblock": {0: "U1X1", 1: "U1X2", 2: "U1X4", 3: "U2X2", 4: "U2X4", 5: "U4X4"},
+    "round_mode": {
+        0: "DOUBLE_SYMMETRIC",
+        1: "NATURAL",
+        2: "DOUBLE_ASYMMETRIC",
+        3: "SYMMETRIC",
+        4: "TRUNCATE_TO_ZERO",
+        5: "TRUNCATE_TO_LOWER",
+    },
+    "weight_sparsity": {0: "NONE", 1: "SPARSE_2_4"},
     "pooling_mode": {
         **_VALUES["pooling_mode"],
         3: "SUM",

@@ -142,6 +142,10 @@ class Convolution:
     accumulator: Accumulator
     output: Output
 
+    @property
+    def name(self) -> str:
+        return "NPU_OP_DEPTHWISE" if self.depthwise else "NPU_OP_CONV"
+
 
 @dataclass(frozen=True)
 class PoolingOperation:
@@ -150,6 +154,10 @@ class PoolingOperation:
     window: Window
     accumulator: Accumulator
     output: Output
+
+    @property
+    def name(self) -> str:
+        return f"NPU_OP_POOL {self.mode.name}"
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,10 @@ class ElementwiseOperation:
     second_scale: Scale
     output: Output
 
+    @property
+    def name(self) -> str:
+        return f"NPU_OP_ELEMENTWISE {self.mode.name}"
+
 
 @dataclass(frozen=True)
 class Dma:
@@ -180,6 +192,10 @@ class Dma:
     source: Stretch
     destination: Stretch | None
     table_offset: int | None
+
+    @property
+    def name(self) -> str:
+        return "NPU_OP_DMA_START"
 
 
 Operation = Convolution | PoolingOperation | ElementwiseOperation | Dma

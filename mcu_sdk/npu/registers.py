@@ -1,6 +1,7 @@
 """The NPU's registers as the driver sees them; writing RUN executes the command stream on a `Simulator`.
 
-Offsets, bits and values after a reset: Arm's technical reference manuals of the Ethos-U55 and U65. Time stands still: a
+Offsets, bits and values after a reset: Arm's technical reference manuals of the Ethos-U55 and U65, and for the U85
+ethos_u85_interface.hpp in ethos-u-vela's source distribution. Time stands still: a
 read of STATUS after RUN finds the stream finished. Performance counters and debug registers are not modelled, nor are
 STATUS's history of interrupts and the channel of a fault; an access to a register that is not here is an error.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mcu_sdk.errors import McuSdkError, RunError
-from mcu_sdk.npu.accelerator import Accelerator
+from mcu_sdk.npu.accelerator import U85, Accelerator
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.memory_access import OutOfBounds
 from mcu_sdk.npu.simulator import Simulator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ID, STATUS, CMD, RESET = 0x00, 0x04, 0x08, 0x0C
 QBASE, QREAD, QCONFIG, QSIZE, PROT, CONFIG = 0x10, 0x18, 0x1C, 0x20, 0x24, 0x28
 LOCK, REGIONCFG, AXI_LIMIT, BASEP = 0x2C, 0x3C, 0x40, 0x80
+MEM_ATTR, AXI_SRAM, AXI_EXT = 0x40, 0x50, 0x54  # of a U85, in AXI_LIMIT's place and behind
 REGIONS = 8
 
 _IRQ_RAISED, _BUS_ERROR, _PARSE_ERROR, _END_REACHED = 1 << 1, 1 << 2, 1 << 4, 1 << 5
@@ -34,18 +36,26 @@ _LEVELS = 0b11
 """Privilege and security, in RESET and PROT."""
 _IDENTITY = 1 << 28 | 0 << 20 | 6 << 16 | 6 << 12 | 1
 """Architecture 1.0.6, which Vela 5.1.0 compiles for; product 6, revision 0.1."""
+_IDENTITY_U85 = 2 << 28 | 7 << 12
+"""Architecture 2.0.0, which Vela 5.1.0 compiles for; product 7, revision 0.0."""
 
-_BITS = {
+_COMMON_BITS = {
     QBASE: 0xFFFF_FFFF,
     QBASE + 4: 0xFFFF_FFFF,
     QCONFIG: 0b11,
     QSIZE: 0xFFFF_FFFF,
     LOCK: 0xFFFF_FFFF,
     REGIONCFG: 0xFFFF,
-    **{AXI_LIMIT + 4 * i: 0x1F3F_00F3 for i in range(4)},
     **{BASEP + 4 * i: 0xFFFF_FFFF for i in range(2 * REGIONS)},
 }
 """Registers that keep what is written, and which bits of it. Addresses have 40 on the NPU; a host needs more."""
+_BITS = {**_COMMON_BITS, **{AXI_LIMIT + 4 * i: 0x1F3F_00F3 for i in range(4)}}
+_BITS_U85 = {
+    **_COMMON_BITS,
+    **{MEM_ATTR + 4 * i: 0xF7 for i in range(4)},
+    AXI_SRAM: 0x3_1F3F,
+    AXI_EXT: 0x3_1F3F,
+}
 
 
 class BusError(Exception):
@@ -78,8 +88,6 @@ class RegisterModel:
 
     `error` is what went wrong in the last run, to be shown to the user; the driver sees it as a bit of STATUS.
     `stopped` is asked between operations whether to give up.
-
-    Raises UnsupportedOperatorError for an accelerator that is not simulated.
     """
 
     accelerator: Accelerator
@@ -89,6 +97,8 @@ class RegisterModel:
     error: McuSdkError | None = None
     runs: int = 0
     _simulator: Simulator = field(init=False)
+    _bits: dict[int, int] = field(init=False)
+    _identity: int = field(init=False)
     _values: dict[int, int] = field(default_factory=dict)
     _status: int = 0
     _gates: int = _GATES
@@ -96,11 +106,14 @@ class RegisterModel:
 
     def __post_init__(self) -> None:
         self._simulator = Simulator(self.accelerator)
+        is_u85 = self.accelerator.kind is U85
+        self._bits = _BITS_U85 if is_u85 else _BITS
+        self._identity = _IDENTITY_U85 if is_u85 else _IDENTITY
 
     def read(self, offset: int) -> int:
         """A register's 32 bits. Raises RunError for one that is not modelled."""
         if offset == ID:
-            return _IDENTITY
+            return self._identity
         if offset == CONFIG:
             return _configuration(self.accelerator)
         if offset == STATUS:
@@ -109,7 +122,7 @@ class RegisterModel:
             return self._gates
         if offset == PROT:
             return self._levels
-        if offset in _BITS or offset in (QREAD, RESET):
+        if offset in self._bits or offset in (QREAD, RESET):
             return self._values.get(offset, 0)
         raise _not_modelled("read", offset)
 
@@ -130,8 +143,8 @@ class RegisterModel:
             # A fault stays until the next reset.
             if value & _RUN and not self._status & (_BUS_ERROR | _PARSE_ERROR):
                 self._run()
-        elif offset in _BITS:
-            self._values[offset] = value & _BITS[offset]
+        elif offset in self._bits:
+            self._values[offset] = value & self._bits[offset]
         elif offset not in (ID, STATUS, QREAD, PROT, CONFIG):
             raise _not_modelled("wrote", offset)
 
@@ -174,18 +187,19 @@ class RegisterModel:
     def _block(self, stream: bytes) -> bytes:
         """The stream as a command block for this NPU: the simulator takes what Vela writes."""
         words = len(stream) // 4
-        header = [int.from_bytes(b"COP1", "little"), 1, _configuration(self.accelerator), _IDENTITY]
+        header = [int.from_bytes(b"COP1", "little"), 1, _configuration(self.accelerator), self._identity]
         header.append(2 | (words >> 16) << 8 | (words & 0xFFFF) << 16)
         return struct.pack("<5I", *header) + stream
 
 
 def _configuration(accelerator: Accelerator) -> int:
-    """CONFIG: product, KiB of SHRAM, binary logarithm of the MACs; the stream version is 0."""
-    return (
-        accelerator.kind.product << 28
-        | accelerator.shram_bytes // 1024 << 8
-        | (accelerator.macs.bit_length() - 1)
-    )
+    """CONFIG: product, KiB of SHRAM, binary logarithm of the MACs; the stream version is 0. Of a U85, stream version 1,
+    the binary logarithms of its ports to SRAM and to other memory, and of its weight streams."""
+    word = accelerator.kind.product << 28 | (accelerator.macs.bit_length() - 1)
+    if accelerator.kind is not U85:
+        return word | accelerator.shram_bytes // 1024 << 8
+    sram, external = accelerator.port_bits
+    return word | 1 << 4 | sram << 8 | external << 10 | (accelerator.cores.bit_length() - 1) << 12
 
 
 def _bus_error(what: str) -> McuSdkError:

@@ -1,4 +1,4 @@
-"""A functional simulator of the Ethos-U55 (and of the U65 where it computes the same): streams in, bytes out.
+"""A functional simulator of the Ethos-U55, U65 and U85: streams in, bytes out.
 
 It matches the TOSA reference model on every case of docs/npu-matrix.md; it knows nothing of time. What Vela does not
 emit is refused by name. What can be computed once (decoded weights, tables of addresses) is kept for each stream.
@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mcu_sdk.errors import InterruptedRunError, UnsupportedOperatorError
-from mcu_sdk.npu.accelerator import Accelerator
-from mcu_sdk.npu.compute import Executable, prepare
-from mcu_sdk.npu.decode import decode
+from mcu_sdk.errors import InterruptedRunError
+from mcu_sdk.npu import compute, decode
+from mcu_sdk.npu.accelerator import U85, Accelerator
+from mcu_sdk.npu.compute import Executable
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.memory_access import OutOfBounds
-from mcu_sdk.npu.operations import Convolution, ElementwiseOperation, Operation, PoolingOperation
-from mcu_sdk.npu.stream import check_accelerator, read_stream
+from mcu_sdk.npu.stream import CommandStream, check_accelerator, read_stream
 from mcu_sdk.npu.tables import Internal
+from mcu_sdk.npu.u85 import compute as compute_u85
+from mcu_sdk.npu.u85 import decode as decode_u85
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,21 +31,20 @@ if TYPE_CHECKING:
 _KEPT_STREAMS = 8
 
 
-class Simulator:
-    """One NPU. `run` works on the memory it is given, in place.
+class _Step(NamedTuple):
+    """An operation prepared: `index` is its command's first word, `name` what an error calls it."""
 
-    Raises UnsupportedOperatorError for a family that is not simulated.
-    """
+    index: int
+    name: str
+    executable: Executable
+
+
+class Simulator:
+    """One NPU. `run` works on the memory it is given, in place."""
 
     def __init__(self, accelerator: Accelerator) -> None:
-        if not accelerator.kind.is_simulated:
-            raise UnsupportedOperatorError(
-                f"The simulator knows the Ethos-U55 and the U65, not {accelerator.name}: of the U85's weight format no "
-                "decoder is public.",
-                hint="Run the firmware on Arm's FVP.",
-            )
         self.accelerator = accelerator
-        self._kept: OrderedDict[bytes, list[tuple[Operation, Executable]]] = OrderedDict()
+        self._kept: OrderedDict[bytes, list[_Step]] = OrderedDict()
 
     def run(
         self,
@@ -58,39 +59,41 @@ class Simulator:
         accelerator, SimulationError for what the stream does wrong, InterruptedRunError when it was stopped.
         """
         memory = [None if r is None else np.frombuffer(r, np.uint8) for r in regions]
-        internal = Internal(self.accelerator.shram_bytes)
-        for operation, executable in self._program(commands):
+        internal = Internal(self.accelerator.internal_bytes)
+        for step in self._program(commands):
             if stopped is not None and stopped():
                 raise InterruptedRunError("The simulated NPU was stopped in the middle of a run.")
             try:
-                executable(memory, internal)
+                step.executable(memory, internal)
             except (OutOfBounds, OverflowError, ValueError) as error:
-                raise SimulationError(operation.index, _name(operation), str(error)) from error
+                raise SimulationError(step.index, step.name, str(error)) from error
 
-    def _program(self, commands: bytes) -> list[tuple[Operation, Executable]]:
+    def _program(self, commands: bytes) -> list[_Step]:
         """The stream's operations, prepared; kept for the streams that were run last."""
         key = blake2b(commands, digest_size=16).digest()
         if key not in self._kept:
             stream = read_stream(commands)
             check_accelerator(stream.config, self.accelerator)
-            self._kept[key] = [(each, self._prepare(each)) for each in decode(stream)]
+            self._kept[key] = self._prepared(stream)
             while len(self._kept) > _KEPT_STREAMS:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def _prepare(self, operation: Operation) -> Executable:
-        try:
-            return prepare(operation, self.accelerator)
-        except ValueError as error:
-            raise SimulationError(operation.index, _name(operation), str(error)) from error
+    def _prepared(self, stream: CommandStream) -> list[_Step]:
+        if self.accelerator.kind is U85:
+            return [
+                _step(each.index, each.name, partial(compute_u85.prepare, each, self.accelerator))
+                for each in decode_u85.decode(stream)
+            ]
+        return [
+            _step(each.index, each.name, partial(compute.prepare, each, self.accelerator))
+            for each in decode.decode(stream)
+        ]
 
 
-def _name(operation: Operation) -> str:
-    if isinstance(operation, Convolution):
-        return "NPU_OP_DEPTHWISE" if operation.depthwise else "NPU_OP_CONV"
-    if isinstance(operation, PoolingOperation):
-        return f"NPU_OP_POOL {operation.mode.name}"
-    if isinstance(operation, ElementwiseOperation):
-        return f"NPU_OP_ELEMENTWISE {operation.mode.name}"
-    return "NPU_OP_DMA_START"
+def _step(index: int, name: str, prepare: Callable[[], Executable]) -> _Step:
+    try:
+        return _Step(index, name, prepare())
+    except ValueError as error:
+        raise SimulationError(index, name, str(error)) from error

@@ -23,6 +23,8 @@ class Internal:
     def __init__(self, size: int) -> None:
         self._bytes = np.zeros(size, np.uint8)
         self._written = np.zeros(size, bool)
+        self.chained: dict[int, NDArray[np.int64]] = {}
+        """Of a U85: what an operation hands to the next one, by the buffer's number."""
 
     def write(self, begin: int, data: NDArray[np.uint8]) -> None:
         """Raises ValueError for what reaches over the end."""
@@ -50,12 +52,12 @@ def look_up(values: Integers, output: Output, internal: Internal, base: int) -> 
     """
     kind = output.ofm.type
     if kind.bits == 16:
-        return _interpolated(values, internal.read(base, _SLOPES, "<u4"))
+        return interpolated(values, internal.read(base, _SLOPES, "<u4"))
     entries = internal.read(base, 256, kind.numpy)
     return np.asarray(entries[values - kind.range[0]])
 
 
-def _interpolated(values: Integers, entries: NDArray[np.int64]) -> Integers:
+def interpolated(values: Integers, entries: NDArray[np.int64]) -> Integers:
     entry = entries[(values >> _FRACTION_BITS) + _SLOPES // 2]
     base = ((entry & 0xFFFF) ^ 0x8000) - 0x8000
     slope = ((entry >> 16) ^ 0x8000) - 0x8000

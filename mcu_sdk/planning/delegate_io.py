@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from mcu_sdk.npu.accelerator import ACCELERATORS
+from mcu_sdk.npu.accelerator import ACCELERATORS, U85
 from mcu_sdk.npu.blob import VelaTensor, read_blob
 from mcu_sdk.npu.footprint import Interval, written_intervals
 from mcu_sdk.npu.stream import read_stream
@@ -38,7 +38,7 @@ def place_in_scratch(pte: Pte) -> Pte:
 def _is_understood(accelerator: str) -> bool:
     """Whether the footprint of its streams is known; that of one that nobody named is read as a U55's."""
     known = ACCELERATORS.get(accelerator)
-    return known is None or known.kind.is_simulated
+    return known is None or known.kind is not U85
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,13 @@ import tosa_serializer as ts
 
 from tests.npu.lowering import Array
 
-_TYPES = {"int8": ts.DType.INT8, "int16": ts.DType.INT16, "int32": ts.DType.INT32}
+_TYPES = {
+    "bool": ts.DType.BOOL,
+    "int8": ts.DType.INT8,
+    "int16": ts.DType.INT16,
+    "int32": ts.DType.INT32,
+    "int48": ts.DType.INT48,
+}
 
 
 class Graph:
@@ -25,10 +31,22 @@ class Graph:
         self._graph.addInputTensor(ts.TosaSerializerTensor(name, list(shape), _TYPES[dtype]))
         return name
 
-    def constant(self, values: Array) -> str:
+    def constant(self, values: Array, dtype: str | None = None) -> str:
+        """`dtype` where it is another than the array's: "int48" in int64."""
         name = self._name()
-        self._graph.addConst(list(values.shape), _TYPES[values.dtype.name], values, name)
+        kind = dtype or values.dtype.name
+        stored = values if kind == "int48" else values.astype(kind)
+        self._graph.addConst(list(values.shape), _TYPES[kind], stored, name)
         return name
+
+    def number(self, dtype: str, value: int) -> str:
+        """A constant of one element."""
+        return self.constant(np.array([value], np.int64), dtype)
+
+    @staticmethod
+    def type(dtype: str) -> Any:
+        """TOSA's name of a type."""
+        return _TYPES[dtype]
 
     def shape(self, *sizes: int) -> str:
         name = self._name()

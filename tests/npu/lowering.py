@@ -27,11 +27,12 @@ class Lowered:
 
 
 def lower(case: Case, accelerator: str) -> Lowered:
-    """The case, calibrated on seeded noise and compiled for a U55 or U65. Kept in the cache of this run.
+    """The case, calibrated on seeded noise and compiled for an accelerator. Kept in the cache of this run.
 
-    All of them compile the same TOSA graph, so that is made once.
+    U55 and U65 compile the same TOSA graph, all U85 another one: each is made once.
     """
-    tosa = _kept(f"{case.name} tosa", lambda: _make_tosa(case))
+    source = "ethos-u85-256" if "u85" in accelerator else "ethos-u55-128"
+    tosa = _kept(f"{case.name} tosa {source}", lambda: _make_tosa(case, source))
     blob = _kept(f"{case.name} {accelerator}", lambda: compile_tosa(tosa, accelerator, case.flags))
     return Lowered(blob, tosa)
 
@@ -59,7 +60,7 @@ def _kept(decides: str, make: Callable[[], bytes]) -> bytes:
     return kept["content"]
 
 
-def _make_tosa(case: Case) -> bytes:
+def _make_tosa(case: Case, accelerator: str) -> bytes:
     import torch
     from executorch.backends.arm.ethosu import EthosUCompileSpec
     from executorch.backends.arm.quantizer import (
@@ -77,7 +78,7 @@ def _make_tosa(case: Case) -> bytes:
     module = case.make().eval()
     generator = torch.Generator().manual_seed(2)
     samples = [tuple(torch.randn(shape, generator=generator) for shape in case.shapes) for _ in range(4)]
-    ethos_u = EthosUCompileSpec("ethos-u55-128")
+    ethos_u = EthosUCompileSpec(accelerator)
     quantizer = EthosUQuantizer(ethos_u)
     if case.bits == 8:
         quantizer.set_global(get_symmetric_quantization_config())

@@ -16,10 +16,8 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk.board.board import load_board
-from mcu_sdk.errors import McuSdkError, PteError, RunError, TargetTimeoutError, UnsupportedOperatorError
+from mcu_sdk.errors import McuSdkError, PteError, RunError, TargetTimeoutError
 from mcu_sdk.npu import cosimulation
-from mcu_sdk.npu.accelerator import accelerator
-from mcu_sdk.npu.cosimulation import QemuCoSimulation
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.registers import RegisterModel, Run
 from mcu_sdk.targets import qemu
@@ -161,11 +159,6 @@ def test_messages_of_another_version_are_refused(
     monkeypatch.setattr(cosimulation, "WRITE", 0x12345678)
     with pytest.raises(RunError, match="sent 0x52574d31, which is no access"):
         run(kind, programs[kind], "copy")
-
-
-def test_an_accelerator_that_is_not_simulated_is_refused_before_anything_starts() -> None:
-    with pytest.raises(UnsupportedOperatorError, match="ethos-u85-256"):
-        QemuCoSimulation(accelerator("ethos-u85-256"), 0x6000_0000, 2 << 30)
 
 
 def test_a_system_without_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

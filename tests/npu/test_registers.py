@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from mcu_sdk.errors import InterruptedRunError, McuSdkError, RunError, UnsupportedOperatorError
+from mcu_sdk.errors import InterruptedRunError, McuSdkError, RunError
 from mcu_sdk.npu import registers as reg
 from mcu_sdk.npu.accelerator import accelerator, accelerators
 from mcu_sdk.npu.errors import SimulationError
@@ -138,9 +138,29 @@ def test_config_and_architecture_are_vela_s_for_every_accelerator(name: str) -> 
     )
 
 
-def test_the_u85_is_not_simulated() -> None:
-    with pytest.raises(UnsupportedOperatorError, match="ethos-u85-256"):
-        RegisterModel(accelerator("ethos-u85-256"), Memory())
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("ethos-u85-128", 0x20000117),
+        ("ethos-u85-256", 0x20000118),
+        ("ethos-u85-512", 0x20001119),
+        ("ethos-u85-1024", 0x2000251A),
+        ("ethos-u85-2048", 0x2000261B),
+    ],
+)
+def test_a_u85_says_what_vela_writes_into_its_streams(name: str, config: int) -> None:
+    """CONFIG and ID of Vela 5.1.0's blobs; tests/npu/u85 compares them with blobs that are made."""
+    model = RegisterModel(accelerator(name), Memory())
+    assert (model.read(reg.CONFIG), model.read(reg.ID)) == (config, 0x20007000)
+
+
+def test_a_u85_has_memory_attributes_and_ports() -> None:
+    model = RegisterModel(accelerator("ethos-u85-256"), Memory())
+    for offset, kept in ((reg.MEM_ATTR, 0xF7), (reg.AXI_SRAM, 0x31F3F), (reg.AXI_EXT, 0x31F3F)):
+        model.write(offset, 0xFFFFFFFF)
+        assert model.read(offset) == kept
+    with pytest.raises(RunError, match="0x0050, which is not modelled"):
+        RegisterModel(accelerator("ethos-u55-128"), Memory()).write(reg.AXI_SRAM, 0)
 
 
 def test_the_interrupt_is_cleared_and_the_gates_are_kept() -> None:

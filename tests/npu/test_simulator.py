@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcu_sdk.errors import McuSdkError, PteError, UnsupportedOperatorError
+from mcu_sdk.errors import McuSdkError, PteError
 from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.simulator import Simulator
@@ -149,11 +149,6 @@ def test_a_stream_without_stop_is_refused() -> None:
 def test_a_stream_for_another_accelerator_is_refused() -> None:
     with pytest.raises(PteError, match="ethos-u55-128; the NPU is ethos-u55-32"):
         Simulator(accelerator("ethos-u55-32")).run(command_block([STOP]), [None, noise()])
-
-
-def test_the_u85_is_not_simulated() -> None:
-    with pytest.raises(UnsupportedOperatorError, match="not ethos-u85-256"):
-        Simulator(accelerator("ethos-u85-256"))
 
 
 def test_many_streams_do_not_pile_up() -> None:
