@@ -1,6 +1,8 @@
-"""Compare the simulated NPUs with the TOSA reference model on every model, and write docs/npu-matrix.md.
+"""Compare the simulated NPUs with the TOSA reference model on every model, and write docs/npu-matrix.md and
+docs/npu-matrix-u85.md.
 
-python tools/run_npu_matrix.py        (or: make npu-matrix)
+python tools/run_npu_matrix.py             (or: make npu-matrix)
+python tools/run_npu_matrix.py u85         the U85's page alone; u55 for the other one
 """
 
 from __future__ import annotations
@@ -9,8 +11,11 @@ import sys
 
 from matrix import ROOT, Cases, outcome, run
 
-RESULT = ROOT / "docs" / "npu-matrix.md"
-TESTS = "tests/npu/test_reference.py"
+PAGES = {
+    "u55": ("tests/npu/test_reference.py", "npu-matrix.md", "test_matrix or by_hand"),
+    "u85": ("tests/npu/u85/test_reference.py", "npu-matrix-u85.md", "test_matrix or by_hand"),
+}
+"""By family (the U65 is on the U55's page) the tests, the page and what of the tests belongs to it."""
 
 
 def outcomes(cases: Cases) -> dict[tuple[str, str], str]:
@@ -21,6 +26,8 @@ def outcomes(cases: Cases) -> dict[tuple[str, str], str]:
         name, _, accelerator = identity.partition("-ethos-")
         if test == "test_matches_on_graphs_by_hand":
             accelerator = "u55-128"
+        elif test == "test_graphs_by_hand":
+            name = f"graph {name}"
         found[name, f"ethos-{accelerator}"] = outcome(case)
     return found
 
@@ -38,9 +45,10 @@ def render(cases: Cases, sources: str) -> str:
         [
             "# NPU matrix",
             "",
-            "Every model of `tests/npu/models.py` and `tests/npu/graphs.py`, compiled by Vela and run on the simulator,",
-            "against the TOSA reference model: four inputs over the whole range of their type, every element of every",
-            "output. `make npu-matrix` writes this page; rows that end in `_a16w8` have 16-bit activations.",
+            "Every model of `tests/npu/models.py` and every graph put together by hand (`tests/npu/graphs.py`, for the U85",
+            "`tests/npu/u85/graphs.py` too), compiled by Vela and run on the simulator, against the TOSA reference model:",
+            "four inputs over the whole range of their type, every element of every output. `make npu-matrix` writes this",
+            "page; rows that end in `_a16w8` have 16-bit activations.",
             "",
             f"Made from {sources}: {equal} of {len(found)} equal.",
             "",
@@ -52,5 +60,17 @@ def render(cases: Cases, sources: str) -> str:
     )
 
 
+def main(families: list[str]) -> int:
+    """Write the pages of `families`, all by default; the greatest exit code."""
+    if unknown := set(families) - set(PAGES):
+        print(
+            f"There is no page of {', '.join(sorted(unknown))}; there are {', '.join(PAGES)}.",
+            file=sys.stderr,
+        )
+        return 2
+    pages = [PAGES[family] for family in families or PAGES]
+    return max(run(tests, ROOT / "docs" / page, render, "-k", chosen) for tests, page, chosen in pages)
+
+
 if __name__ == "__main__":
-    sys.exit(run(TESTS, RESULT, render, "-k", "test_matrix or by_hand"))
+    sys.exit(main(sys.argv[1:]))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 _KEPT_STREAMS = 8
 
 
-class _Step(NamedTuple):
+@dataclass(frozen=True)
+class _Step:
     """An operation prepared: `index` is its command's first word, `name` what an error calls it."""
 
     index: int

@@ -1,4 +1,4 @@
-"""A decoder on a simulated Ethos-U55 beside the simulated Cortex-M55: three independent sources agree.
+"""A decoder on a simulated Ethos-U55 or U85 beside the simulated Cortex-M55: three independent sources agree.
 
 One of a single layer with random weights, and the bundled model.
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +34,9 @@ from mcu_sdk.targets.protocol import Request, Transcript
 from tests.checkpoints import make_checkpoint
 
 pytestmark = pytest.mark.slow
-TARGET = "ethos-u55-128"
+CORSTONE = ("corstone-300", "ethos-u55-128")
+QEMU_U85 = (str(Path(__file__).parents[2] / "examples" / "boards" / "an547-u85"), "ethos-u85-256")
+"""What QEMU can show of a Corstone-320: no machine of it has a U85, nor its Cortex-M85."""
 CACHE_LENGTH = 64
 Exchange = tuple[list[bytes], list[bytes]]
 """A delegate's inputs and outputs."""
@@ -61,17 +64,22 @@ class Made:
         return self.request.tokens
 
 
-@pytest.fixture(scope="module", params=["llama-gqa-untied", "bundled"])
+@pytest.fixture(
+    scope="module",
+    params=[("llama-gqa-untied", *CORSTONE), ("bundled", *CORSTONE), ("bundled", *QEMU_U85)],
+    ids=["small-u55", "bundled-u55", "bundled-u85"],
+)
 def made(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Made:
     """The graph is the one that was lowered, asked before it was: deriving it once more would take as long."""
+    name, board, target = request.param
     folder, model = tmp_path_factory.mktemp("npu"), None
     asked = Request(ids=(1, 5, 7, 2, 79, 11, 3, 40), tokens=17, past_end=True)
     prompt = list(asked.ids)
-    if request.param != "bundled":
-        model = str(make_checkpoint(request.param, folder, num_hidden_layers=1))
+    if name != "bundled":
+        model = str(make_checkpoint(name, folder, num_hidden_layers=1))
     else:
         asked = Request(text="ROMEO:", tokens=50)
         tokenizer = load_tokenizer(find_checkpoint(None).folder)
@@ -88,11 +96,11 @@ def made(
         patch.setattr(decoder_npu, "npu_step", observed)
         generated = generate(
             GenerateRequest(
-                "corstone-300",
+                board,
                 CompileOptions(CACHE_LENGTH),
                 model=model,
                 output=folder / "firmware",
-                target=TARGET,
+                target=target,
                 use_cache=False,
             )
         )

@@ -10,9 +10,17 @@ from mcu_sdk.npu.memory_access import Region
 from mcu_sdk.npu.operations import Dma
 from mcu_sdk.npu.tables import Internal
 from mcu_sdk.npu.u85.convolution import prepare_convolution
+from mcu_sdk.npu.u85.dma import prepare_rows
 from mcu_sdk.npu.u85.elementwise import prepare_elementwise
-from mcu_sdk.npu.u85.operations import Convolution, ElementwiseOperation, Operation, PoolingOperation
+from mcu_sdk.npu.u85.operations import (
+    Convolution,
+    DmaOfRows,
+    ElementwiseOperation,
+    Operation,
+    PoolingOperation,
+)
 from mcu_sdk.npu.u85.pooling import prepare_pooling
+from mcu_sdk.npu.u85.resize import prepare_resize
 
 
 def prepare(operation: Operation, accelerator: Accelerator) -> Callable[[Region, Internal], None]:
@@ -25,4 +33,6 @@ def prepare(operation: Operation, accelerator: Accelerator) -> Callable[[Region,
         return prepare_pooling(operation)
     if isinstance(operation, Convolution):
         return prepare_convolution(operation, accelerator)
-    raise ValueError(f"{operation.mode.name} is not simulated")
+    if isinstance(operation, DmaOfRows):
+        return prepare_rows(operation)
+    return prepare_resize(operation)

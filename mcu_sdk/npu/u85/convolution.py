@@ -3,7 +3,7 @@ products."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,6 +41,9 @@ def prepare_convolution(
     shared = operation.output.scale
     common = None if shared is None else scaler(shared.scale, shared.shift, operation.output.rounding)
     finish = Finish(operation.output, common)
+    addend = None if operation.addend is None else FeatureMapAccess(operation.addend)
+    if operation.addend is not None and operation.addend.zero_point:
+        raise ValueError("accumulators that begin with values with a zero point are not simulated")
     kept: list[_Constants] = []
 
     def run(regions: Region, internal: Internal) -> None:
@@ -51,9 +54,12 @@ def prepare_convolution(
         constants.window.fill(regions)
         total = constants.multiply().astype(np.int64).reshape(operation.output.shape)
         total += constants.bias
-        if constants.may_overflow:
+        if addend is not None:
+            total += addend.load(regions)
+        if constants.may_overflow or addend is not None:
             check_accumulator(largest(total), operation.accumulator)
-        finish(regions, internal, total, constants.bound, constants.scaler)
+        bound = None if addend is not None else constants.bound
+        finish(regions, internal, total, bound, constants.scaler)
 
     return run
 
@@ -147,8 +153,10 @@ def _prepare_product(operation: Convolution, weights: FeatureMap) -> Callable[[R
     dtype = np.float32 if bound < EXACT_F32 else np.float64
 
     def run(regions: Region, internal: Internal) -> None:
-        a = left.load(regions).astype(dtype) - dtype(window.ifm.zero_point)
-        b = right.load(regions)[0].astype(dtype) - dtype(weights.zero_point)
+        a: NDArray[Any] = left.load(regions).astype(dtype)
+        a -= window.ifm.zero_point
+        b: NDArray[Any] = right.load(regions)[0].astype(dtype)
+        b -= weights.zero_point
         total = (a.reshape(-1, a.shape[2]) @ b.T).astype(np.int64).reshape(output.shape)
         check_accumulator(largest(total), operation.accumulator)
         finish(regions, internal, total, bound)

@@ -18,6 +18,7 @@ from mcu_sdk.npu.u85.operations import (
     Accumulator,
     Chained,
     Convolution,
+    DmaOfRows,
     Elementwise,
     ElementwiseOperation,
     Function,
@@ -52,6 +53,7 @@ _TABLE_BYTES = {
     Function.LUT_S8_S32: 1024,
 }
 _SCALAR, _TILED, _CHAINED, _NOT_STORED = 8, 0, 2, 3
+_FROM_IFM2 = 2
 
 
 def decode(stream: CommandStream) -> list[Operation]:
@@ -118,7 +120,11 @@ class _Decoder:
     def _convolution(self, depthwise: bool, weights_ifm2: bool) -> Convolution:
         output = self._output()
         window = self._window(output.shape)
-        self._check_accumulator_input("RESET")
+        addend = None
+        if not weights_ifm2 and self._registers["SET_ACC_FORMAT"]["acc_input"] == _FROM_IFM2:
+            addend = self._feature_map("IFM2", output.shape)
+        else:
+            self._check_accumulator_input("RESET")
         weights: Packed | FeatureMap
         if weights_ifm2:
             # The output's channels are the rows of the matrix.
@@ -130,6 +136,7 @@ class _Decoder:
             depthwise=depthwise,
             window=window,
             weights=weights,
+            addend=addend,
             block_depth=self._get("SET_OFM_BLK_DEPTH_M1") + 1,
             ublock_depth=self._ublock_depth(),
             accumulator=self._accumulator(),
@@ -212,8 +219,12 @@ class _Decoder:
             self._command.index, mode, ifm, scale, (steps[0], steps[1]), (offsets[0], offsets[1]), output
         )
 
-    def _dma(self) -> Dma:
+    def _dma(self) -> Dma | DmaOfRows:
         source, target = self._registers["SET_DMA0_SRC_REGION"], self._registers["SET_DMA0_DST_REGION"]
+        is_indexed = source["idx_mode"] + target["idx_mode"]
+        inside = source["region_mode"] + target["region_mode"]
+        if inside == 0 and is_indexed < 2 and (source["stride_mode"] == 1 or is_indexed):
+            return self._dma_of_rows(source, target)
         if source["region_mode"] or source["stride_mode"] or source["idx_mode"] or target["idx_mode"]:
             self._refuse(
                 f"its source is {source}, its target {target}: only one stretch of bytes is simulated"
@@ -224,6 +235,31 @@ class _Decoder:
         if target["region_mode"]:
             return Dma(self._command.index, stretch, None, begin)
         return Dma(self._command.index, stretch, Stretch(target["region"], begin, length), None)
+
+    def _dma_of_rows(self, source: dict[str, int], target: dict[str, int]) -> DmaOfRows:
+        if source["stride_mode"] > 1:
+            self._refuse("a DMA in three dimensions is not simulated")
+        rows = self._get("SET_DMA0_SIZE0") if source["stride_mode"] else 1
+        length = self._address("SET_DMA0_LEN")
+        is_indexed = bool(source["idx_mode"] or target["idx_mode"])
+        strides = [
+            _signed(self._address(f"SET_DMA0_{end}_STRIDE0")) if rows > 1 or side["idx_mode"] else 0
+            for end, side in (("SRC", source), ("DST", target))
+        ]
+        indices = None
+        if is_indexed:
+            indices = Stretch(self._get("SET_DMA0_IDX_REGION"), self._address("SET_DMA0_IDX"), 4 * rows)
+        return DmaOfRows(
+            index=self._command.index,
+            source=Stretch(source["region"], self._address("SET_DMA0_SRC"), length),
+            target=Stretch(target["region"], self._address("SET_DMA0_DST"), length),
+            rows=rows,
+            source_stride=strides[0],
+            target_stride=strides[1],
+            indices=indices,
+            greatest_index=self._get("SET_DMA0_IDX_MAX") if is_indexed else 0,
+            gathers=not target["idx_mode"],
+        )
 
     # ---- parts of operations
 

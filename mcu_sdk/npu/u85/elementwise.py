@@ -121,6 +121,23 @@ def _shift_left(operation: ElementwiseOperation) -> _Compute:
     return compute
 
 
+def _shift_right_logical(operation: ElementwiseOperation) -> _Compute:
+    _check_bits(operation, 32)
+
+    def compute(a: Any, b: Any) -> Any:
+        _check_shift(b)
+        return (((a & 0xFFFFFFFF) >> b) ^ 0x80000000) - 0x80000000
+
+    return compute
+
+
+def _divide(a: Any, b: Any) -> Any:
+    """Towards zero."""
+    if not np.all(b):
+        raise ValueError("a division by zero is not simulated")
+    return np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))
+
+
 def _check_shift(amount: Any) -> None:
     if amount.min() < 0 or amount.max() > 31:
         raise ValueError(f"a shift by {amount.min()} to {amount.max()} bits is not simulated")
@@ -151,6 +168,8 @@ _FUNCTIONS: dict[Elementwise, Callable[[ElementwiseOperation], _Compute]] = {
     Elementwise.CLZ: _checked_leading_zeros,
     Elementwise.SHR: _shift_right,
     Elementwise.SHL: _shift_left,
+    Elementwise.LSR: _shift_right_logical,
+    Elementwise.DIV: lambda operation: _divide,
     Elementwise.CMP_EQ: _comparison(np.equal),
     Elementwise.CMP_NE: _comparison(np.not_equal),
     Elementwise.CMP_GE: _comparison(np.greater_equal),

@@ -9,7 +9,7 @@ import numpy as np
 from mcu_sdk.npu import opcodes
 from mcu_sdk.npu.arithmetic import Scaler, largest
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region, take
-from mcu_sdk.npu.operations import Stretch
+from mcu_sdk.npu.operations import ElementType, Stretch
 from mcu_sdk.npu.tables import Internal, interpolated
 from mcu_sdk.npu.u85.operations import Accumulator, Chained, Function, Output, Rounding, Table, Tensor
 from mcu_sdk.npu.u85.weights import SCALE_BYTES, decode_scales
@@ -101,7 +101,9 @@ class Finish:
         self._scaler = scaler
         self._zero_point = output.ofm.zero_point
         self._access = None if isinstance(output.ofm, Chained) else FeatureMapAccess(output.ofm)
+        self._kind = output.ofm.type
         self._wide = output.ofm.type.bits > 16 and output.table is None
+        self._wraps = output.limits is None and output.table is None and not self._wide
         if output.table is not None and output.table.function not in _TABLES:
             raise ValueError(f"the built-in {output.table.function.name} is not simulated")
         low, high = output.ofm.type.range if output.table is None else _TABLES[output.table.function][1]
@@ -126,7 +128,9 @@ class Finish:
             bound = None
         if self._zero_point:
             values = values + self._zero_point
-        if bound is None or bound + abs(self._zero_point) > min(-self._low, self._high):
+        if self._wraps:
+            values = _wrapped(values, self._kind)
+        elif bound is None or bound + abs(self._zero_point) > min(-self._low, self._high):
             values = self._limited(values)
         if self._output.table is not None:
             values = _look_up(values, self._output.table, internal)
@@ -149,6 +153,12 @@ class Finish:
             return values
         limited: Any = np.minimum(np.maximum(values, self._low), self._high)
         return np.asarray(limited)
+
+
+def _wrapped(values: Integers, kind: ElementType) -> Integers:
+    """The low bits: what is left of a value without limits."""
+    low = values & ((1 << kind.bits) - 1)
+    return low - (low >> (kind.bits - 1) << kind.bits) if kind.signed else low
 
 
 def _look_up(values: Integers, table: Table, internal: Internal) -> Integers:

@@ -132,12 +132,14 @@ class Packed:
 
 @dataclass(frozen=True)
 class Convolution:
-    """`weights` are packed, or a feature map (IFM2) with the output channels as its columns."""
+    """`weights` are packed, or a feature map (IFM2) with the output channels as its columns. `addend` is IFM2 where the
+    accumulators begin with it."""
 
     index: int
     depthwise: bool
     window: Window
     weights: Packed | FeatureMap
+    addend: FeatureMap | None
     block_depth: int
     ublock_depth: int
     accumulator: Accumulator
@@ -219,4 +221,24 @@ class Resize:
         return f"NPU_OP_RESIZE {self.mode.name}"
 
 
-Operation = Convolution | PoolingOperation | ElementwiseOperation | Resize | Dma
+@dataclass(frozen=True)
+class DmaOfRows:
+    """`rows` copies of `source.length` bytes, each a stride behind the last; or, where there are `indices` (int32, from
+    0 to `greatest_index`), each at the row of the source (`gathers`) or of the target that its number names."""
+
+    index: int
+    source: Stretch
+    target: Stretch
+    rows: int
+    source_stride: int
+    target_stride: int
+    indices: Stretch | None
+    greatest_index: int
+    gathers: bool
+
+    @property
+    def name(self) -> str:
+        return "NPU_OP_DMA_START"
+
+
+Operation = Convolution | PoolingOperation | ElementwiseOperation | Resize | Dma | DmaOfRows

@@ -14,7 +14,7 @@ from mcu_sdk.npu.opcodes import Upscale
 from mcu_sdk.npu.operations import FeatureMap
 from mcu_sdk.npu.tables import Internal
 from mcu_sdk.npu.u85.finish import ChannelScales, Finish, check_accumulator, scaler
-from mcu_sdk.npu.u85.operations import Pooling, PoolingOperation
+from mcu_sdk.npu.u85.operations import Pooling, PoolingOperation, Rounding
 from mcu_sdk.npu.window import WindowBuffer, largest_element
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def prepare_pooling(operation: PoolingOperation) -> Executable:
     mode = operation.mode
     if mode is Pooling.NONE:
         return _prepare_nothing(operation)
-    if operation.window.ifm.type.bits > 16 and mode is not Pooling.REDUCE_SUM:
+    if operation.window.ifm.type.bits > 16 and mode not in (Pooling.REDUCE_SUM, Pooling.MAX, Pooling.MIN):
         raise ValueError(f"{mode.name} of {operation.window.ifm.type.bits} bits is not simulated")
     if mode is Pooling.REDUCE_SUM:
         return _prepare_reduction(operation)
@@ -40,7 +40,7 @@ def prepare_pooling(operation: PoolingOperation) -> Executable:
         return _prepare_extreme(operation)
     if mode in (Pooling.SUM, Pooling.AVERAGE):
         return _prepare_sum(operation)
-    raise ValueError(f"{mode.name} is not simulated")
+    return _prepare_greatest_index(operation)
 
 
 class _Finish:
@@ -120,6 +120,29 @@ def _prepare_extreme(operation: PoolingOperation) -> Executable:
         buffer.fill(regions)
         best = buffer.taps.max(axis=(2, 3)) if is_greatest else buffer.taps.min(axis=(2, 3))
         finish(regions, internal, best - window.ifm.zero_point)
+
+    return run
+
+
+def _prepare_greatest_index(operation: PoolingOperation) -> Executable:
+    """Accumulators hold the index above 16 bits of the value; the output's scale takes it out."""
+    window, output = operation.window, operation.output
+    padding = (window.top, window.left, window.bottom, window.right)
+    wanted = (1, 16, Rounding.TRUNCATE_TO_LOWER)
+    if output.scale is None or (output.scale.scale, output.scale.shift, output.rounding) != wanted:
+        raise ValueError(f"{operation.mode.name} with another scale than 1 / 2^16 is not simulated")
+    if any(padding) or window.upscale is not Upscale.NONE or min(window.kernel.taps) > 1:
+        raise ValueError(f"{operation.mode.name} over two axes, padding or a larger input is not simulated")
+    axis = 3 if operation.mode is Pooling.ARGMAX_X else 2
+    buffer = WindowBuffer(window, output.shape[:2], np.int64, 0)
+    if buffer.taps.shape[5 - axis] > 1:
+        raise ValueError(f"{operation.mode.name} with a kernel along the other axis is not simulated")
+    finish = Finish(output, None)
+
+    def run(regions: Region, internal: Internal) -> None:
+        buffer.fill(regions)
+        along = buffer.taps[:, :, 0] if axis == 3 else buffer.taps[:, :, :, 0]
+        finish(regions, internal, along.argmax(axis=2))
 
     return run
 

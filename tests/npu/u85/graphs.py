@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,12 @@ class Chain:
         self.dtype, self.shape = dtype, shape
         self.name = self.graph.input(dtype, *shape)
 
+    def beside(self, name: str, dtype: str, shape: Shape) -> Chain:
+        """Another tensor of the same graph in hand."""
+        other = copy(self)
+        other.name, other.dtype, other.shape = name, dtype, shape
+        return other
+
     def then(
         self,
         op: Any,
@@ -34,12 +42,10 @@ class Chain:
         more: Sequence[str] = (),
         dtype: str | None = None,
         shape: Shape | None = None,
-        *,
-        before: Sequence[str] = (),
     ) -> Chain:
-        """Put an operation behind; `more` are its further inputs, `before` those in front of the tensor in hand."""
+        """Put an operation behind; `more` are its further inputs."""
         self.dtype, self.shape = dtype or self.dtype, self.shape if shape is None else shape
-        inputs = [*before, self.name, *more]
+        inputs = [self.name, *more]
         self.name = self.graph.operation(op, inputs, f"{attribute}Attribute", values, self.dtype, *self.shape)
         return self
 
@@ -114,7 +120,7 @@ class Conv:
         return chain.rescale(narrow, scales, shifts, (0, -5 if self.bits == 8 else 0)).finish()
 
 
-def _product(bits: int, batch: int, shapes: tuple[int, int, int], *, constant: bool = False) -> bytes:
+def _product(bits: int, batch: int, shapes: tuple[int, int, int]) -> bytes:
     """[batch, rows, depth] x [batch, depth, columns]."""
     rows, depth, columns = shapes
     narrow, wide = ("int8", "int32") if bits == 8 else ("int16", "int48")
@@ -128,21 +134,12 @@ def _product(bits: int, batch: int, shapes: tuple[int, int, int], *, constant: b
     return chain.rescale(narrow, 1518500250 if bits == 8 else 23000, 38 if bits == 8 else 30).finish()
 
 
-def _binary(
-    op: Any, attribute: str, dtype: str, one: Shape, two: Shape, result: str | None = None, values: Any = (), *,
-    constant: bool = False,
-) -> Chain:  # fmt: skip
-    chain = Chain(dtype, *one)
-    if constant:
-        value = np.random.default_rng(4).integers(-100, 100, two).astype(dtype)
-        second = chain.graph.constant(value)
-    else:
-        second = chain.graph.input(dtype, *two)
-    more = [second]
-    if op is ts.Op.MUL:
-        more.append(chain.graph.number("int8", 0))
-    shape = tuple(max(a, b) for a, b in zip(one, two, strict=True))
-    return chain.then(op, attribute, values, more, result or dtype, shape)
+def _binary(op: Any, attribute: str, two: Shape, values: Any, *, constant: bool = False) -> bytes:
+    """An image and a map of another shape, int32."""
+    chain = Chain("int32", *_IMAGE)
+    value = np.random.default_rng(4).integers(-100, 100, two).astype(np.int32)
+    second = chain.graph.constant(value) if constant else chain.graph.input("int32", *two)
+    return chain.then(op, attribute, values, [second]).finish()
 
 
 def _scaled(op: Any, attribute: str, bits: int, one: Shape, two: Shape) -> bytes:
@@ -150,8 +147,7 @@ def _scaled(op: Any, attribute: str, bits: int, one: Shape, two: Shape) -> bytes
     narrow = f"int{bits}"
     chain = Chain(narrow, *one)
     second = chain.graph.input(narrow, *two)
-    other = Chain.__new__(Chain)
-    other.graph, other.dtype, other.shape, other.name = chain.graph, narrow, two, second
+    other = chain.beside(second, narrow, two)
     zeros = (5, -7) if bits == 8 else (0, 0)
     is_product = op is ts.Op.MUL
     up = 31 if is_product else 20 if bits == 8 else 27
@@ -221,10 +217,109 @@ def _compared(op: Any, attribute: str) -> bytes:
     return chain.then(ts.Op.SELECT, "Select", (), [second, first], "int32").finish()
 
 
+def _gather() -> bytes:
+    chain = Chain("int8", 1, 40, 21)
+    rows = chain.graph.constant(np.random.default_rng(0).integers(0, 40, (1, 9)).astype(np.int32))
+    return chain.then(ts.Op.GATHER, "Gather", (), [rows], None, (1, 9, 21)).finish()
+
+
+def _argmax(axis: int) -> bytes:
+    shape = tuple(n for a, n in enumerate(_IMAGE) if a != axis)
+    return (
+        Chain("int8", *_IMAGE).then(ts.Op.ARGMAX, "ArgMax", (axis, _PROPAGATE), (), "int32", shape).finish()
+    )
+
+
+def _resize(mode: Any, up: int, down: int) -> bytes:
+    """By up / down; between the elements `up` has to be a power of two, for the scale to be one."""
+    rows, columns, depth = 5, 7, 21
+    chain = Chain("int8", 1, rows, columns, depth)
+    more = [chain.graph.shape(up, down, up, down), chain.graph.shape(0, 0), chain.graph.shape(0, 0)]
+    shape = (1, (rows - 1) * up // down + 1, (columns - 1) * up // down + 1, depth)
+    if mode is ts.ResizeMode.NEAREST:
+        return chain.then(ts.Op.RESIZE, "Resize", (mode,), more, None, shape).finish()
+    chain.then(ts.Op.RESIZE, "Resize", (mode,), more, "int32", shape)
+    return chain.rescale("int8", 1 << 30, 30 + 2 * (up.bit_length() - 1)).finish()
+
+
+def _transposed_conv(stride: int) -> bytes:
+    chain = Chain("int8", 1, 5, 6, 13)
+    rng, graph = np.random.default_rng(0), chain.graph
+    more = [
+        graph.constant(rng.integers(-127, 128, (9, 3, 3, 13)).astype(np.int8)),
+        graph.constant(np.arange(9).astype(np.int32)),
+        graph.number("int8", 3),
+        graph.number("int8", 0),
+    ]
+    values = ([0, 0, 0, 0], [stride, stride], False, ts.DType.INT32)
+    shape = (1, 4 * stride + 3, 5 * stride + 3, 9)
+    chain.then(ts.Op.TRANSPOSE_CONV2D, "TransposeConv2d", values, more, "int32", shape)
+    return chain.rescale("int8", 1518500250, 39).finish()
+
+
+def _conv_3d() -> bytes:
+    chain = Chain("int8", 1, 4, 5, 6, 7)
+    rng, graph = np.random.default_rng(0), chain.graph
+    more = [
+        graph.constant(rng.integers(-127, 128, (9, 2, 3, 3, 7)).astype(np.int8)),
+        graph.constant(np.arange(9).astype(np.int32)),
+        graph.number("int8", 3),
+        graph.number("int8", 0),
+    ]
+    values = ([0] * 6, [1, 1, 1], [1, 1, 1], False, ts.DType.INT32)
+    chain.then(ts.Op.CONV3D, "Conv3d", values, more, "int32", (1, 3, 3, 4, 9))
+    return chain.rescale("int8", 1518500250, 39).finish()
+
+
+def _with_constant(op: Any, attribute: str, dtype: str, limits: tuple[int, int], values: Any = ()) -> bytes:
+    chain = Chain(dtype, *_IMAGE)
+    constant = np.random.default_rng(1).integers(*limits, _IMAGE).astype(dtype)
+    return chain.then(op, attribute, values, [chain.graph.constant(constant)]).finish()
+
+
+def _moved() -> dict[str, Callable[[], bytes]]:
+    """Graphs that only move data."""
+    height, width, depth = _IMAGE[1:]
+
+    def concat(axis: int) -> bytes:
+        chain = Chain("int8", *_IMAGE)
+        shape = tuple(2 * n if a == axis else n for a, n in enumerate(_IMAGE))
+        other = chain.graph.input("int8", *_IMAGE)
+        return chain.then(ts.Op.CONCAT, "Concat", (axis,), [other], None, shape).finish()
+
+    def pad() -> bytes:
+        chain = Chain("int8", *_IMAGE)
+        more = [chain.graph.shape(0, 0, 1, 2, 3, 0, 0, 4), chain.graph.number("int8", 7)]
+        return chain.then(ts.Op.PAD, "Pad", (), more, None, (1, height + 3, width + 3, depth + 4)).finish()
+
+    def part() -> bytes:
+        chain = Chain("int8", *_IMAGE)
+        more = [chain.graph.shape(0, 2, 1, 3), chain.graph.shape(1, 5, 6, 17)]
+        return chain.then(ts.Op.SLICE, "Slice", (), more, None, (1, 5, 6, 17)).finish()
+
+    def tile() -> bytes:
+        chain = Chain("int8", 1, 3, 4, 5)
+        return chain.then(
+            ts.Op.TILE, "Tile", (), [chain.graph.shape(1, 2, 3, 2)], None, (1, 6, 12, 10)
+        ).finish()
+
+    return {
+        "concat_rows": lambda: concat(1),
+        "concat_channels": lambda: concat(3),
+        "pad": pad,
+        "slice": part,
+        "tile": tile,
+        "gather": _gather,
+        "cast_8_to_16": lambda: Chain("int8", *_IMAGE).then(ts.Op.CAST, "Cast", (), (), "int16").finish(),
+        "cast_32_to_8": lambda: Chain("int32", *_IMAGE).then(ts.Op.CAST, "Cast", (), (), "int8").finish(),
+    }
+
+
 def graphs() -> dict[str, Callable[[], bytes]]:
     """Every graph by name, as a function that makes it."""
     row, column, number = (1, 1, 10, 21), (1, 9, 1, 21), (1, 1, 1, 1)
     found: dict[str, Callable[[], bytes]] = {
+        **_moved(),
         "conv_3x3": lambda: Conv(24, (3, 3), 20, pad=(1, 1, 1, 1)).graph((9, 10)),
         "conv_plain_weights": lambda: Conv(40, (3, 3), 70, spread=0).graph(),
         "conv_few_levels": lambda: Conv(40, (1, 1), 150, spread=1).graph((7, 5)),
@@ -251,41 +346,49 @@ def graphs() -> dict[str, Callable[[], bytes]]:
         "clamp_16": lambda: _clamp("int16"),
         "select_greater": lambda: _compared(ts.Op.GREATER, "Greater"),
         "select_equal": lambda: _compared(ts.Op.EQUAL, "Equal"),
+        "argmax_h": lambda: _argmax(1),
+        "argmax_c": lambda: _argmax(3),
+        "resize_between": lambda: _resize(ts.ResizeMode.BILINEAR, 4, 1),
+        "resize_nearest": lambda: _resize(ts.ResizeMode.NEAREST, 3, 2),
+        "transposed_conv": lambda: _transposed_conv(2),
+        "conv_3d": _conv_3d,
+        "not": lambda: Chain("int32", *_IMAGE).then(ts.Op.BITWISE_NOT, "BitwiseNot").finish(),
+        "abs_32": lambda: Chain("int32", *_IMAGE).then(ts.Op.ABS, "Abs").finish(),
+        "divide": lambda: _with_constant(ts.Op.INTDIV, "IntDiv", "int32", (2, 9999)),
+        "shift_right_logical": lambda: _with_constant(
+            ts.Op.LOGICAL_RIGHT_SHIFT, "LogicalRightShift", "int32", (0, 32)
+        ),
+        "shift_right_16": lambda: _with_constant(
+            ts.Op.ARITHMETIC_RIGHT_SHIFT, "ArithmeticRightShift", "int16", (0, 16), (True,)
+        ),
+        "reduce_max_32": lambda: _reduce(ts.Op.REDUCE_MAX, "ReduceMax", "int32", 3),
     }
     for axes in ((0, 2, 1, 3), (0, 1, 3, 2), (0, 2, 3, 1), (0, 3, 1, 2), (0, 3, 2, 1)):
         name = "transpose_" + "".join(map(str, axes[1:]))
-        found[name] = lambda axes=axes: _transpose("int8", axes, (1, 6, 7, 37))
+        found[name] = partial(_transpose, "int8", axes, (1, 6, 7, 37))
     found["transpose_16"] = lambda: _transpose("int16", (0, 2, 3, 1), (1, 6, 7, 37))
     found["transpose_32"] = lambda: _transpose("int32", (0, 3, 1, 2), (1, 6, 7, 37))
     found["transpose_5d"] = lambda: _transpose("int8", (0, 3, 1, 4, 2), (2, 3, 4, 5, 6))
     for axis, letter in ((1, "h"), (2, "w"), (3, "c")):
-        found[f"reverse_{letter}"] = lambda axis=axis: _reverse(axis)
-        found[f"reduce_sum_{letter}"] = lambda axis=axis: _reduce(ts.Op.REDUCE_SUM, "ReduceSum", "int8", axis)
-        found[f"reduce_max_{letter}"] = lambda axis=axis: _reduce(ts.Op.REDUCE_MAX, "ReduceMax", "int8", axis)
-        found[f"reduce_min_{letter}"] = lambda axis=axis: _reduce(
-            ts.Op.REDUCE_MIN, "ReduceMin", "int16", axis
-        )
+        found[f"reverse_{letter}"] = partial(_reverse, axis)
+        found[f"reduce_sum_{letter}"] = partial(_reduce, ts.Op.REDUCE_SUM, "ReduceSum", "int8", axis)
+        found[f"reduce_max_{letter}"] = partial(_reduce, ts.Op.REDUCE_MAX, "ReduceMax", "int8", axis)
+        found[f"reduce_min_{letter}"] = partial(_reduce, ts.Op.REDUCE_MIN, "ReduceMin", "int16", axis)
     for name, op, attribute in (
         ("add", ts.Op.ADD, "Add"),
         ("sub", ts.Op.SUB, "Sub"),
         ("mul", ts.Op.MUL, "Mul"),
     ):
-        found[name] = lambda o=op, a=attribute: _scaled(o, a, 8, _IMAGE, _IMAGE)
-        found[f"{name}_16"] = lambda o=op, a=attribute: _scaled(o, a, 16, _IMAGE, _IMAGE)
-        found[f"{name}_both_broadcast"] = lambda o=op, a=attribute: _scaled(o, a, 8, row, column)
+        found[name] = partial(_scaled, op, attribute, 8, _IMAGE, _IMAGE)
+        found[f"{name}_16"] = partial(_scaled, op, attribute, 16, _IMAGE, _IMAGE)
+        found[f"{name}_both_broadcast"] = partial(_scaled, op, attribute, 8, row, column)
     for name, op, attribute, values in (
         ("maximum", ts.Op.MAXIMUM, "Maximum", (_PROPAGATE,)),
         ("minimum", ts.Op.MINIMUM, "Minimum", (_PROPAGATE,)),
         ("and", ts.Op.BITWISE_AND, "BitwiseAnd", ()),
         ("or", ts.Op.BITWISE_OR, "BitwiseOr", ()),
         ("xor", ts.Op.BITWISE_XOR, "BitwiseXor", ()),
-        ("shift_right_logical", ts.Op.LOGICAL_RIGHT_SHIFT, "LogicalRightShift", ()),
     ):
-        if name != "shift_right_logical":
-            found[name] = lambda o=op, a=attribute, v=values: _binary(
-                o, a, "int32", _IMAGE, row, None, v
-            ).finish()
-            found[f"{name}_constant"] = lambda o=op, a=attribute, v=values: _binary(
-                o, a, "int32", _IMAGE, number, None, v, constant=True
-            ).finish()
+        found[name] = partial(_binary, op, attribute, row, values)
+        found[f"{name}_constant"] = partial(_binary, op, attribute, number, values, constant=True)
     return found

@@ -93,7 +93,6 @@ def test_an_encoding_is_refused_by_name(convolution: bytes, register: str, value
     ("register", "value", "message"),
     [
         ("OP_ELEMENTWISE", 5, "NPU_OP_ELEMENTWISE LRELU: LRELU is not simulated"),
-        ("OP_ELEMENTWISE", 11, "NPU_OP_ELEMENTWISE DIV: DIV is not simulated"),
         ("OP_ELEMENTWISE", 12, "elementwise_mode is 12, which is not defined"),
         ("SET_IFM_BROADCAST", 9, "broadcast_mode is 9, which is not defined"),
         ("SET_IFM2_BROADCAST", 8, "IFM2 is a number and a feature map at once"),
