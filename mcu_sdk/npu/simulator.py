@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcu_sdk.errors import InterruptedRunError
-from mcu_sdk.npu import compute, decode
 from mcu_sdk.npu.accelerator import U85, Accelerator
-from mcu_sdk.npu.compute import Executable
+from mcu_sdk.npu.compute import Executable, prepare
+from mcu_sdk.npu.decode import decode
 from mcu_sdk.npu.errors import SimulationError
 from mcu_sdk.npu.memory_access import OutOfBounds
 from mcu_sdk.npu.stream import CommandStream, check_accelerator, read_stream
 from mcu_sdk.npu.tables import Internal
-from mcu_sdk.npu.u85 import compute as compute_u85
-from mcu_sdk.npu.u85 import decode as decode_u85
+from mcu_sdk.npu.u85.compute import prepare as prepare_u85
+from mcu_sdk.npu.u85.decode import decode as decode_u85
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,17 +85,16 @@ class Simulator:
     def _prepared(self, stream: CommandStream) -> list[_Step]:
         if self.accelerator.kind is U85:
             return [
-                _step(each.index, each.name, partial(compute_u85.prepare, each, self.accelerator))
-                for each in decode_u85.decode(stream)
+                _step(each.index, each.name, partial(prepare_u85, each, self.accelerator))
+                for each in decode_u85(stream)
             ]
         return [
-            _step(each.index, each.name, partial(compute.prepare, each, self.accelerator))
-            for each in decode.decode(stream)
+            _step(each.index, each.name, partial(prepare, each, self.accelerator)) for each in decode(stream)
         ]
 
 
-def _step(index: int, name: str, prepare: Callable[[], Executable]) -> _Step:
+def _step(index: int, name: str, make: Callable[[], Executable]) -> _Step:
     try:
-        return _Step(index, name, prepare())
+        return _Step(index, name, make())
     except ValueError as error:
         raise SimulationError(index, name, str(error)) from error

@@ -49,6 +49,7 @@ def faulty_simulator(fault: Fault) -> Iterator[Any]:
     attributes = dict(vars(mcu_sdk.npu))
     for module in own:
         del sys.modules[module]
+        vars(mcu_sdk.npu).pop(module.removeprefix(PREFIX), None)
     try:
         faulty = ModuleType(name)
         sys.modules[name] = faulty
