@@ -34,10 +34,8 @@ _RUN, _CLEAR_IRQ, _CLOCK_GATE, _POWER_GATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _GATES = _CLOCK_GATE | _POWER_GATE
 _LEVELS = 0b11
 """Privilege and security, in RESET and PROT."""
-_IDENTITY = 1 << 28 | 0 << 20 | 6 << 16 | 6 << 12 | 1
-"""Architecture 1.0.6, which Vela 5.1.0 compiles for; product 6, revision 0.1."""
-_IDENTITY_U85 = 2 << 28 | 7 << 12
-"""Architecture 2.0.0, which Vela 5.1.0 compiles for; product 7, revision 0.0."""
+_CHIP, _CHIP_U85 = 6 << 12 | 1, 7 << 12
+"""In ID below the architecture: product 6, revision 0.1; product 7, revision 0.0."""
 
 _COMMON_BITS = {
     QBASE: 0xFFFF_FFFF,
@@ -108,7 +106,8 @@ class RegisterModel:
         self._simulator = Simulator(self.accelerator)
         is_u85 = self.accelerator.kind is U85
         self._bits = _BITS_U85 if is_u85 else _BITS
-        self._identity = _IDENTITY_U85 if is_u85 else _IDENTITY
+        major, minor, patch = self.accelerator.kind.architecture
+        self._identity = major << 28 | minor << 20 | patch << 16 | (_CHIP_U85 if is_u85 else _CHIP)
 
     def read(self, offset: int) -> int:
         """A register's 32 bits. Raises RunError for one that is not modelled."""
@@ -193,13 +192,14 @@ class RegisterModel:
 
 
 def _configuration(accelerator: Accelerator) -> int:
-    """CONFIG: product, KiB of SHRAM, binary logarithm of the MACs; the stream version is 0. Of a U85, stream version 1,
-    the binary logarithms of its ports to SRAM and to other memory, and of its weight streams."""
-    word = accelerator.kind.product << 28 | (accelerator.macs.bit_length() - 1)
-    if accelerator.kind is not U85:
+    """CONFIG: product, KiB of SHRAM, stream version, binary logarithm of the MACs. Of a U85 the binary logarithms of
+    its ports to SRAM and to other memory, and of its weight streams."""
+    kind = accelerator.kind
+    word = kind.product << 28 | kind.stream_version << 4 | (accelerator.macs.bit_length() - 1)
+    if kind is not U85:
         return word | accelerator.shram_bytes // 1024 << 8
     sram, external = accelerator.port_bits
-    return word | 1 << 4 | sram << 8 | external << 10 | (accelerator.cores.bit_length() - 1) << 12
+    return word | sram << 8 | external << 10 | (accelerator.cores.bit_length() - 1) << 12
 
 
 def _bus_error(what: str) -> McuSdkError:

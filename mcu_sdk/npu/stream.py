@@ -38,6 +38,10 @@ class StreamConfig:
         return 1 << (self.config & 15)
 
     @property
+    def stream_version(self) -> int:
+        return self.config >> 4 & 15
+
+    @property
     def architecture(self) -> tuple[int, int, int]:
         """Major, minor, patch."""
         return self.id >> 28, self.id >> 20 & 0xFF, self.id >> 16 & 15
@@ -96,12 +100,22 @@ def read_stream(data: bytes) -> CommandStream:
 
 
 def check_accelerator(config: StreamConfig, wanted: Accelerator) -> None:
-    """Raises PteError if the stream was made for another accelerator than `wanted`."""
+    """Raises PteError if the stream was made for another accelerator than `wanted`, or for another version of it: a
+    stream has its NPU's version, and an architecture that is no newer, as the driver wants it too."""
     found = config.accelerator
     if found != wanted:
         raise PteError(
             f"The command stream was made for {found.name}; the NPU is {wanted.name}.",
             hint=f"Lower the model for {wanted.name}, or take the target {found.name}.",
+        )
+    kind, (major, minor, _) = wanted.kind, config.architecture
+    is_new = (major, minor) > kind.architecture[:2] or major != kind.architecture[0]
+    if is_new or config.stream_version != kind.stream_version:
+        known = ".".join(map(str, kind.architecture[:2]))
+        raise PteError(
+            f"The command stream has version {config.stream_version}, for the architecture {major}.{minor}; the simulated "
+            f"{wanted.name} takes version {kind.stream_version}, for {known}.",
+            hint="Lower the model again with the installed ethos-u-vela.",
         )
 
 

@@ -121,6 +121,31 @@ def test_a_stream_for_another_accelerator_is_refused(convolution: bytes, other: 
         Simulator(accelerator(other)).run(read_blob(convolution).commands, [])
 
 
+@pytest.mark.parametrize(
+    ("word", "changed", "message"),
+    [
+        (
+            0,
+            2 << 4,
+            "has version 2, for the architecture 2.0; the simulated ethos-u85-256 takes version 1, for 2.0",
+        ),
+        (1, 2 << 28 | 1 << 20, "for the architecture 2.1"),
+        (1, 3 << 28, "for the architecture 3.0"),
+        (1, 1 << 28, "for the architecture 1.0"),
+    ],
+)
+def test_a_stream_of_another_version_is_refused(
+    convolution: bytes, word: int, changed: int, message: str
+) -> None:
+    commands = bytearray(read_blob(convolution).commands)
+    place = 8 + 4 * word  # behind "COP1" and the action: CONFIG, ID
+    mask = (0xFFFFFF0F, 0)[word]
+    (before,) = struct.unpack_from("<I", commands, place)
+    struct.pack_into("<I", commands, place, before & mask | changed)
+    with pytest.raises(PteError, match=message):
+        _run(convolution, bytes(commands))
+
+
 @pytest.mark.parametrize("name", ["ethos-u85-128", "ethos-u85-2048"])
 def test_the_registers_say_what_streams_are_made_for(name: str) -> None:
     class Nothing:
