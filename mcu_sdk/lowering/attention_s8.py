@@ -13,6 +13,7 @@ from torch.fx import Graph, Node
 
 import mcu_sdk.lowering.fuse.relative  # registers torch.ops.mcu_fused
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
+from mcu_sdk.lowering.fuse.attention import is_gated
 from mcu_sdk.lowering.fuse.graph import (
     add_buffer,
     args,
@@ -62,12 +63,17 @@ def rewrite_attention(program: ExportedProgram, node: Node) -> None:
     if any(int(zero_point) for _, _, zero_point, *_ in inputs):
         return
     masks = _masks(program, node)
-    if masks is None:
+    added: Any = node.kwargs.get("attn_mask", [*args(node), None][3])
+    if masks is None and not (isinstance(added, Node) and is_gated(added)):
         return
     shapes = [shape_of(value) for value in args(node)[:2]]
     scale: Any = node.kwargs.get("scale")
     scale = 1 / math.sqrt(shapes[0][3]) if scale is None else float(scale)
-    bias, tables = _tables_of(program, [mask.table for mask in masks])
+    if masks is None:  # computed for each query
+        padding, bias, tables = None, added, None
+    else:
+        padding = masks[0].padding
+        bias, tables = _tables_of(program, [mask.table for mask in masks])
     q, k, v = (_heads_side_by_side(graph, source, node) for source, *_ in inputs)
     scales = [float(entry[1]) for entry in inputs]
     _, out_scale, out_zero_point, *_ = args(quantize)
@@ -75,7 +81,7 @@ def rewrite_attention(program: ExportedProgram, node: Node) -> None:
         shapes[0][1],
         *(scales[0] * scales[1] * scale, scales[2] / float(out_scale), int(out_zero_point)),
     )
-    operands = q, k, v, masks[0].padding, bias, tables
+    operands = q, k, v, padding, bias, tables
     pair = call_before(graph, quantize, mcu.sequence_attention_s8.default, *operands, *numbers)
     _put_in_place(graph, node, quantize, pair)
 

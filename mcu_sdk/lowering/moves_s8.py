@@ -10,7 +10,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from mcu_sdk.lowering.fuse.graph import SAME_BYTES, args, is_call, moves_only_ones
+from mcu_sdk.lowering.fuse.graph import SAME_BYTES, args, aten, is_call, moves_only_ones
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.turns import IMAGES, MOVES
 
@@ -44,7 +44,9 @@ def _quantize_first(program: ExportedProgram, quantize: Node) -> None:
     """q(move(x)) -> move(q(x)), for moves that nothing else reads, and for views."""
     chain: list[Node] = []
     source = args(quantize)[0]
-    while _is_move(source) and (len(source.users) == 1 or _costs_nothing(source)):
+    while (_is_move(source) and _costs_nothing(source)) or (
+        len(source.users) == 1 and (_is_move(source) or is_call(source, aten.expand.default))
+    ):
         chain.append(source)
         source = args(source)[0]
     if not chain:

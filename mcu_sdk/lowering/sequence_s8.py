@@ -8,7 +8,7 @@ of quantize(operation(dequantize(...))); what it finds otherwise than expected s
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from mcu_sdk.lowering.attention_s8 import (
     rewrite_attention,
     rewrite_relative,
 )
+from mcu_sdk.lowering.fuse.attention import is_gated
 from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
     add_buffer,
@@ -38,8 +39,10 @@ from mcu_sdk.lowering.fuse.graph import (
     same_bytes_source,
     shape_of,
 )
+from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.turns import MOVES, moves_before
 from mcu_sdk.lowering.moves_s8 import move_in_int8
+from mcu_sdk.lowering.requantize import LARGEST_SHIFT, clamp_bounds, multiplier_and_shift
 
 mcu = torch.ops.mcu
 decomposed = torch.ops.quantized_decomposed
@@ -88,9 +91,9 @@ def annotate_sequence(
     """Annotate what becomes int8 besides the linears, which have been annotated. Sums of a value in `uneven` stay float."""
     for node in model.graph.nodes:
         specs: dict[Any, QuantizationSpec] = {}
-        if _is_attention(node) and (_leads_to_a_linear(node) or _leads_to_a_sum(node)):
+        if _is_attention(node) and (_leads_to_a_linear(node) or _leads_to(node, _is_both)):
             specs = dict.fromkeys(args(node)[:3], SYMMETRIC)
-        elif _is_summed_in_int8(node):
+        elif _is_summed_in_int8(node) or is_multiplied_in_int8(node):
             specs = dict.fromkeys(args(node)[:2], static)
         elif is_call(node, mcu.rope_rows.default):
             specs = {args(node)[0]: SYMMETRIC}
@@ -133,19 +136,42 @@ def _is_summed_in_int8(node: Node) -> bool:
     return all(given) and any(_is_attention(source) for source in sources)
 
 
-def _leads_to_a_sum(node: Node) -> bool:
-    """Whether such a sum alone reads the value, behind moves."""
-    while len(node.users) == 1 and is_call(next(iter(node.users)), *MOVES):
+def is_multiplied_in_int8(node: Node) -> bool:
+    """Whether it is a product, for a linear, of an attention and a linear's result, clamps and moves between."""
+    if not is_call(node, aten.mul.Tensor) or not _leads_to_a_linear(node):
+        return False
+    values = args(node)[:2]
+    if len(set(values)) != 2 or not all(isinstance(value, Node) for value in values):
+        return False
+    sources = [_before_clamps(value) for value in values]
+    given = [is_call(source, aten.linear.default) or _is_attention(source) for source in sources]
+    return all(given) and any(_is_attention(source) for source in sources)
+
+
+def _before_clamps(node: Node) -> Node:
+    while is_call(node, *MOVES, aten.expand.default) or clamp_bounds(node) is not None:
+        node = args(node)[0]
+    return node
+
+
+def _is_both(node: Node) -> bool:
+    return _is_summed_in_int8(node) or is_multiplied_in_int8(node)
+
+
+def _leads_to(node: Node, kind: Callable[[Node], bool]) -> bool:
+    """Whether one of this kind alone reads the value, behind moves."""
+    while len(node.users) == 1 and is_call(next(iter(node.users)), *MOVES, aten.expand.default):
         (node,) = node.users
-    return len(node.users) == 1 and _is_summed_in_int8(next(iter(node.users)))
+    return len(node.users) == 1 and kind(next(iter(node.users)))
 
 
 def _reads(attention: Node) -> bool:
-    """Whether its mask is one of those that fuse/masks.py writes: none, a constant, an input's penalty, or both."""
+    """Whether its mask is one of those that fuse/masks.py writes (none, a constant, an input's penalty, or both), or a
+    table that each query has a number for."""
     mask = attention.kwargs.get("attn_mask", [*args(attention), None][3])
     if is_call(mask, aten.add.Tensor) and isinstance(args(mask)[1], Node) and args(mask)[1].op == "get_attr":
         mask = args(mask)[0]
-    if mask is None or (isinstance(mask, Node) and mask.op == "get_attr"):
+    if mask is None or (isinstance(mask, Node) and (mask.op == "get_attr" or is_gated(mask))):
         return True
     chain = (aten.mul.Scalar, aten.sub.Scalar, aten._to_copy.default, aten.ne.Scalar, aten.view.default)
     for target in chain:
@@ -234,6 +260,8 @@ def rewrite_after_linears(program: ExportedProgram) -> None:
                 _rewrite_table(program, node, source)
             elif is_call(source, mcu.layer_norm.default):
                 _rewrite_norm(program, node, source)
+            elif is_call(source, aten.mul.Tensor):
+                _rewrite_product(program, node, source)
             elif is_call(source, mcu.rope_rows.default):
                 _rewrite_rotation(program, node, source)
 
@@ -297,6 +325,41 @@ def _rewrite_table(program: ExportedProgram, quantize: Node, source: Node) -> No
     buffer = add_buffer(program, f"{source.name}_table", table)
     replace(program.graph, quantize, mcu.lookup_s8.default, (args(x)[0], buffer))
     program.graph.erase_node(quantize)
+
+
+def _rewrite_product(program: ExportedProgram, quantize: Node, product: Node) -> None:
+    """q(dq(a) * dq(b)) -> cortex_m::quantized_mul, values that are repeated along axes looked through."""
+    import executorch.backends.cortex_m.passes  # noqa: F401  registers torch.ops.cortex_m
+
+    pair = [_before_repetition(value) for value in args(product)[:2]]
+    if len(product.users) != 1 or not all(is_call(value, _DEQUANTIZE) for value, _ in pair):
+        return
+    types = {args(value)[5] for value, _ in pair} | {args(quantize)[5]}
+    shapes = {shape_of(value) for value in args(product)[:2]}
+    if types != {torch.int8} or len(shapes) != 1 or args(quantize)[3:5] != (-128, 127):
+        return
+    scales = [float(args(value)[1]) for value, _ in pair]
+    multiplier, shift = multiplier_and_shift(scales[0] * scales[1] / float(args(quantize)[1]))
+    if not -LARGEST_SHIFT <= shift <= 0:
+        return
+    operands: list[Any] = []
+    for value, chain in pair:
+        x, _, zero_point = args(value)[:3]
+        for repeat in chain:
+            x = call_before(program.graph, quantize, repeat.target, x, *args(repeat)[1:], **repeat.kwargs)
+            x.meta = {**repeat.meta, "val": x.meta["val"]}
+        operands += [x, int(zero_point)]
+    arguments = (*operands, int(args(quantize)[2]), multiplier, shift)
+    replace(program.graph, quantize, torch.ops.cortex_m.quantized_mul.default, arguments)
+    program.graph.erase_node(quantize)
+
+
+def _before_repetition(value: Node) -> tuple[Node, list[Node]]:
+    chain: list[Node] = []
+    while is_call(value, aten.expand.default, aten.clone.default):
+        chain.append(value)
+        value = args(value)[0]
+    return value, chain[::-1]
 
 
 def _rewrite_rotation(program: ExportedProgram, quantize: Node, rotation: Node) -> None:

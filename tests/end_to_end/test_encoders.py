@@ -21,8 +21,8 @@ BOARDS = ("corstone-300", "mps2-an386", "mps2-an505")
 
 ATTENTION = {"mcu::sequence_attention_s8", "mcu::relative_attention_s8"}
 
-NOT_FUSED = ("mobilevitv2", "patchtsmixer")
-"""Whose attention is of another kind: one context for all, gates."""
+NOT_FUSED = ("patchtsmixer",)
+"""Whose attention is of another kind: gates."""
 
 WITHOUT_ATTENTION = (
     "convnext", "efficientnet", "mobilenet-v1", "mobilenet-v2", "poolformer", "regnet", "resnet",

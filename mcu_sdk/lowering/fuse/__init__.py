@@ -46,6 +46,7 @@ def fuse(
         scale_by_number,
     )
     from mcu_sdk.lowering.fuse.cached_attention import fuse_cached_attention
+    from mcu_sdk.lowering.fuse.context import fuse_contexts
     from mcu_sdk.lowering.fuse.experts import fuse_experts
     from mcu_sdk.lowering.fuse.graph import drop_cumulative_lengths, tidy
     from mcu_sdk.lowering.fuse.images import prepare_images
@@ -64,6 +65,7 @@ def fuse(
     from mcu_sdk.lowering.fuse.relative import fuse_relative_attention
     from mcu_sdk.lowering.fuse.rope import fuse_rope
     from mcu_sdk.lowering.fuse.sequence_rotations import fuse_sequence_rotations
+    from mcu_sdk.lowering.fuse.turns import turn_later
 
     drop_cumulative_lengths(program)
     position = position_input(program)
@@ -77,12 +79,14 @@ def fuse(
     if position is None:
         fuse_attention(program)
         fuse_relative_attention(program)
+        fuse_contexts(program)
         drop_padding(program)
         scale_by_number(program)
         read_uncopied(program)
         rope = fuse_sequence_rotations(program)
         tidy(program)
         split_projections(program)
+        turn_later(program)
         simplify_masks(program)
         add_to_parts(program)
         tidy(program)

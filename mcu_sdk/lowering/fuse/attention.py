@@ -3,6 +3,7 @@
 softmax(q k^T scale + bias + mask) v, with the products of all heads at once. What is added has to be understood
 (masks.py); a bias that is computed from the queries, as DeBERTa's, is not, and such attention stays as it is. Of values
 with more axes than four, as Hiera's windows have, those that end up beside the channels are heads, the others sequences.
+A bias that each query multiplies by a number of its own, as WavLM's, is added as it is computed.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from torch.fx import Graph, Node
 
 from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
+    add_buffer,
     args,
     aten,
     constant_scalar,
     depends_only_on,
     either_order,
+    evaluate,
     is_call,
     shape_of,
 )
@@ -32,7 +35,7 @@ from mcu_sdk.lowering.fuse.turns import MOVES, TURNS, axes_of_turn
 
 @dataclass(frozen=True)
 class _Scores:
-    product: Node  # matmul(q, k^T)
+    product: Node  # matmul(q, k^T), or baddbmm(added, q, k^T)
     scale: float
     added: tuple[Node, ...]
 
@@ -41,13 +44,13 @@ def fuse_attention(program: ExportedProgram) -> int:
     """Rewrite in place; returns how many there were."""
     count = 0
     for node in list(program.graph.nodes):
-        if not is_call(node, aten.matmul.default) or len(shape_of(node)) < 4:
+        if not is_call(node, aten.matmul.default, aten.bmm.default) or len(shape_of(node)) < 3:
             continue
         weights, values = args(node)
         scores = _scores_behind(program, weights)
         if scores is None or not isinstance(values, Node):
             continue
-        query, keys = args(scores.product)
+        query, keys = args(scores.product)[-2:]
         if not _is_one_attention(query, keys, values):
             continue
         if len(shape_of(node)) > 4:
@@ -55,9 +58,15 @@ def fuse_attention(program: ExportedProgram) -> int:
                 _attend_with_more_axes(program.graph, node, query, keys, values, scores.scale)
                 count += 1
             continue
+        if len(shape_of(node)) == 3:
+            query, keys, values = (_with_a_sequence(program.graph, node, x) for x in (query, keys, values))
         mask = _sum_of(program.graph, node, scores.added)
         lengths = shape_of(query)[2], shape_of(keys)[3]
-        if mask is not None and not _is_understood(program, mask, shape_of(query)[0], lengths):
+        if (
+            mask is not None
+            and not _fold_gated(program, mask)
+            and not _is_understood(program, mask, shape_of(query)[0], lengths)
+        ):
             continue
         _attend(program.graph, node, query, keys, values, mask, scores.scale)
         count += 1
@@ -76,8 +85,10 @@ def _scores_behind(program: ExportedProgram, weights: object) -> _Scores | None:
 
 
 def _terms(program: ExportedProgram, node: object, scale: float) -> _Scores | None:
-    if is_call(node, aten.matmul.default):
+    if is_call(node, aten.matmul.default, aten.bmm.default):
         return _Scores(node, scale, ())
+    if is_call(node, aten.baddbmm.default) and not node.kwargs and scale == 1.0:
+        return _Scores(node, scale, (args(node)[0],))
     if is_call(node, aten.mul.Tensor, aten.div.Tensor):
         sides = either_order(node) if node.target == aten.mul.Tensor else [args(node)[:2]]
         for part, factor in sides:
@@ -101,10 +112,47 @@ def _is_one_attention(query: object, keys: object, values: Node) -> bool:
     if not (isinstance(query, Node) and isinstance(keys, Node)):
         return False
     shapes = shape_of(query), shape_of(keys), shape_of(values)
-    if len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) < 4:
+    if len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) < 3:
         return False
     (*before, _, n), turned, third = shapes
     return turned[:-1] == (*before, n) and third[:-1] == (*before, turned[-1])
+
+
+def _with_a_sequence(graph: Graph, place: Node, value: Node) -> Node:
+    """[1, H, ...] of [H, ...]."""
+    return call_before(graph, place, aten.reshape.default, value, [1, *shape_of(value)])
+
+
+def _fold_gated(program: ExportedProgram, mask: Node) -> bool:
+    """Whether a mask is gated, its table being made one constant."""
+    constant = depends_only_on(program, ())
+    while is_call(mask, *SAME_BYTES):
+        mask = args(mask)[0]
+    if is_call(mask, aten.mul.Tensor):
+        for table, gate in either_order(mask):
+            if (
+                is_call(table, *MOVES, aten.repeat.default, aten.expand.default)
+                and table in constant
+                and gate not in constant
+            ):
+                value = evaluate(program, table, {}).detach().clone().contiguous()
+                mask.replace_input_with(table, add_buffer(program, "gated_bias", value))
+    return is_gated(mask)
+
+
+def is_gated(mask: Node) -> bool:
+    """Whether what is added to scores [1, H, Lq, Lk] is a number of each query and head times a constant, in any view."""
+    while is_call(mask, *SAME_BYTES):
+        mask = args(mask)[0]
+    if not is_call(mask, aten.mul.Tensor) or not all(isinstance(value, Node) for value in args(mask)[:2]):
+        return False
+    return any(
+        table.op in ("placeholder", "get_attr")
+        and shape_of(table)[-2:] == shape_of(mask)[-2:]
+        and shape_of(gate)[-1] == 1
+        and gate.op == "call_function"
+        for gate, table in either_order(mask)
+    )
 
 
 def _is_understood(program: ExportedProgram, mask: Node, sequences: int, lengths: tuple[int, int]) -> bool:
@@ -274,8 +322,14 @@ def _attend(
         new = graph.call_function(
             aten.scaled_dot_product_attention.default, (query, straight, values, mask), {"scale": scale}
         )
-    new.meta = dict(node.meta)
-    node.replace_all_uses_with(new)
+        new.meta = {
+            **node.meta,
+            "val": node.meta["val"].new_empty((*shape_of(query)[:3], shape_of(values)[3])),
+        }
+    result = new
+    if shape_of(new) != shape_of(node):
+        result = call_before(graph, node, aten.reshape.default, new, list(shape_of(node)))
+    node.replace_all_uses_with(result)
     graph.erase_node(node)
 
 

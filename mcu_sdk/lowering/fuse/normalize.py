@@ -40,6 +40,7 @@ def normalize(program: ExportedProgram) -> None:
     _max_to_parts(program)
     _clamp_to_extrema(program)
     _put_to_where(program)
+    _count_as_integers(program)
     _split_to_slices(program)
     tidy(program)
     fold_constants(program)
@@ -233,6 +234,15 @@ def _put_to_where(program: ExportedProgram) -> None:
         if shape_of(value) == () and dtype_of(value) == dtype_of(x):
             replace(graph, node, aten.where.self, (mask, value, x))
             graph.erase_node(node)
+
+
+def _count_as_integers(program: ExportedProgram) -> None:
+    """How many of some booleans are true: the sum of as many int64, which there is a kernel for."""
+    for node in list(program.graph.nodes):
+        if is_call(node, aten.sum.dim_IntList, aten.sum.default) and dtype_of(args(node)[0]) == torch.bool:
+            x = args(node)[0]
+            integers = call_before(program.graph, node, aten._to_copy.default, x, dtype=torch.int64)
+            node.replace_input_with(x, integers)
 
 
 def _split_to_slices(program: ExportedProgram) -> None:
