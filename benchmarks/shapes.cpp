@@ -8,13 +8,14 @@
 #include "kernels/linear/linear_s8.h"
 #include "kernels/linear/linear_s8_packed.h"
 #include "kernels/linear/linear_s8_packed_row.h"
+#include "kernels/norm/softmax_s8.h"
 #include "platform/counter.h"
 #include "platform/platform.h"
 #include "runtime/print.h"
 
 namespace {
 
-alignas(16) int8_t x[32 * 1024];
+alignas(16) int8_t x[40 * 1024];
 alignas(16) int8_t weight[192 * 1024];
 alignas(16) int8_t out[32 * 1024];
 alignas(16) uint8_t scratch[16 * 1024];
@@ -102,9 +103,20 @@ int main() {
     linear("linear-16-512-128", 16, 512, 128);
     linear("linear-32-128-512", 32, 128, 512);
     batch_matmul("batch-matmul-32-64-32", 32, 64, 32);
+    measure("softmax-32-32", [&] { mcu_softmax_s8(x, out, 32, 32, 0.05f, 3, scratch); });
     convolution("conv-3x3-64-64", {25, 5, 64, 64, 3, 3, 1, 1, 1});
     pixels("conv-1x1-64-64", 125, 64, 64);
     depthwise("depthwise-3x3-64", {25, 5, 64, 64, 3, 3, 1, 1, 1});
+    // MobileNetV1 x 0.25 at 96 x 96.
+    depthwise("depthwise-48x48-8", {48, 48, 8, 8, 3, 3, 1, 1, 1});
+    depthwise("depthwise-48x48-16-by-2", {48, 48, 16, 16, 3, 3, 2, 1, 1});
+    depthwise("depthwise-24x24-32", {24, 24, 32, 32, 3, 3, 1, 1, 1});
+    depthwise("depthwise-24x24-32-by-2", {24, 24, 32, 32, 3, 3, 2, 1, 1});
+    depthwise("depthwise-12x12-64", {12, 12, 64, 64, 3, 3, 1, 1, 1});
+    depthwise("depthwise-12x12-64-by-2", {12, 12, 64, 64, 3, 3, 2, 1, 1});
+    depthwise("depthwise-6x6-128", {6, 6, 128, 128, 3, 3, 1, 1, 1});
+    depthwise("depthwise-6x6-128-by-2", {6, 6, 128, 128, 3, 3, 2, 1, 1});
+    depthwise("depthwise-3x3-256", {3, 3, 256, 256, 3, 3, 1, 1, 1});
     convolution("conv-10x4-1-64", {49, 10, 1, 64, 10, 4, 2, 5, 1});
     print_text("done\n");
     return 0;

@@ -45,9 +45,9 @@ LARGEST_STEP = 1 << 12
 """Of strides, paddings and dilations: larger ones are nobody's, and could overflow."""
 LARGEST_TABLE = 1 << 14
 """Bytes of weights that are written into the plan in another order than the file's; it holds them once more."""
-_LINE_BYTES, _MORE_PIXELS, _SHORT_LINES_PIXELS = 64, 16, 64
-"""Of kernels/conv/depthwise_conv2d_s8.h: what a pixel takes, the pixels beside those under a line of outputs, and those
-under lines of at most 8, or of 12."""
+_PIXEL_BYTES, _MORE_PIXELS, _MOST_PIXELS = 64, 20, 84
+"""Of kernels/conv/depthwise_conv2d_s8.h: what a pixel takes, for how many there is room beside those under the lines
+that are computed at a time, and the most of these."""
 
 
 def _image(instruction: Instruction, index: int, written: bool = False) -> Tensor:
@@ -176,10 +176,7 @@ def _convolution(
     channels, rest = (bias, multiplier, shift, out), (window, convolution)
     small = max(size) <= 3 and max(stride) <= 2 and dilation == (1, 1) and outputs <= LARGEST_STEP
     if shifts_right(shift) and inputs == outputs > 1 and group_inputs == 1 and steps[0] == 1 and small:
-        along = max(out.shape[1:3])  # outputs of a line
-        short = along <= 8 or along == 12
-        pixels = _SHORT_LINES_PIXELS if short else max(stride) * 8 * -(-along // 8)
-        scratch = Scratch(_LINE_BYTES * (_MORE_PIXELS + pixels))
+        scratch = Scratch(depthwise_scratch(out.shape, stride))
         return call("depthwise_conv2d_s8", x, weight, *channels, *rest, scratch)
     filters = _filters(weight, outputs, bias) if group_inputs == inputs else None
     if filters is None:
@@ -198,6 +195,18 @@ def _convolution(
         return call("conv2d_s8", x, weight, *channels, *rest)
     scratch = Scratch(two_rows_scratch(k) + 2 * _up(k) + 32)
     return call("conv2d_rows_s8", x, rows, folded, multiplier, shift, out, *rest, scratch)
+
+
+def depthwise_scratch(out: tuple[int, ...], stride: tuple[int, int]) -> int:
+    """Bytes that kernels/conv/depthwise_conv2d_s8.h wants for out [batch][height][width][channels] and stride (y, x)."""
+    _, height, width, channels = out
+    lies = width >= height or 15 * width * channels > 0xFFFF
+    (along, step), lines = ((width, stride[1]), height) if lies else ((height, stride[0]), width)
+    under = (along - 1) * step + 3
+    most = _MOST_PIXELS // under
+    # As many at a time as make pieces of the same size; a line that is longer is computed piece by piece.
+    pixels = under * -(-lines // -(-lines // most)) if most else _MOST_PIXELS
+    return _PIXEL_BYTES * (_MORE_PIXELS + pixels)
 
 
 def _filters(weight: Tensor, outputs: int, bias: Tensor | None) -> Tensor | None:
