@@ -1,23 +1,18 @@
-// Quantizing a row by its greatest magnitude.
-//
-// mcu_row_magnitude(x, n): as mcu_greatest_magnitude. mcu_row_quantize(x, q, n, inverse): q[i] = rint(x[i] * inverse)
-// for n floats, where inverse is 127 / m, the row's greatest magnitude m as above; NaNs give 0. No result lies beyond
-// 127: no |x| is above m, and 127 with its two rounding errors is not yet 127.5.
+// Quantizing a row by its greatest magnitude: what linears, attention and the writing of a KV cache have in common. Of
+// these there is one in an image, however many kernels call it.
 #pragma once
 
-#include "kernels/math/math.h"
-#include "kernels/math/variant.h"
+#include <stdint.h>
 
-#if defined(MCU_HELIUM_FLOAT)
-#include "kernels/quantize/row_s8_helium.h"
-#else
-#include "kernels/quantize/row_s8_portable.h"
-#endif
+// max |x| of n floats, NaNs ignored; 1 where nothing is above MCU_TINY, so that a scale can be made of it.
+extern "C" float mcu_row_magnitude(const float* x, int32_t n);
+
+// q[i] = rint(x[i] * inverse) for n floats, where inverse is 127 / m, the row's greatest magnitude m as above; NaNs
+// give 0. No result lies beyond 127: no |x| is above m, and 127 with its two rounding errors is not yet 127.5.
+extern "C" void mcu_row_quantize(const float* x, int8_t* q, int32_t n, float inverse);
 
 // The float16 scale of a row of a KV cache: max |x| / 127, within float16's normal numbers.
-static inline uint16_t mcu_row_scale(const float* x, int32_t n) {
-    float scale = mcu_row_magnitude(x, n) / 127.0f;
-    scale = scale > 0x1p-14f ? scale : 0x1p-14f;
-    scale = scale < 65504.0f ? scale : 65504.0f;
-    return mcu_to_half(scale);
-}
+extern "C" uint16_t mcu_row_scale(const float* x, int32_t n);
+
+// 1 over that scale, as the row is written by it.
+extern "C" float mcu_row_inverse_scale(const float* x, int32_t n);
