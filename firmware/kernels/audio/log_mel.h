@@ -4,7 +4,8 @@
 // roots[points] [2]: cosine and minus sine of each part of a turn, points = 2^a 5^b, even, not below width; filters:
 // for each bin spans[b][1] weights, for the powers from spans[b][0] on. Frame f begins at sample f * hop, or, where
 // `centered`, half a window earlier, mirrored at both ends (length > width / 2). scratch: 8 * points bytes, 4-aligned.
-// Nothing overlaps. Specification: mcu_sdk/operators/reference/sound.py.
+// Nothing overlaps. floor is above 1e-30: subnormal numbers, which Helium takes for 0, come to it.
+// Specification: mcu_sdk/operators/reference/sound.py.
 #pragma once
 
 #include <stdint.h>

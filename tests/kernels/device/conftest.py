@@ -7,7 +7,7 @@ import pytest
 from tests.kernels.conftest import kernel_files
 from tests.kernels.device.simulated import Simulated, build
 
-PRODUCTS = ("batch_matmul*.cpp", "linear_*.cpp", "embedding_s8*.cpp", "*quantize*.cpp", "*.S")
+PRODUCTS = ("batch_matmul*.cpp", "linear_*.cpp", "embedding_s8*.cpp", "*quantize*.cpp", "row_s8.cpp", "*.S")
 
 
 @pytest.fixture(scope="session")

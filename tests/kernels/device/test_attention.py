@@ -23,7 +23,7 @@ SHAPES = [
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
-    sources = kernel_files("attention_s8*.cpp", "cache_*.cpp", "*_helium.S")
+    sources = kernel_files("attention_s8*.cpp", "cache_*.cpp", "row_s8.cpp", "*_helium.S")
     return build(sources, tmp_path_factory.mktemp("device"))
 
 
@@ -159,9 +159,9 @@ def test_cache_writes(simulated: Simulated) -> None:
     [
         ("cache_write", 710),
         ("cache_write_columns", 630),
-        ("cache_write_dynamic", 1170),
+        ("cache_write_dynamic", 1200),
         ("cache_write_columns_dynamic", 1280),
-        ("cache_scale_write", 500),
+        ("cache_scale_write", 575),
     ],
 )
 def test_cache_write_costs(simulated: Simulated, name: str, most: int) -> None:
