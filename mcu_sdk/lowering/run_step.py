@@ -119,14 +119,15 @@ def _attend(
     q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *rest: Any
 ) -> tuple[torch.Tensor, None]:
     """q [1, H, 1, D]; keys [1, G, S, D] and values [1, G, D, S] up to the position, in which each head's group is read."""
-    return _attend_shaped(q, keys, values, *rest[:-1], None, rest[-1], 0.0)
+    return _attend_shaped(q, keys, values, *rest[:-1], None, None, rest[-1], 0.0)
 
 
 def _attend_shaped(
     q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *rest: Any
 ) -> tuple[torch.Tensor, None]:
-    """The same with scores that are capped at `cap` (0: not) and to which bias [H, S] is added, by distance."""
-    position, bias, scale, cap = rest[-4:]
+    """The same with scores that are capped at `cap` (0: not) and to which bias [H, S] is added, by distance; sinks [H] are scores
+    without values."""
+    position, bias, sinks, scale, cap = rest[-5:]
     visible = min(int(position), keys.shape[2] - 1) + 1
     repeats = q.shape[1] // keys.shape[1]
     keys = keys[:, :, :visible].repeat_interleave(repeats, 1)
@@ -137,7 +138,9 @@ def _attend_shaped(
     if bias is not None:
         bias = bias.reshape(bias.shape[-2:])
         scores = scores + bias[None, :, None, bias.shape[1] - visible :]
-    return torch.softmax(scores, -1) @ values.transpose(2, 3), None
+    if sinks is not None:
+        scores = torch.cat([scores, sinks.reshape(1, -1, 1, 1)], -1)
+    return torch.softmax(scores, -1)[..., :visible] @ values.transpose(2, 3), None
 
 
 IN_FLOAT: dict[Any, Callable[..., Any]] = {

@@ -96,8 +96,8 @@ call {name}_chunk(out, x, position, tokens, heads, positions, n)
 def _attention(name: str, *, dynamic: bool, shaped: bool) -> str:
     scales = "f16[1, groups, positions]" if dynamic else "f32[groups, n]"
     k, v = ("k_scales", "v_scales") if dynamic else ("k_scale", "v_scale")
-    bias, numbers = ("bias, ", "scale, cap") if shaped else ("", "scale")
-    tensors = f"q, k_cache, v_cache, {k}, {v}, position, {bias}out, scratch"
+    beside, numbers = ("bias, sinks, ", "scale, cap") if shaped else ("", "scale")
+    tensors = f"q, k_cache, v_cache, {k}, {v}, position, {beside}out, scratch"
     return f"""
 q f32[tokens, heads, 1, n]
 position s64(tokens)
@@ -108,6 +108,7 @@ v_cache s8[1, groups, n, positions]
 require heads % groups == 0
 require positions < {LONGEST_SUM} && n < {LONGEST_SUM}
 {"bias f32?[heads, positions]" if shaped else ""}
+{"sinks f32?[heads]" if shaped else ""}
 out f32(tokens * heads * n)
 scratch u8@16
 require scratch.count >= up(4 * positions, 16) + up(positions, 16) + up(n, 16)

@@ -119,7 +119,7 @@ _CONVOLUTION_S8 = (
 )
 _WINDOWS = "int[] size, int[] stride, int[] padding"
 _KEYS, _VALUES = {"self": 2}, {"self": 3}
-_SHAPED = "Tensor position, Tensor? bias, float scale, float cap"
+_SHAPED = "Tensor position, Tensor? bias, Tensor? sinks, float scale, float cap"
 _ATTENDED = {"k_cache": 2, "v_cache": 3}
 
 

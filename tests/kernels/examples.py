@@ -109,12 +109,14 @@ def own_examples() -> list[Case]:
         Case("mcu::cache_scale_write", (halves(1, 2, 7), f(*row), at)),
         Case("mcu::attention_s8", (*attention, *by_channel, at, 0.35)),
         Case("mcu::attention_s8_dynamic", (*attention, halves(1, 2, 7), halves(1, 2, 7), at, 0.35)),
-        Case("mcu::attention_s8_shaped", (*attention, *by_channel, at, f(4, 7, space=MODEL), 0.35, 0.0)),
+        Case(
+            "mcu::attention_s8_shaped", (*attention, *by_channel, at, f(4, 7, space=MODEL), None, 0.35, 0.0)
+        ),
         Case(
             "mcu::attention_s8_dynamic_shaped",
-            (*attention, halves(1, 2, 7), halves(1, 2, 7), at, None, 0.35, 2.5),
+            (*attention, halves(1, 2, 7), halves(1, 2, 7), at, None, f(4, space=MODEL), 0.35, 2.5),
         ),
-        Case("mcu::attention_s8_shaped", (*attention, *by_channel, at, f(1, 4, 7), 0.35, 0.0)),
+        Case("mcu::attention_s8_shaped", (*attention, *by_channel, at, f(1, 4, 7), None, 0.35, 0.0)),
         Case(
             "mcu::key_bias_scores",
             (f(1, 4, 1, 8), f(2, 3, 7, space=MODEL), i(np.int32, 0, 8, 3, space=MODEL), at, 0.35),
@@ -237,9 +239,9 @@ def _chunk_examples(f: Any, q: Any, i: Any, halves: Any) -> list[Case]:
         Case("mcu::cache_scale_write", (halves(1, 2, 7), f(3, 2, 1, 8), at)),
         Case("mcu::attention_s8", (*attention, *by_channel, at, 0.35)),
         Case("mcu::attention_s8_dynamic", (*attention, *by_position, at, 0.35)),
-        Case("mcu::attention_s8_shaped", (*attention, *by_channel, at, bias, 0.35, 0.0)),
-        Case("mcu::attention_s8_dynamic_shaped", (*attention, *by_position, at, None, 0.35, 2.5)),
-        Case("mcu::attention_s8_dynamic_shaped", (*attention, *by_position, at, f(3, 4, 7), 0.35, 0.0)),
+        Case("mcu::attention_s8_shaped", (*attention, *by_channel, at, bias, f(4, space=MODEL), 0.35, 0.0)),
+        Case("mcu::attention_s8_dynamic_shaped", (*attention, *by_position, at, None, None, 0.35, 2.5)),
+        Case("mcu::attention_s8_dynamic_shaped", (*attention, *by_position, at, f(3, 4, 7), None, 0.35, 0.0)),
         Case(
             "mcu::key_bias_scores",
             (f(3, 4, 1, 8), f(2, 1, 7, space=MODEL), i(np.int32, 0, 8, 1, space=MODEL), at, 0.35),

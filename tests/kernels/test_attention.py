@@ -126,6 +126,7 @@ def _scales(rng: np.random.Generator, dynamic: bool, groups: int, positions: int
     seed=SEEDS,
     cap=st.sampled_from([0.0, 0.5, 30.0]),
     biased=st.booleans(),
+    sink=st.sampled_from([None, -200.0, -3.0, 0.5, 40.0, 300.0]),
 )
 def test_shaped_attention(
     kernel_library: ctypes.CDLL,
@@ -136,23 +137,29 @@ def test_shaped_attention(
     seed: int,
     cap: float,
     biased: bool,
+    sink: float | None,
 ) -> None:
-    """A soft cap, and what is added by distance; with neither it is attention."""
+    """A soft cap, what is added by distance, and sinks below, among and far above the scores; with none it is attention."""
     groups, positions, n = cache
     rng, heads = np.random.default_rng(seed), groups * share
     k, v = int8(rng, 1, groups, positions, n), int8(rng, 1, groups, n, positions)
     ks, vs = _scales(rng, dynamic, groups, positions, n)
     q, bias = normal(rng, 1, heads, 1, n), normal(rng, heads, positions, spread=3) if biased else None
+    sinks = None if sink is None else normal(rng, heads) + np.float32(sink)
     out = Guarded(q.shape, np.float32)
     name = "attention_s8_dynamic" if dynamic else "attention_s8"
     raw = [value.view(np.uint16) if value.dtype == np.float16 else value for value in (ks, vs)]
     sizes, at = (heads, groups, positions, n, 0.3, cap), _at(position)
-    call(kernel_library, f"{name}_shaped", q, k, v, *raw, at, bias, out, _scratch(positions, n), *sizes)
+    call(
+        kernel_library, f"{name}_shaped", q, k, v, *raw, at, bias, sinks, out, _scratch(positions, n), *sizes
+    )
     inputs = tuple(map(from_numpy, (q, k, v, ks, vs, at)))
-    added = None if bias is None else from_numpy(bias)
-    expected = getattr(attention, f"{name}_shaped")(*inputs, added, 0.3, cap)[0].numpy()
+    added, beside = (None if each is None else from_numpy(each) for each in (bias, sinks))
+    expected = getattr(attention, f"{name}_shaped")(*inputs, added, beside, 0.3, cap)[0].numpy()
     assert_same_bits(out.array, expected)
-    if not cap and not biased:
+    if sink == 300.0:
+        assert np.abs(expected).max() < 1e-30
+    if not cap and not biased and sink in (None, -200.0):
         assert_same_bits(expected, getattr(attention, name)(*inputs, 0.3)[0].numpy())
 
 

@@ -82,7 +82,7 @@ def test_attention(
         scales = [rng.uniform(0.001, 1, (1, GROUPS, LENGTH)).astype(np.float16) for _ in range(2)]
     else:
         scales = [np.abs(normal(rng, GROUPS, N, spread=0.02)) for _ in range(2)]
-    bias = [normal(rng, *bias_shape)] if bias_shape is not None else []
+    bias = [normal(rng, *bias_shape), normal(rng, HEADS)] if bias_shape is not None else []
     numbers = (0.3, 2.0) if shaped else (0.3,)
     name = f"attention_s8{'_dynamic' if dynamic else ''}{'_shaped' if shaped else ''}"
     raw: list[Any] = [scale.view(np.uint16) if dynamic else scale for scale in scales]

@@ -17,7 +17,7 @@ extern "C" void mcu_attention_s8_dynamic_chunk(const float* q, const int8_t* k_c
 
 extern "C" void mcu_attention_s8_dynamic_shaped_chunk(const float* q, const int8_t* k_cache, const int8_t* v_cache,
                                                       const uint16_t* k_scales, const uint16_t* v_scales,
-                                                      const int64_t* position, const float* bias, float* out,
-                                                      uint8_t* scratch, int32_t tokens, int32_t bias_step,
+                                                      const int64_t* position, const float* bias, const float* sinks,
+                                                      float* out, uint8_t* scratch, int32_t tokens, int32_t bias_step,
                                                       int32_t heads, int32_t groups, int32_t positions, int32_t n,
                                                       float scale, float cap);

@@ -12,8 +12,8 @@
 
 void mcu_attention_s8_dynamic_shaped(const float* q, const int8_t* k_cache, const int8_t* v_cache,
                                      const uint16_t* k_scales, const uint16_t* v_scales, const int64_t* position,
-                                     const float* bias, float* out, uint8_t* scratch, int32_t heads, int32_t groups,
-                                     int32_t positions, int32_t n, float scale, float cap) {
+                                     const float* bias, const float* sinks, float* out, uint8_t* scratch, int32_t heads,
+                                     int32_t groups, int32_t positions, int32_t n, float scale, float cap) {
     const int32_t visible = mcu_visible(*position, positions);
     const McuAttentionScratch s = mcu_attention_scratch(scratch, positions);
     for (int32_t head = 0; head < heads; ++head, q += n, out += n) {
@@ -32,7 +32,7 @@ void mcu_attention_s8_dynamic_shaped(const float* q, const int8_t* k_cache, cons
         float sum = 0.0f;
         const float greatest = weigh(s.scores, value_scales, visible, highest, sum);
         round_weights(s.scores, s.probabilities, visible, MCU_PROBABILITY_ONE / greatest);
-        const float factor = (greatest / MCU_PROBABILITY_ONE) / sum;
+        const float factor = (greatest / MCU_PROBABILITY_ONE) / (sum + mcu_sink_share(sinks, head, highest));
         mcu_weighted_sums(s.probabilities, values, positions, visible, n, out, factor);
     }
 }

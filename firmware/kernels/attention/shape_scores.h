@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "kernels/math/math.h"
 #include "kernels/math/trigonometry.h"
 
 // scores[t] = cap * tanh(scores[t] * (1 / cap)), unless cap is 0, plus bias[t], unless that is null; returns the
@@ -18,6 +19,12 @@ static inline float mcu_shape_scores(float* scores, const float* bias, float cap
         highest = scores[t] > highest ? scores[t] : highest;
     }
     return highest;
+}
+
+// What a head's sink adds to the sum of e^(score - highest): a score that takes its share, and has no value. It may be
+// above the highest.
+static inline float mcu_sink_share(const float* sinks, int32_t head, float highest) {
+    return sinks == nullptr ? 0.0f : mcu_expf(sinks[head] - highest);
 }
 
 // The row of bias[heads][positions] that a head adds to its scores of `visible` positions; its columns are distances,

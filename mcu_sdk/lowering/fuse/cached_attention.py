@@ -69,6 +69,7 @@ class _CachedAttention:
     scale: float
     reach: Reach
     cap: float  # of the scores; 0 for none
+    sinks: torch.Tensor | None  # float32[heads]: scores without values
 
     @property
     def window(self) -> int:
@@ -77,8 +78,8 @@ class _CachedAttention:
 
     @property
     def shaped(self) -> bool:
-        """Whether something happens to the scores between product and softmax."""
-        return self.cap != 0 or self.reach.bias is not None
+        """Whether something happens to the scores between product and softmax, or there are sinks beside them."""
+        return self.cap != 0 or self.reach.bias is not None or self.sinks is not None
 
 
 class _Slots:
@@ -127,7 +128,7 @@ def fuse_cached_attention(
     """Replace every attention over a static cache; returns how many there were.
 
     `ranges` maps a key cache's buffer name to its calibrated range; None asks for scales found at run time, kept
-    per token and head in float16 beside the cache. `shaped`: also where scores are capped or biased.
+    per token and head in float16 beside the cache. `shaped`: also where scores are capped or biased, or have sinks beside them.
     """
     count = 0
     slots = _Slots(program, positions)
@@ -179,7 +180,10 @@ def _match(
     reach = reaches.of(scores, heads, length)
     if reach is None or (reach.bias is not None and reach.window != length) or scores.cap < 0:
         return None
-    return _CachedAttention(query, key_update, value_update, scores.product_scale, reach, scores.cap)
+    sinks = scores.sinks
+    if sinks is not None and (sinks.numel() != heads or reach.bias is not None):
+        return None  # a bias is known but for a constant, which is nothing to a softmax without sinks alone
+    return _CachedAttention(query, key_update, value_update, scores.product_scale, reach, scores.cap, sinks)
 
 
 def _known_part(
@@ -191,9 +195,10 @@ def _known_part(
     shaped: bool,
 ) -> KnownPart | None:
     """What is large of the keys' bias, taken out of them. What scores then lack is added by distance, behind any cap, and
-    of all positions: not where there is one, where the cache is a ring, or where something is added already."""
+    of all positions: not where there is one, where the cache is a ring, or where something is added already; nor beside
+    sinks, to which what all scores have in common is not nothing."""
     name = constant_name(program, args(match.keys)[0])
-    if match.cap or (ranges is not None and ranges[str(name)].key_limits is None):
+    if match.cap or match.sinks is not None or (ranges is not None and ranges[str(name)].key_limits is None):
         return None
     whole = shaped and match.window == length and match.reach.bias is None
     return take_key_bias(program, args(match.keys)[3], length, only_common=not whole)
@@ -305,7 +310,9 @@ def _attend(
     if match.shaped or added is not None:
         bias = match.reach.bias
         buffer = added if bias is None else add_buffer(program, "attention_bias", bias.contiguous())
-        target, ends = targets[1], (buffer, match.scale, match.cap)
+        sinks = match.sinks
+        beside = None if sinks is None else add_buffer(program, "attention_sinks", sinks.contiguous())
+        target, ends = targets[1], (buffer, beside, match.scale, match.cap)
     with graph.inserting_before(node):
         arguments: tuple[Any, ...] = (query, *rest, *ends)
         pair = graph.call_function(target, arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,6 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.graph import (
-    SAME_BYTES,
     args,
     aten,
     constant_scalar,
@@ -23,14 +22,11 @@ from mcu_sdk.lowering.fuse.graph import (
 )
 from mcu_sdk.lowering.fuse.masks import HARDLY_VISIBLE
 from mcu_sdk.lowering.fuse.positions import PositionTable
-
-LOOKED_THROUGH = (
-    *SAME_BYTES,
-    aten._to_copy.default,
-    aten.to.dtype,
-    aten.type_as.default,
-    aten.dropout.default,
-    aten.expand.default,
+from mcu_sdk.lowering.fuse.sinks import (
+    LOOKED_THROUGH,
+    looked_through,
+    read_dropped_sinks,
+    read_scaled_by_sinks,
 )
 
 PRODUCTS = (aten.matmul.default, aten.bmm.default)
@@ -48,7 +44,8 @@ class Added:
 class Scores:
     """gain * f(scale * query @ keys) + what is added, f being tanh where it is `capped`; hidden where `masks` say so.
 
-    query [.., rows, D], keys [.., D, S]; a mask is a boolean value, and what it is where a position is hidden.
+    query [.., rows, D], keys [.., D, S]; a mask is a boolean value, and what it is where a position is hidden. `sinks`
+    float32[heads]: scores that take a share of the softmax and have no value; None for none.
     """
 
     query: Node
@@ -58,6 +55,7 @@ class Scores:
     capped: bool = False
     added: tuple[Added, ...] = ()
     masks: tuple[tuple[Node, bool], ...] = ()
+    sinks: torch.Tensor | None = field(default=None, compare=False)
 
     def times(self, number: float) -> Scores:
         """The scores multiplied by a number."""
@@ -87,18 +85,28 @@ def read_attention(
     """The scores and the values of an attention that ends at `node`, one operator or spelt out; None for anything else."""
     if is_call(node, aten.scaled_dot_product_attention.default):
         return _read_operator(positions, node)
+    scaled = None
+    gated = read_scaled_by_sinks(program, node)
+    if gated is not None:
+        node, scaled = gated
     if not is_call(node, *PRODUCTS):
         return None
     weights, values = args(node)
-    while is_call(weights, *LOOKED_THROUGH):
-        weights = args(weights)[0]
+    weights, sinks = read_dropped_sinks(program, looked_through(weights))
     if not is_call(weights, aten.softmax.int, aten._softmax.default) or not isinstance(values, Node):
         return None
     scores = args(weights)[0]
     if args(weights)[1] not in (-1, len(shape_of(scores)) - 1):
         return None
+    if sinks is not None:
+        scores = sinks.scores
+    if scaled is not None and (sinks is not None or scaled.scores is not looked_through(scores)):
+        return None
     read = _Reader(program, positions).read(scores)
-    return None if read is None else (read, values)
+    if read is None:
+        return None
+    found = sinks or scaled
+    return (read if found is None else replace(read, sinks=found.values)), values
 
 
 def _read_operator(positions: PositionTable, node: Node) -> tuple[Scores, Node] | None:

@@ -1,5 +1,5 @@
 """The int8 KV cache: mcu::cache_write, cache_write_columns, their _dynamic forms, cache_scale_write, attention_s8,
-attention_s8_dynamic, and attention with scores that are capped or biased. Keys are kept position by position, values channel by channel: both are then read in rows.
+attention_s8_dynamic, and attention with scores that are capped or biased, or with sinks. Keys are kept position by position, values channel by channel: both are then read in rows.
 
 A position outside the cache writes nothing, and attends as the last position.
 
@@ -165,6 +165,14 @@ def _shaped(scores: Any, bias: torch.Tensor | None, cap: float) -> Any:
     return scores
 
 
+def _sink_shares(sinks: torch.Tensor | None, scores: Any) -> Any:
+    """What each head's sink, float32[H], a score that takes its share of the softmax and has no value, adds to the sum of
+    e^(score - highest): e^(sink - highest), float32[H]; 0 without sinks."""
+    if sinks is None:
+        return np.zeros(len(scores), F32)
+    return exp(to_numpy(sinks) - scores.max(-1))
+
+
 @define("attention_s8", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
 def attention_s8(
     q: torch.Tensor,
@@ -184,7 +192,7 @@ def attention_s8(
     out = (float(sum p v) * (1 / float(sum p))) * v_scale. Returns (out like q, scratch).
     """
     pair: tuple[torch.Tensor, torch.Tensor] = attention_s8_shaped(
-        q, k_cache, v_cache, k_scale, v_scale, position, None, scale, 0.0
+        q, k_cache, v_cache, k_scale, v_scale, position, None, None, scale, 0.0
     )
     return pair
 
@@ -198,14 +206,16 @@ def attention_s8_shaped(
     v_scale: torch.Tensor,
     position: torch.Tensor,
     bias: torch.Tensor | None,
+    sinks: torch.Tensor | None,
     scale: float,
     cap: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As attention_s8, with scores that `_shaped` changes before the softmax. A bias float32[T, H, S] has a row of heads
-    for each token."""
+    """As attention_s8, with scores that `_shaped` changes before the softmax, and with `_sink_shares` in its sum:
+    out = (float(sum p v) * (1 / (float(sum p) + share * PROBABILITY_ONE))) * v_scale. A bias float32[T, H, S] has a row
+    of heads for each token."""
     if len(q) > 1:
         operands = (k_cache, v_cache, k_scale, v_scale)
-        return _over_tokens(attention_s8_shaped, q, operands, position, bias, scale, cap)
+        return _over_tokens(attention_s8_shaped, q, operands, position, bias, sinks, scale, cap)
     heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
     group_of = np.arange(heads) // (heads // groups)
     keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
@@ -217,7 +227,9 @@ def attention_s8_shaped(
     weights = exp(scores - scores.max(-1, keepdims=True))
     p = round_clamped(weights * F32(PROBABILITY_ONE), 0, PROBABILITY_ONE).astype(np.float64)
     total = np.einsum("hn,hdn->hd", p, values).astype(F32)
-    out = (total * (F32(1) / p.sum(-1).astype(F32))[:, None]) * to_numpy(v_scale)[group_of]
+    with np.errstate(over="ignore"):  # of a sink far above the scores: 1 / infinity is nothing
+        total_share = p.sum(-1).astype(F32) + _sink_shares(sinks, scores) * F32(PROBABILITY_ONE)
+    out = (total * (F32(1) / total_share)[:, None]) * to_numpy(v_scale)[group_of]
     return to_torch(out.reshape(q.shape)), _attention_outputs(q, k_cache)[1].zero_()
 
 
@@ -238,7 +250,7 @@ def attention_s8_dynamic(
     W)); out = float(sum p v) * ((W / PROBABILITY_ONE) / lane_sum(e)).
     """
     pair: tuple[torch.Tensor, torch.Tensor] = attention_s8_dynamic_shaped(
-        q, k_cache, v_cache, k_scales, v_scales, position, None, scale, 0.0
+        q, k_cache, v_cache, k_scales, v_scales, position, None, None, scale, 0.0
     )
     return pair
 
@@ -252,13 +264,15 @@ def attention_s8_dynamic_shaped(
     v_scales: torch.Tensor,
     position: torch.Tensor,
     bias: torch.Tensor | None,
+    sinks: torch.Tensor | None,
     scale: float,
     cap: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As attention_s8_dynamic, with scores that `_shaped` changes before the softmax, as in attention_s8_shaped."""
+    """As attention_s8_dynamic, with scores that `_shaped` changes before the softmax, as in attention_s8_shaped, and with
+    `_sink_shares` in its sum: out = float(sum p v) * ((W / PROBABILITY_ONE) / (lane_sum(e) + share))."""
     if len(q) > 1:
         operands = (k_cache, v_cache, k_scales, v_scales)
-        return _over_tokens(attention_s8_dynamic_shaped, q, operands, position, bias, scale, cap)
+        return _over_tokens(attention_s8_dynamic_shaped, q, operands, position, bias, sinks, scale, cap)
     heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
     group_of = np.arange(heads) // (heads // groups)
     keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
@@ -273,5 +287,5 @@ def attention_s8_dynamic_shaped(
     one = F32(PROBABILITY_ONE)
     p = round_clamped(w * (one / greatest)[:, None], 0, PROBABILITY_ONE).astype(np.float64)
     total = np.einsum("hn,hdn->hd", p, values).astype(F32)
-    out = total * ((greatest / one) / lane_sum(e))[:, None]
+    out = total * ((greatest / one) / (lane_sum(e) + _sink_shares(sinks, scores)))[:, None]
     return to_torch(out.reshape(q.shape)), _attention_outputs(q, k_cache)[1].zero_()

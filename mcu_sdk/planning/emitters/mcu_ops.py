@@ -183,7 +183,7 @@ def _attention(instruction: Instruction, dynamic: bool, shaped: bool = False) ->
     k_cache, v_cache = tensor(instruction, 1, S8), tensor(instruction, 2, S8)
     kind = F16 if dynamic else F32
     k_scale, v_scale = tensor(instruction, 3, kind), tensor(instruction, 4, kind)
-    first_out = 9 if shaped else 7
+    first_out = 10 if shaped else 7
     out, scratch = out_tensor(instruction, first_out, F32), out_tensor(instruction, first_out + 1, U8)
     if len(q.shape) != 4 or q.shape[0] != position.elements or q.shape[2] != 1 or min(q.shape) < 1:
         unsupported(instruction, "queries of shape [positions, heads, 1, channels] are wanted")
@@ -212,16 +212,20 @@ def _attention(instruction: Instruction, dynamic: bool, shaped: bool = False) ->
     tokens, sizes = position.elements, (heads, groups, positions, n)
     if not shaped:
         return _call(name, tokens, *inputs, out, scratch, *sizes, number(instruction, 6))
-    bias, step = optional_tensor(instruction, 6, F32), 0
+    bias, sinks, step = optional_tensor(instruction, 6, F32), optional_tensor(instruction, 7, F32), 0
     if bias is not None:
         of_its_own = len(bias.shape) == 3  # each token's
         step = heads * positions if of_its_own else 0
         shape_is(instruction, bias, "what is added to the scores", *[tokens] * of_its_own, heads, positions)
-        apart(instruction, out, bias)
-        apart(instruction, scratch, bias)
-    limits = (number(instruction, 7), number(instruction, 8))
+    if sinks is not None:
+        shape_is(instruction, sinks, "the sinks", heads)
+    for each in (bias, sinks):
+        if each is not None:
+            apart(instruction, out, each)
+            apart(instruction, scratch, each)
+    limits = (number(instruction, 8), number(instruction, 9))
     steps = (step,) if tokens > 1 else ()
-    return _call(f"{name}_shaped", tokens, *inputs, bias, out, scratch, *steps, *sizes, *limits)
+    return _call(f"{name}_shaped", tokens, *inputs, bias, sinks, out, scratch, *steps, *sizes, *limits)
 
 
 @emits("mcu::key_bias_scores")

@@ -84,7 +84,7 @@ def test_attention(simulated: Simulated, dynamic: bool) -> None:
 
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_shaped_attention(simulated: Simulated, dynamic: bool) -> None:
-    """A soft cap, something added by distance, and both."""
+    """A soft cap, something added by distance, and both, with sinks and without."""
     rng = np.random.default_rng(50 + dynamic)
     name = "attention_s8_dynamic_shaped" if dynamic else "attention_s8_shaped"
     results = []
@@ -98,10 +98,12 @@ def test_shaped_attention(simulated: Simulated, dynamic: bool) -> None:
             size = attention._scratch_bytes(positions) + (n + 15) // 16 * 16
             scratch, out = Guarded(size, np.uint8, 0x7F, aligned=True), Guarded((1, heads, 1, n), np.float32)
             given = None if bias is None else _unaligned(bias)
+            sinks = normal(rng, heads, spread=4) if cap else None
             sizes = (heads, groups, positions, n, scale, cap)
-            simulated.call(name, *map(_unaligned, raw), at, given, out, scratch, *sizes)
-            added = None if bias is None else from_numpy(bias)
-            inputs = (*map(from_numpy, operands), from_numpy(at), added, scale, cap)
+            beside = None if sinks is None else _unaligned(sinks)
+            simulated.call(name, *map(_unaligned, raw), at, given, beside, out, scratch, *sizes)
+            added, extra = (None if each is None else from_numpy(each) for each in (bias, sinks))
+            inputs = (*map(from_numpy, operands), from_numpy(at), added, extra, scale, cap)
             results.append((out, getattr(attention, name)(*inputs)[0].numpy()))
     simulated.run()
     for out, expected in results:

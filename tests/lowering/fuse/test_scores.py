@@ -1,4 +1,4 @@
-"""Attention spelt out over a static cache is fused, with the cap and the biases that its scores have."""
+"""Attention spelt out over a static cache is fused, with the cap, the biases and the sinks that its scores have."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ CACHE = 12
         ("gemma2", {"mcu.attention_s8_dynamic_shaped.default": 2}),
         ("gpt_neo", {"mcu.attention_s8_dynamic.default": 2}),
         ("opt", {"mcu.attention_s8_dynamic.default": 1}),
+        ("gpt_oss", {"mcu.attention_s8_dynamic_shaped.default": 2}),
+        ("granite_swa", {"mcu.attention_s8_dynamic_shaped.default": 2}),
         pytest.param("falcon", {"mcu.attention_s8_dynamic_shaped.default": 1}, marks=pytest.mark.slow),
         pytest.param("mpt", {"mcu.attention_s8_dynamic_shaped.default": 1}, marks=pytest.mark.slow),
     ],
