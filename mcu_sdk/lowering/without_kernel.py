@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -51,6 +52,20 @@ def refuse_without_kernel(program: ExportedProgram, activations: str) -> None:
             f"Operators that there are kernels for were expected; {WITHOUT[name]} (aten::{name} of {shapes})"
             f"{f' in {where}' if where else ''} has none.",
             hint=_advice(node, WITHOUT[name], activations),
+        )
+
+
+def refuse_complex(program: ExportedProgram) -> None:
+    """Raises ModelError for the first value of a fused program that is of complex numbers, which no kernel takes."""
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.op != "call_function" or not isinstance(value, torch.Tensor) or not value.is_complex():
+            continue
+        where = module_path(node)
+        raise ModelError(
+            f"Real numbers were expected; complex ones are computed ({node.target} gives {list(value.shape)})"
+            f"{f' in {where}' if where else ''}, and there are no kernels for them.",
+            hint="Rotary embeddings that turn pairs of real numbers have kernels: change the model's code to these.",
         )
 
 

@@ -17,6 +17,7 @@ from mcu_sdk.lowering.fuse.left import left_in_float
 from mcu_sdk.lowering.guard import DecoderGuard
 from mcu_sdk.lowering.metadata import llm_metadata
 from mcu_sdk.lowering.reproducible import reproducible
+from mcu_sdk.lowering.without_kernel import refuse_complex
 from mcu_sdk.model.load import Checkpoint, load_model
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.stage import stage
@@ -68,6 +69,7 @@ def fused_step(
         program = guard.faithful_step()
     with stage("Fusing"):
         counts = fuse(program, cache_length, ranges, npu=options.npu is not None)
+        refuse_complex(program)
     with stage("Comparing the fused step with the checkpoint"), reproducible():
         guard.check_fused(program, ranges)
     facts = {

@@ -195,10 +195,11 @@ def compile_for_processor(
         guard = {"exported": check_module(reference, program.module(check_guards=False), calls, "exported")}
     with stage("Fusing"):
         from mcu_sdk.lowering.fuse import fuse
-        from mcu_sdk.lowering.without_kernel import refuse_without_kernel
+        from mcu_sdk.lowering.without_kernel import refuse_complex, refuse_without_kernel
 
         counts = fuse(program, None, None)
         refuse_without_kernel(program, activations)
+        refuse_complex(program)
     with stage("Comparing the fused module with the module"), reproducible():
         guard["fused"] = check_module(reference, program.module(check_guards=False), calls, "fused")
     with stage("Quantizing to int8"), reproducible():

@@ -20,6 +20,14 @@ class Mixed(nn.Module):
         return torch.fft.fftn(x, dim=(1, 2)).real
 
 
+class Turned(nn.Module):
+    """Rotary embedding as Llama 4 and DeepSeek-V2 spell it: each pair a complex number."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        turns = torch.polar(torch.ones(2), x[0, 0, :2])
+        return torch.view_as_real(torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2)) * turns).flatten(-2)
+
+
 @pytest.mark.parametrize(
     ("module", "shape", "activations", "said"),
     [
@@ -29,6 +37,7 @@ class Mixed(nn.Module):
         (nn.Conv2d(3, 4, 3), (1, 3, 6, 6), "dynamic", 'activations="static"'),
         (nn.Upsample(scale_factor=2, mode="bilinear"), (1, 3, 4, 4), "static", "a bilinear change of size"),
         (Mixed(), (1, 4, 8), "static", "a Fourier transform"),
+        (Turned(), (1, 4, 4), "static", "complex ones are computed (aten.polar.default gives [2])"),
     ],
 )
 def test_refused_by_name(

@@ -40,6 +40,9 @@ DTYPES = {
     11: DType.BOOL,
 }
 OTHER_DTYPES = {
+    8: "complex32",
+    9: "complex64",
+    10: "complex128",
     12: "qint8",
     13: "quint8",
     14: "qint32",

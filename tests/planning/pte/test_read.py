@@ -228,6 +228,7 @@ IMPOSSIBLE = {
     "dim_order repeats": (on_value(5, dim_order=(0, 0)), PteError, "in the order"),
     "dim_order is short": (on_value(5, dim_order=(0,)), PteError, "in the order"),
     "dtype": (on_value(5, scalar_type=99), UnsupportedOperatorError, "number 99"),
+    "complex": (on_value(5, scalar_type=9), UnsupportedOperatorError, "elements of type complex64"),
     "bfloat16": (on_value(5, scalar_type=15), UnsupportedOperatorError, "bfloat16"),
     "storage offset": (on_value(5, storage_offset=1), PteError, "into its storage"),
     "unbounded": (on_value(5, shape_dynamism=2), UnsupportedOperatorError, "without upper bound"),
