@@ -497,7 +497,7 @@ def _read_chat(
         found: ChatFiles | str | None = None
     else:
         with step("Reading the chat template"):
-            found = read_chat(folders, tokenizer, request.system)
+            found = read_chat(folders, tokenizer, request.system, request.chat_date)
     if request.asks_for_chat and not isinstance(found, ChatFiles):
         raise no_chat(found)
     return found

@@ -7,6 +7,7 @@ project's manifest and, from these, `regenerate`. No torch here.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import enum
 import json
 import re
@@ -289,6 +290,14 @@ class GenerateRequest:
             "--system", "What every conversation begins with. Default: what the chat template says.", TOKENS
         ),
     ] = None
+    chat_date: Annotated[
+        str | None,
+        Flag(
+            "--chat-date",
+            "The day that a chat template is told, as YYYY-MM-DD, where it writes the date.",
+            TOKENS,
+        ),
+    ] = None
     store_system_cache: Annotated[
         bool,
         Flag(
@@ -346,10 +355,12 @@ class GenerateRequest:
             raise no_npu_library(npu)
         if self.format == "library" and self.asks_for_chat:
             raise UsageError(
-                "--chat, --system and --store-system-cache are for a firmware; a library is given token ids by its program.",
+                "--chat, --system, --chat-date and --store-system-cache are for a firmware; a library is given token ids by its program.",
                 hint="Leave them out.",
             )
         check_stops(self.stop)
+        if self.chat_date is not None:
+            check_day(self.chat_date)
         self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)
 
     def check_flash(self, *, on_host: bool = False) -> None:
@@ -369,7 +380,7 @@ class GenerateRequest:
     @property
     def asks_for_chat(self) -> bool:
         """Whether there has to be a chat template."""
-        return self.chat or self.system is not None or self.store_system_cache
+        return self.chat or self.store_system_cache or (self.system, self.chat_date) != (None, None)
 
     def check_kind(self, kind: Kind) -> None:
         """Raises UsageError for an option that was given and makes no difference to any of `kind`."""
@@ -417,6 +428,16 @@ class GenerateRequest:
         }
         options = CompileOptions(**values[CompileOptions])
         return GenerateRequest(compile_options=options, **values[GenerateRequest])
+
+
+def check_day(text: str) -> None:
+    """Raises UsageError for what is no day, as YYYY-MM-DD."""
+    with contextlib.suppress(ValueError):
+        if datetime.date.fromisoformat(text).isoformat() == text:
+            return
+    raise UsageError(
+        f"--chat-date is a day, as YYYY-MM-DD; it is {text!r}.", hint="Give one, such as 2026-01-31."
+    )
 
 
 def no_npu_library(npu: NpuTarget) -> UsageError:

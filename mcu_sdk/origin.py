@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mcu_sdk.project.accuracy import read_facts
@@ -25,12 +26,16 @@ class ChatTurns:
 
     def ids(self, text: str, system: str | None, *, first: bool) -> list[int]:
         """Errors as `Chat.turn` raises them."""
+        return self._chat.turn(self._encode, text, first=first, system=system)
+
+    def remembered(self, read: Sequence[int], answer: Sequence[int], said: bytes) -> list[int]:
+        """`Chat.remembered`."""
+        return self._chat.remembered(self._encode, read, answer, said)
+
+    def _encode(self, piece: str) -> list[int]:
         from mcu_sdk.model.chat.compile import encode_plain
 
-        def encode(piece: str) -> list[int]:
-            return encode_plain(self._tokenizer, piece)
-
-        return self._chat.turn(encode, text, first=first, system=system)
+        return encode_plain(self._tokenizer, piece)
 
 
 def chat_of(project: Project) -> ChatTurns | None:
@@ -40,7 +45,13 @@ def chat_of(project: Project) -> ChatTurns | None:
 
     folder = project.folder / "model"
     system = project.manifest.options.get("system")
-    found = read_chat([folder], folder / TOKENIZER, system if isinstance(system, str) else None)
+    date = project.manifest.options.get("chat_date")
+    found = read_chat(
+        [folder],
+        folder / TOKENIZER,
+        system if isinstance(system, str) else None,
+        date if isinstance(date, str) else None,
+    )
     tokenizer = load_tokenizer(folder / TOKENIZER)
     return (
         ChatTurns(found.chat, tokenizer) if isinstance(found, ChatFiles) and tokenizer is not None else None

@@ -62,6 +62,7 @@ def value_of(option: Option, folder: Path) -> str:
         (folder / "file").write_text("{}")
         return str(folder / "file")
     return {
+        "chat_date": "2026-01-31",
         "board": "corstone-300",
         "frame": "16x16",
         "memory_mode": "Shared_Sram",

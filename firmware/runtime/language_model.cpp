@@ -139,6 +139,31 @@ void print_ids(const int32_t* values, int32_t count) {
     }
 }
 
+// What the template makes of the answer that has just ended, once another turn follows: what it would be read as then
+// takes its place, and what the model has read from where they differ on is forgotten, to be read with the next turn. A
+// cache that has written over what is before that is forgotten whole.
+[[maybe_unused]] void remember_answer() {
+    const int32_t begin = read_before + prompt_count;
+    int32_t end = chat.count;
+    if (end > chat.read && ends_turn(ids[end - 1])) --end;
+    int32_t same = end;
+    const int32_t count = chat_remember(ids, begin, end, kIdCapacity, line, &same);
+    if (count < 0) {
+        chat.count = kIdCapacity;  // no turn has room behind it
+        return;
+    }
+    if (count == end && same == end) return;
+    const int32_t before = chat.read;
+    chat.count = count;
+    if (same < before) {
+        chat.read = before <= model::kRewindLength ? same : 0;
+        print_fact("rewound", static_cast<uint64_t>(before - chat.read));
+    }
+    print_text("@mcu pending_ids=");
+    print_ids(ids + chat.read, chat.count - chat.read);
+    print_text("\n");
+}
+
 // Some of the answer. A model may say EOT; to the host that would be the end of the run. SUB stands in for it.
 [[maybe_unused]] void print_answer(const uint8_t* bytes, int32_t count) {
     int32_t begin = 0;
@@ -312,6 +337,7 @@ void conversation_end(const LanguageModel& language_model) {
                          language_model.instructions_total());
     if (is_turn()) {
         chat = {read_before + prompt_count + generated_count, kMax - language_model.room(), language_model.digest()};
+        if constexpr (model::kChatRewrites) remember_answer();
         print_fact("position", static_cast<uint64_t>(chat.read));
         print_fact("left", static_cast<uint64_t>(kMax - chat.read));
         if (restores) print_fact("stored", static_cast<uint64_t>(read_before));

@@ -123,6 +123,12 @@ def show(generated: Generated, as_json: bool) -> None:
         print(
             f"  {'chat':15} {told['template']}; {told['opening_tokens']:,} tokens of {system} begin each conversation"
         )
+        if told["date"] is not None:
+            print(f"  {'':15} the day is {told['date']} in all of them")
+        if told["rewrites_answers"]:
+            print(
+                f"  {'':15} a past answer is what the template makes of it: what differs is read again with the next turn"
+            )
         if "stored_bytes" in told:
             print(f"  {'':15} the cache behind them is stored: {told['stored_bytes']:,} bytes")
     if summary["chosen"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcu_sdk.errors import PteError
-from mcu_sdk.planning.instruction import DType, Tensor
+from mcu_sdk.planning.instruction import DType, Space, Tensor
 from mcu_sdk.planning.plan import Plan
 
 LONGEST_SEQUENCE = 1 << 20
@@ -15,13 +15,15 @@ LONGEST_SEQUENCE = 1 << 20
 @dataclass(frozen=True)
 class LanguageModel:
     """What the firmware has to know of a language model. Ids are token ids; -1: none. `prefill_rows`: the tokens of a prompt
-    that its method prefill reads at once; 0 without one."""
+    that its method prefill reads at once; 0 without one. `rewind_length`: of so many tokens that it has read it can forget
+    the last ones; of more, only all, since its caches have written over some, or it keeps something else."""
 
     vocab_size: int
     max_sequence_length: int
     bos_id: int = -1
     eos_ids: tuple[int, ...] = ()
     prefill_rows: int = 0
+    rewind_length: int = 0
 
 
 def describe_language_model(plan: Plan) -> LanguageModel | None:
@@ -56,6 +58,7 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
         bos_id=start[0] if start else -1,
         eos_ids=_token_ids(metadata.get("get_eos_ids"), vocabulary),
         prefill_rows=_prefill_rows(plan, length),
+        rewind_length=min(length, _rewind_length(plan)),
     )
 
 
@@ -98,6 +101,22 @@ def _cached_positions(plan: Plan) -> list[int]:
             if isinstance(cache, Tensor):
                 found.append(cache.shape[axis])
     return found
+
+
+def _rewind_length(plan: Plan) -> int:
+    """Positions of the shortest cache, windows' among them: until it is full it has written over nothing. 0 where something
+    is kept from step to step that is no cache of our operators: what it was some tokens ago is not known."""
+    caches: dict[int, int] = {}
+    kept: set[int] = set()
+    for planned in plan.all_calls:
+        row, arguments = planned.instruction.row, planned.instruction.arguments
+        tensors = [each for one in arguments for each in (one if isinstance(one, (list, tuple)) else [one])]
+        kept |= {t.offset for t in tensors if isinstance(t, Tensor) and t.space is Space.KV_CACHE}
+        for name, axis in row.caches.items() if row is not None else ():
+            cache = arguments[row.position(name)] if row is not None else None
+            if isinstance(cache, Tensor):
+                caches[cache.offset] = cache.shape[axis]
+    return 0 if kept - caches.keys() else min(caches.values(), default=0)
 
 
 def _token_ids(value: object, vocabulary: int) -> tuple[int, ...]:

@@ -64,6 +64,8 @@ class Turns:
         before = self._ids[: self._read] if not self._is_lost else ()
         self._ids = (*before, *answer.prompt_ids, *answer.ids)
         self._read = answer.number("position") or 0
+        if answer.pending_ids is not None:
+            self._ids = (*self._ids[: self._read], *answer.pending_ids)
         self._is_lost = False
 
     def lost(self, error: McuSdkError) -> bool:

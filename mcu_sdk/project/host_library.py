@@ -173,6 +173,13 @@ class HostModel:
         logits = [self.chunk(ids[i * rows : (i + 1) * rows]) for i in range(chunks)]
         return logits + [self.step(token).copy() for token in ids[chunks * rows :]]
 
+    def rewind(self, position: int) -> None:
+        """Go on at a position before the present one, as after the tokens up to it: what the caches hold of later ones is not
+        looked at until it is written over."""
+        if not 0 < position <= self._position:
+            raise ValueError(f"position {position} is not in 1..{self._position}")
+        self._position = position
+
     def kv_cache(self) -> bytes:
         """What the model keeps from step to step, as it lies in memory."""
         size = ctypes.c_uint64()

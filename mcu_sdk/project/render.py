@@ -212,6 +212,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "vocab_size": _vocabulary_and_length(inputs)[0],
             "max_sequence_length": _vocabulary_and_length(inputs)[1],
             "prefill_rows": language_model.prefill_rows if language_model else 0,
+            "rewind_length": language_model.rewind_length if language_model else 0,
             "bos_id": language_model.bos_id if language_model else -1,
             "eos_ids": list(language_model.eos_ids) if language_model else [],
         },

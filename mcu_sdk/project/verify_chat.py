@@ -34,6 +34,11 @@ class Template(Protocol):
 
     def ids(self, text: str, system: str | None, /, *, first: bool) -> Sequence[int]: ...
 
+    def remembered(self, read: Sequence[int], answer: Sequence[int], said: bytes, /) -> Sequence[int]:
+        """The ids of a conversation up to an answer, and that as it is written once another turn follows. `answer`: its ids
+        without the one that ended it; `said`: their text."""
+        ...
+
 
 def verify_chat(
     project: Project,
@@ -56,12 +61,16 @@ def verify_chat(
         return found
 
     on_device, on_host = pair.run(ask)
-    verdicts = []
+    verdicts, turns = [], None
+    if template is not None:
+        model = HostModel(pair.library, project.accelerator)
+        turns = compare_turns(
+            [a.transcript for a in on_host], [a.prompt for a in on_host], system, template, model
+        )
     for number, (left, right) in enumerate(zip(on_device, on_host, strict=True)):
         checks = [compare_transcripts(left.transcript, right.transcript)]
-        if template is not None:
-            wanted = template.ids(right.prompt, None if number else system, first=number == 0)
-            checks.append(compare_turn(right.transcript, wanted))
+        if turns is not None:
+            checks.append(turns[number])
         verdicts.append(Verdict(tuple(checks), left.transcript, right.transcript, pair.built))
     if with_python:
         with step("Running the .pte in PyTorch"):
@@ -77,22 +86,51 @@ def verify_chat(
     return verdicts
 
 
-def compare_turn(answer: Transcript, wanted: Sequence[int]) -> Check:
-    """The tokens that the firmware made of a turn, behind the last token of the answer before, against the template's."""
-    name, found = "turn = the chat template's", answer.prompt_ids
-    if found[-len(wanted) :] == tuple(wanted) and len(found) <= len(wanted) + 1:
-        return Check(name, True, f"{len(wanted)} tokens")
-    return Check(name, False, f"{','.join(map(str, found))} instead of {','.join(map(str, wanted))}")
+def compare_turns(
+    answers: Sequence[Transcript],
+    texts: Sequence[str],
+    system: str | None,
+    template: Template,
+    model: HostModel,
+) -> list[Check]:
+    """The tokens that the firmware made of each turn, and of the answer before, against the template's. `model`: decodes as
+    the firmware does."""
+    checks: list[Check] = []
+    possible: list[list[int]] = [[]]  # what was said before, as the template has it
+    read = 0
+    for number, (answer, text) in enumerate(zip(answers, texts, strict=True)):
+        turn = template.ids(text, None if number else system, first=number == 0)
+        found = answer.prompt_ids
+        said = next((each for each in possible if (*each[read:], *turn) == found), None)
+        wanted = (*possible[0][read:], *turn)
+        told = f"{','.join(map(str, found))} instead of {','.join(map(str, wanted))}"
+        checks.append(
+            Check(
+                "turn = the chat template's",
+                said is not None,
+                f"{len(wanted)} tokens" if said is not None else told,
+            )
+        )
+        whole, read = [*(possible[0] if said is None else said), *turn], answer.number("position") or 0
+        # The last token is a part of the answer, or what ended it: the next turn shows which.
+        ends = [answer.ids, answer.ids[:-1]] if answer.ids else [()]
+        possible = [list(template.remembered(whole, ids, b"".join(map(model.decode, ids)))) for ids in ends]
+    return checks
 
 
 def compare_library(model: HostModel, answers: Sequence[Transcript]) -> Check:
     """The library's digest of a conversation, read turn by turn as the firmware reads it, against the program's."""
     logits: list[NDArray[Any]] = []
-    model.reset()
     position = 0
     for answer in answers:
         end, stored = answer.number("position") or 0, answer.number("stored") or 0
-        prompt, rest = answer.prompt_ids, answer.ids[: end - position - len(answer.prompt_ids)]
+        read = end + (answer.number("rewound") or 0)
+        prompt, rest = answer.prompt_ids, answer.ids[: read - position - len(answer.prompt_ids)]
+        if position == 0:  # begins, or begins again
+            logits = []
+            model.reset()
+        else:
+            model.rewind(position)
         for token in prompt[:stored]:
             model.step(token)
         logits += model.read_prompt(prompt[stored:], answer.number("chunks") or 0)
@@ -110,10 +148,14 @@ def compare_library(model: HostModel, answers: Sequence[Transcript]) -> Check:
 def whole_conversation(answers: Sequence[Transcript]) -> Transcript:
     """One answer to all that was read: the first turn's tokens are its prompt, the rest is its answer."""
     fed: list[int] = []
+    position = 0
     for answer in answers:
-        read = (answer.number("position") or 0) - len(fed)
-        fed += [*answer.prompt_ids, *answer.ids][:read]
+        fed = fed[:position]
+        position = answer.number("position") or 0
+        read = position + (answer.number("rewound") or 0)
+        fed += [*answer.prompt_ids, *answer.ids][: read - len(fed)]
     first, last = answers[0], answers[-1]
-    rest = [*fed[len(first.prompt_ids) :], last.ids[-1] if last.ids else 0]
-    ids = {"prompt_ids": ",".join(map(str, first.prompt_ids)), "ids": ",".join(map(str, rest))}
+    begin = min(len(first.prompt_ids), len(fed))
+    rest = [*fed[begin:], last.ids[-1] if last.ids else 0]
+    ids = {"prompt_ids": ",".join(map(str, fed[:begin])), "ids": ",".join(map(str, rest))}
     return Transcript(last.text, {**last.facts, **ids})

@@ -395,6 +395,11 @@ class Transcript:
         return _ids(self.facts.get("prompt_ids", ""))
 
     @property
+    def pending_ids(self) -> tuple[int, ...] | None:
+        """What a chat template made of the answer, as far as it is not what the model has read; None where it stays."""
+        return _ids(self.facts["pending_ids"]) if "pending_ids" in self.facts else None
+
+    @property
     def profile(self) -> tuple[int, ...]:
         """The instructions of each call of the plan in the last step; empty for a firmware that does not count them."""
         return _ids(self.facts.get("profile", ""))

@@ -46,7 +46,11 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
         "the cache has no room for this turn of the conversation",
         "Begin a new conversation, or generate with a longer --max-cache-len.",
     ),
-    "no_system": (UsageError, "its chat template takes no system text", "Leave --system out."),
+    "no_system": (
+        UsageError,
+        "its chat template takes no system text",
+        "Leave --system out, or give it to `mcu-sdk generate`.",
+    ),
     "bad_stop": (
         UsageError,
         f"a stop text has 1 to {LONGEST_STOP} bytes",

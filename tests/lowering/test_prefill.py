@@ -205,6 +205,9 @@ def test_one_plan_in_one_arena(both: Pte) -> None:
     assert set(constants_of(plan)) >= set(constants_of(compile_plan(read_alone(both))))
     described = describe_language_model(plan)
     assert described is not None and described.prefill_rows == ROWS
+    assert (
+        described.rewind_length == described.max_sequence_length
+    )  # nothing but caches of all positions is kept
     template = plan.to_template()
     assert len(template["prefill"]["calls"]) == len(plan.prefill.calls)
     assert len({table["name"] for table in template["tables"]}) == len(template["tables"])

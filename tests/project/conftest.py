@@ -138,16 +138,23 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Talker:
     return make_talker(tmp_path_factory.mktemp("talker"))
 
 
-def make_talker(folder: Path) -> Talker:
-    """A model that holds conversations, built for the host."""
+def make_talker(
+    folder: Path,
+    source: str = CHATML,
+    rewind_length: int = talking.LENGTH,
+    unlikely: tuple[int, int] = (0, 0),
+) -> Talker:
+    """A model that holds conversations by a chat template, built for the host. `unlikely`: ids that it does not say."""
     path = chat_tokenizer(folder / "tokenizer.json", noise_plan.VOCAB)
-    compiled, tokenizer, template = compile_tokenizer(path), load_tokenizer(path), Template(CHATML, {}, "x")
+    compiled, tokenizer, template = compile_tokenizer(path), load_tokenizer(path), Template(source, {}, "x")
     assert compiled.supported and tokenizer is not None, compiled.reason
     chat = compile_chat(template, tokenizer)
     files = {"tokenizer.json": path.read_bytes(), CHAT_CONFIG: ChatFiles(chat, template).config}
     inputs = make_inputs(
-        plan=talking.talker_plan(TinyPlan()),
-        language_model=LanguageModel(noise_plan.VOCAB, talking.LENGTH, bos_id=1, eos_ids=(talking.END,)),
+        plan=talking.talker_plan(TinyPlan(), unlikely),
+        language_model=LanguageModel(
+            noise_plan.VOCAB, talking.LENGTH, bos_id=1, eos_ids=(talking.END,), rewind_length=rewind_length
+        ),
         tokenizer=compiled.to_template(),
         chat=chat.to_template(),
         files=files,

@@ -15,6 +15,7 @@ _KERNEL = """[](%s, float* logits) {
             x ^= x >> 17;
             x ^= x << 5;
             logits[i] = static_cast<float>(static_cast<int32_t>(x >> 8)) * 0x1p-22f - 2.0f;
+            if (i >= %d && i < %d) logits[i] = -99.0f;
         }
     }"""
 
@@ -22,13 +23,15 @@ _KERNEL = """[](%s, float* logits) {
 @dataclass(frozen=True)
 class NoisePlan:
     """`parameters` of the kernel and the `arguments` for them are those before the logits, float[VOCAB]; `seed` is C++ that
-    makes a uint32_t x of them. `more` is what the plan has otherwise than `tiny`, beside its arena."""
+    makes a uint32_t x of them. `more` is what the plan has otherwise than `tiny`, beside its arena. Ids from the first of `unlikely` up to the
+    second are not chosen."""
 
     tiny: Any
     parameters: str
     seed: str
     arguments: tuple[str, ...]
     more: Mapping[str, int] = field(default_factory=dict)
+    unlikely: tuple[int, int] = (0, 0)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -43,7 +46,7 @@ class NoisePlan:
         logits = {**plan["outputs"][0], "shape": [1, 1, VOCAB], "elements": VOCAB, "bytes": 4 * VOCAB}
         call = {
             **plan["calls"][1],
-            "function": _KERNEL % (self.parameters, self.seed, VOCAB),
+            "function": _KERNEL % (self.parameters, self.seed, VOCAB, *self.unlikely),
             "arguments": [*self.arguments, "arena<float>(64)"],
         }
         size = 64 + 4 * VOCAB

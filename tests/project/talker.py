@@ -17,14 +17,16 @@ _SEED = """state[*position + 1] = state[*position] * 1664525u + static_cast<uint
         uint32_t x = state[*position + 1] | 1u;"""
 
 
-def talker_plan(tiny: Any) -> NoisePlan:
-    """A plan whose logits are noise, of all tokens that it has read: each position of its cache has what those up to it are."""
+def talker_plan(tiny: Any, unlikely: tuple[int, int] = (0, 0)) -> NoisePlan:
+    """A plan whose logits are noise, of all tokens that it has read: each position of its cache has what those up to it are.
+    `unlikely`: from which id up to which one it says none."""
     return NoisePlan(
         tiny,
         "const int64_t* id, const int64_t* position, uint32_t* state",
         _SEED,
         ("arena<int64_t>(0)", "arena<int64_t>(16)", "kv_cache<uint32_t>(0)"),
         {"kv_cache_bytes": 4 * (LENGTH + 1)},
+        unlikely,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ CHAT_CONFIG = "tokenizer_config.json"
 
 @dataclass(frozen=True)
 class ChatFiles:
-    """A chat, and the template that it was made from."""
+    """A chat, and the template that it was made from; `date`: what it was told, as YYYY-MM-DD."""
 
     chat: Chat
     template: Template
+    date: str | None = None
 
     @property
     def config(self) -> bytes:
@@ -39,6 +41,8 @@ class ChatFiles:
             "system": self.chat.system,
             "takes_system": self.chat.before_system is not None,
             "opening_tokens": len(self.chat.opening.ids),
+            "date": self.date,
+            "rewrites_answers": self.chat.rewrites,
         }
 
     @property
@@ -63,20 +67,25 @@ class ChatFiles:
             self.chat.behind_system,
             self.chat.before_answer,
             self.chat.behind_answer,
+            self.chat.past.before,
         )
         return max((i for gap in gaps if gap is not None for i in gap.ids), default=-1)
 
 
-def read_chat(folders: Sequence[Path], tokenizer: Path, system: str | None) -> ChatFiles | str | None:
+def read_chat(
+    folders: Sequence[Path], tokenizer: Path, system: str | None, date: str | None = None
+) -> ChatFiles | str | None:
     """The template of the first folder that has one; in words why it cannot be followed; None where none of them has one,
-    or there is no tokenizer.json. `system`: what every conversation begins with. Raises ModelError for files that cannot be read.
+    or there is no tokenizer.json. `system`: what every conversation begins with; `date`: what the template is told, as
+    YYYY-MM-DD. Raises ModelError for files that cannot be read.
     """
     template = next((found for folder in folders if (found := read_template(folder)) is not None), None)
     loaded = load_tokenizer(tokenizer) if template is not None else None
     if template is None or loaded is None:
         return None
     try:
-        return ChatFiles(compile_chat(template, loaded, system=system), template)
+        day = datetime.date.fromisoformat(date) if date is not None else None
+        return ChatFiles(compile_chat(template, loaded, system=system, date=day), template, date)
     except Unsuitable as error:
         return f"the chat template in {template.name} {error}"
 
@@ -85,5 +94,5 @@ def no_chat(why: object) -> ModelError:
     """For a checkpoint that was to hold conversations, and cannot."""
     return ModelError(
         f"A chat template was asked for that a firmware can follow; {why or 'there is none beside the tokenizer.json'}.",
-        hint="Leave --chat and --system out, or give the checkpoint another chat_template.jinja.",
+        hint="Leave --chat, --system and --chat-date out, or give the checkpoint another chat_template.jinja.",
     )

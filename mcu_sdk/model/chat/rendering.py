@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ _PATIENCE = 300.0
 """Seconds that go by at most, on a computer that is busy with something else."""
 
 _SPECIALS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-_DAY = 738_000
+DAY = 738_000
+"""In 2021, in Python's count: where no day is given, what a template is told to see whether it asks."""
 
 
 class Unsuitable(Exception):
@@ -93,14 +94,15 @@ def _specials(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Job:
-    """A conversation, rendered up to where the next answer begins; `day`: that the template is told it is."""
+    """A conversation, rendered up to where the next answer begins; `day`, `hour`: that the template is told it is."""
 
     messages: Conversation
-    day: int = _DAY
+    day: int = DAY
+    hour: int = 0
 
     def to_json(self) -> dict[str, Any]:
         messages = [{"role": each.role, "content": each.content} for each in self.messages]
-        return {"messages": messages, "day": self.day}
+        return {"messages": messages, "day": self.day, "hour": self.hour}
 
 
 @dataclass(frozen=True)
@@ -151,4 +153,9 @@ def text_of(rendered: Rendered) -> str:
 
 def another_day(job: Job) -> Job:
     """The same conversation on a day of another month and year."""
-    return Job(job.messages, job.day + 400)
+    return replace(job, day=job.day + 400)
+
+
+def another_hour(job: Job) -> Job:
+    """The same conversation on the same day, at another hour."""
+    return replace(job, hour=(job.hour + 13) % 24)

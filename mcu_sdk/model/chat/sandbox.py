@@ -19,7 +19,7 @@ _LONGEST = 1 << 20
 
 
 def main() -> None:
-    """{"template", "specials", "seconds", "jobs": [{"messages", "day"}]}: as `rendering.render` sends it."""
+    """{"template", "specials", "seconds", "jobs": [{"messages", "day", "hour"}]}: as `rendering.render` sends it."""
     from transformers.utils import chat_template_utils
 
     task: dict[str, Any] = json.load(sys.stdin)
@@ -29,7 +29,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     answers = []
     for job in task["jobs"]:
-        vars(chat_template_utils)["datetime"] = _clock(job["day"])
+        vars(chat_template_utils)["datetime"] = _clock(job["day"], job["hour"])
         try:
             rendered: Any = chat_template_utils.render_jinja_template(
                 [job["messages"]],
@@ -44,13 +44,13 @@ def main() -> None:
     json.dump(answers, sys.stdout)
 
 
-def _clock(day: int) -> type:
-    """`datetime` on the day with this number, for `strftime_now`."""
+def _clock(day: int, hour: int) -> type:
+    """`datetime` at this hour of the day with this number, for `strftime_now`."""
 
     class Clock(datetime.datetime):
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
-            return datetime.datetime.fromordinal(day).replace(tzinfo=tz)
+            return datetime.datetime.fromordinal(day).replace(hour=hour, tzinfo=tz)
 
     return Clock
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.checkpoints import byte_tokenizer
@@ -50,13 +51,13 @@ TEMPLATES = {
 }
 
 
-def chat_tokenizer(path: Path, vocabulary: int = 320) -> Path:
-    """A byte-level tokenizer.json of so many ids, the last of which are SPECIALS."""
+def chat_tokenizer(path: Path, vocabulary: int = 320, specials: Sequence[str] = SPECIALS) -> Path:
+    """A byte-level tokenizer.json of so many ids, the last of which are `specials`."""
     from tokenizers import Tokenizer
 
     text = "You are kind. system user assistant how far is the lamp? [INST] to be or not to be"
-    byte_tokenizer(path, vocabulary - len(SPECIALS), text)
+    byte_tokenizer(path, vocabulary - len(specials), text)
     tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.add_special_tokens(list(SPECIALS))
+    tokenizer.add_special_tokens(list(specials))
     tokenizer.save(str(path))
     return path
