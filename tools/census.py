@@ -6,7 +6,7 @@ to docs/support.md.
 Each name gets a tiny configuration (census_configs.py), random weights and a folder, goes through `generate` and `build`
 for the host, and reads random tokens up to its cache's end. A worker is forked for each, when everything is imported.
 `--found` keeps each row as soon as it is there (build/census.json without it) and takes those that it has; names that are
-given are done again. Delete the file to do all again.
+given are done again, and without the file the others are those of the page. Delete the file to do all again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "tools"))
 
 from census_configs import VARIANTS, tiny_config  # noqa: E402
-from census_page import page  # noqa: E402
+from census_page import page, rows_of  # noqa: E402
 
 PAGE = ROOT / "docs" / "support.md"
 CACHE_LENGTH = 32
@@ -222,6 +222,8 @@ def main() -> int:
     found: dict[str, Any] = {}
     if arguments.found.exists():
         found = json.loads(arguments.found.read_text())
+    elif arguments.names:  # the others stay as the page has them
+        found = dict(rows_of(PAGE.read_text()))
     known = names()
     unknown = [name for name in arguments.names if name not in known]
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -59,6 +60,31 @@ def page(rows: Mapping[str, Row]) -> str:
             "",
         ]
     )
+
+
+def rows_of(text: str) -> dict[str, dict[str, Any]]:
+    """The rows of a page, as far as it has them: what `page` makes the same page of."""
+    rows: dict[str, dict[str, Any]] = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == 7 and cells[2].isdigit():
+            name, class_name, calls, share, left, error, seconds = cells
+            total = int(calls)
+            ours = next(n for n in range(total + 1) if f"{n / total:.0%}" == share)
+            rows[name] = {
+                "class": class_name,
+                "outcome": "inexact" if error.endswith("(warned)") else "right",
+                "calls": total,
+                "ours": ours,
+                "left": [] if left == "fused" else left.split(", "),
+                "error": float(error.split()[0]),
+                "seconds": float(seconds),
+            }
+        elif len(cells) == 5 and cells[2] in MEANINGS:
+            name, class_name, outcome, why, seconds = cells
+            why = why.replace("\\|", "|")
+            rows[name] = {"class": class_name, "outcome": outcome, "why": why, "seconds": float(seconds)}
+    return rows
 
 
 def is_fused(row: Row) -> bool:

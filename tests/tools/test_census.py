@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import census
 from census_configs import VARIANTS, tiny_config
-from census_page import is_fused, page
+from census_page import is_fused, page, rows_of
 
 
 def test_sizes_are_set_by_common_names() -> None:
@@ -78,3 +78,9 @@ def test_the_page_counts_what_it_lists() -> None:
     assert "| a | A | 40 | 75% | fused | 0.0312 | 8.1 |" in text
     assert "Because \\| so." in text
     assert is_fused(rows["a"]) and not is_fused(rows["b"]) and not is_fused(rows["c"])
+
+
+def test_a_page_is_made_of_its_own_rows_again() -> None:
+    text = census.PAGE.read_text()
+    found, names = rows_of(text), census.names()
+    assert page({name: found[name] for name in names if name in found}) == text
