@@ -7,7 +7,8 @@
 #include "kernels/math/variant.h"
 
 #if defined(MCU_HELIUM)
-#define MCU_MOST_PAIRS 8          // of one call: what it notes of each lies on the stack
+// Of one call: what it notes of each lies on the stack. The longest chunk of a prompt has 32 rows.
+#define MCU_MOST_PAIRS 16
 #define MCU_PAIRS_LONGEST 0x7FFF  // n of int8 results, whose offsets have 16 bits
 
 // `pairs` pairs of rows, 1 ... MCU_MOST_PAIRS, times the first 4 * `quads` channels of weight, quads >= 1. Nothing

@@ -49,7 +49,7 @@
     .equ FRAME_FROM_RESULTS, 64 // to what they are added to; and 1
     .equ FRAME_OFFSETS, 80      // where the eight results go, 16 bits each
     .equ FRAME_TABLE, 96
-    .equ MOST_PAIRS, 8
+    .equ MOST_PAIRS, 16
     .equ RECORD_BYTES, 20       // and a word for each that is behind it
 
     .equ UNROLL, 8          // blocks of 16 inputs for one round

@@ -43,7 +43,9 @@ SHAPES += [
     (16, 128, 24),
     (17, 129, 12),
     (18, 130, 7),
+    (32, 24, 12),
     (33, 40, 20),
+    (35, 18, 9),
     (6, 272, 36),
 ]
 """(rows, k, n): numbers of blocks around what stays in registers and what a round has, with and without a rest of columns and rows."""
