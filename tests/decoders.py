@@ -83,12 +83,25 @@ MODELS: dict[str, dict[str, Any]] = {
     "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 1, "max_seq_len": 64},
 }
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "phimoe": {
+        "hidden_size": 32,
+        "intermediate_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_local_experts": 4,
+        "max_position_embeddings": 64,
+    },
+}
+"""Such as no test reads in chunks."""
+
 
 def small_decoder(name: str) -> PreTrainedModel:
     """The model of that family with seeded random weights, norms and biases among them."""
     torch.manual_seed(0)
     special = {"vocab_size": 40, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
-    config = AutoConfig.for_model(name, **special, **MODELS[name])
+    config = AutoConfig.for_model(name, **special, **(MODELS | OTHERS)[name])
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
     for parameter in model.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)

@@ -22,9 +22,12 @@ CACHE = 8
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("activations", ["dynamic", "static"])
-def test_a_mixture_is_quantized_but_for_its_router(activations: Activations) -> None:
-    model = small_decoder("olmoe")
+@pytest.mark.parametrize(
+    ("name", "activations"), [("olmoe", "dynamic"), ("olmoe", "static"), ("phimoe", "dynamic")]
+)
+def test_a_mixture_is_quantized_but_for_its_router(name: str, activations: Activations) -> None:
+    """PhiMoE's router chooses one expert after the other, each the greatest of those that are left."""
+    model = small_decoder(name)
     tokens = torch.arange(CACHE)[None] + 3
     guard = DecoderGuard(model, tokens, CACHE)
     program = export_decoder(model, CACHE)

@@ -67,9 +67,10 @@ def experts_as(model: PreTrainedModel, implementation: str) -> Iterator[None]:
 
 
 def routers_of(graph: Graph) -> set[Node]:
-    """The linears whose results are chosen the greatest of."""
+    """The linears whose results are chosen the greatest of, or decide in another way which experts are asked."""
     found: set[Node] = set()
     waiting = [args(node)[0] for node in graph.nodes if is_call(node, aten.topk.default)]
+    waiting += [args(node)[3] for node in graph.nodes if is_call(node, EXPERT_LINEAR)]
     seen: set[Node] = set()
     while waiting:
         node = waiting.pop()
