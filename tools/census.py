@@ -112,6 +112,13 @@ def _save(name: str, class_name: str, folder: Path) -> Path:
     return folder
 
 
+def tokens_of(vocabulary: int) -> Any:
+    """int64[1, CACHE_LENGTH]: what every model of so many tokens reads."""
+    import torch
+
+    return torch.randint(3, vocabulary, (1, CACHE_LENGTH), generator=torch.Generator().manual_seed(5))
+
+
 def _measured(checkpoint: Path, destination: Path) -> dict[str, Any]:
     """Generate, build, run. Raises what these raise."""
     import torch
@@ -132,7 +139,7 @@ def _measured(checkpoint: Path, destination: Path) -> dict[str, Any]:
     assert library is not None
     model = load_model(find_checkpoint(str(checkpoint)))
     vocabulary = int(model.config.get_text_config().vocab_size)
-    tokens = torch.randint(3, vocabulary, (1, CACHE_LENGTH), generator=torch.Generator().manual_seed(5))
+    tokens = tokens_of(vocabulary)
     wanted = checkpoint_logits(model, tokens)[0]
     found = torch.from_numpy(HostModel(library).tokens(tokens[0].tolist()).copy())
     error = measure(found, wanted, logits=True).relative_rms_error
@@ -194,6 +201,8 @@ def census(wanted: dict[str, str], found: dict[str, Any], jobs: int, keep: Path)
             process.kill()
             process.join()
             del running[receiver]
+            if "choices" in found.get(name, {}) and row["outcome"] in ("right", "inexact"):
+                row["choices"] = found[name]["choices"]
             found[name] = row
             print(name, row["outcome"], row.get("why", ""), file=sys.stderr, flush=True)
             keep.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +231,7 @@ def main() -> int:
     found: dict[str, Any] = {}
     if arguments.found.exists():
         found = json.loads(arguments.found.read_text())
-    elif arguments.names:  # the others stay as the page has them
+    elif arguments.names or arguments.page_only:  # the others stay as the page has them
         found = dict(rows_of(PAGE.read_text()))
     known = names()
     unknown = [name for name in arguments.names if name not in known]

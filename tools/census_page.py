@@ -18,8 +18,7 @@ This page is its result. `error` is the relative RMS error of the logits: what i
 many of a step's calls are `mcu::` operators; *fused* means that attention and rotary embeddings are, wholly: no float product
 with a cache, no rotation left to multiplications. Nothing that is listed as right differs from transformers by more than
 int8 explains: exported and fused steps are compared in float ([verification](verification.md)). Where int8 costs more than
-10 %, it is a mixture of experts with two of them nearly as likely at some position: the other one is chosen, and of random
-experts that one has nothing in common with the first.
+10 %, it is a mixture of experts, two of which are nearly as likely at some position: [below](#mixtures-of-experts).
 
 {counts}
 """
@@ -54,6 +53,7 @@ def page(rows: Mapping[str, Row]) -> str:
             "",
             *_right(rows),
             "",
+            *_mixtures(rows),
             "## Everything else",
             "",
             *_rest({**decoders, **others}),
@@ -79,6 +79,13 @@ def rows_of(text: str) -> dict[str, dict[str, Any]]:
                 "left": [] if left == "fused" else left.split(", "),
                 "error": float(error.split()[0]),
                 "seconds": float(seconds),
+            }
+        elif len(cells) == 5 and cells[1].isdigit():
+            name, *numbers = cells
+            keys = ("choices", "other", "error", "with_float_choices")
+            kinds = (int, int, float, float)
+            rows[name]["choices"] = {
+                key: kind(number) for key, kind, number in zip(keys, kinds, numbers, strict=True)
             }
         elif len(cells) == 5 and cells[2] in MEANINGS:
             name, class_name, outcome, why, seconds = cells
@@ -119,6 +126,30 @@ def _right(rows: Mapping[str, Row]) -> list[str]:
             f"{row['error']:.4f}{word} | {row['seconds']} |"
         )
     return lines
+
+
+MIXTURES = """## Mixtures of experts
+
+Routers are float, but what they read comes from int8 linears. Where two experts are nearly as likely the other one is chosen (and where a
+score is near a threshold, which PhiMoE has, another weight), and of random experts that one has nothing in common with the first. `tools/census_choices.py` runs the int8 step in PyTorch with
+its own choices, and again with those of the float step: what is left then is what int8 costs any decoder. (The firmware adds floats in
+another order than PyTorch, so that its nearest choices, and its error above, are others.)
+
+| name | choices | other ones | error | with the float step's choices |
+|---|---:|---:|---:|---:|"""
+
+
+def _mixtures(rows: Mapping[str, Row]) -> list[str]:
+    """What was found of the choices of mixtures; nothing without any."""
+    lines = []
+    for name, row in sorted(rows.items()):
+        if "choices" in row:
+            told = row["choices"]
+            lines.append(
+                f"| {name} | {told['choices']} | {told['other']} | {told['error']:.4f} | "
+                f"{told['with_float_choices']:.4f} |"
+            )
+    return [MIXTURES, *lines, ""] if lines else []
 
 
 def _rest(rows: Mapping[str, Row]) -> list[str]:
