@@ -55,6 +55,18 @@ def _mean(program: ExportedProgram, node: Node) -> Node | None:
     return call_before(program.graph, node, aten.mean.dim, args(node)[0], axes, True)
 
 
+def _means_of_windows(program: ExportedProgram, pool: Node) -> Node | None:
+    """An average pool along one axis, of windows side by side."""
+    graph = program.graph
+    x, size, stride, padding, rounds_up = [*args(pool), *[[], [0], False][len(args(pool)) - 2 :]][:5]
+    if list(stride or size) != list(size) or any(padding) or rounds_up:
+        return None
+    shape, window = shape_of(pool), int(size[0])
+    cut = call_before(graph, pool, aten.slice.Tensor, x, len(shape) - 1, 0, shape[-1] * window)
+    windows = call_before(graph, pool, aten.reshape.default, cut, [*shape, window])
+    return call_before(graph, pool, aten.mean.dim, windows, [-1])
+
+
 def _takes_all(pool: Node) -> bool:
     """Whether one window takes in the whole image, and is divided by its pixels."""
     x, size, *rest = args(pool)
@@ -202,6 +214,7 @@ RULES: dict[Any, Callable[[ExportedProgram, Node], Node | None]] = {
     aten.softmax.int: _softmax,
     aten.adaptive_avg_pool1d.default: _mean,
     aten.adaptive_avg_pool2d.default: _mean,
+    aten.avg_pool1d.default: _means_of_windows,
     aten.avg_pool2d.default: _mean,
 }
 """What becomes of an operator; None where it stays."""

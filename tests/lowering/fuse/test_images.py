@@ -132,3 +132,15 @@ def test_group_norms(groups: int, shape: tuple[int, ...]) -> None:
 def test_means_of_whole_images() -> None:
     for pool in (nn.AdaptiveAvgPool2d(1), nn.AvgPool2d(9, ceil_mode=True)):
         assert "aten.mean.dim" in targets(prepared(pool, torch.randn(1, 3, 4, 5)))
+
+
+@pytest.mark.parametrize(("window", "length"), [(2, 9), (3, 9), (4, 4)])
+def test_means_of_windows_side_by_side(window: int, length: int) -> None:
+    program = prepared(nn.AvgPool1d(window), torch.randn(1, 3, length))
+    assert "aten.avg_pool1d.default" not in targets(program)
+
+
+@pytest.mark.parametrize("changed", [{"stride": 1}, {"padding": 1}, {"ceil_mode": True}])
+def test_other_windows_stay(changed: dict[str, int]) -> None:
+    program = prepared(nn.AvgPool1d(2, **changed), torch.randn(1, 3, 9))
+    assert "aten.avg_pool1d.default" in targets(program)

@@ -41,3 +41,21 @@ def test_logarithms_and_extrema_are_spelt_out() -> None:
     left = {node.target for node in program.graph.nodes}
     assert not left & {aten.log1p.default, aten.softplus.default, aten.max.dim, aten.clamp.Tensor}
     torch.testing.assert_close(program.module()(x), wanted, rtol=1e-6, atol=2e-7)
+
+
+class _Counted(torch.nn.Module):
+    """How many tokens are masked, as ESM wants to know."""
+
+    def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        masked = ids == 7
+        return masked.sum(-1), masked.sum()
+
+
+def test_booleans_are_counted_as_integers() -> None:
+    ids = torch.tensor([[3, 7, 9, 7], [1, 2, 3, 4]])
+    program = torch.export.export(_Counted(), (ids,)).run_decompositions({})
+    normalize(program)
+    sums = [node for node in program.graph.nodes if str(node.target).startswith("aten.sum")]
+    assert [node.args[0].meta["val"].dtype for node in sums] == [torch.int64] * 2  # type: ignore[union-attr]
+    rows, whole = program.module()(ids)
+    assert rows.tolist() == [2, 0] and int(whole) == 2
