@@ -43,6 +43,8 @@ Field = TypeVar("Field", bound=IntEnum)
 
 
 _ELEMENT_BITS = {0: 8, 1: 16, 2: 32}
+_FORCED_TO_16_BITS = 5
+"""In bits 14:12 of ACTIVATION: FORCE_INT16."""
 _NO_EFFECT = {Op.IRQ, Op.DMA_WAIT, Op.KERNEL_WAIT, Op.PMU_MASK}
 """Nothing here runs side by side, so that there is nothing to wait for."""
 
@@ -224,8 +226,9 @@ class _Decoder:
         zero_point = self._number(self._small[Set.OFM_ZERO_POINT], kind)
         ofm = self._feature_map(shape, kind, precision, registers, SetWide.OFM_BASE0, zero_point)
         activation = self._small[Set.ACTIVATION]
-        function = activation & 0xFFF
-        if activation >> 12 or (function and not 16 <= function <= 23):
+        function, clip = activation & 0xFFF, activation >> 12
+        forced = clip == _FORCED_TO_16_BITS and kind.bits == 32  # Vela 5.2.0 writes it, and for 32 bits alone
+        if (clip and not forced) or (function and not 16 <= function <= 23):
             self._refuse(f"ACTIVATION is {activation:#x}")
         return Output(
             ofm=ofm,
@@ -234,6 +237,7 @@ class _Decoder:
             minimum=self._number(self._small[Set.ACTIVATION_MIN], kind),
             maximum=self._number(self._small[Set.ACTIVATION_MAX], kind),
             table=function - 16 if function else None,
+            forced=forced,
         )
 
     def _window(self, ofm: FeatureMap) -> Window:

@@ -35,7 +35,7 @@ class Finish:
         self._zero_point = output.ofm.zero_point
         low, high = output.ofm.type.range
         self._low, self._high = max(output.minimum, low), min(output.maximum, high)
-        self._is_wide = output.ofm.type.bits == 32
+        self._is_wide = output.ofm.type.bits == 32 and not output.forced
         if output.table is not None and (self._is_wide or (output.minimum, output.maximum) != (low, high)):
             raise ValueError(
                 f"a table of {output.ofm.type.bits} bits behind limits of {output.minimum} to {output.maximum} is not "

@@ -78,7 +78,7 @@ class Scale:
 class Output:
     """What happens between accumulator and OFM. `scale` is None where each channel has its own.
 
-    `table` is the look-up table that follows, or None.
+    `table` is the look-up table that follows, or None. `forced`: the limits hold although the OFM has 32 bits.
     """
 
     ofm: FeatureMap
@@ -87,6 +87,7 @@ class Output:
     minimum: int
     maximum: int
     table: int | None
+    forced: bool = False
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,20 @@ def test_sum_over_channels() -> None:
     assert scratch[4096] == 45
 
 
+def test_limits_that_are_forced_hold_for_32_bits() -> None:
+    """Vela 5.2.0 does so before it narrows."""
+    scratch = noise()
+    scratch[:32].view("<i4")[:] = [1, -2, 300, 4, 5, 6, -7, 8]
+    limits = command("SET_ACTIVATION_MIN", -128 & 0xFFFF) + command("SET_ACTIVATION_MAX", 127)
+    forced = command("SET_ACTIVATION", activation_clip_range=5)
+    run([*_sum(INT32)[:-1], *limits, *forced, *command("OP_POOL", 2)], scratch)
+    assert scratch[4096:4100].view("<i4")[0] == 127
+    with pytest.raises(SimulationError, match="limits of -128 to 127 for 32 bits are not simulated"):
+        run([*_sum(INT32)[:-1], *limits, *command("OP_POOL", 2)], scratch)
+    with pytest.raises(SimulationError, match="ACTIVATION is 0x5000"):
+        run([*_sum(INT8)[:-1], *forced, *command("OP_POOL", 2)], scratch)
+
+
 def test_an_accumulator_that_overflows_is_an_error() -> None:
     scratch = noise()
     scratch[:32].view("<i4")[:] = 1 << 29
