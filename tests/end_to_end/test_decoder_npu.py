@@ -8,9 +8,7 @@ stream was compiled from; PyTorch executes the quantized graph that the TOSA gra
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,35 +17,19 @@ from mcu_sdk.generation import generate
 from mcu_sdk.lowering.ethos_u.score import greedy_tokens
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.model.tokenizer import encode, load_tokenizer
-from mcu_sdk.npu.blob import VelaBlob, read_blob
-from mcu_sdk.npu.reference import TosaDelegate
-from mcu_sdk.npu.registers import Run
 from mcu_sdk.options import CompileOptions, GenerateRequest
-from mcu_sdk.planning.instruction import Instruction, Tensor
-from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.runners import run_on
 from mcu_sdk.recipes import decoder_npu
 from mcu_sdk.recipes.decoder_npu import npu_step
-from mcu_sdk.targets.protocol import Request, Transcript
+from mcu_sdk.targets.protocol import Request
 from tests.checkpoints import make_checkpoint
+from tests.npu.exchanges import QEMU_U85, Recorded, delegate_calls, different_from_tosa, record
 
 pytestmark = pytest.mark.slow
 CORSTONE = ("corstone-300", "ethos-u55-128")
-QEMU_U85 = (str(Path(__file__).parents[2] / "examples" / "boards" / "an547-u85"), "ethos-u85-256")
-"""What QEMU can show of a Corstone-320: no machine of it has a U85, nor its Cortex-M85."""
 CACHE_LENGTH = 64
-Exchange = tuple[list[bytes], list[bytes]]
-"""A delegate's inputs and outputs."""
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A run in QEMU, and what went in and out of the delegate at each step."""
-
-    transcript: Transcript
-    exchanges: list[Exchange]
 
 
 @dataclass(frozen=True)
@@ -112,34 +94,9 @@ def project(made: Made) -> Project:
     return made.project
 
 
-def delegate_calls(project: Project) -> list[Instruction]:
-    pte = read_pte((project.folder / "model/model.pte").read_bytes())
-    return [i for i in pte.instructions if i.operator == "delegate::EthosUBackend"]
-
-
 @pytest.fixture(scope="module")
-def blob(project: Project) -> VelaBlob:
-    call = delegate_calls(project)[0].arguments[0]
-    assert isinstance(call, Tensor) and call.data is not None
-    return read_blob(bytes(call.data))
-
-
-@pytest.fixture(scope="module")
-def recorded(made: Made, project: Project, blob: VelaBlob) -> Recorded:
-    exchanges: list[Exchange] = []
-
-    def observe(run: Run) -> Callable[[], None]:
-        scratch = run.regions[1]
-        assert scratch is not None
-        before = [scratch[t.offset :][: t.size_bytes].tobytes() for t in blob.inputs]
-
-        def finish() -> None:
-            exchanges.append((before, [scratch[t.offset :][: t.size_bytes].tobytes() for t in blob.outputs]))
-
-        return finish
-
-    program = build(project.folder, project.preset_for("qemu")).program
-    return Recorded(run_on("qemu", project, program, made.request, observer=observe), exchanges)
+def recorded(made: Made, project: Project) -> Recorded:
+    return record(project, made.request)
 
 
 def test_a_step_is_one_delegate(made: Made, project: Project, recorded: Recorded) -> None:
@@ -156,9 +113,7 @@ def test_the_host_computes_the_same(made: Made, project: Project, recorded: Reco
 
 def test_each_step_is_the_reference_models(made: Made, project: Project, recorded: Recorded) -> None:
     """Not a circle: what the firmware gave the delegate, and what it read from it, against the TOSA graph."""
-    graph = TosaDelegate((project.folder / "model/delegate_0.tosa").read_bytes())
-    different = [step for step, (given, made) in enumerate(recorded.exchanges) if graph.run(given) != made]
-    assert different == []
+    assert different_from_tosa(project, recorded) == []
     assert len({outputs[0] for _, outputs in recorded.exchanges}) > made.tokens / 2  # no constant
 
 
