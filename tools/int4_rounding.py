@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("--begin", type=float, default=0.0)
     parser.add_argument("--model")
+    parser.add_argument("--only", default="", help="the rows with this in their names")
     arguments = parser.parse_args()
     checkpoint = find_checkpoint(arguments.model)
     model = load_model(checkpoint)
@@ -55,7 +56,7 @@ def main() -> None:
     blocks = [m for m in linears if weight_digest(m.weight) in moments]
     table = model.get_input_embeddings()
     reference = model_score(model, text)
-    print(f"float                          {reference:.5f}")
+    print(f"{'float':42} {reference:.5f}", flush=True)
 
     def gptq(weight: torch.Tensor) -> torch.Tensor:
         return dequantize_groups(*quantize_groups(weight, moments[weight_digest(weight)]))
@@ -70,6 +71,8 @@ def main() -> None:
     def measure(
         name: str, modules: list[torch.nn.Module], rounding: Callable[..., torch.Tensor], note: str = ""
     ) -> None:
+        if arguments.only not in name:
+            return
         kept = [module.weight.data for module in modules]
         for module, weight in zip(modules, kept, strict=True):
             module.weight.data = rounding(weight)
@@ -87,7 +90,10 @@ def main() -> None:
         ("embedding and head int4", [table], nearest),
     ):
         measure(name, modules, rounding)
-    for name, grid in {"int4 in groups of 32": INT4, **FEWER}.items():
+    for grid_name, grid in {"int4 in groups of 32": INT4, **FEWER}.items():
+        name = f"blocks, {grid_name}"
+        if arguments.only not in name:
+            continue
         rounded = {
             weight_digest(module.weight): quantize_groups(
                 module.weight, moments[weight_digest(module.weight)], grid
@@ -97,7 +103,7 @@ def main() -> None:
         bits = [entropy(values) * values.numel() for values, _ in rounded.values()]
         count = sum(values.numel() for values, _ in rounded.values())
         measure(
-            f"blocks, {name}",
+            name,
             blocks,
             lambda weight: dequantize_groups(*rounded[weight_digest(weight)], grid),  # noqa: B023
             f"  {sum(bits) / count:.2f} bits a weight",
