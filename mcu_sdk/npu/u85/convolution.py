@@ -137,9 +137,7 @@ def _prepare_product(operation: Convolution, weights: FeatureMap) -> Callable[[R
             "a product of feature maps with a kernel, padding or a scale for each channel is not simulated"
         )
     if window.ifm.shape[:2] != output.shape[:2]:
-        raise ValueError(
-            "a product of feature maps with strides or an input that is made larger is not simulated"
-        )
+        raise ValueError("a product of feature maps with strides is not simulated")
     finish = Finish(output, scaler(output.scale.scale, output.scale.shift, output.rounding))
     left, right = FeatureMapAccess(window.ifm), FeatureMapAccess(weights)
     low, high = weights.type.range

@@ -223,11 +223,12 @@ class _Decoder:
         source, target = self._registers["SET_DMA0_SRC_REGION"], self._registers["SET_DMA0_DST_REGION"]
         is_indexed = source["idx_mode"] + target["idx_mode"]
         inside = source["region_mode"] + target["region_mode"]
-        if inside == 0 and is_indexed < 2 and (source["stride_mode"] == 1 or is_indexed):
+        if inside == 0 and is_indexed == 1:
             return self._dma_of_rows(source, target)
         if source["region_mode"] or source["stride_mode"] or source["idx_mode"] or target["idx_mode"]:
             self._refuse(
-                f"its source is {source}, its target {target}: only one stretch of bytes is simulated"
+                f"its source is {source}, its target {target}: only one stretch of bytes, and rows at indices, are "
+                "simulated"
             )
         length = self._address("SET_DMA0_LEN")
         begin = self._address("SET_DMA0_DST")
@@ -241,14 +242,10 @@ class _Decoder:
             self._refuse("a DMA in three dimensions is not simulated")
         rows = self._get("SET_DMA0_SIZE0") if source["stride_mode"] else 1
         length = self._address("SET_DMA0_LEN")
-        is_indexed = bool(source["idx_mode"] or target["idx_mode"])
         strides = [
             _signed(self._address(f"SET_DMA0_{end}_STRIDE0")) if rows > 1 or side["idx_mode"] else 0
             for end, side in (("SRC", source), ("DST", target))
         ]
-        indices = None
-        if is_indexed:
-            indices = Stretch(self._get("SET_DMA0_IDX_REGION"), self._address("SET_DMA0_IDX"), 4 * rows)
         return DmaOfRows(
             index=self._command.index,
             source=Stretch(source["region"], self._address("SET_DMA0_SRC"), length),
@@ -256,8 +253,8 @@ class _Decoder:
             rows=rows,
             source_stride=strides[0],
             target_stride=strides[1],
-            indices=indices,
-            greatest_index=self._get("SET_DMA0_IDX_MAX") if is_indexed else 0,
+            indices=Stretch(self._get("SET_DMA0_IDX_REGION"), self._address("SET_DMA0_IDX"), 4 * rows),
+            greatest_index=self._get("SET_DMA0_IDX_MAX"),
             gathers=not target["idx_mode"],
         )
 
@@ -325,10 +322,10 @@ class _Decoder:
             self._get(f"SET_IFM_PAD_{side}") for side in ("TOP", "LEFT", "RIGHT", "BOTTOM")
         )
         upscale = self._known(Upscale, self._get("SET_IFM_UPSCALE"))
+        if upscale is not Upscale.NONE:
+            self._refuse(f"an input that is made larger (IFM_UPSCALE {upscale.name}) is not simulated")
         height = (shape[0] - 1) * kernel.stride_y + kernel.height - top - bottom
         width = (shape[1] - 1) * kernel.stride_x + kernel.width - left - right
-        if upscale is not Upscale.NONE:
-            height, width = -(-height // 2), -(-width // 2)
         if height < 1 or width < 1:
             self._refuse(f"its input would be {height} high and {width} wide")
         depth = self._get("SET_IFM_DEPTH_M1") + 1
@@ -407,7 +404,10 @@ class _Decoder:
 
     def _type(self, name: str) -> ElementType:
         register = self._registers[name]
-        return ElementType(8 << register["activation_precision"], bool(register["activation_type"]))
+        bits = 8 << register["activation_precision"]
+        if bits > 32:
+            self._refuse("feature maps of 64 bits are not simulated")
+        return ElementType(bits, bool(register["activation_type"]))
 
     def _number(self, value: int, kind: ElementType) -> int:
         """A 16-bit register as a number of a feature map's kind."""

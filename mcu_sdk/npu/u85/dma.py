@@ -1,4 +1,4 @@
-"""A U85's copies of rows of bytes, at regular steps or in an order that a list of numbers gives."""
+"""A U85's copies of rows of bytes in an order that a list of indices gives."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ def prepare_rows(dma: DmaOfRows) -> Callable[[Region, Internal], None]:
     """The copy as a function. Raises ValueError, when it runs, for a number that is out of range."""
 
     def run(regions: Region, internal: Internal) -> None:
-        numbers = np.arange(dma.rows, dtype=np.int64)
-        if dma.indices is not None:
-            place = dma.indices
-            numbers = take(regions, place.region, place.begin, place.length).view("<i4").astype(np.int64)
-            if numbers.min() < 0 or numbers.max() > dma.greatest_index:
-                raise ValueError(
-                    f"row {numbers.min()} or {numbers.max()} is asked for; they go from 0 to {dma.greatest_index}"
-                )
+        place = dma.indices
+        numbers = np.frombuffer(take(regions, place.region, place.begin, place.length).tobytes(), "<i4")
+        if numbers.min() < 0 or numbers.max() > dma.greatest_index:
+            raise ValueError(
+                f"row {numbers.min()} or {numbers.max()} is asked for; they go from 0 to {dma.greatest_index}"
+            )
         for row, number in enumerate(numbers.tolist()):
             source, target = (number, row) if dma.gathers else (row, number)
             begin = dma.source.begin + source * dma.source_stride

@@ -171,7 +171,6 @@ _FUNCTIONS: dict[Elementwise, Callable[[ElementwiseOperation], _Compute]] = {
     Elementwise.LSR: _shift_right_logical,
     Elementwise.DIV: lambda operation: _divide,
     Elementwise.CMP_EQ: _comparison(np.equal),
-    Elementwise.CMP_NE: _comparison(np.not_equal),
     Elementwise.CMP_GE: _comparison(np.greater_equal),
     Elementwise.CMP_GT: _comparison(np.greater),
     Elementwise.AND: lambda operation: np.bitwise_and,

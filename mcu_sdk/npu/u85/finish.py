@@ -22,14 +22,11 @@ if TYPE_CHECKING:
 ACCUMULATOR_BITS = {Accumulator.I32: 32, Accumulator.I48: 48}
 _ROUNDINGS = {Rounding.NATURAL: opcodes.Rounding.NATURAL, Rounding.DOUBLE_SYMMETRIC: opcodes.Rounding.DOUBLE}
 _TABLES = {
-    Function.LUT_U8_U8: ("<u1", (0, 255)),
     Function.LUT_S8_S8: ("<i1", (-128, 127)),
-    Function.LUT_S8_S16: ("<i2", (-128, 127)),
-    Function.LUT_S8_S32: ("<i4", (-128, 127)),
     Function.LUT_S16_S16: ("<u4", (-(1 << 15), (1 << 15) - 1)),
     Function.LUT_S16_S32: ("<u4", (-(1 << 15), (1 << 15) - 1)),
 }
-"""The entries' type, and the range of what goes in."""
+"""The entries' type, and the range of what goes in; of those that Vela was seen to write."""
 
 
 def scaler(scale: Any, shift: Any, rounding: Rounding, bound: int | None = None) -> Scaler:
@@ -105,7 +102,7 @@ class Finish:
         self._wide = output.ofm.type.bits > 16 and output.table is None
         self._wraps = output.limits is None and output.table is None and not self._wide
         if output.table is not None and output.table.function not in _TABLES:
-            raise ValueError(f"the built-in {output.table.function.name} is not simulated")
+            raise ValueError(f"{output.table.function.name} is not simulated")
         low, high = output.ofm.type.range if output.table is None else _TABLES[output.table.function][1]
         if output.limits is not None:
             low, high = max(low, output.limits[0]), min(high, output.limits[1])

@@ -223,8 +223,8 @@ class Resize:
 
 @dataclass(frozen=True)
 class DmaOfRows:
-    """`rows` copies of `source.length` bytes, each a stride behind the last; or, where there are `indices` (int32, from
-    0 to `greatest_index`), each at the row of the source (`gathers`) or of the target that its number names."""
+    """`rows` copies of `source.length` bytes, each a stride behind the last on one side, and on the other, the source
+    (`gathers`) or the target, at the row that its index names: int32, from 0 to `greatest_index`."""
 
     index: int
     source: Stretch
@@ -232,7 +232,7 @@ class DmaOfRows:
     rows: int
     source_stride: int
     target_stride: int
-    indices: Stretch | None
+    indices: Stretch
     greatest_index: int
     gathers: bool
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from mcu_sdk.npu.arithmetic import largest
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
-from mcu_sdk.npu.opcodes import Upscale
 from mcu_sdk.npu.operations import FeatureMap
 from mcu_sdk.npu.tables import Internal
 from mcu_sdk.npu.u85.finish import ChannelScales, Finish, check_accumulator, scaler
@@ -40,7 +39,9 @@ def prepare_pooling(operation: PoolingOperation) -> Executable:
         return _prepare_extreme(operation)
     if mode in (Pooling.SUM, Pooling.AVERAGE):
         return _prepare_sum(operation)
-    return _prepare_greatest_index(operation)
+    if mode is Pooling.ARGMAX_X:
+        return _prepare_greatest_index(operation)
+    raise ValueError(f"{mode.name} is not simulated")
 
 
 class _Finish:
@@ -101,13 +102,11 @@ def _has_kernel(operation: PoolingOperation) -> bool:
     window, kernel = operation.window, operation.window.kernel
     sizes = (kernel.height, kernel.width, kernel.stride_y, kernel.stride_x)
     padding = (window.top, window.left, window.bottom, window.right)
-    return sizes != (1, 1, 1, 1) or any(padding) or window.upscale is not Upscale.NONE
+    return sizes != (1, 1, 1, 1) or any(padding)
 
 
 def _prepare_extreme(operation: PoolingOperation) -> Executable:
     window = operation.window
-    if window.upscale is not Upscale.NONE:
-        raise ValueError(f"{operation.mode.name} over a larger input is not simulated")
     low, high = window.ifm.type.range
     is_greatest = operation.mode is Pooling.MAX
     buffer = WindowBuffer(window, operation.output.shape[:2], np.int64, low if is_greatest else high)
@@ -131,18 +130,14 @@ def _prepare_greatest_index(operation: PoolingOperation) -> Executable:
     wanted = (1, 16, Rounding.TRUNCATE_TO_LOWER)
     if output.scale is None or (output.scale.scale, output.scale.shift, output.rounding) != wanted:
         raise ValueError(f"{operation.mode.name} with another scale than 1 / 2^16 is not simulated")
-    if any(padding) or window.upscale is not Upscale.NONE or min(window.kernel.taps) > 1:
-        raise ValueError(f"{operation.mode.name} over two axes, padding or a larger input is not simulated")
-    axis = 3 if operation.mode is Pooling.ARGMAX_X else 2
+    if any(padding) or window.kernel.taps[0] > 1:
+        raise ValueError(f"{operation.mode.name} over two axes or padding is not simulated")
     buffer = WindowBuffer(window, output.shape[:2], np.int64, 0)
-    if buffer.taps.shape[5 - axis] > 1:
-        raise ValueError(f"{operation.mode.name} with a kernel along the other axis is not simulated")
     finish = Finish(output, None)
 
     def run(regions: Region, internal: Internal) -> None:
         buffer.fill(regions)
-        along = buffer.taps[:, :, 0] if axis == 3 else buffer.taps[:, :, :, 0]
-        finish(regions, internal, along.argmax(axis=2))
+        finish(regions, internal, buffer.taps[:, :, 0].argmax(axis=2))
 
     return run
 
@@ -155,12 +150,10 @@ def _prepare_sum(operation: PoolingOperation) -> Executable:
     finish = _Finish(operation, bound)
     if not _has_kernel(operation):
         return _prepare_move(operation, finish)
-    # Padding and what is between elements hold the zero point: they add nothing.
+    # Padding holds the zero point: it adds nothing.
     buffer = WindowBuffer(window, operation.output.shape[:2], np.int64, window.ifm.zero_point)
     offset = rows * columns * window.ifm.zero_point
     divides = mode is Pooling.AVERAGE
-    if divides and window.upscale is not Upscale.NONE:
-        raise ValueError("an average over a larger input is not simulated")
     count = buffer.count_inside()
 
     def run(regions: Region, internal: Internal) -> None:

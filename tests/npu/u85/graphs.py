@@ -223,6 +223,24 @@ def _gather() -> bytes:
     return chain.then(ts.Op.GATHER, "Gather", (), [rows], None, (1, 9, 21)).finish()
 
 
+def _scatter() -> bytes:
+    chain = Chain("int8", 1, 40, 21)
+    rows = chain.graph.constant(np.random.default_rng(0).permutation(40)[:9].reshape(1, 9).astype(np.int32))
+    return chain.then(ts.Op.SCATTER, "Scatter", (), [rows, chain.graph.input("int8", 1, 9, 21)]).finish()
+
+
+def _negate() -> bytes:
+    chain = Chain("int8", *_IMAGE)
+    zeros = [chain.graph.number("int8", value) for value in (3, -2)]
+    return chain.then(ts.Op.NEGATE, "Negate", (), zeros).finish()
+
+
+def _wide_sum() -> bytes:
+    chain = Chain("int16", *_IMAGE).rescale("int32", 1 << 30, 28)
+    chain.then(ts.Op.ABS, "Abs").then(ts.Op.REDUCE_SUM, "ReduceSum", (3,), (), None, (*_IMAGE[:3], 1))
+    return chain.rescale("int16", 1518500250, 40).finish()
+
+
 def _argmax(axis: int) -> bytes:
     shape = tuple(n for a, n in enumerate(_IMAGE) if a != axis)
     return (
@@ -310,6 +328,7 @@ def _moved() -> dict[str, Callable[[], bytes]]:
         "slice": part,
         "tile": tile,
         "gather": _gather,
+        "scatter": _scatter,
         "cast_8_to_16": lambda: Chain("int8", *_IMAGE).then(ts.Op.CAST, "Cast", (), (), "int16").finish(),
         "cast_32_to_8": lambda: Chain("int32", *_IMAGE).then(ts.Op.CAST, "Cast", (), (), "int8").finish(),
     }
@@ -346,6 +365,9 @@ def graphs() -> dict[str, Callable[[], bytes]]:
         "clamp_16": lambda: _clamp("int16"),
         "select_greater": lambda: _compared(ts.Op.GREATER, "Greater"),
         "select_equal": lambda: _compared(ts.Op.EQUAL, "Equal"),
+        "select_greater_equal": lambda: _compared(ts.Op.GREATER_EQUAL, "GreaterEqual"),
+        "negate": _negate,
+        "reduce_sum_32": _wide_sum,
         "argmax_h": lambda: _argmax(1),
         "argmax_c": lambda: _argmax(3),
         "resize_between": lambda: _resize(ts.ResizeMode.BILINEAR, 4, 1),

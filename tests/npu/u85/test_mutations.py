@@ -101,8 +101,8 @@ FAULTS = {
     ),
     "the last of the greatest values counts": Fault(
         "u85.pooling",
-        "finish(regions, internal, along.argmax(axis=2))",
-        "finish(regions, internal, along.shape[2] - 1 - along[:, :, ::-1].argmax(axis=2))",
+        "finish(regions, internal, buffer.taps[:, :, 0].argmax(axis=2))",
+        "finish(regions, internal, buffer.taps.shape[3] - 1 - buffer.taps[:, :, 0, ::-1].argmax(axis=2))",
         "argmax_c",
     ),
     "the left neighbour has the right one's weight": Fault(
