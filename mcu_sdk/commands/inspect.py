@@ -33,14 +33,17 @@ def inspect_command(
     board: Annotated[
         str | None, typer.Option("--board", help="Also show where a .pte would lie on this board.")
     ] = None,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Also show what a .pte would take under ExecuTorch's own runtime.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show what is in a .pte: methods, operators and their kernels, delegates, constants, planned memory. Of a project also
     in which of its board's memories each part lies."""
-    inspect(pte, json, board)
+    inspect(pte, json, board, sizes)
 
 
-def inspect(pte: Path, json: bool, board: str | None = None) -> None:
+def inspect(pte: Path, json: bool, board: str | None = None, sizes: bool = False) -> None:
     """Print what `describe` found, on stdout; of a project, and with `board`, also where things lie.
 
     Raises PteError for a file that is missing, truncated or corrupt, BoardError for a board that is none, UsageError for
@@ -62,6 +65,8 @@ def inspect(pte: Path, json: bool, board: str | None = None) -> None:
         facts = describe(load_bytes(pte))
         if on is not None:
             facts["where"] = _on_board(pte, on) if facts["problem"] is None else None
+    if sizes:
+        facts["executorch"] = _under_executorch(pte / MODEL_FILE if pte.is_dir() else pte, facts)
     if json:
         print(json_module.dumps(_finite(facts), indent=2))
     else:
@@ -103,6 +108,21 @@ def _on_board(pte: Path, board: Board) -> dict[str, Any] | None:
     return {"board": board.name, "fits": not bytes_over(board, layout), **found} if found else None
 
 
+def _under_executorch(pte: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """Bytes that each method takes under ExecuTorch's runtime on a core of 32 bits; None for a file that is not compiled."""
+    from dataclasses import asdict
+
+    from mcu_sdk.planning.executorch_memory import memory_of
+    from mcu_sdk.planning.pte.program import read_program
+    from mcu_sdk.planning.pte.read import load_bytes, read_pte
+
+    if facts["problem"] is not None:
+        return None
+    data = load_bytes(pte)
+    found = memory_of(read_program(data).execution_plan, read_pte(data))
+    return {name: asdict(memory) for name, memory in found.items()}
+
+
 def describe(data: bytes) -> dict[str, Any]:
     """Everything that `inspect` shows, as plain data.
 
@@ -110,7 +130,8 @@ def describe(data: bytes) -> dict[str, Any]:
     kernel), delegates (method, id, bytes), constants (count, bytes), memory (method -> memory id -> bytes),
     mutable_buffers (name, type, shape, bytes), arena and kv_cache (bytes, None where it cannot be compiled),
     problem (None, or why it cannot be compiled) and notes. Sizes are in bytes. `inspect` adds where (board, fits,
-    sections, constants), where there is a board.
+    sections, constants), where there is a board, and executorch (method -> planned, method_allocator, temporary), where it
+    is asked.
     """
     from hashlib import sha256
 
@@ -266,6 +287,7 @@ def _print_tables(path: Path, facts: dict[str, Any]) -> None:
     )
     show("Memory", ("what", "bytes"), _memory_rows(facts))
     _show_where(show, facts.get("where"))
+    show("Under ExecuTorch's own runtime, on a core of 32 bits", ("what", "bytes"), _runtime_rows(facts))
     show(
         "Buffers that live from step to step",
         ("name", "type", "bytes"),
@@ -306,6 +328,18 @@ def _memory_rows(facts: dict[str, Any]) -> list[tuple[object, ...]]:
     if facts["arena"] is not None:
         rows += [("arena on the device, with scratch", facts["arena"]), ("KV cache", facts["kv_cache"])]
     return rows
+
+
+def _runtime_rows(facts: dict[str, Any]) -> list[tuple[object, ...]]:
+    return [
+        row
+        for method, taken in (facts.get("executorch") or {}).items()
+        for row in (
+            *((f"planned memory {number} of {method}", size) for number, size in taken["planned"].items()),
+            (f"method allocator of {method}", taken["method_allocator"]),
+            (f"temporary memory of {method}", taken["temporary"]),
+        )
+    ]
 
 
 def _show(console: Console, title: str, columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:

@@ -138,6 +138,25 @@ def test_where_it_would_lie_on_a_board(capsys: pytest.CaptureFixture[str]) -> No
     assert "Where it lies on teensy41" in capsys.readouterr().out
 
 
+def test_what_it_takes_under_executorch_s_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.pte").write_bytes(a_program(operator="mcu::silu"))
+    inspect(tmp_path / "model.pte", json=True, sizes=True)
+    (taken,) = json.loads(capsys.readouterr().out)["executorch"].values()
+    # A value, whether it was given, strides and a tensor; a chain, a kernel, its arguments.
+    assert taken["method_allocator"] == 16 + (1 + 3) + 4 + 32 + 16 + 4 + 8 + 3 * 4
+    assert taken["temporary"] == 3 * (12 + 16) and list(taken["planned"]) == ["1"]
+    inspect(tmp_path / "model.pte", json=False, sizes=True)
+    assert "method allocator of forward" in " ".join(capsys.readouterr().out.split())
+
+
+def test_of_what_cannot_be_compiled_it_does_not_tell_the_sizes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.pte").write_bytes(a_program())
+    inspect(tmp_path / "model.pte", json=True, sizes=True)
+    assert json.loads(capsys.readouterr().out)["executorch"] is None
+
+
 def test_an_npu_s_arena_lies_where_it_reaches(capsys: pytest.CaptureFixture[str]) -> None:
     path = FIXTURES / "ethos-u-mlp.pte"
     inspect(path, json=True, board="corstone-300")

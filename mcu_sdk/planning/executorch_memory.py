@@ -1,0 +1,156 @@
+"""What memory a .pte takes under ExecuTorch's own runtime, from the file alone.
+
+Planned memories are what the file says. The method allocator holds what `Method::init` takes from it: values, tensors,
+lists, and the arguments of every instruction; its order is followed here, allocation by allocation. Temporary memory is
+what one instruction takes at most. Source: runtime/executor/method.cpp and tensor_parser_portable.cpp of ExecuTorch 1.5;
+the sizes of its structures are those that its headers give a compiler (tests/planning/test_executorch_memory.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcu_sdk.errors import PteError
+from mcu_sdk.planning.instruction import Instruction, Scratch, Tensor
+from mcu_sdk.planning.pte.program import (
+    BoolList,
+    DelegateCall,
+    DoubleList,
+    ExecutionPlan,
+    IntList,
+    KernelCall,
+    RawValue,
+    TensorList,
+    TensorValue,
+)
+from mcu_sdk.planning.pte.read import Pte
+from mcu_sdk.planning.registry import emit
+
+MOST_AXES = 16
+"""kTensorDimensionLimit."""
+
+
+@dataclass(frozen=True)
+class Structures:
+    """Bytes of ExecuTorch's structures; `word` is a pointer's. All are aligned as their largest field."""
+
+    word: int
+    evalue: int
+    tensor: int
+    backend_delegate: int
+
+    @property
+    def tensor_meta(self) -> int:
+        return 3 * self.word
+
+
+BITS_32 = Structures(word=4, evalue=16, tensor=32, backend_delegate=40)
+BITS_64 = Structures(word=8, evalue=16, tensor=64, backend_delegate=56)
+
+
+@dataclass(frozen=True)
+class RuntimeMemory:
+    """Bytes that one method takes: planned memories by their number, the method allocator, temporary memory at most."""
+
+    planned: dict[int, int]
+    method_allocator: int
+    temporary: int
+
+
+def runtime_memory(
+    plan: ExecutionPlan, instructions: Sequence[Instruction], structures: Structures = BITS_32
+) -> RuntimeMemory:
+    """What a method takes; `instructions` are what read_pte() makes of it.
+
+    Temporary memory of ExecuTorch's own kernels and everything that a delegate's backend takes are not in the file, and
+    not counted. Raises UnsupportedOperatorError as planning does.
+    """
+    planned = dict(enumerate(plan.non_const_buffer_sizes[1:], start=1))
+    calls = [c for chain in plan.chains for c in chain.instructions if isinstance(c, KernelCall)]
+    resolving = max((len(call.args) * (structures.tensor_meta + MOST_AXES) for call in calls), default=0)
+    running = max(map(_scratch_of, instructions), default=0)
+    return RuntimeMemory(planned, method_allocator_bytes(plan, structures), max(resolving, running))
+
+
+def method_allocator_bytes(plan: ExecutionPlan, structures: Structures = BITS_32) -> int:
+    """Bytes that Method::init takes from an allocator whose memory is 16-aligned, with temporary memory beside it."""
+    memory, word = _Bump(), structures.word
+    memory.take(structures.evalue * len(plan.values), 8)
+    if plan.inputs:
+        memory.take(len(plan.inputs), 1)
+    for value in plan.values:
+        _take_value(memory, value, structures)
+    memory.take(structures.backend_delegate * len(plan.delegates), 8)
+    memory.take(4 * word * len(plan.chains), word)
+    for chain in plan.chains:
+        memory.take(word * len(chain.instructions), word)
+        memory.take(2 * word * len(chain.instructions), word)
+        for instruction in chain.instructions:
+            if isinstance(instruction, (KernelCall, DelegateCall)):
+                memory.take(word * len(instruction.args), word)
+    return memory.used
+
+
+class _Bump:
+    """An allocator that only goes on."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+    def take(self, size: int, alignment: int) -> None:
+        self.used = -(-self.used // alignment) * alignment + size
+
+
+def _take_value(memory: _Bump, value: RawValue, structures: Structures) -> None:
+    word = structures.word
+    if isinstance(value, TensorValue):
+        axes = len(value.sizes)
+        if axes > MOST_AXES:
+            raise PteError(f"A tensor has {axes} axes, and ExecuTorch knows {MOST_AXES}.")
+        if value.shape_dynamism:
+            memory.take(4 * axes, 4)
+            memory.take(axes, 1)
+        memory.take(4 * axes, 4)
+        memory.take(structures.tensor, word)
+    elif isinstance(value, IntList):
+        memory.take(word * len(value.items), word)
+        memory.take(8 * len(value.items), 8)
+        memory.take(3 * word, word)
+    elif isinstance(value, TensorList):
+        each = 2 * word if value.optional else word
+        memory.take(each * len(value.items), word)
+        memory.take(word * len(value.items), word)
+        memory.take(3 * word, word)
+    elif isinstance(value, (BoolList, DoubleList, str)):
+        memory.take(2 * word, word)
+
+
+def _scratch_of(instruction: Instruction) -> int:
+    """Temporary bytes that our wrapper of an operator takes: what the compiled plan's call would, and sums that the plan
+    has as constants."""
+    scratch = sum(
+        -(-argument.size // 16) * 16
+        for call in emit(instruction)
+        for argument in call.arguments
+        if isinstance(argument, Scratch)
+    )
+    if instruction.operator == "cortex_m::quantized_linear" and instruction.arguments[3] is None:
+        weights = instruction.arguments[1]
+        assert isinstance(weights, Tensor)
+        scratch += -(-4 * weights.shape[0] // 16) * 16
+    return scratch
+
+
+def memory_of(
+    plans: Sequence[ExecutionPlan], pte: Pte, structures: Structures = BITS_32
+) -> dict[str, RuntimeMemory]:
+    """Each computing method of a program and what it takes. Methods share their planned memories."""
+    methods = {"forward": pte.instructions}
+    if pte.prefill is not None:
+        methods["prefill"] = pte.prefill.instructions
+    return {
+        plan.name: runtime_memory(plan, methods[plan.name], structures)
+        for plan in plans
+        if plan.name in methods
+    }
