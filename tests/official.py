@@ -7,6 +7,7 @@ from pathlib import Path
 
 import executorch
 
+from mcu_sdk import resources
 from mcu_sdk.project import flags
 from mcu_sdk.project.operator_library import write_operator_library
 
@@ -48,10 +49,58 @@ def compile_for(core: str, folder: Path, source: str, root: Path) -> Path:
 def build_shared(folder: Path) -> Path:
     """All operators as a shared library that registers them when it is loaded."""
     write_operator_library(folder)
-    cmake = ["cmake", "-G", "Ninja", "-S", str(folder), "-B", str(folder / "build"), "-DBUILD_SHARED_LIBS=ON"]
-    cmake += ["-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
-    cmake += ["-DCMAKE_CXX_FLAGS=-Werror", f"-Dexecutorch_DIR={package() / 'share' / 'cmake'}"]
-    for command in (cmake, ["cmake", "--build", str(folder / "build")]):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stdout + done.stderr
+    _build(folder, "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS=-Werror")
     return folder / "build" / "libmcu_operators.so"
+
+
+CALLER = """cmake_minimum_required(VERSION 3.21)
+project(caller LANGUAGES C CXX ASM)
+set(BUILD_SHARED_LIBS ON)
+add_subdirectory(operators)
+add_library(caller SHARED {source})
+set_target_properties(caller PROPERTIES CXX_STANDARD 17 CXX_EXTENSIONS OFF)
+target_link_libraries(caller PRIVATE mcu_operators)
+"""
+
+
+def build_caller(folder: Path) -> tuple[Path, Path]:
+    """The library of all operators, which registers them, and official_call.cpp as one."""
+    folder.mkdir()
+    write_operator_library(folder / "operators")
+    source = Path(__file__).with_name("official_call.cpp")
+    (folder / "CMakeLists.txt").write_text(CALLER.format(source=source))
+    _build(folder, "-DCMAKE_BUILD_TYPE=Release")
+    build = folder / "build"
+    return build / "operators" / "libmcu_operators.so", build / "libcaller.so"
+
+
+RUNNER = """cmake_minimum_required(VERSION 3.21)
+project(runner LANGUAGES C CXX ASM)
+add_subdirectory(operators)
+add_executable(runner {source})
+set_target_properties(runner PROPERTIES CXX_STANDARD 17 CXX_EXTENSIONS OFF)
+target_include_directories(runner PRIVATE {firmware})
+target_link_libraries(runner PRIVATE mcu_operators)
+"""
+SANITIZE = (
+    "-g1 -fno-omit-frame-pointer -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
+)
+
+
+def build_runner(folder: Path, *, sanitize: bool = False) -> Path:
+    """official_runner.cpp with all operators, statically; `sanitize`: our code in it stops at what it must not do."""
+    folder.mkdir()
+    write_operator_library(folder / "operators")
+    source = Path(__file__).with_name("official_runner.cpp")
+    (folder / "CMakeLists.txt").write_text(RUNNER.format(source=source, firmware=resources.firmware()))
+    flags = [f"-DCMAKE_CXX_FLAGS={SANITIZE}"] if sanitize else ["-DCMAKE_BUILD_TYPE=Release"]
+    _build(folder, *flags)
+    return folder / "build" / "runner"
+
+
+def _build(folder: Path, *settings: str) -> None:
+    cmake = ["cmake", "-G", "Ninja", "-S", str(folder), "-B", str(folder / "build"), *settings]
+    cmake += ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache", f"-Dexecutorch_DIR={package() / 'share' / 'cmake'}"]
+    for command in (cmake, ["cmake", "--build", str(folder / "build")]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
+        assert done.returncode == 0, done.stdout + done.stderr

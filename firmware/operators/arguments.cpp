@@ -2,6 +2,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 namespace mcu {
 
@@ -41,6 +42,15 @@ bool Operand::is(std::initializer_list<int64_t> shape) const {
     return true;
 }
 
+bool Operand::has_shape_of(const Operand& other) const {
+    return rank == other.rank && memcmp(sizes, other.sizes, static_cast<size_t>(rank) * sizeof *sizes) == 0;
+}
+
+bool Operand::lies_as(const Operand& other) const {
+    if (contiguous && other.contiguous) return true;
+    return has_shape_of(other) && memcmp(order, other.order, static_cast<size_t>(rank)) == 0;
+}
+
 Arguments::Arguments(KernelRuntimeContext& context, Span<EValue*> stack, const char* name, size_t count)
     : context_(context), stack_(stack), name_(name) {
     if (stack.size() < count) refuse(MCU_TEXT("arguments are missing"));
@@ -60,6 +70,11 @@ Operand Arguments::wrong([[maybe_unused]] size_t index, [[maybe_unused]] const c
 }
 
 Operand Arguments::tensor(size_t index, uint32_t types) {
+    const Operand operand = walked_tensor(index, types);
+    return operand.contiguous ? operand : wrong(index, MCU_TEXT("is not contiguous"));
+}
+
+Operand Arguments::walked_tensor(size_t index, uint32_t types) {
     const EValue* value = at(index);
     if (value == nullptr) return {};
     if (!value->isTensor()) return wrong(index, MCU_TEXT("is no tensor"));
@@ -68,7 +83,6 @@ Operand Arguments::tensor(size_t index, uint32_t types) {
     if (type < 0 || type >= kTypes || (types >> type & 1) == 0) {
         return wrong(index, MCU_TEXT("has a type that the kernel does not take"));
     }
-    if (!is_contiguous(tensor)) return wrong(index, MCU_TEXT("is not contiguous"));
     Operand operand;
     operand.data = static_cast<uint8_t*>(const_cast<void*>(tensor.const_data_ptr()));
     operand.count = static_cast<int64_t>(tensor.numel());
@@ -76,6 +90,8 @@ Operand Arguments::tensor(size_t index, uint32_t types) {
     operand.sizes = tensor.sizes().data();
     operand.rank = static_cast<int32_t>(tensor.dim());
     operand.type = uint32_t{1} << type;
+    operand.order = tensor.dim_order().data();
+    operand.contiguous = is_contiguous(tensor);
     operand.present = true;
     if (operand.count < 1 || operand.count > kLimit) return wrong(index, MCU_TEXT("has no element, or too many"));
     if (operand.data == nullptr) return wrong(index, MCU_TEXT("has no memory"));
@@ -140,6 +156,27 @@ void* Arguments::scratch(int64_t bytes) {
     return nullptr;
 }
 
+const int32_t* Arguments::sums(const Operand& given, const Operand& weight, const Operand& bias, int64_t offset) {
+    if (given.present) return given.as<int32_t>();
+    const int64_t n = weight.size(0), k = weight.count / n;
+    int32_t* const sums = static_cast<int32_t*>(scratch(4 * n));
+    const int8_t* row = weight.as<int8_t>();
+    for (int64_t i = 0; sums != nullptr && i < n; ++i) {
+        int64_t sum = 0;
+        for (int64_t column = 0; column < k; ++column) sum += *row++;
+        sums[i] = static_cast<int32_t>(sum * offset + (bias.present ? bias.as<int32_t>()[i] : 0));
+    }
+    return sums;
+}
+
+bool FourFactors::fill(int64_t all_multiplier, int64_t all_shift) {
+    for (int32_t i = 0; i < 4; ++i) {
+        multiplier[i] = narrow(all_multiplier);
+        shift[i] = narrow(all_shift);
+    }
+    return true;
+}
+
 float narrow(double value) {
     if (value > static_cast<double>(FLT_MAX)) return INFINITY;
     if (value < -static_cast<double>(FLT_MAX)) return -INFINITY;
@@ -190,6 +227,13 @@ bool not_negative(const int16_t* values, int64_t n) {
         if (values[i] < 0) return false;
     }
     return true;
+}
+
+float softmax_scale(int64_t multiplier, int64_t shift) {
+    double scale = static_cast<double>(multiplier);
+    const int64_t halvings = 31 + 26 - shift;  // 26 ... 88
+    for (int64_t i = 0; i < halvings; ++i) scale /= 2;
+    return narrow(scale);
 }
 
 int64_t pair_bytes(int64_t k, int64_t pairs) {

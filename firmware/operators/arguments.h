@@ -43,9 +43,11 @@ struct Operand {
     int64_t count = 0;
     int64_t bytes = 0;
     const int32_t* sizes = nullptr;
+    const uint8_t* order = nullptr;  // of the axes, as they lie in memory
     int32_t rank = 0;
     uint32_t type = 0;
     bool present = false;
+    bool contiguous = true;
 
     // -1 behind the last axis.
     int64_t size(int32_t axis) const { return axis < rank ? sizes[axis] : -1; }
@@ -53,6 +55,9 @@ struct Operand {
     // Rows along the last axis.
     int64_t rows() const { return rank > 0 ? count / last() : -1; }
     bool is(std::initializer_list<int64_t> shape) const;
+    bool has_shape_of(const Operand& other) const;
+    // Whether both can be walked over side by side: contiguous, or in another dim order that is the same one.
+    bool lies_as(const Operand& other) const;
     bool is_s8() const { return type == kS8; }
     bool is_s16() const { return type == kS16; }
     bool is_aligned() const { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
@@ -84,11 +89,16 @@ class Arguments {
 
     Operand tensor(size_t index, uint32_t types);
     Operand optional_tensor(size_t index, uint32_t types);
-    int64_t integer(size_t index);  // within int32_t
+    Operand walked_tensor(size_t index, uint32_t types);  // in any dim order
+    int64_t integer(size_t index);                        // within int32_t
     double number(size_t index);
     bool boolean(size_t index);
     Integers integers(size_t index);
     void* scratch(int64_t bytes);  // nullptr where there is not as much: the call has failed then
+
+    // int32_t[n] that is added to the products with a weight[n][k]: `given`, or, in temporary memory, bias + offset *
+    // sum(weight); nullptr where there is none.
+    const int32_t* sums(const Operand& given, const Operand& weight, const Operand& bias, int64_t offset);
 
     // Fails the call.
     void refuse(const char* what);
@@ -120,10 +130,25 @@ const T* address(const T& value) {
 
 inline int64_t blocks(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
 inline int64_t up(int64_t n, int64_t unit) { return blocks(n, unit) * unit; }
+inline bool is_int16(int64_t value) { return value >= -32768 && value <= 32767; }
 inline bool is_int8(int64_t value) { return value >= -128 && value <= 127; }
 bool is_finite(double value);   // and below 1e30
 bool is_scale(double value);    // the same, above 0
 bool is_divisor(double value);  // a positive normal float, whose inverse is one
+
+// What kernels/quantize/requantize.h computes with; a signed multiplier may be below 0.
+inline bool is_signed_requantization(int64_t multiplier, int64_t shift) {
+    return multiplier > INT32_MIN && shift >= -31 && shift <= 31;
+}
+inline bool is_requantization(int64_t multiplier, int64_t shift) {
+    return multiplier >= 0 && is_signed_requantization(multiplier, shift);
+}
+
+// One factor as the kernels for two rows take it.
+struct FourFactors {
+    int32_t multiplier[4], shift[4];
+    bool fill(int64_t all_multiplier, int64_t all_shift);
+};
 
 // Multipliers not below 0, shifts -31 ... largest; in packed constants, of `groups` times [3][rows], shifts to the
 // right.
@@ -133,6 +158,9 @@ bool gate_requantizations(const int32_t* constants, int64_t n);  // [2][3][n]
 bool shifts_right(const int32_t* shift, int64_t n);
 bool within(const int32_t* values, int64_t n, int64_t limit);  // 0 ... limit - 1
 bool not_negative(const int16_t* values, int64_t n);
+
+// A softmax's input scale, which cortex_m::softmax's multiplier stands for with 26 bits of fraction.
+float softmax_scale(int64_t multiplier, int64_t shift);
 
 // Bytes of scratch: of `pairs` pairs of rows (kernels/linear/two_rows_s8.h), of an attention over a whole sequence.
 int64_t pair_bytes(int64_t k, int64_t pairs);

@@ -1,18 +1,22 @@
-"""How each of our operators is called under ExecuTorch's runtime: types and shapes to check, and the kernel that then runs.
+"""How each operator of ours, and those of Cortex-M's that we have, is called under ExecuTorch's runtime: types
+and shapes to check, and the kernel that then runs.
 
 What the emitters (planning/emitters/) decide when a plan is compiled, wrappers that are generated from these texts
 (project/executorch_operators.py) decide at run time, for any file. One line each:
 
-    name types axes       a tensor. Types: s8 s16 s32 s64 u8 f16 f32, joined by |; `?` behind: it may be absent; `@16`:
+    name types axes       a tensor. Types: s8 s16 s32 s64 u8 f16 f32, joined by |; `?` behind: it may be absent, and binds no name; `@16`:
                           its address is a multiple of 16. Axes: [a, b, 1] with names that are bound where they are
                           new, and numbers or expressions that are compared; [*rows, n] where `rows` is the product of
                           all axes but the last; (count) for elements in any shape. None: only the type is checked.
+    any order [but name]  its tensors are walked over side by side: they may all have one other dim order.
+    unused name           a tensor that is not looked at.
     same name ...         inputs that the first output may be, byte for byte; it shares memory with no other one.
     copied name           an input that is copied to the output first; the in-place form writes into it.
     let name = expression
     declare Type name     a struct that a condition fills; calls take its address.
     require condition
-    call kernel(arguments) [if condition]     the first one that applies. `scratch(bytes)` is temporary memory.
+    call kernel(arguments) [if condition]     the first one that applies. `scratch(bytes)` is temporary memory,
+                          `sums(given, weight, bias, offset)` those or bias + offset * sum(weight) for each output.
 
 Expressions are C++ over int64_t; firmware/operators/arguments.h has the functions that they use. A tensor's name is its
 address in a call, and has .count, .rank and .size(axis) elsewhere. Nothing here imports torch.
@@ -21,6 +25,7 @@ address in a call, and has .count, .rank and .size(axis) elsewhere. Nothing here
 from __future__ import annotations
 
 from mcu_sdk.operators.layouts import BLOCK_BYTES, COLUMNS, GROUP, ROWS
+from mcu_sdk.operators.table import Operator, own_operators
 
 LONGEST_SUM = 1 << 16
 """int8 products that an int32 accumulator holds: 2^16 * 2^14 < 2^31."""
@@ -207,10 +212,14 @@ _LAYER_STRUCT = (
 _LAYER_WEIGHTS = "input_weight, state_weight, constants, tables, out, state"
 
 
-def _layer(name: str, gates: int, begins: str, bytes_a_cell: int) -> str:
-    arguments = f"x, {begins}, {_LAYER_WEIGHTS}, scratch({bytes_a_cell} * n), {_LAYER_STRUCT}"
+def _layer(name: str, gates: int, begins: tuple[str, ...], bytes_a_cell: int) -> str:
+    """`begins`: name and type of what the states begin with, where they are given."""
+    states = "\n".join(f"{each}?[sequences, n]" for each in begins)
+    given = ", ".join(each.split()[0] for each in begins)
+    arguments = f"x, {given}, {_LAYER_WEIGHTS}, scratch({bytes_a_cell} * n), {_LAYER_STRUCT}"
     return f"""
 {_LAYER.format(gates=gates)}
+{states}
 call {name}_packed({arguments}) if packed == 1
 call {name}({arguments})
 """
@@ -460,15 +469,8 @@ CALLS: dict[str, str] = {
         require is_scale(key_table_scale) && is_scale(query_table_scale)
         call relative_attention_s8(q, k, v, padding, key_table, query_table, out, scratch, McuRelativeAttention{{positions, heads, n, score_scale, key_table_scale, query_table_scale, out_scale, out_zero_point}})
     """,
-    "mcu::lstm_s8": f"""
-        hidden s8?[sequences, n]
-        cell s16?[sequences, n]
-        {_layer("lstm_s8", 4, "hidden, cell", 16)}
-    """,
-    "mcu::gru_s8": f"""
-        before s16?[sequences, n]
-        {_layer("gru_s8", 3, "before", 19)}
-    """,
+    "mcu::lstm_s8": _layer("lstm_s8", 4, ("hidden s8", "cell s16"), 16),
+    "mcu::gru_s8": _layer("gru_s8", 3, ("before s16",), 19),
     "mcu::lookup_s8": """
         self s8(count)
         table s8(256)
@@ -566,3 +568,178 @@ CALLS: dict[str, str] = {
     """,
 }
 """By the operator's name in operators/table.py."""
+
+_REQUANTIZES = "require is_requantization(output_multiplier, output_shift)"
+_POINTS = "require is_int8({0}_zero_point) && is_int8({1}_zero_point) && is_int8(output_zero_point)"
+_BROADCAST = """
+    out s8
+    any order
+    same self other
+    declare Broadcast table
+    require table.fits(self, other, out)
+"""
+_LONGEST_DOT = 1 << 15
+"""Products of two offset int8 numbers (up to 255 * 255) that an int32 sum holds."""
+
+_QUANTIZES = """
+    require (dtype == 1 && {kind}.is_s8()) || (dtype == 2 && {kind}.is_s16())
+    require quant_min <= quant_max && is_int16(quant_min) && is_int16(quant_max) && is_int16(zero_point)
+    require !{kind}.is_s8() || (is_int8(quant_min) && is_int8(quant_max) && is_int8(zero_point))
+"""
+
+CORTEX_M: dict[str, tuple[str, str]] = {
+    "cortex_m::quantize_per_tensor": (
+        "Tensor input, float scale, int zero_point, int quant_min, int quant_max, ScalarType dtype",
+        f"""
+            input f32(count)
+            out s8|s16(count)
+            any order
+            require is_divisor(scale)
+            {_QUANTIZES.format(kind="out")}
+            call quantize(input, out.as<int8_t>(), count, 1.0 / scale, zero_point, quant_min, quant_max) if out.is_s8()
+            call quantize_s16(input, out.as<int16_t>(), count, 1.0 / scale, zero_point, quant_min, quant_max)
+        """,
+    ),
+    "cortex_m::dequantize_per_tensor": (
+        "Tensor input, float scale, int zero_point, int quant_min, int quant_max, ScalarType dtype",
+        f"""
+            input s8|s16(count)
+            out f32(count)
+            any order
+            require is_finite(scale)
+            {_QUANTIZES.format(kind="input")}
+            call dequantize(input.as<int8_t>(), out, count, scale, zero_point) if input.is_s8()
+            call dequantize_s16(input.as<int16_t>(), out, count, scale, zero_point)
+        """,
+    ),
+    "cortex_m::quantized_add": (
+        "Tensor self, int self_zero_point, int self_multiplier, int self_shift, "
+        "Tensor other, int other_zero_point, int other_multiplier, int other_shift, "
+        "int output_zero_point, int output_multiplier, int output_shift, "
+        "int activation_min, int activation_max",
+        f"""
+            self s8
+            other s8
+            {_BROADCAST}
+            {_POINTS.format("self", "other")}
+            require is_signed_requantization(self_multiplier, self_shift)
+            require is_signed_requantization(other_multiplier, other_shift)
+            {_REQUANTIZES}
+            require is_int8(activation_min) && is_int8(activation_max) && activation_min <= activation_max
+            call quantized_add(self, other, out, table.sizes, table.axes, McuQuantizedAdd{{self_zero_point, self_multiplier, self_shift, other_zero_point, other_multiplier, other_shift, output_zero_point, output_multiplier, output_shift, activation_min, activation_max}})
+        """,
+    ),
+    "cortex_m::quantized_mul": (
+        "Tensor self, int self_zero_point, Tensor other, int other_zero_point, "
+        "int output_zero_point, int output_multiplier, int output_shift",
+        f"""
+            self s8
+            other s8
+            {_BROADCAST}
+            {_POINTS.format("self", "other")}
+            {_REQUANTIZES}
+            call quantized_mul(self, other, out, table.sizes, table.axes, McuQuantizedMul{{self_zero_point, other_zero_point, output_zero_point, output_multiplier, output_shift}})
+        """,
+    ),
+    "cortex_m::quantized_div": (
+        "Tensor self, int self_zero_point, Tensor other, int other_zero_point, "
+        "int output_zero_point, float output_scale",
+        f"""
+            self s8(count)
+            other s8(count)
+            require self.has_shape_of(other)
+            out s8(count)
+            any order
+            same self other
+            {_POINTS.format("self", "other")}
+            require is_divisor(output_scale)
+            call quantized_div(self, other, out, count, self_zero_point, other_zero_point, output_zero_point, output_scale)
+        """,
+    ),
+    "cortex_m::quantized_activation": (
+        "Tensor input, Tensor lut",
+        """
+            input s8(count)
+            lut s8(256)
+            out s8(count)
+            any order but lut
+            same input
+            call lookup_s8(input, lut, out, count)
+        """,
+    ),
+    "cortex_m::softmax": (
+        "Tensor input, int dim, int input_zero_point, int output_zero_point, int input_multiplier, int input_shift, "
+        "int diff_min",
+        """
+            input s8[*rows, n]
+            require dim == -1 || dim == input.rank - 1
+            out s8(rows * n)
+            same input
+            require is_int8(input_zero_point) && output_zero_point == -128
+            require is_requantization(input_multiplier, input_shift) && input_multiplier > 0
+            call softmax_s8(input, out, rows, n, softmax_scale(input_multiplier, input_shift), input_zero_point, scratch(4 * n))
+        """,
+    ),
+    "cortex_m::quantized_batch_matmul": (
+        "Tensor lhs, int lhs_zero_point, Tensor rhs_transposed, int rhs_zero_point, int output_zero_point, "
+        "int output_multiplier, int output_shift, Tensor scratch",
+        f"""
+            lhs s8[batch, m, k]
+            rhs_transposed s8[batch, n, k]
+            require k < {_LONGEST_DOT}
+            out s8(batch * m * n)
+            unused scratch
+            require lhs_zero_point >= -127 && lhs_zero_point <= 128
+            require rhs_zero_point >= -127 && rhs_zero_point <= 128 && is_int8(output_zero_point)
+            {_REQUANTIZES}
+            call batch_matmul_rows_s8(lhs, rhs_transposed, out, McuBatchMatmul{{batch, m, k, n, lhs_zero_point, rhs_zero_point, output_zero_point, output_multiplier, output_shift}}, scratch(pair_bytes(k, 1) + 4 * n)) if m > 1 && output_shift < 0
+            call batch_matmul_s8(lhs, rhs_transposed, out, McuBatchMatmul{{batch, m, k, n, lhs_zero_point, rhs_zero_point, output_zero_point, output_multiplier, output_shift}})
+        """,
+    ),
+    "cortex_m::transpose": (
+        "Tensor input, int[] perm",
+        """
+            input u8|s8|s16|s32|s64|f16|f32
+            out u8|s8|s16|s32|s64|f16|f32
+            declare Permutation table
+            require table.fits(input, perm, out)
+            call strided_copy(input.as<uint8_t>(), out.as<uint8_t>(), table.sizes, table.axes, table.element_size)
+        """,
+    ),
+    "cortex_m::quantized_linear": (
+        "Tensor input, Tensor weights, Tensor? bias, Tensor? kernel_sum, int input_offset, int filter_offset, "
+        "int output_offset, int[] requantize_multipliers, int[] requantize_shifts, int activation_max, "
+        "int activation_min",
+        f"""
+            input s8[*rows, k]
+            weights s8[n, k]
+            require k < {_LONGEST_DOT}
+            bias s32?(n)
+            kernel_sum s32?(n)
+            out s8(rows * n)
+            require filter_offset == 0 && input_offset >= -127 && input_offset <= 128 && is_int8(output_offset)
+            require is_int8(activation_min) && is_int8(activation_max) && activation_min <= activation_max
+            require requantize_multipliers.size() > 0 && requantize_shifts.size() > 0
+            require is_requantization(requantize_multipliers[0], requantize_shifts[0])
+            let multiplier = requantize_multipliers[0]
+            let shift = requantize_shifts[0]
+            declare FourFactors factors
+            require factors.fill(multiplier, shift)
+            call linear_rows_s8(input, weights, sums(kernel_sum, weights, bias, input_offset), factors.multiplier, factors.shift, out, McuLinearRows{{rows, k, n, 0, output_offset, activation_min, activation_max}}, scratch(pair_bytes(k, 8))) if rows > 1 && shift < 0
+            call linear_s8_per_tensor(input, weights, sums(kernel_sum, weights, bias, input_offset), out, rows, k, n, McuRequantization{{multiplier, shift, output_offset, activation_min, activation_max}})
+        """,
+    ),
+}
+"""Of ExecuTorch's operators for Cortex-M those that models of ours have: what torch registers between the parentheses, and
+the lines. Their specification is executorch/backends/cortex_m/ops/operators.py."""
+
+
+def called_operators() -> dict[str, Operator]:
+    """Every operator that can be called, by name."""
+    theirs = {name: Operator(name, arguments) for name, (arguments, _) in CORTEX_M.items()}
+    return {**{row.name: row for row in own_operators()}, **theirs}
+
+
+def lines_of(name: str) -> str:
+    """What is said of an operator."""
+    return CALLS[name] if name in CALLS else CORTEX_M[name][1]

@@ -12,8 +12,8 @@ from pathlib import Path
 from mcu_sdk import resources
 from mcu_sdk.errors import UnsupportedOperatorError, UsageError
 from mcu_sdk.folders import made
-from mcu_sdk.operators.calls import CALLS
-from mcu_sdk.operators.table import OPERATORS, Operator
+from mcu_sdk.operators.calls import called_operators
+from mcu_sdk.operators.table import Operator
 from mcu_sdk.planning.kernel_files import closure, kernel_sources
 from mcu_sdk.planning.pte.read import Pte, load_bytes, read_pte
 from mcu_sdk.project import flags
@@ -26,7 +26,7 @@ OLDEST = "1.5"
 THEIRS = ("aten", "dim_order_ops", "executorch_prim", "quantized_decomposed")
 """Namespaces that ExecuTorch's runtime and its kernel libraries know."""
 
-_CHECKS = ("arguments", "images", "sound")
+_CHECKS = ("arguments", "broadcast", "images", "sound")
 
 
 def operators_of(pte: Pte) -> list[Operator]:
@@ -43,7 +43,8 @@ def operators_of(pte: Pte) -> list[Operator]:
             f"Neither ExecuTorch's kernel libraries nor ours for its runtime have {', '.join(missing)}.",
             hint="Let mcu-sdk compile the model into a firmware, which has kernels for it, or lower it differently.",
         )
-    return [OPERATORS[name] for name in sorted({known[name].name for name in names if name in known})]
+    rows = {known[name].name: known[name] for name in names if name in known}
+    return [rows[name] for name in sorted(rows)]
 
 
 def write_operator_library(folder: str | Path, pte: str | Path | None = None) -> Path:
@@ -58,7 +59,7 @@ def write_operator_library(folder: str | Path, pte: str | Path | None = None) ->
             f"{folder} is there already.", hint="Name a folder that is empty or does not exist yet."
         )
     chosen = (
-        [OPERATORS[name] for name in CALLS] if pte is None else operators_of(read_pte(load_bytes(Path(pte))))
+        list(called_operators().values()) if pte is None else operators_of(read_pte(load_bytes(Path(pte))))
     )
     with (
         made(folder.parent),

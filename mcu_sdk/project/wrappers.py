@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from mcu_sdk.operators.calls import CALLS
-from mcu_sdk.operators.table import OPERATORS, Operator
+from mcu_sdk.operators.calls import called_operators, lines_of
+from mcu_sdk.operators.table import Operator
 from mcu_sdk.planning.kernel_files import kernel
 
 _C_TYPES = {
@@ -27,7 +27,10 @@ _NAME = re.compile(r"[a-z]\w*")
 _TENSOR = re.compile(
     r"(?P<name>\w+) (?P<types>(?:[usf]\d+\|?)+)(?P<optional>\?)?(?P<aligned>@16)?(?P<axes>[\[(].*[\])])?"
 )
-_READERS = {"int": "int64_t {} = arguments.integer({})", "float": "double {} = arguments.number({})"} | {
+_READERS = {
+    "int": "int64_t {} = arguments.integer({})",
+    "ScalarType": "int64_t {} = arguments.integer({})",
+    "float": "double {} = arguments.number({})",
     "bool": "bool {} = arguments.boolean({})",
     "int[]": "Integers {} = arguments.integers({})",
 }
@@ -89,6 +92,9 @@ class _Text:
     copied: str = ""
     calls: list[str] = field(default_factory=list)
     declared: set[str] = field(default_factory=set)
+    walked: bool = False
+    apart: str = ""
+    unused: set[str] = field(default_factory=set)
 
 
 def wrappers(operator: Operator) -> list[Wrapper]:
@@ -103,7 +109,7 @@ def wrappers(operator: Operator) -> list[Wrapper]:
 
 def registered_names() -> dict[str, Operator]:
     """Every name under which an operator of the library can be registered, with its row."""
-    return {name: OPERATORS[key] for key in CALLS for name in names_of(OPERATORS[key])}
+    return {name: row for row in called_operators().values() for name in names_of(row)}
 
 
 def names_of(operator: Operator) -> list[str]:
@@ -115,12 +121,16 @@ def names_of(operator: Operator) -> list[str]:
 
 def _read(operator: Operator) -> _Text:
     text = _Text(operator)
-    for line in filter(None, map(str.strip, CALLS[operator.name].splitlines())):
+    for line in filter(None, map(str.strip, lines_of(operator.name).splitlines())):
         word, _, rest = line.partition(" ")
         if word == "same":
             text.same += rest.split()
         elif word == "copied":
             text.copied = rest
+        elif line.startswith("any order"):
+            text.walked, text.apart = True, line.removeprefix("any order").removeprefix(" but ")
+        elif word == "unused":
+            text.unused.add(rest)
         elif word == "call":
             text.calls.append(rest)
         elif word in ("let", "require", "declare"):
@@ -161,6 +171,8 @@ def _wrapper(text: _Text, *, in_place: bool) -> Wrapper:
 def _reads(text: _Text, *, in_place: bool) -> Iterator[str]:
     operator = text.operator
     for index, (kind, name) in enumerate(_typed(operator.arguments)):
+        if name in text.unused:
+            continue
         if kind.startswith("Tensor"):
             yield _tensor_read(text, name, index, optional=kind.endswith("?"))
         else:
@@ -183,11 +195,17 @@ def _tensor_read(text: _Text, name: str, index: int, *, optional: bool) -> str:
     if tensor is None or tensor.optional != optional:
         raise ValueError(f"{text.operator.name}: calls.py does not say of {name} what the schema does")
     types = " | ".join(f"k{kind.upper()}" for kind in tensor.types)
-    reader = "optional_tensor" if optional else "tensor"
+    reader = (
+        "optional_tensor" if optional else "walked_tensor" if text.walked and name != text.apart else "tensor"
+    )
     return f"const Operand {name} = arguments.{reader}({index}, {types});"
 
 
 def _checks(text: _Text) -> Iterator[str]:
+    if text.walked:
+        first, *others = (name for name in text.tensors if name != text.apart)
+        same = " && ".join(f"{first}.lies_as({name})" for name in others)
+        yield _refuse(f"!({same})", "its tensors have different dim orders")
     scalars = [n for kind, n in _typed(text.operator.arguments) if not kind.startswith("Tensor")]
     known = {*scalars, *text.tensors}
     for word, rest in text.steps:
@@ -200,7 +218,10 @@ def _checks(text: _Text) -> Iterator[str]:
         elif word == "require":
             yield _refuse(f"!({rest})", rest)
         else:
+            sized = len(known)
             yield from _tensor_checks(text.tensors[rest], known)
+            if text.tensors[rest].optional and len(known) > sized:
+                raise ValueError(f"{text.operator.name}: {rest} may be absent, and no size can come from it")
 
 
 def _tensor_checks(tensor: _Tensor, known: set[str]) -> Iterator[str]:
@@ -237,7 +258,8 @@ def _bind(size: str, value: str, known: set[str]) -> Iterator[str]:
 def _memory(text: _Text, *, in_place: bool) -> Iterator[str]:
     """Outputs share no memory with anything, but the first one with what it may be."""
     operator = text.operator
-    inputs = [n for kind, n in _typed(operator.arguments) if kind.startswith("Tensor")]
+    typed = _typed(operator.arguments)
+    inputs = [n for kind, n in typed if kind.startswith("Tensor") and n not in text.unused]
     allowed = {*text.same, text.copied}
     for number, out in enumerate(operator.outputs):
         others = [*inputs, *operator.outputs[number + 1 :]]
@@ -279,6 +301,12 @@ def _argument(text: _Text, part: str, before: list[str]) -> str:
         before.append(f"void* const memory = arguments.{part};")
         before.append("if (memory == nullptr) return;")
         return "memory"
+    if part.startswith("sums("):
+        before.append(f"const int32_t* const addend = arguments.{part};")
+        before.append("if (addend == nullptr) return;")
+        return "addend"
+    if part.split(".")[0] in text.declared:
+        return part
     if part.startswith("Mcu"):
         struct, _, fields = part.partition("{")
         narrowed = ", ".join(f"narrow({value})" for value in _split(fields.removesuffix("}")))

@@ -1,20 +1,30 @@
-"""The .pte under ExecuTorch's own runtime, from Python: the bits of our firmware, and the tokens of its LLM runner."""
+"""The .pte under ExecuTorch's own runtime, from C++ and from Python: the bits of our firmware, the tokens of its LLM runner,
+and what damaged files may do."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mcu_sdk import resources
 from mcu_sdk.generation import generate
-from mcu_sdk.options import GenerateRequest
+from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.planning.executorch_memory import BITS_64, memory_of
+from mcu_sdk.planning.pte.program import read_program
+from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
+from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.targets import host
 from mcu_sdk.targets.protocol import Request
-from tests.official import build_shared
+from tests.checkpoints import FAMILIES, encoder_length, make_encoder
+from tests.decoders import MODELS, save_small_decoder
+from tests.official import build_runner, build_shared
 
 PROMPT, TOKENS = "ROMEO:", 24
 
@@ -57,9 +67,152 @@ def python(script: str, *arguments: object) -> str:
     return done.stdout
 
 
+TENSORS = """
+import ctypes, sys
+import numpy as np
+import torch
+from pathlib import Path
+from executorch.runtime import Runtime
+from mcu_sdk.project.host_library import HostModel
+
+library, pte, model = sys.argv[1:]
+ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+method = Runtime.get().load_program(pte).load_method("forward")
+ours, numbers = HostModel(Path(model)), np.random.default_rng(0)
+for step in range(3):
+    given = [
+        numbers.standard_normal(memory.size).astype(np.float32) if memory.dtype == np.float32
+        else numbers.integers(0, 2, memory.size).astype(memory.dtype)
+        for memory in ours.inputs
+    ]
+    shapes = [method.metadata.input_tensor_meta(i).sizes() for i in range(len(given))]
+    theirs = method.execute([torch.from_numpy(a).reshape(s) for a, s in zip(given, shapes)])
+    for mine, other in zip(ours.run(given), theirs, strict=True):
+        print(f"{ours.digest([mine]):016x} {ours.digest([other.contiguous().numpy().ravel()]):016x}")
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_shared(tmp_path_factory.mktemp("shared") / "operators")
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_runner(tmp_path_factory.mktemp("runner") / "plain")
+
+
+def same_digest(runner: Path, project: Path, ids: tuple[int, ...]) -> None:
+    """The runner reads the tokens with ExecuTorch's runtime, our library of the project with the plan."""
+    built = build(project, "host").library
+    assert built is not None
+    ours = HostModel(built)
+    ours.reset()
+    wanted = f"{ours.digest(ours.read_prompt(ids)):016x}"
+    pte = project / "model" / "model.pte"
+    done = run(runner, "read", pte, ours.prefill_rows, *ids)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1] == wanted
+    check_sizes(runner, pte)
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=600)
+
+
+def check_sizes(runner: Path, pte: Path) -> None:
+    """What the file says of its memory is what the runtime takes; one byte less is refused with the runtime's message."""
+    data = pte.read_bytes()
+    taken = memory_of(read_program(data).execution_plan, read_pte(data), BITS_64)["forward"]
+    done = run(runner, "fit", pte, taken.method_allocator, taken.temporary)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["method", str(taken.method_allocator)]
+    for less in ((1, 0), (0, 1)):
+        sizes = taken.method_allocator - less[0], taken.temporary - less[1]
+        done = run(runner, "fit", pte, *sizes)
+        assert done.returncode == 3 and "Memory allocation failed" in done.stderr
+
+
 @pytest.mark.slow
-def test_the_bundled_model_computes_the_same_bits_and_says_the_same(tmp_path: Path) -> None:
-    library = build_shared(tmp_path / "operators")
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("board", "options"),
+    [
+        ("corstone-300", CompileOptions(40, "dynamic", "dynamic")),  # whose weights are packed
+        ("host", CompileOptions(40, "static", "calibrated")),
+        ("host", CompileOptions(40, "dynamic", "calibrated", weights="int4")),
+    ],
+)
+def test_decoders(
+    family: str,
+    board: str,
+    options: CompileOptions,
+    runner: Path,
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    request = GenerateRequest(board, options, model=str(checkpoint(family)), output=tmp_path / "project")
+    same_digest(runner, generate(request).project, tuple(7 * i % 40 for i in range(24)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", MODELS)
+def test_a_prefill_and_the_steps_behind_it_share_their_caches(
+    family: str, runner: Path, tmp_path: Path
+) -> None:
+    options = CompileOptions(40, prefill=8)
+    folder = str(save_small_decoder(family, tmp_path))
+    request = GenerateRequest("host", options, model=folder, output=tmp_path / "host")
+    same_digest(runner, generate(request).project, tuple(7 * i % 40 for i in range(29)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["bert", "minilm", "modernbert"])
+def test_encoders(family: str, library: Path, tmp_path: Path) -> None:
+    folder = str(make_encoder(family, tmp_path / "checkpoint"))
+    options = CompileOptions(encoder_length(family))
+    project = generate(GenerateRequest("host", options, model=folder, output=tmp_path / "host")).project
+    pte, built = project / "model" / "model.pte", build(project, "host").library
+    pairs = [line.split() for line in python(TENSORS, library, pte, built).splitlines()]
+    assert len(pairs) >= 3 and all(ours == theirs for ours, theirs in pairs)
+
+
+FLIPS = 2000
+
+
+@pytest.mark.slow
+def test_damaged_files_are_refused_and_reach_nothing_that_is_not_theirs(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """What the runtime itself stumbles over (it calls kernels that it does not have) is not ours; nothing of ours may."""
+    options = CompileOptions(40)
+    folder = str(checkpoint("llama-gqa-untied"))
+    project = generate(GenerateRequest("host", options, model=folder, output=tmp_path / "host")).project
+    runner = build_runner(tmp_path / "sanitized", sanitize=True)
+    environment = os.environ | {"ASAN_OPTIONS": "exitcode=77:detect_leaks=0:allocator_may_return_null=1"}
+    done = subprocess.run(
+        [str(runner), "flip", str(project / "model" / "model.pte"), "1", str(FLIPS)],
+        capture_output=True,
+        text=True,
+        errors="replace",  # names in a damaged file
+        timeout=3000,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"(\w+) (\d+)", done.stdout))
+    assert int(counts["refused"]) > FLIPS // 2 and int(counts["ran"]) > FLIPS // 20
+    assert "mcu::" in done.stderr  # some were refused by wrappers of ours
+    assert (
+        "runtime error:" not in done.stderr
+    )  # undefined behaviour: only our code is compiled to look for it
+    reports = re.findall(r"^==\d+==ERROR: AddressSanitizer.*?^SUMMARY", done.stderr, re.MULTILINE | re.DOTALL)
+    for report in reports:
+        frames = re.findall(r"^ *#[0-3] .*$", report, re.MULTILINE)
+        assert not any("mcu_" in frame or "/operators/" in frame for frame in frames), report
+
+
+@pytest.mark.slow
+def test_the_bundled_model_computes_the_same_bits_and_says_the_same(library: Path, tmp_path: Path) -> None:
     project = generate(GenerateRequest("host", output=tmp_path / "host")).project
     built = build(project, "host")
     pte = project / "model" / "model.pte"

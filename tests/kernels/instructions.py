@@ -86,6 +86,12 @@ class Machine:
         Raises what the emitter raises.
         """
         calls = registry.emit(instruction)
+        self.prepare(instruction)
+        for call in calls:
+            self._call(library, call)
+
+    def prepare(self, instruction: Instruction) -> None:
+        """Make the instruction's memory anew."""
         sizes: dict[Place, int] = {}
         alignments: dict[Place, int] = {}
         for tensor in tensors_in(instruction.arguments):
@@ -100,8 +106,10 @@ class Machine:
             initial = np.frombuffer(self._values[place], np.uint8)[: len(memory.bytes)]
             memory.bytes[: len(initial)] = initial
         self._before = {place: memory.bytes.copy() for place, memory in self._memories.items()}
-        for call in calls:
-            self._call(library, call)
+
+    def address(self, tensor: Tensor) -> int:
+        """Where a tensor of the prepared instruction lies."""
+        return self._memories[tensor.space, tensor.offset].address
 
     def read(self, tensor: Tensor) -> np.ndarray[Any, Any]:
         """What the tensor holds now."""

@@ -14,8 +14,8 @@ from tests.official import compile_for, package
 
 
 def test_every_operator_of_ours_has_a_wrapper_for_each_form() -> None:
-    rows = list(own_operators())
-    assert calls.CALLS.keys() == {row.name for row in rows}
+    assert calls.CALLS.keys() == {row.name for row in own_operators()}
+    rows = list(calls.called_operators().values())
     made = all_wrappers(rows)
     assert [wrapper.name for wrapper in made] == sorted(name for row in rows for name in names_of(row))
     assert len({wrapper.function for wrapper in made}) == len(made) == len(registered_names())
@@ -64,11 +64,18 @@ def test_a_tensor_that_the_schema_has_and_the_text_has_not_is_an_error(
         wrappers(OPERATORS["mcu::silu"])
 
 
+def test_no_size_comes_from_a_tensor_that_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = calls.CALLS["mcu::linear_s8"]
+    monkeypatch.setitem(calls.CALLS, "mcu::linear_s8", "bias f32?[n]\n" + text)
+    with pytest.raises(ValueError, match="bias may be absent"):
+        wrappers(OPERATORS["mcu::linear_s8"])
+
+
 @pytest.mark.parametrize("core", ["cortex-m55", pytest.param("cortex-m4", marks=pytest.mark.slow)])
 def test_all_wrappers_compile_for_a_core_without_a_warning(core: str, tmp_path: Path) -> None:
     folder = write_operator_library(tmp_path / "operators")
     for source in (
         "operators.cpp",
-        *(f"sdk/operators/{name}.cpp" for name in ("arguments", "images", "sound")),
+        *(f"sdk/operators/{name}.cpp" for name in ("arguments", "broadcast", "images", "sound")),
     ):
         assert compile_for(core, folder, source, package()).stat().st_size > 0

@@ -1,0 +1,85 @@
+// One call of a registered kernel, as ExecuTorch's runtime makes it: for tests/kernels/test_executorch_wrappers.py.
+#include <executorch/runtime/core/evalue.h>
+#include <executorch/runtime/core/memory_allocator.h>
+#include <executorch/runtime/kernel/kernel_runtime_context.h>
+#include <executorch/runtime/kernel/operator_registry.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <memory>
+#include <vector>
+
+namespace {
+
+using executorch::aten::ScalarType;
+using executorch::aten::Tensor;
+using executorch::aten::TensorImpl;
+using executorch::runtime::BoxedEvalueList;
+using executorch::runtime::EValue;
+using executorch::runtime::KernelRuntimeContext;
+using executorch::runtime::MemoryAllocator;
+
+enum Kind : int32_t { kNone, kTensor, kInteger, kNumber, kBoolean, kIntegers };
+
+struct Argument {
+    int32_t kind;
+    int32_t type;  // a ScalarType's number
+    void* data;
+    int32_t* sizes;
+    uint8_t* order;
+    int64_t* list;
+    int64_t count;  // of axes, or of a list
+    int64_t integer;
+    double number;
+};
+
+struct Holder {
+    std::vector<int32_t> strides;
+    std::vector<int64_t> unwrapped;
+    std::vector<EValue> items;
+    std::vector<EValue*> pointers;
+    std::unique_ptr<TensorImpl> tensor;
+    std::unique_ptr<BoxedEvalueList<int64_t>> list;
+
+    EValue value(const Argument& given) {
+        const auto count = static_cast<size_t>(given.count);
+        if (given.kind == kTensor) {
+            strides.assign(count, 1);
+            int32_t step = 1;
+            for (size_t i = count; i-- > 0; step *= given.sizes[given.order[i]]) strides[given.order[i]] = step;
+            tensor = std::make_unique<TensorImpl>(static_cast<ScalarType>(given.type), given.count, given.sizes,
+                                                  given.data, given.order, strides.data());
+            return EValue(Tensor(tensor.get()));
+        }
+        if (given.kind == kIntegers) {
+            unwrapped.assign(count, 0);
+            for (size_t i = 0; i < count; ++i) items.emplace_back(given.list[i]);
+            for (EValue& item : items) pointers.push_back(&item);
+            list =
+                std::make_unique<BoxedEvalueList<int64_t>>(pointers.data(), unwrapped.data(), static_cast<int>(count));
+            return EValue(list.get());
+        }
+        if (given.kind == kInteger) return EValue(given.integer);
+        if (given.kind == kNumber) return EValue(given.number);
+        return given.kind == kBoolean ? EValue(given.integer != 0) : EValue();
+    }
+};
+
+}  // namespace
+
+// The kernel's Error, or -1 where none has that name. `scratch`: so many bytes of temporary memory.
+extern "C" __attribute__((visibility("default"))) int32_t official_call(const char* name, const Argument* given,
+                                                                        int64_t count, uint8_t* scratch,
+                                                                        int64_t bytes) {
+    const auto kernel = executorch::runtime::get_op_function_from_registry(name);
+    if (!kernel.ok()) return -1;
+    std::vector<Holder> holders(static_cast<size_t>(count));
+    std::vector<EValue> values;
+    for (int64_t i = 0; i < count; ++i) values.push_back(holders[static_cast<size_t>(i)].value(given[i]));
+    std::vector<EValue*> stack;
+    for (EValue& value : values) stack.push_back(&value);
+    MemoryAllocator temporary(static_cast<uint32_t>(bytes), scratch);
+    KernelRuntimeContext context(nullptr, &temporary);
+    (*kernel)(context, {stack.data(), stack.size()});
+    return static_cast<int32_t>(context.failure_state());
+}
