@@ -59,6 +59,7 @@ set(BUILD_SHARED_LIBS ON)
 add_subdirectory(operators)
 add_library(caller SHARED {source})
 set_target_properties(caller PROPERTIES CXX_STANDARD 17 CXX_EXTENSIONS OFF)
+target_include_directories(caller PRIVATE operators/sdk)
 target_link_libraries(caller PRIVATE mcu_operators)
 """
 

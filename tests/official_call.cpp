@@ -9,6 +9,8 @@
 #include <memory>
 #include <vector>
 
+#include "operators/images.h"
+
 namespace {
 
 using executorch::aten::ScalarType;
@@ -82,4 +84,14 @@ extern "C" __attribute__((visibility("default"))) int32_t official_call(const ch
     KernelRuntimeContext context(nullptr, &temporary);
     (*kernel)(context, {stack.data(), stack.size()});
     return static_cast<int32_t>(context.failure_state());
+}
+
+// Bytes of scratch as the wrappers reckon them.
+#define EXPORT extern "C" __attribute__((visibility("default")))
+EXPORT int64_t official_pair_bytes(int64_t k, int64_t pairs) { return mcu::pair_bytes(k, pairs); }
+EXPORT int64_t official_depthwise_scratch(int32_t height, int32_t width, int32_t channels, int32_t y, int32_t x) {
+    McuWindow window = {};
+    window.out_height = height, window.out_width = width, window.out_channels = channels;
+    window.stride_y = y, window.stride_x = x;
+    return mcu::depthwise_scratch(window);
 }

@@ -55,10 +55,14 @@ bool is_small(const McuWindow& window) {
 }
 
 int64_t depthwise_scratch(const McuWindow& window) {
-    const int64_t along = window.out_height > window.out_width ? window.out_height : window.out_width;
-    const int64_t stride = window.stride_y > window.stride_x ? window.stride_y : window.stride_x;
-    const int64_t pixels = along <= 8 || along == 12 ? 64 : stride * up(along, 8);
-    return 64 * (16 + pixels);
+    constexpr int64_t kPixelBytes = 64, kMorePixels = 20, kMostPixels = 84;  // kernels/conv/depthwise_conv2d_s8.h
+    const int64_t width = window.out_width, height = window.out_height;
+    const bool lies = width >= height || 15 * width * window.out_channels > 0xFFFF;
+    const int64_t along = lies ? width : height, lines = lies ? height : width;
+    const int64_t under = (along - 1) * (lies ? window.stride_x : window.stride_y) + 3;
+    const int64_t most = kMostPixels / under;
+    const int64_t pixels = most > 0 ? under * blocks(lines, blocks(lines, most)) : kMostPixels;
+    return kPixelBytes * (kMorePixels + pixels);
 }
 
 bool are_lines(const int32_t* spans, const int32_t* weights, int64_t count, int64_t length, int64_t parts) {

@@ -98,10 +98,18 @@ call {name}_chunk(out, x, position, tokens, heads, positions, n)
 """
 
 
+_BIAS = """
+bias f32?
+let of_its_own = bias.rank == 3 ? 1 : 0
+require !bias.present || bias.is({heads, positions}) || bias.is({tokens, heads, positions})
+"""
+
+
 def _attention(name: str, *, dynamic: bool, shaped: bool) -> str:
     scales = "f16[1, groups, positions]" if dynamic else "f32[groups, n]"
     k, v = ("k_scales", "v_scales") if dynamic else ("k_scale", "v_scale")
     beside, numbers = ("bias, sinks, ", "scale, cap") if shaped else ("", "scale")
+    step = "of_its_own * heads * positions, " if shaped else ""
     tensors = f"q, k_cache, v_cache, {k}, {v}, position, {beside}out, scratch"
     return f"""
 q f32[tokens, heads, 1, n]
@@ -112,13 +120,13 @@ v_cache s8[1, groups, n, positions]
 {v} {scales}
 require heads % groups == 0
 require positions < {LONGEST_SUM} && n < {LONGEST_SUM}
-{"bias f32?[heads, positions]" if shaped else ""}
+{_BIAS if shaped else ""}
 {"sinks f32?[heads]" if shaped else ""}
 out f32(tokens * heads * n)
 scratch u8@16
 require scratch.count >= up(4 * positions, 16) + up(positions, 16) + up(n, 16)
 call {name}({tensors}, heads, groups, positions, n, {numbers}) if tokens == 1
-call {name}_chunk({tensors}, tokens, heads, groups, positions, n, {numbers})
+call {name}_chunk({tensors}, tokens, {step}heads, groups, positions, n, {numbers})
 """
 
 
@@ -441,6 +449,17 @@ CALLS: dict[str, str] = {
         copied self
         call cache_scale_write(out, x, position, heads, positions, n) if tokens == 1
         call cache_scale_write_chunk(out, x, position, tokens, heads, positions, n)
+    """,
+    "mcu::key_bias_scores": """
+        q f32[tokens, heads, 1, n]
+        position s64(tokens)
+        table f32[groups, channels, positions]
+        require heads % groups == 0
+        columns s32[channels]
+        require within(columns.as<int32_t>(), channels, n)
+        out f32[tokens, heads, positions]
+        call key_bias_scores(q, table, columns, position, out, heads, groups, channels, positions, n, scale) if tokens == 1
+        call key_bias_scores_chunk(q, table, columns, position, out, tokens, heads, groups, channels, positions, n, scale)
     """,
     "mcu::attention_s8": _attention("attention_s8", dynamic=False, shaped=False),
     "mcu::attention_s8_dynamic": _attention("attention_s8_dynamic", dynamic=True, shaped=False),

@@ -17,6 +17,8 @@ import torch
 from mcu_sdk.errors import UnsupportedOperatorError
 from mcu_sdk.operators.calls import CORTEX_M as THEIRS
 from mcu_sdk.operators.calls import called_operators, lines_of
+from mcu_sdk.planning.emitters.cortex_m_images import depthwise_scratch
+from mcu_sdk.planning.emitters.mcu_linear import two_rows_scratch
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor, Value
 from mcu_sdk.project.wrappers import names_of
 from tests.kernels import test_cortex_m
@@ -197,3 +199,23 @@ def test_those_of_cortex_m_have_the_schema_that_torch_registers() -> None:
         found = [str(argument.type) for argument in schema.arguments if not argument.is_out]
         said = [part.split()[0] for part in arguments.split(", ")]
         assert found == [kinds.get(kind, "int" if kind == "ScalarType" else kind) for kind in said], name
+
+
+def test_scratch_has_the_bytes_that_plans_give(caller: ctypes.CDLL) -> None:
+    """A host's kernels take none for a depthwise convolution, so that too little would not show."""
+    caller.official_pair_bytes.argtypes = [ctypes.c_int64] * 2
+    caller.official_pair_bytes.restype = caller.official_depthwise_scratch.restype = ctypes.c_int64
+    for k in (1, 16, 17, 100, 255, 257, 4000):
+        for pairs in (1, 8):
+            assert caller.official_pair_bytes(k, pairs) == two_rows_scratch(k, pairs=pairs)
+    for height, width, channels in (
+        (1, 1, 8),
+        (5, 7, 16),
+        (7, 5, 16),
+        (12, 12, 64),
+        (96, 96, 8),
+        (300, 200, 64),
+    ):
+        for stride in ((1, 1), (1, 2), (2, 1), (2, 2)):
+            wanted = depthwise_scratch((1, height, width, channels), stride)
+            assert caller.official_depthwise_scratch(height, width, channels, *stride) == wanted
