@@ -60,18 +60,6 @@ MODELS: dict[str, dict[str, Any]] = {
         "num_experts": 4,
         "num_experts_per_tok": 2,
     },
-    "gpt_oss": {
-        "hidden_size": 32,
-        "intermediate_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "num_local_experts": 4,
-        "num_experts_per_tok": 2,
-        "sliding_window": 5,
-        "rope_scaling": None,
-    },
     "granite_swa": {
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -84,6 +72,18 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 OTHERS: dict[str, dict[str, Any]] = {
+    "gpt_oss": {
+        "hidden_size": 32,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "sliding_window": 5,
+        "rope_scaling": None,
+    },
     "phimoe": {
         "hidden_size": 32,
         "intermediate_size": 24,

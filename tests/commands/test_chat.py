@@ -20,7 +20,7 @@ from tests.commands.test_real_data import read_until
 from tests.model.chat.templates import CHATML
 from tests.project.conftest import make_talker
 from tests.project.talker import Talker
-from tests.project.test_monitor import waiting_in_qemu
+from tests.project.test_monitor import PATIENT, waiting_in_qemu
 
 Capture = pytest.CaptureFixture[str]
 TURNS = ["how far is the lamp?", "the end"]
@@ -181,7 +181,7 @@ def port(talker: Talker) -> Iterator[str]:
 @pytest.mark.slow
 def test_monitor_holds_a_conversation(talker: Talker, port: str, turns: Path, capsys: Capture) -> None:
     found = answers(talker, capsys, "--chat", "--prompts", str(turns))
-    command = [sys.executable, "-m", "mcu_sdk.cli", "monitor", str(talker.project), "--port", port]
+    command = [sys.executable, "-c", PATIENT, "monitor", str(talker.project), "--port", port]
     lines = [*TURNS, "@new", *TURNS]
     done = subprocess.run(
         [*command, "--chat", "--tokens", "5", "--json"],
