@@ -143,6 +143,23 @@ def _attend_shaped(
     return torch.softmax(scores, -1)[..., :visible] @ values.transpose(2, 3), None
 
 
+def _attend_sliding(
+    q: torch.Tensor, q_sinks: torch.Tensor, q_before: torch.Tensor, *rest: Any
+) -> tuple[torch.Tensor, None]:
+    """The same over slots, of which those before `sinks`, those up to the slot and those behind it have a query each."""
+    keys, values, *_, position, slot, sinks, scale, cap = rest
+    visible = min(int(position), keys.shape[2] - 1) + 1
+    repeats = q.shape[1] // keys.shape[1]
+    keys = keys[:, :, :visible].repeat_interleave(repeats, 1)
+    values = values[..., :visible].repeat_interleave(repeats, 1)
+    each = [(query * scale) @ keys.transpose(2, 3) for query in (q, q_sinks, q_before)]
+    where = torch.arange(visible)
+    scores = torch.where(where < sinks, each[1], torch.where(where <= int(slot), each[0], each[2]))
+    if cap:
+        scores = cap * torch.tanh(scores / cap)
+    return torch.softmax(scores, -1) @ values.transpose(2, 3), None
+
+
 IN_FLOAT: dict[Any, Callable[..., Any]] = {
     mcu.cache_write.default: _write_rows,
     mcu.cache_write_dynamic.default: _write_rows,
@@ -153,5 +170,7 @@ IN_FLOAT: dict[Any, Callable[..., Any]] = {
     mcu.attention_s8_dynamic.default: _attend,
     mcu.attention_s8_shaped.default: _attend_shaped,
     mcu.attention_s8_dynamic_shaped.default: _attend_shaped,
+    mcu.attention_s8_sliding.default: _attend_sliding,
+    mcu.attention_s8_dynamic_sliding.default: _attend_sliding,
 }
 """Operators of the int8 cache, and what each computes when the cache is float32."""

@@ -121,6 +121,8 @@ _WINDOWS = "int[] size, int[] stride, int[] padding"
 _KEYS, _VALUES = {"self": 2}, {"self": 3}
 _SHAPED = "Tensor position, Tensor? bias, Tensor? sinks, float scale, float cap"
 _ATTENDED = {"k_cache": 2, "v_cache": 3}
+_SLIDING = "Tensor q, Tensor q_sinks, Tensor q_before, Tensor k_cache, Tensor v_cache"
+_SLIDES = "Tensor position, Tensor slot, int sinks, float scale, float cap"
 
 
 def _product(
@@ -316,6 +318,22 @@ _ROWS = (
     Operator(
         "mcu::attention_s8_dynamic_shaped",
         f"Tensor q, Tensor k_cache, Tensor v_cache, Tensor k_scales, Tensor v_scales, {_SHAPED}",
+        ("out", "scratch"),
+        caches={**_ATTENDED, "k_scales": 2, "v_scales": 2},
+        work=Work.ATTENTION,
+    ),
+    # The slot of a position in a cache that slides, and attention over such a cache.
+    Operator("mcu::ring_slot", "Tensor position, int sinks, int length"),
+    Operator(
+        "mcu::attention_s8_sliding",
+        f"{_SLIDING}, Tensor k_scale, Tensor v_scale, {_SLIDES}",
+        ("out", "scratch"),
+        caches=_ATTENDED,
+        work=Work.ATTENTION,
+    ),
+    Operator(
+        "mcu::attention_s8_dynamic_sliding",
+        f"{_SLIDING}, Tensor k_scales, Tensor v_scales, {_SLIDES}",
         ("out", "scratch"),
         caches={**_ATTENDED, "k_scales": 2, "v_scales": 2},
         work=Work.ATTENTION,

@@ -65,6 +65,8 @@ def own_examples() -> list[Case]:
     columns = (1, 2, 8, 7)
     attention = (f(1, 4, 1, 8), q(*cache, space=CACHE), q(*columns, space=CACHE))
     by_channel = (f(2, 8, space=MODEL), f(2, 8, space=MODEL))
+    turned = (f(1, 4, 1, 8), f(1, 4, 1, 8), *attention)
+    turning = (i(np.int64, 9, 10, 1), i(np.int64, 4, 5, 1), 2)
     int4 = operands(rng, 2, 70, n, with_bias=True)
 
     def cells(gates: int) -> tuple[Any, ...]:
@@ -120,6 +122,12 @@ def own_examples() -> list[Case]:
         Case(
             "mcu::key_bias_scores",
             (f(1, 4, 1, 8), f(2, 3, 7, space=MODEL), i(np.int32, 0, 8, 3, space=MODEL), at, 0.35),
+        ),
+        Case("mcu::ring_slot", (i(np.int64, 0, 40, 3), 2, 7)),
+        Case("mcu::attention_s8_sliding", (*turned, *by_channel, *turning, 0.35, 2.5)),
+        Case(
+            "mcu::attention_s8_dynamic_sliding",
+            (*turned, halves(1, 2, 7), halves(1, 2, 7), *turning, 0.35, 0.0),
         ),
         Case("mcu::silu", (f(2, k),)),
         Case("mcu::gelu", (f(2, k), True)),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import from_numpy
 
-from mcu_sdk.operators.reference import attention
+from mcu_sdk.operators.reference import attention, sliding_attention
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, call, int8, normal
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -257,3 +257,65 @@ def test_close_to_softmax(kernel_library: ctypes.CDLL, dynamic: bool) -> None:
     found = _attend(kernel_library, q, k, v, ks, vs, positions - 1, scale).reshape(-1)
     assert np.abs(found - expected).max() < bound
     assert bound < np.abs(values).max()  # the bound says something
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    positions=st.lists(st.integers(0, 2**40), min_size=1, max_size=5),
+    length=st.integers(1, 40),
+    share=st.floats(0, 0.99),
+)
+def test_ring_slots(kernel_library: ctypes.CDLL, positions: list[int], length: int, share: float) -> None:
+    """Each position follows the one before, around the ring, and the sinks are never written over."""
+    sinks = int(length * share)
+    at = np.array([p + d for p in positions for d in (0, 1)], np.int64)
+    out = Guarded(at.shape, np.int64)
+    call(kernel_library, "ring_slot", at, out, len(at), sinks, length)
+    expected = sliding_attention.ring_slot(from_numpy(at), sinks, length).numpy()
+    assert_same_bits(out.array, expected)
+    for position, slot, after in zip(positions, expected[::2], expected[1::2], strict=True):
+        assert slot == position if position < length else sinks <= slot < length
+        assert after == (slot + 1 if slot + 1 < length else sinks)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@settings(max_examples=60, deadline=None)
+@given(
+    cache=CACHES,
+    share=st.integers(1, 3),
+    position=POSITIONS,
+    slot=st.one_of(st.integers(-2, 40), st.sampled_from([-(2**63), 2**63 - 1])),
+    seed=SEEDS,
+    cap=st.sampled_from([0.0, 0.5, 30.0]),
+)
+def test_sliding_attention(
+    kernel_library: ctypes.CDLL,
+    dynamic: bool,
+    cache: tuple[int, int, int],
+    share: int,
+    position: int,
+    slot: int,
+    seed: int,
+    cap: float,
+) -> None:
+    """Three queries for three parts of the slots; with three alike it is attention."""
+    groups, positions, n = cache
+    rng, heads = np.random.default_rng(seed), groups * share
+    k, v = int8(rng, 1, groups, positions, n), int8(rng, 1, groups, n, positions)
+    ks, vs = _scales(rng, dynamic, groups, positions, n)
+    queries = [normal(rng, 1, heads, 1, n) for _ in range(3)]
+    if seed % 4 == 0:
+        queries = queries[:1] * 3
+    sinks = int(rng.integers(0, positions))
+    out = Guarded(queries[0].shape, np.float32)
+    name = "attention_s8_dynamic" if dynamic else "attention_s8"
+    raw = [value.view(np.uint16) if value.dtype == np.float16 else value for value in (ks, vs)]
+    sizes, at = (heads, groups, positions, n, sinks, 0.3, cap), (_at(position), _at(slot))
+    call(kernel_library, f"{name}_sliding", *queries, k, v, *raw, *at, out, _scratch(positions, n), *sizes)
+    reference = getattr(sliding_attention, f"{name}_sliding")
+    tensors = map(from_numpy, (*queries, k, v, ks, vs, *at))
+    assert_same_bits(out.array, reference(*tensors, sinks, sizes[-2], cap)[0].numpy())
+    if seed % 4 == 0:
+        plain = getattr(attention, f"{name}_shaped")
+        tensors = map(from_numpy, (queries[0], k, v, ks, vs, _at(position)))
+        assert_same_bits(out.array, plain(*tensors, None, sizes[-2], cap)[0].numpy())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch import from_numpy
 
-from mcu_sdk.operators.reference import attention
+from mcu_sdk.operators.reference import attention, sliding_attention
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
 from tests.kernels.conftest import kernel_files
 from tests.kernels.device.simulated import Call, Simulated, build
@@ -105,6 +105,33 @@ def test_shaped_attention(simulated: Simulated, dynamic: bool) -> None:
             added, extra = (None if each is None else from_numpy(each) for each in (bias, sinks))
             inputs = (*map(from_numpy, operands), from_numpy(at), added, extra, scale, cap)
             results.append((out, getattr(attention, name)(*inputs)[0].numpy()))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_sliding_attention(simulated: Simulated, dynamic: bool) -> None:
+    """Parts of all lengths, the empty ones among them, each with its own query."""
+    rng = np.random.default_rng(70 + dynamic)
+    name = "attention_s8_dynamic_sliding" if dynamic else "attention_s8_sliding"
+    results = []
+    for shape in SHAPES:
+        heads, groups, positions, n = shape
+        for cap in (0.0, 2.5):
+            first, *operands = _operands(rng, dynamic, shape)
+            queries = [first, normal(rng, *first.shape), normal(rng, *first.shape)]
+            sinks, slot = (int(rng.integers(0, positions)) for _ in range(2))
+            position = int(rng.choice([positions * 3, int(rng.integers(0, positions))]))
+            at, scale = [np.array([p], np.int64) for p in (position, slot)], float(np.float32(n**-0.5))
+            raw = [value.view(np.uint16) if value.dtype == np.float16 else value for value in operands]
+            size = attention._scratch_bytes(positions) + (n + 15) // 16 * 16
+            scratch, out = Guarded(size, np.uint8, 0x7F, aligned=True), Guarded(first.shape, np.float32)
+            sizes = (heads, groups, positions, n, sinks, scale, cap)
+            simulated.call(name, *map(_unaligned, [*queries, *raw]), *at, out, scratch, *sizes)
+            inputs = (*map(from_numpy, [*queries, *operands, *at]), sinks, scale, cap)
+            results.append((out, getattr(sliding_attention, name)(*inputs)[0].numpy()))
     simulated.run()
     for out, expected in results:
         assert_same_bits(out.array, expected)

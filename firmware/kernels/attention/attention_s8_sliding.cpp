@@ -1,0 +1,37 @@
+#include "kernels/attention/attention_s8_sliding.h"
+
+#include "kernels/attention/attention.h"
+#include "kernels/attention/shape_scores.h"
+#include "kernels/attention/sliding.h"
+#include "kernels/math/variant.h"
+
+#if defined(MCU_HELIUM_FLOAT)
+#include "kernels/attention/attention_s8_helium.h"
+#else
+#include "kernels/attention/attention_s8_portable.h"
+#endif
+
+void mcu_attention_s8_sliding(const float* q, const float* q_sinks, const float* q_before, const int8_t* k_cache,
+                              const int8_t* v_cache, const float* k_scale, const float* v_scale,
+                              const int64_t* position, const int64_t* slot, float* out, uint8_t* scratch, int32_t heads,
+                              int32_t groups, int32_t positions, int32_t n, int32_t sinks, float scale, float cap) {
+    const McuSliding part = mcu_sliding(*position, *slot, sinks, positions);
+    const McuAttentionScratch s = mcu_attention_scratch(scratch, positions);
+    for (int32_t head = 0; head < heads; ++head, q += n, q_sinks += n, q_before += n, out += n) {
+        const int32_t group = head / (heads / groups);
+        const int8_t* keys = k_cache + group * positions * n;    // [visible][n]
+        const int8_t* values = v_cache + group * positions * n;  // [n][positions]
+        const float* key_scale = k_scale + group * n;
+
+        mcu_scale_channels(q_sinks, scale, key_scale, out, n);
+        mcu_scores_between(out, s, keys, 0, part.sinks, n);
+        mcu_scale_channels(q, scale, key_scale, out, n);
+        mcu_scores_between(out, s, keys, part.sinks, part.lap, n);
+        mcu_scale_channels(q_before, scale, key_scale, out, n);
+        mcu_scores_between(out, s, keys, part.lap, part.visible, n);
+        if (cap > 0.0f) mcu_shape_scores(s.scores, nullptr, cap, part.visible);
+        const int32_t sum = exponentiate(s.scores, s.probabilities, part.visible);
+        mcu_weighted_sums(s.probabilities, values, positions, part.visible, n, out, 1.0f / float(sum));
+        mcu_scale_channels(out, 1.0f, v_scale + group * n, out, n);
+    }
+}
