@@ -183,6 +183,7 @@ def build(
         accuracy=opened.accuracy(),
         bound=opened.bound(),
         experts=opened.experts(),
+        when_full=opened.manifest.model.when_full,
     )
     return Built(result, report)
 
@@ -563,5 +564,6 @@ def _report(
         accuracy=project.accuracy(),
         bound=project.bound(),
         experts=project.experts(),
+        when_full=project.manifest.model.when_full,
         **more,
     )

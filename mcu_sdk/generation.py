@@ -516,6 +516,8 @@ def _chat(
             found = "the firmware takes and prints token ids"
         elif found.greatest_id >= language_model.vocab_size:
             found = f"its chat template writes the token {found.greatest_id}, and the model has {language_model.vocab_size}"
+        elif language_model.sinks >= 0 and found.chat.rewrites:
+            found = "its chat template changes past answers, and a cache that slides (--when-full) cannot go back to them"
         elif found.shortest >= language_model.max_sequence_length:
             found = (
                 f"{found.shortest} tokens stand around the first text of a conversation, and the cache holds "

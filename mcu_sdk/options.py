@@ -29,8 +29,15 @@ from mcu_sdk.project.presets import Optimize
 Activations = Literal["dynamic", "static"]
 CacheScales = Literal["calibrated", "dynamic"]
 Weights = Literal["int8", "int4", "auto"]
+WhenFull = Literal["stop", "slide"]
+
+SINKS = 4
+"""Positions that a cache which slides keeps from the beginning: as many as StreamingLLM (arXiv 2309.17453) found to be
+enough."""
 
 PREFILL_ROWS = (8, 16, 32)
+LEAST_RING = 2
+"""Positions beside the sinks: the token's own, and one before it."""
 
 
 class Kind(enum.Flag):
@@ -99,7 +106,8 @@ class CompileOptions:
     `cache_length` is in positions (None: the model's own limit), and of an encoder the tokens that it reads.
     `activations`: int8 scales found per token at run time, or calibrated (an encoder's always are). `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
     one the model generates what it is calibrated on. `prefill`: tokens of a prompt that a second method reads at once; None
-    for no such method. `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
+    for no such method. `when_full`: generation ends where the cache is full, or goes on, of which `sinks` positions stay (None:
+    SINKS). `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
     32 inputs; the embedding and the last linear are int8 then. "auto": each linear's by what it costs. Not the user's:
     `npu`, the Ethos-U to lower to (None for the processor), `weight_layout`, what the board's core reads fastest, and
     `int4_saving`, the bytes that "auto" saves of an int8 .pte (None: none).
@@ -154,6 +162,18 @@ class CompileOptions:
             Kind.DECODER,
         ),
     ] = None
+    when_full: Annotated[
+        WhenFull,
+        Flag(
+            "--when-full",
+            "Where the KV cache is full: stop, or slide and keep the first and the last positions.",
+            Kind.DECODER,
+        ),
+    ] = "stop"
+    sinks: Annotated[
+        int | None,
+        Flag("--sinks", f"The first positions that a sliding cache keeps. Default: {SINKS}.", Kind.DECODER),
+    ] = None
     npu: NpuTarget | None = None
     weight_layout: WeightLayout = "rows"
     weights: Annotated[
@@ -179,16 +199,38 @@ class CompileOptions:
                 f"--prefill takes {wanted} or {PREFILL_ROWS[-1]} tokens at once; {self.prefill} was given.",
                 hint="Give one of these, or leave it out to read prompts token by token.",
             )
+        if self.when_full not in ("stop", "slide"):
+            raise UsageError(f"--when-full is 'stop' or 'slide', not {self.when_full!r}.")
+        if self.sinks is not None and self.when_full == "stop":
+            raise UsageError(
+                "--sinks is for a cache that slides; --when-full is stop.",
+                hint="Give --when-full slide, or leave --sinks out.",
+            )
+        if self.sinks is not None and self.sinks < 0:
+            raise UsageError(f"--sinks is a number of positions from 0 up, not {self.sinks}.")
         if self.cache_length is not None:
-            self.check_prefill(self.cache_length)
+            self.check_length(self.cache_length)
         if self.weights != "int8" and self.npu is not None:
             raise UsageError(
                 f"int4 weights are for a board's processor; {self.npu.accelerator} takes int8.",
                 hint="Leave --weights out, or take another --target.",
             )
 
-    def check_prefill(self, length: int) -> None:
-        """Raises UsageError for chunks longer than a cache of `length` positions."""
+    @property
+    def kept_sinks(self) -> int | None:
+        """Positions that a cache which slides keeps from the beginning; None for one that does not."""
+        if self.when_full == "stop":
+            return None
+        return SINKS if self.sinks is None else self.sinks
+
+    def check_length(self, length: int) -> None:
+        """Raises UsageError for chunks or sinks that a cache of `length` positions has no room for."""
+        if self.kept_sinks is not None and 0 < length < self.kept_sinks + LEAST_RING:
+            raise UsageError(
+                f"A cache that slides keeps {self.kept_sinks} first positions and {LEAST_RING} others at least; it has "
+                f"{length}.",
+                hint="Give a longer --max-cache-len, or fewer --sinks.",
+            )
         if self.prefill is not None and 0 < length < self.prefill:
             raise UsageError(
                 f"--prefill {self.prefill} reads more tokens at once than the cache's {length} positions.",
@@ -350,6 +392,11 @@ class GenerateRequest:
             raise UsageError(
                 "--prefill is for a firmware; a library reads its prompts token by token.",
                 hint="Leave --prefill or --format out.",
+            )
+        if self.format == "library" and self.compile_options.when_full == "slide":
+            raise UsageError(
+                "--when-full slide is for a firmware; a library's program decides what a full cache means.",
+                hint="Leave --when-full or --format out.",
             )
         if self.format == "library" and npu is not None and self.pte is None:
             raise no_npu_library(npu)

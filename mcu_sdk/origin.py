@@ -73,7 +73,7 @@ def checkpoint_of(project: Project) -> CheckpointReference | None:
     else:
         samples = True
     fingerprint, for_npu = accuracy.checkpoint if accuracy else None, project.accelerator is not None
-    facts = read_facts(project.folder / "model")
+    facts, model_facts = read_facts(project.folder / "model"), project.manifest.model
     sounds = facts.get("sounds")
     stream = sounds.get("stream") if isinstance(sounds, dict) else None
     return CheckpointReference(
@@ -84,6 +84,7 @@ def checkpoint_of(project: Project) -> CheckpointReference | None:
         for_npu,
         stream if type(stream) is int else None,
         frame_of(facts),
+        (model_facts.max_sequence_length, model_facts.sinks) if model_facts.sinks >= 0 else None,
     )
 
 

@@ -70,6 +70,10 @@ def value_of(option: Option, folder: Path) -> str:
     }.get(option.name, "x")
 
 
+WITH = {"sinks": ["--when-full", "slide"]}
+"""What an option has to be given with."""
+
+
 class _Reached(Exception):
     """The request went through."""
 
@@ -122,6 +126,7 @@ def test_every_option_makes_a_difference_or_is_refused(
         seen.clear()
         given = [option.flags[0], *([] if option.type is bool else ["x" if option.name == "stop" else value])]
         given += ["--weights=auto"] if option.name == "flash" and option.applies_to(kind) else []
+        given += WITH.get(option.name, []) if option.applies_to(kind) else []
         code = cli.run(["generate", *base, f"--output={tmp_path / 'p'}", *given])
         err = capsys.readouterr().err
         if option.applies_to(kind):

@@ -16,7 +16,7 @@ const char* Chooser::start(const int32_t* ids, int32_t count, const Sampling& sa
         follows_grammar_ = !sampling.past_end && sampling.tokens > 0;
         state_ = 0;
         // The last token is made of the last logits, and not read.
-        const int32_t room = model::kMaxSequenceLength - count + 1;
+        const int32_t room = model::kMaxTextTokens - count + 1;
         tokens_left_ = sampling.tokens < room ? sampling.tokens : room;
         if (follows_grammar_ && mcu_grammar_shortest() > tokens_left_) {
             print_fact("shortest", static_cast<uint64_t>(mcu_grammar_shortest()));

@@ -15,7 +15,7 @@ constexpr int32_t kLineCapacity = 256 + 8 * kMax;  // a token id and its comma, 
 
 // The prompt's ids, and the generated ones behind them. Prompt and answer together are one more than the model
 // reads; the rest is room for the tokenizer, which begins with one id for each byte of a word.
-constexpr int32_t kIdCapacity = kMax + 128;
+constexpr int32_t kIdCapacity = model::kMaxTextTokens + 128;
 
 constexpr int32_t kBiasCapacity = 16;
 
@@ -29,6 +29,10 @@ StopTexts stops;
 
 // Of the ids, how many are of turns before and read: the prompt's begin behind them.
 int32_t read_before = 0;
+
+// The position of the first of `ids`: of a conversation whose cache slides, they are the last ones.
+int32_t dropped = 0;
+int32_t text_begin() { return model::kSlides && model::kHasChat ? dropped : 0; }
 
 // The conversation of a chat, as its last turn left it: its ids, from the first of `ids` on.
 struct Chat {
@@ -60,6 +64,21 @@ const char* encode(const Request& request, int32_t* count) {
 
 const char* take_turn(const Request& request, int32_t* count);
 
+void forget() {
+    chat = {0, 0, 0};
+    dropped = 0;
+}
+
+// Of a conversation whose cache slides, keep the ids of the last kMax tokens, and so room for a turn and its answer.
+void drop_old_ids() {
+    const int32_t old = chat.count - kMax;
+    if (old <= 0) return;
+    for (int32_t i = 0; i < kMax; ++i) ids[i] = ids[old + i];
+    chat.count -= old;
+    chat.read -= old;
+    dropped += old;
+}
+
 // The number of tokens in `ids` up to the answer, or 0 and a verdict.
 int32_t prompt_from(const Request& request) {
     int32_t count = request.id_count;
@@ -77,9 +96,9 @@ int32_t prompt_from(const Request& request) {
     } else if (request.text != nullptr) {
         error = encode(request, &count);
     }
-    if (model::kHasChat && !turn) chat = {0, 0, 0};
+    if (model::kHasChat && !turn) forget();
     if (error == nullptr && count == 0) error = "empty_prompt";
-    if (error == nullptr && count > kMax) error = "prompt_too_long";
+    if (error == nullptr && count - (is_turn() ? chat.read : 0) > kMax) error = "prompt_too_long";
     for (int32_t i = 0; error == nullptr && i < count; ++i) {
         if (ids[i] < 0 || ids[i] >= model::kVocabSize) error = "id_out_of_range";
     }
@@ -113,9 +132,13 @@ const char* chat_error(const char* reason, const char* fact, int32_t value) {
 [[maybe_unused]] const char* take_turn(const Request& request, int32_t* count) {
     const bool begins = request.chat == 0 || (request.is_typed && chat.count == 0);
     if (begins) {
-        chat = {request.id_count, 0, 0};
-    } else if (chat.count == 0 || (request.at >= 0 && request.at != chat.read)) {
-        return chat_error("out_of_order", "position", chat.read);
+        forget();
+        chat.count = request.id_count;
+    } else if (chat.count == 0 || (request.at >= 0 && request.at != text_begin() + chat.read)) {
+        return chat_error("out_of_order", "position", text_begin() + chat.read);
+    } else if (model::kSlides) {
+        if (dropped > INT32_MAX - 2 * model::kMaxTextTokens) return chat_error("chat_full", "left", 0);
+        drop_old_ids();
     }
     if (request.text == nullptr) return "empty_prompt";
     const bool first = chat.count == 0;
@@ -128,8 +151,9 @@ const char* chat_error(const char* reason, const char* fact, int32_t value) {
                                    ids + chat.count, kIdCapacity - chat.count);
     if (more == -2) return "text_not_encodable";
     *count = chat.count + more;
-    if (more >= 0 && *count <= kMax) return nullptr;
-    return chat_error(first ? "prompt_too_long" : "chat_full", "left", kMax - chat.read);
+    const int32_t kept = model::kSlides ? chat.read : 0;  // what the cache may have forgotten
+    if (more >= 0 && *count - kept <= kMax) return nullptr;
+    return chat_error(first ? "prompt_too_long" : "chat_full", "left", kMax - chat.read + kept);
 }
 
 void print_ids(const int32_t* values, int32_t count) {
@@ -193,7 +217,8 @@ void print_ids(const int32_t* values, int32_t count) {
 
 }  // namespace
 
-LanguageModel::LanguageModel() : position_(prompt_begin()) {
+LanguageModel::LanguageModel() : position_(text_begin() + prompt_begin()) {
+    if constexpr (model::kSlides) end_ = text_begin() + model::kMaxTextTokens;
     if (model::kHasChat && position_ > 0 && !restores) {
         digest_ = Digest(chat.digest);
         return;
@@ -206,7 +231,7 @@ LanguageModel::LanguageModel() : position_(prompt_begin()) {
 
 // What follows a step or a chunk of `tokens` tokens. Inlined: most firmwares have steps alone.
 [[gnu::always_inline]] inline void LanguageModel::add(uint64_t instructions, const float* logits, int32_t tokens) {
-    if (position_ == prompt_begin()) instructions_first_ = instructions;
+    if (position_ == text_begin() + prompt_begin()) instructions_first_ = instructions;
     instructions_last_ = instructions;
     instructions_total_ += instructions;
     position_ += tokens;
@@ -270,7 +295,7 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
         if (!console_read_request(line, kLineCapacity, defaults, ids, kIdCapacity, &request)) return false;
         if constexpr (model::kHasChat) {
             if (request.forgets) {
-                chat = {0, 0, 0};
+                forget();
                 console_done();
                 continue;
             }
@@ -336,10 +361,11 @@ void conversation_end(const LanguageModel& language_model) {
     console_print_counts(language_model.instructions_first(), language_model.instructions_last(),
                          language_model.instructions_total());
     if (is_turn()) {
-        chat = {read_before + prompt_count + generated_count, kMax - language_model.room(), language_model.digest()};
+        chat = {read_before + prompt_count + generated_count, language_model.position() - text_begin(),
+                language_model.digest()};
         if constexpr (model::kChatRewrites) remember_answer();
-        print_fact("position", static_cast<uint64_t>(chat.read));
-        print_fact("left", static_cast<uint64_t>(kMax - chat.read));
+        print_fact("position", static_cast<uint64_t>(text_begin() + chat.read));
+        print_fact("left", static_cast<uint64_t>(model::kSlides ? kMax : kMax - chat.read));
         if (restores) print_fact("stored", static_cast<uint64_t>(read_before));
     }
     if constexpr (model::kPrefillRows > 0) {

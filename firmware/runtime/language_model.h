@@ -25,8 +25,11 @@ class LanguageModel {
     // behind the ones before.
     float* read(const int32_t* tokens, int32_t count);
 
-    // How many more tokens it can read.
-    int32_t room() const { return model::kMaxSequenceLength - position_; }
+    // How many more tokens it can read: what the KV cache has left or, where that slides, the text.
+    int32_t room() const { return (model::kSlides ? end_ : model::kMaxSequenceLength) - position_; }
+
+    // How many it has read since it began, which a cache that slides may have forgotten.
+    int32_t position() const { return position_; }
 
     // Whether `token` says that the text ends here.
     static bool is_end(int32_t token);
@@ -48,6 +51,7 @@ class LanguageModel {
     void add(uint64_t instructions, const float* logits, int32_t tokens);
 
     int32_t position_ = 0;
+    int32_t end_ = 0;  // of what there is room for, where the cache slides
     Digest digest_;
     uint64_t instructions_first_ = 0;
     uint64_t instructions_last_ = 0;

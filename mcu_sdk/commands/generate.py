@@ -61,6 +61,7 @@ def show(generated: Generated, as_json: bool) -> None:
     from mcu_sdk.planning.bound import bound_from_json
     from mcu_sdk.planning.experts import experts_from_json
     from mcu_sdk.project.accuracy import accuracy_of
+    from mcu_sdk.project.manifest import sliding
     from mcu_sdk.project.render import title
     from mcu_sdk.project.weight_bits import weight_rows
 
@@ -109,6 +110,8 @@ def show(generated: Generated, as_json: bool) -> None:
             f"  {'prefill':15} {told['rows']} tokens of a prompt at once, in {told['arena_bytes']:,} bytes of the arena; a step "
             f"takes {told['step_arena_bytes']:,}"
         )
+    if "sinks" in summary:
+        print(f"  {'when full':15} {sliding(summary['cache_length'], summary['sinks'])}")
     if "tokenizer" in summary:
         print(f"  {'tokenizer':15} {summary['tokenizer']}")
     if "grammar" in summary:

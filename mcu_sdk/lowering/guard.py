@@ -26,6 +26,7 @@ from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.fuse.experts import experts_as
 from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.lowering.run_step import StepRunner
+from mcu_sdk.lowering.sliding_guard import SlidingTrial
 from mcu_sdk.lowering.ways import WAYS, Way
 
 if TYPE_CHECKING:
@@ -237,10 +238,14 @@ class DecoderGuard:
     """Compares a decoder's exported and fused step with its checkpoint.
 
     `windows`: calibration tokens int64[n, L], of which the first window is read, and as many random ones beside it.
+    `sinks`: of a cache that slides when it is full; what happens there is compared in a copy of the model with a short one.
     """
 
-    def __init__(self, model: PreTrainedModel, windows: torch.Tensor, cache_length: int) -> None:
-        self.model, self.cache_length = model, cache_length
+    def __init__(
+        self, model: PreTrainedModel, windows: torch.Tensor, cache_length: int, sinks: int | None = None
+    ) -> None:
+        self.model, self.cache_length, self.sinks = model, cache_length, sinks
+        self._windows, self._way = windows, WAYS[0]
         window = longest_window(model)
         within = window is None or window > LONGEST or window >= cache_length
         self.positions = min(cache_length, POSITIONS if within else (window or 0) + BEYOND)
@@ -278,6 +283,7 @@ class DecoderGuard:
             except ModelError as error:
                 differs = differs or error
             else:
+                self._way = way
                 return program
         raise differs or fails or AssertionError("there are ways")
 
@@ -293,6 +299,23 @@ class DecoderGuard:
         if self._cut is not None:
             fuse(self._cut[1], min(self.cache_length, CUT_CACHE), ranges)
         self._check(program, "fused")
+        if self.sinks is not None:
+            self.facts["sliding"] = _short(self._check_sliding(self.sinks, ranges))
+
+    def _check_sliding(self, sinks: int, ranges: dict[str, CacheRange] | None) -> float:
+        """The greatest difference beyond the end of a cache. Raises ModelError for one that rounding does not explain."""
+        trial = SlidingTrial(self.model, self.cache_length, sinks)
+        tokens = _tokens(self.model, self._windows, trial.positions)
+        allowed = tolerance(list(self.model.parameters()))
+        apart = difference(trial.found(trial.step(self._way, ranges), tokens), trial.logits(tokens), allowed)
+        if apart.first is not None:
+            raise ModelError(
+                f"A step whose cache of {trial.length} positions slides was expected to compute what the checkpoint computes "
+                f"for {sinks} sinks and the last positions; from position {apart.first} on its logits differ, by up to "
+                f"{apart.greatest:.2g} of the greatest one (rounding explains {allowed:.1g}).",
+                hint=DEFECT,
+            )
+        return apart.greatest
 
     def accuracy(self, fused: ExportedProgram, quantized: ExportedProgram) -> dict[str, Any]:
         """What the quantized step's logits are worth against the checkpoint's, on the first calibration windows.

@@ -13,8 +13,9 @@ def prefill_metadata(rows: int) -> dict[str, Any]:
     return {"get_min_prefill_chunk": rows, "get_max_prefill_chunk": rows}
 
 
-def llm_metadata(model: PreTrainedModel, cache_length: int) -> dict[str, Any]:
-    """The constant methods that ExecuTorch's LLM runner asks a .pte for."""
+def llm_metadata(model: PreTrainedModel, cache_length: int, sinks: int | None = None) -> dict[str, Any]:
+    """The constant methods that ExecuTorch's LLM runner asks a .pte for, and of a cache that slides, how many positions
+    stay."""
     config = model.config.get_text_config()
     start = getattr(config, "bos_token_id", None)
     end = getattr(config, "eos_token_id", None)
@@ -29,6 +30,8 @@ def llm_metadata(model: PreTrainedModel, cache_length: int) -> dict[str, Any]:
         "use_sdpa_with_kv_cache": False,
         "enable_dynamic_shape": False,
     }
+    if sinks is not None:
+        metadata["get_attention_sinks"] = sinks
     if isinstance(start, int) and 0 <= start < vocabulary:
         metadata["get_bos_id"] = start
     ends = [e for e in ends if 0 <= e < vocabulary]

@@ -268,7 +268,7 @@ def check_prefill(
 ) -> int:
     """Compare chunks with their tokens one by one, bit for bit, on random ones; returns how many were read.
 
-    `length`: of the caches, in positions. Where one is written over, that happens within the first chunk. Raises ModelError where a logit or a byte of the caches differs.
+    `length`: positions that can be read, those of the caches or, where they slide, more. Where one is written over, that happens within the first chunk. Raises ModelError where a logit or a byte of the caches differs.
     """
     apart = min(APART, length - rows)
     count = apart + min((length - apart) // rows, CHUNKS) * rows

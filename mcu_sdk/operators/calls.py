@@ -130,6 +130,29 @@ call {name}_chunk({tensors}, tokens, {step}heads, groups, positions, n, {numbers
 """
 
 
+def _sliding(name: str, *, dynamic: bool) -> str:
+    scales = "f16[1, groups, positions]" if dynamic else "f32[groups, n]"
+    k, v = ("k_scales", "v_scales") if dynamic else ("k_scale", "v_scale")
+    tensors = f"q, q_sinks, q_before, k_cache, v_cache, {k}, {v}, position, slot, out, scratch"
+    return f"""
+q f32[1, heads, 1, n]
+q_sinks f32[1, heads, 1, n]
+q_before f32[1, heads, 1, n]
+k_cache s8[1, groups, positions, n]
+v_cache s8[1, groups, n, positions]
+{k} {scales}
+{v} {scales}
+position s64[1]
+slot s64[1]
+require heads % groups == 0 && sinks >= 0 && sinks < positions
+require positions < {LONGEST_SUM} && n < {LONGEST_SUM}
+out f32(heads * n)
+scratch u8@16
+require scratch.count >= up(4 * positions, 16) + up(positions, 16) + up(n, 16)
+call {name}({tensors}, heads, groups, positions, n, sinks, scale, cap)
+"""
+
+
 _SEQUENCES = f"""
 q s8[sequences, queries, q_width]
 k s8[sequences, positions, k_width]
@@ -465,6 +488,14 @@ CALLS: dict[str, str] = {
     "mcu::attention_s8_dynamic": _attention("attention_s8_dynamic", dynamic=True, shaped=False),
     "mcu::attention_s8_shaped": _attention("attention_s8_shaped", dynamic=False, shaped=True),
     "mcu::attention_s8_dynamic_shaped": _attention("attention_s8_dynamic_shaped", dynamic=True, shaped=True),
+    "mcu::ring_slot": """
+        position s64(count)
+        out s64(count)
+        require sinks >= 0 && sinks < length && length <= 1 << 30
+        call ring_slot(position, out, count, sinks, length)
+    """,
+    "mcu::attention_s8_sliding": _sliding("attention_s8_sliding", dynamic=False),
+    "mcu::attention_s8_dynamic_sliding": _sliding("attention_s8_dynamic_sliding", dynamic=True),
     "mcu::sequence_attention_s8": f"""
         {_SEQUENCES}
         padding s64?[sequences, positions]

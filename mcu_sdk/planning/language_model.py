@@ -11,12 +11,16 @@ from mcu_sdk.planning.plan import Plan
 LONGEST_SEQUENCE = 1 << 20
 """Tokens. The firmware keeps a line of 8 bytes for each, and counts its bytes in int32_t."""
 
+LAPS = 4
+"""Caches full of tokens that the firmware has room for, 4 bytes each, where a text goes on beyond the cache."""
+
 
 @dataclass(frozen=True)
 class LanguageModel:
     """What the firmware has to know of a language model. Ids are token ids; -1: none. `prefill_rows`: the tokens of a prompt
     that its method prefill reads at once; 0 without one. `rewind_length`: of so many tokens that it has read it can forget
-    the last ones; of more, only all, since its caches have written over some, or it keeps something else."""
+    the last ones; of more, only all, since its caches have written over some, or it keeps something else. `sinks`: positions
+    that a KV cache which slides when it is full keeps from the beginning; -1 for one that does not."""
 
     vocab_size: int
     max_sequence_length: int
@@ -24,6 +28,12 @@ class LanguageModel:
     eos_ids: tuple[int, ...] = ()
     prefill_rows: int = 0
     rewind_length: int = 0
+    sinks: int = -1
+
+    @property
+    def max_text_tokens(self) -> int:
+        """Of a prompt and its answer: as many as the cache has positions or, where it slides, LAPS times as many."""
+        return self.max_sequence_length * (1 if self.sinks < 0 else LAPS)
 
 
 def describe_language_model(plan: Plan) -> LanguageModel | None:
@@ -59,6 +69,7 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
         eos_ids=_token_ids(metadata.get("get_eos_ids"), vocabulary),
         prefill_rows=_prefill_rows(plan, length),
         rewind_length=min(length, _rewind_length(plan)),
+        sinks=_sinks(plan, metadata.get("get_attention_sinks"), length),
     )
 
 
@@ -81,6 +92,52 @@ def _prefill_rows(plan: Plan, length: int) -> int:
             hint="Export it again, or forward alone.",
         )
     return rows
+
+
+def _sinks(plan: Plan, stated: object, length: int) -> int:
+    """How many positions stay in a cache that slides; -1 where that is not stated. Raises PteError where it is, and the
+    position decides something else than the slots of caches of at most `length`."""
+    if stated is None:
+        return -1
+    found: set[tuple[object, object]] = set()
+    position = plan.inputs[1]
+    for planned in plan.calls:
+        instruction = planned.instruction
+        row = instruction.row
+        name = row.name if row is not None else instruction.operator
+        for index, argument in enumerate(instruction.arguments):
+            if not isinstance(argument, Tensor) or not argument.overlaps(position):
+                continue
+            if argument in planned.writes:
+                continue
+            if name == "mcu::ring_slot":
+                found.add((instruction.arguments[1], instruction.arguments[2]))
+            elif name not in _BY_POSITION or row is None or index != row.position("position"):
+                raise PteError(
+                    f"The .pte says that its caches slide (get_attention_sinks); {name} reads the position itself.",
+                    hint="Export it again without, or with caches that do.",
+                )
+        if any(written.overlaps(position) for written in planned.writes):
+            break  # its memory is something else's from here on
+    short = all(
+        sinks == 0 and isinstance(ring, int) and ring < length for sinks, ring in found - {(stated, length)}
+    )
+    if not found or not short or not isinstance(stated, int) or not 0 <= stated < length:
+        raise PteError(
+            f"The .pte says that its caches slide and keep {stated} first positions (get_attention_sinks); it has caches of "
+            f"(sinks, positions) {sorted(found, key=str)}.",
+            hint="Export it again with metadata that match its KV cache.",
+        )
+    return stated
+
+
+_BY_POSITION = (
+    "mcu::rope",
+    "mcu::rope_pairs",
+    "mcu::attention_s8_sliding",
+    "mcu::attention_s8_dynamic_sliding",
+)
+"""Operators that may read the position of a cache that slides: a rotation stays at the last row of its table."""
 
 
 def _cached_positions(plan: Plan) -> list[int]:

@@ -71,6 +71,7 @@ class HostModel:
         self.is_language_model = bool(library.model_is_language_model())
         self.vocab_size: int = library.model_vocabulary()
         self.max_sequence_length: int = library.model_max_sequence_length()
+        self.slides = bool(library.model_slides())
         self.prefill_rows: int = library.model_prefill_rows()
         self.inputs = [self._view(library.model_input, i) for i in range(library.model_input_count())]
         self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
@@ -119,6 +120,10 @@ class HostModel:
         `position` is the next one unless given. Raises ValueError out of range.
         """
         position = self._position if position is None else position
+        if self.slides and position < self._position and self._position > self.max_sequence_length:
+            raise ValueError(
+                f"what was read behind position {position} has taken the place of what was before"
+            )
         self._check(token, position)
         self.inputs[0][0] = token
         self.inputs[1][0] = position
@@ -202,6 +207,8 @@ class HostModel:
             raise ValueError("this model takes tensors, not tokens")
         if not 0 <= token < self.vocab_size:
             raise ValueError(f"token {token} is not in 0..{self.vocab_size - 1}")
+        if self.slides and 0 <= position < 1 << 31:
+            return
         if not 0 <= position < self.max_sequence_length:
             raise ValueError(f"position {position} is not in 0..{self.max_sequence_length - 1}")
 

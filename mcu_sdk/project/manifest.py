@@ -47,7 +47,8 @@ class Input:
 class ModelFacts:
     """What the commands have to know of a project's model; 0, -1 and nothing where it is no language model's.
 
-    `sha256`: of model/model.pte; `tokenizer`: of model/tokenizer.json, "" without one. `chat`: whether it holds conversations. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
+    `sha256`: of model/model.pte; `tokenizer`: of model/tokenizer.json, "" without one. `sinks`: positions that stay in a
+    KV cache which slides when it is full; -1 for one that does not. `chat`: whether it holds conversations. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
     """
 
     sha256: str
@@ -56,8 +57,19 @@ class ModelFacts:
     vocab_size: int = 0
     max_sequence_length: int = 0
     bos_id: int = -1
+    sinks: int = -1
     chat: bool = False
     accelerator: str | None = None
+
+    @property
+    def when_full(self) -> str | None:
+        """What a KV cache does that slides, in words; None for one that does not."""
+        return sliding(self.max_sequence_length, self.sinks) if self.sinks >= 0 else None
+
+
+def sliding(length: int, sinks: int) -> str:
+    """What a KV cache of `length` positions keeps when it slides."""
+    return f"slides: the first {sinks:,} positions and the last {length - sinks:,} stay"
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ def read_manifest(project: Path) -> Manifest:
 
 def _manifest(content: dict[str, Any]) -> Manifest:
     model = ModelFacts(**content.pop("model"))
-    numbers = (model.vocab_size, model.max_sequence_length, model.bos_id)
+    numbers = (model.vocab_size, model.max_sequence_length, model.bos_id, model.sinks)
     if not all(type(number) is int for number in numbers) or type(model.is_language_model) is not bool:
         raise ValueError("the facts of the model are of other types")
     inputs = {role: Input(**entry) for role, entry in content.pop("inputs").items()}

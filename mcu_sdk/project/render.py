@@ -213,6 +213,8 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "max_sequence_length": _vocabulary_and_length(inputs)[1],
             "prefill_rows": language_model.prefill_rows if language_model else 0,
             "rewind_length": language_model.rewind_length if language_model else 0,
+            "sinks": language_model.sinks if language_model else -1,
+            "max_text_tokens": language_model.max_text_tokens if language_model else 0,
             "bos_id": language_model.bos_id if language_model else -1,
             "eos_ids": list(language_model.eos_ids) if language_model else [],
         },
@@ -538,6 +540,7 @@ def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
         vocab_size=_vocabulary_and_length(inputs)[0],
         max_sequence_length=_vocabulary_and_length(inputs)[1],
         bos_id=language_model.bos_id if language_model else -1,
+        sinks=language_model.sinks if language_model else -1,
         chat=inputs.chat is not None,
         accelerator=inputs.npu.accelerator if inputs.npu else None,
     )

@@ -62,6 +62,7 @@ class Report:
     accuracy: Accuracy | None = None
     bound: Bound | None = None
     experts: Experts | None = None
+    when_full: str | None = None
     run: Transcript | None = None
     agreement: str | None = None
     is_library: bool = False
@@ -87,6 +88,8 @@ class Report:
             ("  other variables", self.other),
         )
         rows += [(label, f"{size:,} bytes") for label, size in sizes if size is not None]
+        if self.when_full is not None:
+            rows.append(("when it is full", self.when_full))
         if self.libraries:
             names = ", ".join(part.symbol for part in self.libraries)
             rows.append(("of libc, libgcc", f"{sum(p.bytes for p in self.libraries):,} bytes: {names}"))
@@ -145,6 +148,7 @@ class Report:
             "accuracy": asdict(self.accuracy) if self.accuracy is not None else None,
             "bound": self.bound.to_json() if self.bound is not None else None,
             **({"experts": self.experts.to_json()} if self.experts is not None else {}),
+            **({"when_full": self.when_full} if self.when_full is not None else {}),
             "flash_bytes": self.flash,
             "weights_bytes": self.weights,
             "code_bytes": self.code,
@@ -265,13 +269,14 @@ def make_report(
     accuracy: Accuracy | None = None,
     bound: Bound | None = None,
     experts: Experts | None = None,
+    when_full: str | None = None,
     agreement: str | None = None,
 ) -> Report:
     """Put together what a build and a run said. A host build has no sizes: its memory is the system's business.
 
     `npu`: what stands for the NPU, if the model has one; `npu_details`: what is known of its part. `accuracy`: what
     quantization cost. `bound`: how fast the board can be at most; the run's own count of instructions replaces the one
-    that `generate` took. `experts`: what a step reads of a mixture of them.
+    that `generate` took. `experts`: what a step reads of a mixture of them. `when_full`: what a KV cache does that slides.
     """
     if bound is not None and run is not None:
         bound = bound.measured(run.number("instructions_last"))
@@ -284,6 +289,7 @@ def make_report(
         accuracy=accuracy,
         bound=bound,
         experts=experts,
+        when_full=when_full,
         run=run,
         agreement=agreement,
     )
@@ -295,6 +301,7 @@ def make_report(
             target=target,
             accuracy=accuracy,
             experts=experts,
+            when_full=when_full,
             run=run,
             agreement=agreement,
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import OutputDiffersError, TextError, UsageError
+from mcu_sdk.planning.language_model import LONGEST_SEQUENCE
 from mcu_sdk.project.asked import Where
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.opened import Project
@@ -45,7 +46,9 @@ TIMES, SLACK = 2, 0.05
 class Reference(Protocol):
     """What the checkpoint computes that a project was made from (mcu_sdk.recipes.reference); None where it is not at hand."""
 
-    def logits(self, tokens: Sequence[int], /) -> NDArray[Any] | None: ...
+    def logits(self, tokens: Sequence[int], /) -> NDArray[Any] | None:
+        """Of the first tokens, float32[n, V]: all or, where a cache slides, those up to a little beyond its end."""
+        ...
 
     def outputs(self, steps: Sequence[Sequence[NDArray[Any]]], /) -> list[list[NDArray[Any]]] | None: ...
 
@@ -136,7 +139,8 @@ def verify_each(
         checks = [compare_transcripts(on_device, on_host)]
         if not checks[0].ok:
             with step("Looking for the first step that differs"):
-                first = first_difference(request, on_host, pair.device, pair.host)
+                longest = project.manifest.model.max_sequence_length
+                first = first_difference(request, on_host, pair.device, pair.host, longest)
             checks[0] = replace(checks[0], detail=f"{checks[0].detail}; {first}")
         if with_python:
             with step(f"Running the .pte in PyTorch{which}"):
@@ -193,10 +197,12 @@ def last_position(transcript: Transcript) -> int:
     return (len(fed_tokens(transcript)) if steps is None else steps) - 1
 
 
-def first_difference(request: Request, on_host: Transcript, run_device: Run, run_host: Run) -> str:
+def first_difference(
+    request: Request, on_host: Transcript, run_device: Run, run_host: Run, longest: int = LONGEST_SEQUENCE
+) -> str:
     """Name the first step whose outputs differ, by running ever closer prefixes of the host's steps on both.
 
-    A digest covers every step before it, so "the digests of n steps differ" is monotone in n.
+    `longest`: tokens that a prompt can have; more are the prompt's and those that each chooses itself. A digest covers every step before it, so "the digests of n steps differ" is monotone in n.
     """
     fed = fed_tokens(on_host)
     count = request.steps if request.steps is not None else len(fed)
@@ -204,8 +210,10 @@ def first_difference(request: Request, on_host: Transcript, run_device: Run, run
     def differs(steps: int) -> bool:
         if request.steps is not None:
             wanted = replace(request, steps=steps)
-        else:
+        elif steps <= longest:
             wanted = Request(ids=fed[:steps], tokens=0)
+        else:
+            wanted = replace(request, tokens=steps - len(on_host.prompt_ids) + 1)
         return run_device(wanted).digest != run_host(wanted).digest
 
     if not differs(count):
@@ -272,8 +280,8 @@ def compare_with_python(
         if request.steps is not None:
             checks += compare_sample(interpreter, reference, stated)
         elif (right := reference.logits(fed_tokens(on_host))) is not None:
-            wanted = [right[position] for position in last]
-            checks.append(compare_with_checkpoint(theirs, wanted, stated, choices=True))
+            wanted = [right[position] for position in last if position < len(right)]
+            checks.append(compare_with_checkpoint(theirs[: len(wanted)], wanted, stated, choices=True))
     return checks
 
 

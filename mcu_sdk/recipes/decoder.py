@@ -37,7 +37,8 @@ def compile_decoder(checkpoint: Checkpoint, options: CompileOptions) -> Compiled
         with stage(f"Making a prefill of {options.prefill} tokens, and comparing it with as many steps"):
             prefill = prefill_of(quantized, options.prefill)
             vocabulary, length = metadata["get_vocab_size"], metadata["get_max_seq_len"]
-            compared = check_prefill(quantized, prefill, options.prefill, vocabulary, length)
+            reads = length if options.kept_sinks is None else 2 * length + options.prefill
+            compared = check_prefill(quantized, prefill, options.prefill, vocabulary, reads)
             metadata |= prefill_metadata(options.prefill)
         facts["prefill"] = {"rows": options.prefill, "positions": compared}
     with stage("Lowering to ExecuTorch and planning memory"), without_provenance():
@@ -56,7 +57,7 @@ def quantized_step(
     The program is one step, `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, in PyTorch:
     what the firmware is compared with.
     """
-    fused = fused_step(checkpoint, options, lambda model, length: options.check_prefill(length))
+    fused = fused_step(checkpoint, options, lambda model, length: options.check_length(length))
     model, windows, program = fused.model, fused.windows, fused.program
     if options.weights != "int8":
         with stage("Measuring what each linear reads"), reproducible():

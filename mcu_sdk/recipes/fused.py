@@ -57,7 +57,7 @@ def fused_step(
         require_keys_and_values(model)
         cache_length = choose_cache_length(model, options.cache_length)
         check(model, cache_length)
-        metadata = llm_metadata(model, cache_length)
+        metadata = llm_metadata(model, cache_length, options.kept_sinks)
     with stage("Calibrating"), reproducible():
         windows = calibration_windows(checkpoint, model, options, cache_length)
         ranges = cache_ranges(model, windows) if options.cache_scales == "calibrated" else None
@@ -65,15 +65,17 @@ def fused_step(
         stage("Exporting one step with a static cache, and comparing it with the checkpoint"),
         reproducible(),
     ):
-        guard = DecoderGuard(model, windows, cache_length)
+        guard = DecoderGuard(model, windows, cache_length, options.kept_sinks)
         program = guard.faithful_step()
     with stage("Fusing"):
-        counts = fuse(program, cache_length, ranges, npu=options.npu is not None)
+        npu, sinks = options.npu is not None, options.kept_sinks
+        counts = fuse(program, cache_length, ranges, npu=npu, sinks=sinks)
         refuse_complex(program)
     with stage("Comparing the fused step with the checkpoint"), reproducible():
         guard.check_fused(program, ranges)
     facts = {
         "cache_length": cache_length,
+        **({} if options.kept_sinks is None else {"sinks": options.kept_sinks}),
         "parameters": sum(p.numel() for p in model.parameters()),
         "fused": asdict(counts),
         "left_in_float": left_in_float(program),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 Arrays = list["NDArray[Any]"]
 
+BEYOND = 16
+"""Tokens beyond the end of a cache that are compared with the checkpoint."""
+
 SAMPLE = 2
 """Calls of those that an encoder was calibrated on."""
 
@@ -30,7 +33,8 @@ class CheckpointReference:
 
     `model`: None for the bundled one; `text`: the file that was calibrated on, if any; `samples`: whether that is at
     hand; `for_npu`: whether an encoder was made for an NPU, and so has its main input alone; `stream`: of
-    sound, frames of a step; `frame`: (height, width) of a camera's.
+    sound, frames of a step; `frame`: (height, width) of a camera's; `slides`: (positions, sinks) of a decoder's cache that
+    slides.
     """
 
     model: str | None
@@ -40,20 +44,28 @@ class CheckpointReference:
     for_npu: bool = False
     stream: int | None = None
     frame: tuple[int, int] | None = None
+    slides: tuple[int, int] | None = None
 
     def logits(self, tokens: Sequence[int]) -> NDArray[Any] | None:
-        """Of a decoder: float32[len(tokens), V]."""
+        """Of a decoder: float32[len(tokens), V]; of one whose cache slides at most BEYOND more than it has positions, each of
+        which takes a pass over all before."""
 
         def compute() -> NDArray[Any] | None:
             import torch
 
             from mcu_sdk.lowering.guard import checkpoint_logits
+            from mcu_sdk.lowering.sliding_guard import sliding_logits
             from mcu_sdk.model.load import load_model
 
             checkpoint = self._checkpoint
             if checkpoint is None:
                 return None
-            (found,) = checkpoint_logits(load_model(checkpoint), torch.tensor([list(tokens)]))
+            model, read = load_model(checkpoint), torch.tensor([list(tokens)])
+            if self.slides is None:
+                (found,) = checkpoint_logits(model, read)
+            else:
+                length, sinks = self.slides
+                (found,) = sliding_logits(model, read[:, : length + BEYOND], length, sinks)
             logits: NDArray[Any] = found.numpy()
             return logits
 

@@ -143,8 +143,10 @@ def make_talker(
     source: str = CHATML,
     rewind_length: int = talking.LENGTH,
     unlikely: tuple[int, int] = (0, 0),
+    sinks: int = -1,
 ) -> Talker:
-    """A model that holds conversations by a chat template, built for the host. `unlikely`: ids that it does not say."""
+    """A model that holds conversations by a chat template, built for the host. `unlikely`: ids that it does not say; `sinks`:
+    of a cache that slides."""
     path = chat_tokenizer(folder / "tokenizer.json", noise_plan.VOCAB)
     compiled, tokenizer, template = compile_tokenizer(path), load_tokenizer(path), Template(source, {}, "x")
     assert compiled.supported and tokenizer is not None, compiled.reason
@@ -153,7 +155,12 @@ def make_talker(
     inputs = make_inputs(
         plan=talking.talker_plan(TinyPlan(), unlikely),
         language_model=LanguageModel(
-            noise_plan.VOCAB, talking.LENGTH, bos_id=1, eos_ids=(talking.END,), rewind_length=rewind_length
+            noise_plan.VOCAB,
+            talking.LENGTH,
+            bos_id=1,
+            eos_ids=(talking.END,),
+            rewind_length=rewind_length,
+            sinks=sinks,
         ),
         tokenizer=compiled.to_template(),
         chat=chat.to_template(),

@@ -13,8 +13,9 @@ from tests.project.noise_plan import NoisePlan
 
 LENGTH, END = 160, 0
 
-_SEED = """state[*position + 1] = state[*position] * 1664525u + static_cast<uint32_t>(*id) + 1013904223u;
-        uint32_t x = state[*position + 1] | 1u;"""
+_SEED = f"""const int64_t p = *position % {LENGTH + 1}, next = (p + 1) % {LENGTH + 1};
+        state[next] = state[p] * 1664525u + static_cast<uint32_t>(*id) + 1013904223u;
+        uint32_t x = state[next] | 1u;"""
 
 
 def talker_plan(tiny: Any, unlikely: tuple[int, int] = (0, 0)) -> NoisePlan:

@@ -26,6 +26,7 @@ from mcu_sdk.project.verify_chat import compare_library, whole_conversation
 from mcu_sdk.targets.protocol import Request, Transcript
 from mcu_sdk.targets.verdict import InputsLostError
 from tests.model.chat.templates import SPECIALS
+from tests.project.conftest import make_talker
 from tests.project.talker import LENGTH, Talker
 
 OnHost = Callable[[Path, bytes], bytes]
@@ -40,6 +41,7 @@ def specified(
     *,
     system: str | None = None,
     penalty: float = 1.0,
+    slides: bool = False,
 ) -> Iterator[tuple[list[int], list[int]]]:
     """What is read before each answer and what is answered, by the Python specification."""
     model = HostModel.of(talker.project)
@@ -47,6 +49,9 @@ def specified(
     said: list[int] = []
     read = 0
     for number, text in enumerate(texts):
+        if slides and len(said) > LENGTH:
+            read -= len(said) - LENGTH
+            said = said[-LENGTH:]
         if len(said) > read and said[-1] in (0, talker.chat.end):
             said.pop()
         turn = talker.chat.turn(talker.encode, text, first=number == 0, system=None if number else system)
@@ -61,7 +66,7 @@ def specified(
             token, random = choose(logits, Settings(1.0, repetition_penalty=penalty), said, random)
             said.append(token)
             answer.append(token)
-            if token in (0, talker.chat.end) or read == LENGTH or len(answer) == tokens:
+            if token in (0, talker.chat.end) or (read == LENGTH and not slides) or len(answer) == tokens:
                 break
             logits = model.step(token)
             read += 1
@@ -89,6 +94,24 @@ def test_a_conversation_is_that_of_the_specification(talker: Talker, system: str
     assert last.number("position") == LENGTH - (last.number("left") or 0)
     typed = ask(talker, iter(TEXTS), system=system, repetition_penalty=1.3)  # type: ignore[arg-type]
     assert [a.transcript.facts["digest"] for a in typed] == [a.transcript.facts["digest"] for a in found]
+
+
+@pytest.mark.slow
+def test_a_conversation_goes_on_where_the_cache_slides(tmp_path: Path) -> None:
+    """Turns beyond the cache and beyond the room for ids, of which the last count for the penalty; a turn too long for the
+    cache is refused, and the next one goes on."""
+    talker, texts = make_talker(tmp_path, sinks=2), TEXTS * 5
+    wanted = list(specified(talker, texts, 40, 2, penalty=1.3, slides=True))
+    found = ask(talker, [*texts[:3], "a " * 170, *texts[3:]], tokens=40, repetition_penalty=1.3)
+    assert isinstance(found[3].error, UsageError) and f"left={LENGTH}" in str(found[3].error)
+    answered = [a.transcript for a in (*found[:3], *found[4:])]
+    assert [(list(t.prompt_ids), list(t.ids)) for t in answered] == wanted
+    assert (answered[-1].number("position") or 0) > 2 * LENGTH
+    assert {t.number("left") for t in answered} == {LENGTH}
+    typed = ask(talker, iter(texts), tokens=40, repetition_penalty=1.3)  # type: ignore[arg-type]
+    assert typed[-1].transcript.facts["digest"] == answered[-1].facts["digest"]
+    model = HostModel.of(talker.project)
+    assert compare_library(model, answered).ok
 
 
 @pytest.mark.slow

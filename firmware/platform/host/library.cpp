@@ -34,6 +34,7 @@ EXPORT const char* model_hash() { return model::kHash; }
 EXPORT int32_t model_is_language_model() { return model::kIsLanguageModel ? 1 : 0; }
 EXPORT int32_t model_vocabulary() { return model::kVocabSize; }
 EXPORT int32_t model_max_sequence_length() { return model::kMaxSequenceLength; }
+EXPORT int32_t model_slides() { return model::kSlides ? 1 : 0; }
 EXPORT int32_t model_prefill_rows() { return model::kPrefillRows; }
 EXPORT int32_t model_input_count() { return model::kInputCount; }
 EXPORT int32_t model_output_count() { return model::kOutputCount; }

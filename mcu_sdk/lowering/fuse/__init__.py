@@ -29,13 +29,15 @@ def fuse(
     cache_ranges: dict[str, CacheRange] | None,
     *,
     npu: bool = False,
+    sinks: int | None = None,
 ) -> FusionCounts:
     """Rewrite an exported program in place.
 
     `cache_length` is the static cache's length in positions, None for a model without a cache. `cache_ranges`
     maps each key cache's buffer name to the calibrated magnitudes of that layer's keys and values; None asks for
     run-time scales. `npu`: for a step on an NPU, which knows rotations of halves and plain attention. What no pattern knows
-    stays as it is.
+    stays as it is. `sinks`: let the caches slide, the first so many positions staying; raises ModelError for a step that
+    cannot.
     """
     import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
     from mcu_sdk.lowering.fuse.activations import fuse_activations
@@ -65,6 +67,7 @@ def fuse(
     from mcu_sdk.lowering.fuse.relative import fuse_relative_attention
     from mcu_sdk.lowering.fuse.rope import fuse_rope
     from mcu_sdk.lowering.fuse.sequence_rotations import fuse_sequence_rotations
+    from mcu_sdk.lowering.fuse.sliding import slide_caches
     from mcu_sdk.lowering.fuse.turns import turn_later
 
     drop_cumulative_lengths(program)
@@ -93,7 +96,9 @@ def fuse(
     if position is not None and cache_length is not None:
         positions = PositionTable(program, position, cache_length)
         rope = fuse_rope(program, positions, pairs=not npu)
-        attention = fuse_cached_attention(program, positions, cache_ranges, shaped=not npu)
+        attention = fuse_cached_attention(
+            program, positions, cache_ranges, shaped=not npu, slides=sinks is not None
+        )
         tidy(program)
     experts = fuse_experts(program)
     rms_norms = fuse_rms_norm(program)
@@ -110,4 +115,6 @@ def fuse(
     if position is not None and cache_length is not None:
         resolve_positions(program, position, cache_length)
     fold_constants(program)
+    if position is not None and cache_length is not None and sinks is not None:
+        slide_caches(program, position, cache_length, sinks)
     return counts

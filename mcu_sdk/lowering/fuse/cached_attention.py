@@ -124,11 +124,13 @@ def fuse_cached_attention(
     ranges: dict[str, CacheRange] | None,
     *,
     shaped: bool = True,
+    slides: bool = False,
 ) -> int:
     """Replace every attention over a static cache; returns how many there were.
 
     `ranges` maps a key cache's buffer name to its calibrated range; None asks for scales found at run time, kept
     per token and head in float16 beside the cache. `shaped`: also where scores are capped or biased, or have sinks beside them.
+    `slides`: positions will be slots, so that nothing is added to scores by distance.
     """
     count = 0
     slots = _Slots(program, positions)
@@ -138,7 +140,7 @@ def fuse_cached_attention(
         if match is None or (match.shaped and not shaped):
             continue
         slot = slots.of(match.window)
-        part = _known_part(program, match, positions.length, ranges, shaped=shaped)
+        part = _known_part(program, match, positions.length, ranges, shaped=shaped and not slides)
         if ranges is None:
             _rewrite_dynamic(program, positions, node, match, slot, part)
         else:
