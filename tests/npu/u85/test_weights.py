@@ -80,7 +80,9 @@ def test_weights_of_many_shapes_come_back(macs: int) -> None:
         np.testing.assert_array_equal(found, conv.weights(), str(conv))
         seen |= {(layout.part_kernel, layout.depthwise, fast) for layout, fast in packed}
     orders = {(True, False), (False, True), (False, False)}
-    assert {order[:2] for order in seen} == orders and {order[2] for order in seen} == {True, False}
+    assert {order[:2] for order in seen} == orders
+    # For the largest Vela chose FWD for none of these.
+    assert {order[2] for order in seen} == ({False} if macs == 2048 else {True, False})
 
 
 LAYOUT = WeightLayout((8, 1, 1, 64), False, False, 8, 16, 8, (1, 1), (1, 1), 256, 1)
