@@ -32,6 +32,7 @@ from mcu_sdk.project.asked import (
     sampling_in,
     text_in,
     where_in,
+    with_text_as_prompt,
 )
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.chat import Turns, check_holds_chats, converse
@@ -204,7 +205,10 @@ def run(
     ones; for an encoder `text` and `text_pair`;
     `simulator`, `port`, `timeout`. `on_text` is called with each piece of text as it comes.
     """
-    opened, asked, where = _opened(project, board), asked_in(options), where_in(options)
+    opened = _opened(project, board)
+    if opened.answers_texts:
+        options = with_text_as_prompt(options)
+    asked, where = asked_in(options), where_in(options)
     text, inputs = text_in(options), _with_image(opened, inputs, image)
     if text is not None:
         _check_alone(asked, inputs)
@@ -435,7 +439,10 @@ def verify(
 
     A difference is not raised but told: `verdict.ok`; `verdict.require()` raises it.
     """
-    opened, asked, where = _opened(project, board), asked_in(options), where_in(options)
+    opened = _opened(project, board)
+    if opened.answers_texts:
+        options = with_text_as_prompt(options)
+    asked, where = asked_in(options), where_in(options)
     text, inputs = text_in(options), _with_image(opened, inputs, image)
     if text is not None:
         _check_alone(asked, inputs)

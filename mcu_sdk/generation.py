@@ -196,6 +196,11 @@ def _generate(request: GenerateRequest) -> Generated:
         text_model = None if language_model is not None else describe_text_model(plan, source.facts)
     if request.format == "library" and npu is not None:
         raise no_npu_library(npu)
+    if request.format == "library" and language_model is not None and language_model.encoder is not None:
+        raise UsageError(
+            f"--format library is for decoders and encoders; {source.name} is both in one.",
+            hint="Leave --format out.",
+        )
     kind = _kind(request, language_model, text_model, npu)
     request.check_kind(kind)
     _check_reads_text(request, source.name, language_model, text_model)
@@ -203,6 +208,7 @@ def _generate(request: GenerateRequest) -> Generated:
     if npu is not None:
         board = board.with_npu_memory()
     facts = _facts(request, board, pte, source) | _prefill_facts(plan, language_model, source)
+    facts |= _encoder_facts(pte, plan, source)
     with step("Packing the tokenizer"):
         tables, told = _tokenizer(request, source, language_model, text_model)
     facts |= {**told, "notes": [*facts["notes"], *told.get("notes", ())]}
@@ -338,6 +344,8 @@ def _kind(
         return Kind.PTE_TENSORS if texts is None else Kind.PTE_TEXTS
     if language_model is None:
         return Kind.ENCODER if npu is None else Kind.ENCODER_NPU
+    if language_model.encoder is not None:
+        return Kind.ENCODER_DECODER
     return Kind.DECODER if npu is None else Kind.DECODER_NPU
 
 
@@ -356,9 +364,9 @@ def _tokenizer(
 ) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
     """The firmware's tables, and what there is to say of them: facts for the report."""
     if language_model is not None:
-        tables, word, notes = device_tables(
-            source.tokenizer, language_model.vocab_size, language_model.max_sequence_length
-        )
+        side = language_model.encoder
+        length = side.length if side is not None else language_model.max_sequence_length
+        tables, word, notes = device_tables(source.tokenizer, language_model.vocab_size, length)
         return tables, {"tokenizer": word, "notes": notes}
     if texts is None:
         return None, {}
@@ -449,22 +457,35 @@ def _from_checkpoint(
 def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None) -> None:
     """Raises UsageError, before anything is compiled, for an option that makes no difference to what it is, and for a
     project whose app/ is of another kind of model. What the checkpoint is takes a second to tell, and is rarely asked."""
-    kinds = (Kind.DECODER, Kind.ENCODER) if npu is None else (Kind.DECODER_NPU, Kind.ENCODER_NPU)
-    refused: list[UsageError | None] = [None, None]
-    for number, kind in enumerate(kinds):
+    kinds = [Kind.DECODER_NPU, Kind.ENCODER_NPU]
+    if npu is None:
+        kinds = [Kind.DECODER, Kind.ENCODER, Kind.ENCODER_DECODER]
+    refused: dict[Kind, UsageError] = {}
+    for kind in kinds:
         try:
             request.check_kind(kind)
         except UsageError as error:
-            refused[number] = error
-    if any(refused) and (refusal := refused[_is_encoder(checkpoint)]) is not None:
+            refused[kind] = error
+    if refused and (refusal := refused.get(_kind_of(checkpoint, npu))) is not None:
         raise refusal
     if request.output is None or npu is not None:
         return
     try:
         check_kept_app(request.output, language_model=True)
     except UsageError:
-        if not _is_encoder(checkpoint):
+        if _kind_of(checkpoint, npu) is not Kind.ENCODER:
             raise
+
+
+def _kind_of(checkpoint: Checkpoint, npu: NpuTarget | None) -> Kind:
+    """What its configuration says it is; on an NPU an encoder-decoder is taken for an encoder, whose recipe refuses it."""
+    from mcu_sdk.model.encoder_decoder import pair_architecture
+
+    if npu is not None:
+        return Kind.ENCODER_NPU if _is_encoder(checkpoint) else Kind.DECODER_NPU
+    if pair_architecture(checkpoint) is not None:
+        return Kind.ENCODER_DECODER
+    return Kind.ENCODER if _is_encoder(checkpoint) else Kind.DECODER
 
 
 def _is_encoder(checkpoint: Checkpoint) -> bool:
@@ -510,7 +531,8 @@ def _chat(
     tables: Mapping[str, Any] | None,
 ) -> ChatFiles | str | None:
     """What the firmware has of the chat template, or why it has none of it. Raises ModelError where it has to."""
-    found = source.chat if language_model is not None else None
+    is_decoder = language_model is not None and language_model.encoder is None
+    found = source.chat if is_decoder else None
     if isinstance(found, ChatFiles) and language_model is not None:
         if tables is None:
             found = "the firmware takes and prints token ids"
@@ -556,11 +578,26 @@ def _prefill_facts(plan: Plan, language_model: LanguageModel | None, source: _So
     return {"prefill": {**compared, "rows": language_model.prefill_rows, **arenas}}
 
 
+def _encoder_facts(pte: Pte, plan: Plan, source: _Source) -> dict[str, Any]:
+    """What the encoder of a decoder takes: of the arena, and for what every step attends to."""
+    if pte.encoder is None or plan.encoder is None:
+        return {}
+    known = source.facts.get("encoder")
+    caches = sum(buffer.tensor.nbytes for buffer in pte.encoder.mutable_buffers)
+    told = {
+        "arena_bytes": plan.encoder.own_arena_bytes,
+        "step_arena_bytes": plan.own_arena_bytes,
+        "cross_cache_bytes": caches,
+    }
+    return {"encoder": {**(known if isinstance(known, dict) else {}), **told}}
+
+
 def _check_forecast(board: Board, checkpoint: Checkpoint, options: CompileOptions) -> None:
     """Raises DoesNotFitError where the headers of the checkpoint's files say so already."""
     config = read_config(checkpoint.folder)
     if (
-        "text_config" in config
+        config.get("is_encoder_decoder")  # two halves with layers of different numbers and caches
+        or "text_config" in config
         or "vision_config" in config
         or not any(checkpoint.folder.glob("*.safetensors"))
     ):

@@ -46,6 +46,7 @@ class Kind(enum.Flag):
     DECODER = enum.auto()
     DECODER_NPU = enum.auto()
     ENCODER = enum.auto()
+    ENCODER_DECODER = enum.auto()
     ENCODER_NPU = enum.auto()
     PTE_TOKENS = enum.auto()
     PTE_TEXTS = enum.auto()
@@ -62,10 +63,12 @@ class Kind(enum.Flag):
 
 
 ON_NPU = Kind.DECODER_NPU | Kind.ENCODER_NPU
-ON_PROCESSOR = Kind.DECODER | Kind.ENCODER
+ON_PROCESSOR = Kind.DECODER | Kind.ENCODER | Kind.ENCODER_DECODER
 CHECKPOINT = ON_PROCESSOR | ON_NPU
 PTE = Kind.PTE_TOKENS | Kind.PTE_TEXTS | Kind.PTE_TENSORS
-TEXTS = Kind.DECODER | Kind.DECODER_NPU | Kind.ENCODER | Kind.PTE_TOKENS | Kind.PTE_TEXTS
+TEXTS = (
+    Kind.DECODER | Kind.DECODER_NPU | Kind.ENCODER | Kind.ENCODER_DECODER | Kind.PTE_TOKENS | Kind.PTE_TEXTS
+)
 TOKENS = Kind.DECODER | Kind.DECODER_NPU | Kind.PTE_TOKENS
 ANY = CHECKPOINT | PTE
 
@@ -78,6 +81,7 @@ WORDS = {
     Kind.DECODER: "a decoder's checkpoint on a processor",
     Kind.DECODER_NPU: "a decoder's checkpoint on an NPU",
     Kind.ENCODER: "an encoder's checkpoint on a processor",
+    Kind.ENCODER_DECODER: "an encoder-decoder's checkpoint",
     Kind.ENCODER_NPU: "an encoder's checkpoint on an NPU",
     Kind.PTE_TOKENS: "a language model's .pte",
     Kind.PTE_TEXTS: "an encoder's .pte",
@@ -119,6 +123,14 @@ class CompileOptions:
             "--max-cache-len",
             "Positions in the KV cache, or tokens that an encoder reads. Default: the model's own (an encoder's: at most 128).",
             CHECKPOINT,
+        ),
+    ] = None
+    encoder_length: Annotated[
+        int | None,
+        Flag(
+            "--max-encoder-len",
+            "Tokens that the encoder of an encoder-decoder reads. Default: the model's own, at most 128.",
+            Kind.ENCODER_DECODER,
         ),
     ] = None
     activations: Annotated[

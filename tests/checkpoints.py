@@ -24,7 +24,7 @@ def make_checkpoint(name: str, folder: Path, seed: int = 0, **changes: object) -
     from transformers import AutoConfig, AutoModelForCausalLM
 
     settings = {**json.loads((MODELS / f"{name}.json").read_text()), **changes}
-    return _save(
+    return save_checkpoint(
         folder / name, seed, lambda: AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings))
     )
 
@@ -44,7 +44,7 @@ def make_encoder(name: str, folder: Path, seed: int = 0, **changes: object) -> P
         model = architecture(transformers.AutoConfig.for_model(**settings))
         return model if whole is None else model.get_encoder()
 
-    return _save(folder / name, seed, make)
+    return save_checkpoint(folder / name, seed, make)
 
 
 def encoder_length(name: str) -> int | None:
@@ -58,7 +58,8 @@ def _encoder_settings(name: str) -> dict[str, Any]:
     return settings
 
 
-def _save(destination: Path, seed: int, make: Callable[[], Any]) -> Path:
+def save_checkpoint(destination: Path, seed: int, make: Callable[[], Any]) -> Path:
+    """Save what `make` gives, seeded, with norms and biases that are not all alike; nothing where it is there already."""
     import torch
 
     if (destination / "model.safetensors").exists():

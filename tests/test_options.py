@@ -23,6 +23,7 @@ from mcu_sdk.options import (
     Kind,
 )
 from tests.checkpoints import small_tokenizer
+from tests.pairs import make_pair
 
 FIXTURES = Path(__file__).parent / "fixtures" / "executorch-1.4.1"
 OPTIONS = {**options_of(GenerateRequest), **options_of(CompileOptions)}
@@ -32,6 +33,8 @@ Capture = pytest.CaptureFixture[str]
 def commands(kind: Kind, checkpoint: Callable[[str], Path]) -> list[str]:
     """A command line that generates for a kind."""
     model = f"--model={checkpoint('llama-odd')}"
+    if kind is Kind.ENCODER_DECODER:
+        return [f"--model={make_pair('t5', checkpoint('llama-odd').parent)}"]
     return {
         Kind.DECODER: [model],
         Kind.DECODER_NPU: [model, "--target=ethos-u55-128"],

@@ -4,6 +4,7 @@
 #include "platform/counter.h"
 #include "runtime/chat.h"
 #include "runtime/console.h"
+#include "runtime/encoder.h"
 #include "runtime/print.h"
 #include "runtime/stop.h"
 #include "runtime/tokenizer.h"
@@ -11,11 +12,14 @@
 namespace {
 
 constexpr int32_t kMax = model::kMaxSequenceLength;
-constexpr int32_t kLineCapacity = 256 + 8 * kMax;  // a token id and its comma, or four bytes as hexadecimal text
+constexpr int32_t kMostOfPrompt = model::kEncoderLength > 0 ? model::kEncoderLength : kMax;
+constexpr int32_t kLineCapacity =
+    256 + 8 * kMostOfPrompt;  // a token id and its comma, or four bytes as hexadecimal text
 
 // The prompt's ids, and the generated ones behind them. Prompt and answer together are one more than the model
-// reads; the rest is room for the tokenizer, which begins with one id for each byte of a word.
-constexpr int32_t kIdCapacity = model::kMaxTextTokens + 128;
+// reads, but where the prompt is an encoder's; the rest is room for the tokenizer, which begins with one id for each
+// byte of a word.
+constexpr int32_t kIdCapacity = model::kEncoderLength + model::kMaxTextTokens + 128;
 
 constexpr int32_t kBiasCapacity = 16;
 
@@ -48,6 +52,9 @@ bool restores = false;  // whether a conversation begins with what is stored
 // The same for a firmware without chats, which has no code for them.
 bool is_turn() { return model::kHasChat && turn; }
 int32_t prompt_begin() { return model::kHasChat ? read_before : 0; }
+
+// Where the generated ids begin: behind the prompt's and, of a model with an encoder, what its decoder begins with.
+int32_t answer_begin() { return prompt_begin() + prompt_count + model::kStartCount; }
 
 // The text's ids into `ids` and their number into `count`; returns what is wrong, or nullptr. A firmware without
 // tokenizer tables has no code for them either.
@@ -98,7 +105,7 @@ int32_t prompt_from(const Request& request) {
     }
     if (model::kHasChat && !turn) forget();
     if (error == nullptr && count == 0) error = "empty_prompt";
-    if (error == nullptr && count - (is_turn() ? chat.read : 0) > kMax) error = "prompt_too_long";
+    if (error == nullptr && count - (is_turn() ? chat.read : 0) > kMostOfPrompt) error = "prompt_too_long";
     for (int32_t i = 0; error == nullptr && i < count; ++i) {
         if (ids[i] < 0 || ids[i] >= model::kVocabSize) error = "id_out_of_range";
     }
@@ -242,6 +249,7 @@ float* LanguageModel::step(int32_t token) {
     const uint64_t before = counter_read();
     *static_cast<int64_t*>(model::kInputs[0].data) = token;
     *static_cast<int64_t*>(model::kInputs[1].data) = position_;
+    if constexpr (model::kEncoderLength > 0) *static_cast<int64_t*>(model::kInputs[2].data) = encoder_last();
     model::step();
     float* logits = static_cast<float*>(model::kOutputs[0].data);
     add(counter_instructions(before, counter_read()), logits, 1);
@@ -278,6 +286,17 @@ float* LanguageModel::read(const int32_t* tokens, int32_t count) {
     return logits;
 }
 
+void LanguageModel::encode(const int32_t* tokens, int32_t count) {
+    if constexpr (model::kEncoderLength > 0) {
+        const uint64_t before = counter_read();
+        encoder_read(tokens, count);
+        instructions_encoder_ = counter_instructions(before, counter_read());
+    } else {
+        static_cast<void>(tokens);
+        static_cast<void>(count);
+    }
+}
+
 bool LanguageModel::is_end(int32_t token) {
     for (int32_t i = 0; i < model::kEosCount; ++i) {
         if (model::kEosIds[i] == token) return true;
@@ -309,7 +328,13 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
             (model::kHasGrammar || model::kStopsBytes > 0 || request.wants_chooser)) {
             error = "app_chooses_tokens";
         }
-        if (error == nullptr && chooser != nullptr) error = chooser->start(ids, count, request.sampling);
+        if constexpr (model::kEncoderLength > 0) {
+            for (int32_t i = 0; i < model::kStartCount; ++i) ids[count + i] = model::kStartIds[i];
+        }
+        if (error == nullptr && chooser != nullptr) {
+            error = model::kEncoderLength > 0 ? chooser->start(ids + count, model::kStartCount, request.sampling)
+                                              : chooser->start(ids, count, request.sampling);
+        }
         if (error != nullptr) {
             console_fail(error);
             continue;
@@ -328,7 +353,7 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
 }
 
 bool conversation_token(int32_t token) {
-    ids[prompt_begin() + prompt_count + generated_count] = token;
+    ids[answer_begin() + generated_count] = token;
     ++generated_count;
     text_is_open = true;
     if constexpr (!model::kHasTokenizer) {
@@ -354,7 +379,7 @@ void conversation_end(const LanguageModel& language_model) {
     print_text("@mcu prompt_ids=");
     print_ids(ids + shown, count);
     print_text("\n@mcu ids=");
-    print_ids(ids + shown + count, generated_count);
+    print_ids(ids + answer_begin(), generated_count);
     print_text("\n@mcu digest=");
     print_hex(language_model.digest(), 16);
     print_text("\n");
@@ -367,6 +392,12 @@ void conversation_end(const LanguageModel& language_model) {
         print_fact("position", static_cast<uint64_t>(text_begin() + chat.read));
         print_fact("left", static_cast<uint64_t>(model::kSlides ? kMax : kMax - chat.read));
         if (restores) print_fact("stored", static_cast<uint64_t>(read_before));
+    }
+    if constexpr (model::kEncoderLength > 0) {
+        print_text("@mcu start_ids=");
+        print_ids(model::kStartIds, model::kStartCount);
+        print_text("\n");
+        console_print_count("_encoder=", language_model.instructions_encoder());
     }
     if constexpr (model::kPrefillRows > 0) {
         print_fact("chunks", language_model.chunks());

@@ -25,6 +25,10 @@ class LanguageModel {
     // behind the ones before.
     float* read(const int32_t* tokens, int32_t count);
 
+    // Of a model with an encoder (model::kEncoderLength): lets it read `count` token ids, which the answer is about.
+    // Before the first step.
+    void encode(const int32_t* ids, int32_t count);
+
     // How many more tokens it can read: what the KV cache has left or, where that slides, the text.
     int32_t room() const { return (model::kSlides ? end_ : model::kMaxSequenceLength) - position_; }
 
@@ -42,6 +46,9 @@ class LanguageModel {
     uint64_t instructions_last() const { return instructions_last_; }
     uint64_t instructions_total() const { return instructions_total_; }
 
+    // What encode() took.
+    uint64_t instructions_encoder() const { return instructions_encoder_; }
+
     // How many chunks read() has read, and what it took all together, steps included.
     uint32_t chunks() const { return chunks_; }
     uint64_t instructions_read() const { return instructions_read_; }
@@ -57,10 +64,11 @@ class LanguageModel {
     uint64_t instructions_last_ = 0;
     uint64_t instructions_total_ = 0;
     uint64_t instructions_read_ = 0;
+    uint64_t instructions_encoder_ = 0;
     uint32_t chunks_ = 0;
 };
 
-// What to continue, and how.
+// What to continue, and how; of a model with an encoder, what that reads.
 struct Prompt {
     const int32_t* ids;  // at least one, at most room(); behind the turns before that the model has read
     int32_t count;

@@ -104,6 +104,12 @@ def show(generated: Generated, as_json: bool) -> None:
     bound = bound_from_json(summary.get("bound"))
     for label, text in bound.rows() if bound is not None else ():
         print(f"  {label:18} {text}")
+    if "encoder" in summary and "cross_cache_bytes" in summary["encoder"]:
+        told = summary["encoder"]
+        print(
+            f"  {'encoder':15} once before each answer, in {told['arena_bytes']:,} bytes of the arena (a step: "
+            f"{told['step_arena_bytes']:,}); it leaves {told['cross_cache_bytes']:,} bytes of the KV cache to the steps"
+        )
     if "prefill" in summary:
         told = summary["prefill"]
         print(

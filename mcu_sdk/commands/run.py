@@ -30,7 +30,16 @@ from mcu_sdk.commands.real_data import can_converse, media, run_chat, run_prompt
 from mcu_sdk.commands.text_data import run_table, run_text
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
-from mcu_sdk.project.asked import Asked, Texts, Where, asked_in, sampling_in, text_in, where_in
+from mcu_sdk.project.asked import (
+    Asked,
+    Texts,
+    Where,
+    asked_in,
+    sampling_in,
+    text_in,
+    where_in,
+    with_text_as_prompt,
+)
 
 if TYPE_CHECKING:
     from mcu_sdk.project.opened import Project
@@ -93,6 +102,12 @@ def run_command(
     others = (("--ids", ids), ("--steps", steps), ("--profile", profile), ("--markdown", markdown), *own)
     check_chat(chat=chat, system=system, others=others)
     opened = open_project(project, board)
+    if text is not None and opened.answers_texts:
+        options, text = with_text_as_prompt(options), None
+        prompt, asked = options["prompt"], asked_in(options)
+        if outputs:
+            raise UsageError("--output is for tensors; this model answers with a text.", hint="Leave it out.")
+    starts = (("--prompt", prompt is not None), *starts[1:])
     opened.check_effect(
         given.named,
         options["temperature"],

@@ -26,7 +26,7 @@ from mcu_sdk.commands.options import (
     with_options,
 )
 from mcu_sdk.commands.real_data import media, read_inputs, read_lines
-from mcu_sdk.project.asked import Asked, Texts, Where, sampling_in, text_in, where_in
+from mcu_sdk.project.asked import Asked, Texts, Where, sampling_in, text_in, where_in, with_text_as_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +76,8 @@ def verify_command(
     file = media(image, audio)
     check_writable(junit)
     opened = open_project(project, board)
+    if text is not None and opened.answers_texts:
+        options, text = with_text_as_prompt(options), None
     opened.check_effect(
         given.named,
         options["temperature"],

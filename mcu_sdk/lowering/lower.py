@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.fx import Node
 
-FORWARD, PREFILL = "forward", "prefill"
-"""The methods' names: a step, and a chunk of a prompt."""
+FORWARD, PREFILL, ENCODER = "forward", "prefill", "encoder"
+"""The methods' names: a step, a chunk of a prompt, and what writes the caches of a step's cross attention."""
 
 ALIGNMENT = 16
 """Bytes. Constants and planned tensors begin at multiples of it, as vector loads want."""
@@ -27,7 +27,8 @@ ALIGNMENT = 16
 
 @dataclass(frozen=True)
 class Lowered:
-    """A .pte and the module path each of its kernel calls came from ("" where it is not known), `forward`'s, then `prefill`'s."""
+    """A .pte and the module path each of its kernel calls came from ("" where it is not known), `forward`'s, then that of the
+    method beside it."""
 
     pte: bytes
     names: tuple[str, ...]
@@ -38,17 +39,19 @@ def lower(
     metadata: Mapping[str, int | bool | list[int] | str],
     *,
     prefill: ExportedProgram | None = None,
+    encoder: ExportedProgram | None = None,
     cortex_m_passes: bool = True,
 ) -> Lowered:
-    """Lower a method "forward" and, where it is given, "prefill", which shares the weights and by their names the buffers
-    that live from call to call; `metadata` are constant methods (a list becomes several outputs).
+    """Lower a method "forward" and, where they are given, "prefill" and "encoder", which share the weights and by their names
+    the buffers that live from call to call; `metadata` are constant methods (a list becomes several outputs).
 
     `cortex_m_passes` turns quantized operators into Cortex-M's; around a delegate there are none. Raises ModelError
     when ExecuTorch refuses the program.
     """
     import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
 
-    methods = {FORWARD: program} if prefill is None else {FORWARD: program, PREFILL: prefill}
+    beside = {PREFILL: prefill, ENCODER: encoder}
+    methods = {FORWARD: program, **{name: other for name, other in beside.items() if other is not None}}
     return lower_edge(_to_edge(methods, metadata, cortex_m_passes))
 
 
@@ -81,7 +84,7 @@ def lower_edge(edge: EdgeProgramManager) -> Lowered:
     except Exception as error:
         raise _refused(error) from error
     pte = bytes(lowered.buffer)
-    methods = [name for name in (FORWARD, PREFILL) if name in edge.methods]
+    methods = [name for name in (FORWARD, PREFILL, ENCODER) if name in edge.methods]
     return Lowered(pte, tuple(name for method in methods for name in _instruction_names(lowered, method)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
 def prefill_metadata(rows: int) -> dict[str, Any]:
     """The constant methods that say how many tokens a method prefill takes, by the names that ExecuTorch's runners use."""
     return {"get_min_prefill_chunk": rows, "get_max_prefill_chunk": rows}
+
+
+def encoder_metadata(start: Sequence[int], padding: int) -> dict[str, Any]:
+    """The constant methods that say which tokens a decoder behind an encoder reads before it says anything, and which one
+    fills up the encoder's."""
+    return {"get_decoder_start_ids": list(start), "get_pad_id": padding}
 
 
 def llm_metadata(model: PreTrainedModel, cache_length: int, sinks: int | None = None) -> dict[str, Any]:

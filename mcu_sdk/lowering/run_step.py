@@ -7,7 +7,7 @@ float32: the operators of the cache are then replaced by what they stand for.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,10 +49,19 @@ class StepRunner:
             self._constants[str(name)] = empty.float() if float_cache and empty.dtype == torch.int8 else empty
 
     @torch.no_grad()
-    def run(self, windows: torch.Tensor) -> torch.Tensor:
-        """Tokens int64[n, L] -> logits float32[n, L, V], token by token, each window from an empty cache."""
+    def run(
+        self, windows: torch.Tensor, states: Sequence[Mapping[str, torch.Tensor]] | None = None
+    ) -> torch.Tensor:
+        """Tokens int64[n, L] -> logits float32[n, L, V], token by token, each window from an empty cache.
+
+        `states`: of each window what lies in buffers before it, and further inputs, by name.
+        """
+        before = states if states is not None else [{}] * len(windows)
         return torch.stack(
-            [torch.cat([logits[:, 0] for logits in self._steps(window)]) for window in windows]
+            [
+                torch.cat([logits[:, 0] for logits in self._steps(window, state)])
+                for window, state in zip(windows, before, strict=True)
+            ]
         )
 
     @property
@@ -68,10 +77,12 @@ class StepRunner:
     def call(
         self, values: dict[str, torch.Tensor], tokens: torch.Tensor, positions: torch.Tensor
     ) -> torch.Tensor:
-        """Tokens and positions int64[n] (1 of a step) -> the logits; the caches among `values` are then those written."""
+        """Tokens and positions int64[n] (1 of a step) -> the logits; the caches among `values` are then those written.
+
+        `values` has further inputs, too, by name."""
         given = {"input_ids": tokens[None], "cache_position": positions}
         inputs = [
-            values[name] if name is not None else given[argument]
+            values[name] if name is not None else given[argument] if argument in given else values[argument]
             for name, argument in zip(self._names, self._inputs, strict=True)
         ]
         *written, logits = self._module(*inputs)
@@ -79,8 +90,8 @@ class StepRunner:
         assert isinstance(logits, torch.Tensor)
         return logits
 
-    def _steps(self, window: torch.Tensor) -> list[torch.Tensor]:
-        values, places = self.empty(), torch.arange(len(window))
+    def _steps(self, window: torch.Tensor, state: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        values, places = {**self.empty(), **state}, torch.arange(len(window))
         return [self.call(values, window[p : p + 1], places[p : p + 1]) for p in range(len(window))]
 
 

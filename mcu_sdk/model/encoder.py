@@ -76,7 +76,7 @@ def encoder_architecture(checkpoint: Checkpoint) -> str | None:
     names = config.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         return None
-    if names[0] in _listed(AutoModelForCausalLM) or _class_named(names[0], config) is None:
+    if names[0] in listed(AutoModelForCausalLM) or _class_named(names[0], config) is None:
         return None
     return names[0]
 
@@ -112,7 +112,7 @@ BOTH = ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
 """Whose classes are an encoder and a decoder in one."""
 
 
-def _listed(auto: Any) -> set[str]:
+def listed(auto: Any) -> set[str]:
     """The names of the classes in the mapping of one of transformers' Auto classes."""
     names: set[str] = set()
     for value in auto._model_mapping._model_mapping.values():
@@ -125,13 +125,13 @@ def task_of(architecture: str, name: str) -> Task:
     import transformers
 
     for auto, task in TASKS.items():
-        if architecture in _listed(getattr(transformers, auto)):
+        if architecture in listed(getattr(transformers, auto)):
             return task
     if architecture in OTHER_NAMES:
         return OTHER_NAMES[architecture]
     if architecture.endswith("Encoder") and not hasattr(transformers, architecture):
         return FEATURES  # part of a family, see _part_named
-    if any(architecture in _listed(getattr(transformers, auto)) for auto in BOTH):
+    if any(architecture in listed(getattr(transformers, auto)) for auto in BOTH):
         raise ModelError(
             f"A decoder or an encoder was expected; {name} is a {architecture}, an encoder with a decoder that reads what it "
             "gives at every step, and there is no recipe for the two.",
@@ -208,13 +208,13 @@ class Encoder(nn.Module):
         self.gives_logits = task.logits
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        given = self._given(inputs)
+        given = self.given(inputs)
         results = self.model(**given)
         if self.pooling is not None:
             return (self.pooling(results["last_hidden_state"], given.get("attention_mask")),)
         return tuple(results[name] for name in self.output_names)
 
-    def _given(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+    def given(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """What the model is called with."""
         if self.front is not None:
             return {self.input_name: self.front(*inputs)}
@@ -224,7 +224,7 @@ class Encoder(nn.Module):
         """Add those of the task's optional outputs that the model gives for a call."""
         if self.pooling is None:
             with torch.no_grad():
-                results = self.model(**self._given(call))
+                results = self.model(**self.given(call))
             found = tuple(name for name in self.task.optional if results.get(name) is not None)
             self.output_names = (*self.task.outputs, *found)
 

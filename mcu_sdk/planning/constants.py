@@ -21,8 +21,7 @@ def constants_of(plan: Plan) -> tuple[Constant, ...]:
         found += [(t.offset, t.offset + max(t.nbytes, 1), planned.name) for t in _pointed_at(planned.call)]
     found += [
         (tensor.offset, tensor.offset + max(tensor.nbytes, 1), "output")
-        for method in (plan, plan.prefill)
-        if method is not None
+        for method in (plan, *plan.beside)
         for tensor in (*method.inputs, *method.outputs)
         if tensor.space is Space.MODEL
     ]

@@ -15,12 +15,27 @@ LAPS = 4
 """Caches full of tokens that the firmware has room for, 4 bytes each, where a text goes on beyond the cache."""
 
 
+PAD = "get_pad_id"
+"""The constant method that says what fills up an encoder's tokens."""
+
+
+@dataclass(frozen=True)
+class EncoderSide:
+    """Of a decoder that attends to an encoder: `start_ids`, the tokens that every answer begins behind. `length`: the tokens
+    that the encoder reads, filled up with `pad_id`."""
+
+    start_ids: tuple[int, ...]
+    length: int
+    pad_id: int
+
+
 @dataclass(frozen=True)
 class LanguageModel:
     """What the firmware has to know of a language model. Ids are token ids; -1: none. `prefill_rows`: the tokens of a prompt
     that its method prefill reads at once; 0 without one. `rewind_length`: of so many tokens that it has read it can forget
     the last ones; of more, only all, since its caches have written over some, or it keeps something else. `sinks`: positions
-    that a KV cache which slides when it is full keeps from the beginning; -1 for one that does not."""
+    that a KV cache which slides when it is full keeps from the beginning; -1 for one that does not. `encoder`: what it
+    attends to, of one that answers a text that another method reads first."""
 
     vocab_size: int
     max_sequence_length: int
@@ -29,6 +44,7 @@ class LanguageModel:
     prefill_rows: int = 0
     rewind_length: int = 0
     sinks: int = -1
+    encoder: EncoderSide | None = None
 
     @property
     def max_text_tokens(self) -> int:
@@ -43,13 +59,17 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
     """
     metadata = plan.metadata
     inputs = [(tensor.dtype, tensor.shape) for tensor in plan.inputs]
-    is_step = inputs == [(DType.S64, (1, 1)), (DType.S64, (1,))] and len(plan.outputs) == 1
+    length_of_encoder = _encoder_length(plan)
+    wanted = [(DType.S64, (1, 1)), *[(DType.S64, (1,))] * (2 if length_of_encoder else 1)]
+    is_step = inputs == wanted and len(plan.outputs) == 1
     length = metadata.get("get_max_seq_len", metadata.get("get_max_context_len"))
     if not is_step or not isinstance(length, int) or length < 1 or not _are_logits(plan.outputs[0]):
-        if plan.prefill is not None:
+        if plan.beside:
+            name = "prefill" if plan.prefill is not None else "encoder"
+            more = ", the encoder's last row int64[1]" if length_of_encoder else ""
             raise PteError(
-                "The .pte has a method prefill, but its forward is no step of a language model (a token id int64[1, 1], its "
-                "position int64[1], logits float32[1, 1, V] and get_max_seq_len).",
+                f"The .pte has a method {name}, but its forward is no step of a language model (a token id int64[1, 1], its "
+                f"position int64[1]{more}, logits float32[1, 1, V] and get_max_seq_len).",
                 hint="Export forward alone, or both as ExecuTorch's LLM runner takes them.",
             )
         return None
@@ -70,7 +90,38 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
         prefill_rows=_prefill_rows(plan, length),
         rewind_length=min(length, _rewind_length(plan)),
         sinks=_sinks(plan, metadata.get("get_attention_sinks"), length),
+        encoder=_encoder_side(plan, length_of_encoder, vocabulary, length),
     )
+
+
+def _encoder_length(plan: Plan) -> int:
+    """The tokens that an encoder reads, with the mask of those that count: int64[1, L] both. 0 without one, or for tensors."""
+    if plan.encoder is None:
+        return 0
+    inputs = [(tensor.dtype, tensor.shape) for tensor in plan.encoder.inputs]
+    length = inputs[0][1][-1] if inputs and inputs[0][1] else 0
+    return length if inputs == [(DType.S64, (1, length))] * 2 else 0
+
+
+def _encoder_side(plan: Plan, tokens: int, vocabulary: int, length: int) -> EncoderSide | None:
+    """Raises PteError where the .pte does not say what the decoder begins with."""
+    if plan.encoder is None:
+        return None
+    start = _token_ids(plan.metadata.get("get_decoder_start_ids"), vocabulary)
+    if not tokens:
+        raise PteError(
+            "A method encoder that reads token ids and the mask of those that count, int64[1, L] both, was expected; it takes "
+            f"{[(tensor.dtype, tensor.shape) for tensor in plan.encoder.inputs]}.",
+            hint="Export forward alone.",
+        )
+    if not 0 < len(start) < length or plan.prefill is not None:
+        raise PteError(
+            f"Beside a method encoder, the tokens that the decoder begins with were expected (get_decoder_start_ids, fewer "
+            f"than {length}), and no prefill; found are {str(plan.metadata.get('get_decoder_start_ids'))[:60]}.",
+            hint="Export it again with them as a constant method.",
+        )
+    padding = _token_ids(plan.metadata.get(PAD), vocabulary)
+    return EncoderSide(start, tokens, padding[0] if padding else 0)
 
 
 def _are_logits(tensor: Tensor) -> bool:

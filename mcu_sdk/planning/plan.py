@@ -70,7 +70,8 @@ class PlannedCall:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the firmware does in one step; `prefill`: for a chunk of a prompt, in the same memories.
+    """What the firmware does in one step; `prefill`: for a chunk of a prompt, and `encoder`: once before the steps, in the same
+    memories.
 
     Sizes in bytes: the arena holds the planned tensors and then, from `scratch_offset`, `scratch_bytes` that
     each call may use for itself. `live_bytes[i]` is how much of the tensors' part holds live data while the
@@ -93,11 +94,17 @@ class Plan:
     model_hash: str
     lasting: tuple[Buffer, ...] = ()
     prefill: Plan | None = None
+    encoder: Plan | None = None
+
+    @property
+    def beside(self) -> tuple[Plan, ...]:
+        """The methods beside the step."""
+        return tuple(method for method in (self.prefill, self.encoder) if method is not None)
 
     @property
     def all_calls(self) -> tuple[PlannedCall, ...]:
-        """Those of the step and of the prefill."""
-        return self.calls + (self.prefill.calls if self.prefill is not None else ())
+        """Those of the step and of the methods beside it."""
+        return self.calls + tuple(call for method in self.beside for call in method.calls)
 
     @property
     def own_arena_bytes(self) -> int:
@@ -116,8 +123,8 @@ class Plan:
         sources, tables (name, c_type, values: list of literals, fields: their names if it is a struct), inputs and outputs (pointer, space, offset,
         type ("f32"), c_type, shape, elements, bytes), buffers (declaration, shape: what has a name from the beginning),
         calls (function, arguments: list of C++ texts, named: the same with the tensors' and the parameters' names,
-        buffers: what it gives a name, name, comment, index, operator), prefill (its inputs, outputs, buffers and calls; or
-        None).
+        buffers: what it gives a name, name, comment, index, operator), prefill and encoder (their inputs, outputs, buffers and
+        calls; or None).
         """
         names = {_table_key(table): name for name, table in self.tables.items()}
         places = Places(pieces)
@@ -135,7 +142,10 @@ class Plan:
                 for name, table in self.tables.items()
             ],
             **self._method_to_template(names, places),
-            "prefill": self.prefill._method_to_template(names, places) if self.prefill is not None else None,
+            **{
+                name: method._method_to_template(names, places) if method is not None else None
+                for name, method in (("prefill", self.prefill), ("encoder", self.encoder))
+            },
         }
 
     def _method_to_template(
@@ -172,19 +182,26 @@ def compile_plan(pte: Pte) -> Plan:
     that no operator of that name can have or that would reach outside their memory.
     """
     step = _compile_method(pte)
-    return step if pte.prefill is None else _with_prefill(step, _compile_method(pte.prefill))
+    beside = {"prefill": pte.prefill, "encoder": pte.encoder}
+    return _with_others(
+        step, {name: _compile_method(method) for name, method in beside.items() if method is not None}
+    )
 
 
-def _with_prefill(step: Plan, prefill: Plan) -> Plan:
-    """Both in one arena, as large as the larger one's, with their files and tables together."""
-    tables = {_table_key(table): table for plan in (step, prefill) for table in plan.tables.values()}
+def _with_others(step: Plan, others: Mapping[str, Plan]) -> Plan:
+    """All methods in one arena, as large as the largest one's, with their files and tables together."""
+    if not others:
+        return step
+    plans = (step, *others.values())
+    tables = {_table_key(table): table for plan in plans for table in plan.tables.values()}
     return replace(
         step,
-        arena_bytes=max(step.arena_bytes, prefill.arena_bytes),
-        headers=tuple(sorted({*step.headers, *prefill.headers})),
-        sources=tuple(sorted({*step.sources, *prefill.sources})),
+        arena_bytes=max(plan.arena_bytes for plan in plans),
+        headers=tuple(sorted({header for plan in plans for header in plan.headers})),
+        sources=tuple(sorted({source for plan in plans for source in plan.sources})),
         tables={_table_name(table, number): table for number, table in enumerate(tables.values())},
-        prefill=prefill,
+        prefill=others.get("prefill"),
+        encoder=others.get("encoder"),
     )
 
 

@@ -85,7 +85,9 @@ class Start(TypedDict, total=False):
 class Texts(TypedDict, total=False):
     """What an encoder is given, which its firmware encodes."""
 
-    text: Annotated[str | None, Flag("--text", "For encoders: the text to read.")]
+    text: Annotated[
+        str | None, Flag("--text", "For encoders, and decoders that attend to one: the text to read.")
+    ]
     text_pair: Annotated[
         str | None, Flag("--text-pair", "A second text beside it: an answer, or what --text asks of.")
     ]
@@ -193,6 +195,20 @@ def text_in(options: Mapping[str, Any]) -> TextRequest | None:
     if text is None and pair is not None:
         raise UsageError("--text-pair goes beside --text.", hint="Give --text, too.")
     return None if text is None else TextRequest(text, pair)
+
+
+def with_text_as_prompt(options: Mapping[str, Any]) -> RunOptions:
+    """A run's keywords for a language model whose encoder reads the text. Raises UsageError for two of them, and for another
+    start beside it."""
+    text = text_in(options)
+    if text is None:
+        return cast(RunOptions, dict(options))
+    if text.pair is not None:
+        raise UsageError("This model's encoder reads one text; --text-pair was given.", hint="Leave it out.")
+    given = [f"--{name}" for name in Start.__annotations__ if options.get(name) is not None]
+    if given:
+        raise UsageError(f"--text and {given[0]} exclude each other.", hint="Give one of them.")
+    return cast(RunOptions, {**options, "text": None, "prompt": text.text})
 
 
 def where_in(options: Mapping[str, Any]) -> Where:

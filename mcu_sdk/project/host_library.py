@@ -58,6 +58,8 @@ class HostModel:
         library.model_digest.argtypes = [ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64]
         library.model_tokens.restype = None
         library.model_tokens.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p]
+        library.model_read_source.restype = None
+        library.model_read_source.argtypes = [ctypes.c_void_p, ctypes.c_int32]
         library.model_chunk.restype = None
         library.model_chunk.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
         for function in (library.model_input, library.model_output):
@@ -73,6 +75,8 @@ class HostModel:
         self.max_sequence_length: int = library.model_max_sequence_length()
         self.slides = bool(library.model_slides())
         self.prefill_rows: int = library.model_prefill_rows()
+        self.encoder_length: int = library.model_encoder_length()
+        self._source = -1  # the place of the last token that the encoder has read
         self.inputs = [self._view(library.model_input, i) for i in range(library.model_input_count())]
         self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
         self.has_tokenizer = bool(library.model_has_tokenizer())
@@ -127,6 +131,8 @@ class HostModel:
         self._check(token, position)
         self.inputs[0][0] = token
         self.inputs[1][0] = position
+        if self.encoder_length:
+            self.inputs[2][0] = self._source
         self._step()
         self._position = position + 1
         logits: NDArray[np.float32] = self.outputs[0]
@@ -184,6 +190,21 @@ class HostModel:
         if not 0 < position <= self._position:
             raise ValueError(f"position {position} is not in 1..{self._position}")
         self._position = position
+
+    def encode_source(self, ids: Sequence[int] | NDArray[Any]) -> None:
+        """Let the encoder read tokens, after a reset: what every step then attends to.
+
+        Raises ValueError for ids out of range, or more or fewer than it reads.
+        """
+        import numpy as np
+
+        tokens = np.ascontiguousarray(ids, dtype=np.int32)
+        if not 1 <= len(tokens) <= self.encoder_length:
+            raise ValueError(f"the encoder reads 1 to {self.encoder_length} tokens, not {len(tokens)}")
+        self._check(int(tokens.min()), 0)
+        self._check(int(tokens.max()), 0)
+        self._library.model_read_source(tokens.ctypes.data, len(tokens))
+        self._source = len(tokens) - 1
 
     def kv_cache(self) -> bytes:
         """What the model keeps from step to step, as it lies in memory."""

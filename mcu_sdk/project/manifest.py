@@ -48,7 +48,8 @@ class ModelFacts:
     """What the commands have to know of a project's model; 0, -1 and nothing where it is no language model's.
 
     `sha256`: of model/model.pte; `tokenizer`: of model/tokenizer.json, "" without one. `sinks`: positions that stay in a
-    KV cache which slides when it is full; -1 for one that does not. `chat`: whether it holds conversations. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
+    KV cache which slides when it is full; -1 for one that does not. `chat`: whether it holds conversations. `source_length`:
+    tokens that are read by the encoder that it attends to; 0 without one. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
     """
 
     sha256: str
@@ -59,6 +60,7 @@ class ModelFacts:
     bos_id: int = -1
     sinks: int = -1
     chat: bool = False
+    source_length: int = 0
     accelerator: str | None = None
 
     @property

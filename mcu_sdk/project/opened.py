@@ -42,6 +42,11 @@ class Project:
         return self.manifest.model.chat
 
     @property
+    def answers_texts(self) -> bool:
+        """Whether it is a language model whose encoder reads what the answer is about."""
+        return self.manifest.model.source_length > 0
+
+    @property
     def takes_texts(self) -> bool:
         """Whether it is a model of tensors whose firmware fills them from texts."""
         return not self.is_language_model and bool(self.manifest.model.tokenizer)
@@ -126,6 +131,11 @@ class Project:
             raise UsageError(
                 f"{self.manifest.name} is a language model.", hint="Use --prompt or --ids, not --steps."
             )
+        if prompt is None and ids is None and self.answers_texts:
+            raise UsageError(
+                f"The encoder of {self.manifest.name} reads a text, about which the answer is; none was given.",
+                hint="Give --text, or its token ids with --ids.",
+            )
         if prompt is None and ids is None:
             ids = (max(self.manifest.model.bos_id, 0),)
         self._check_ids(ids or ())
@@ -176,9 +186,15 @@ class Project:
     def _check_ids(self, ids: Sequence[int]) -> None:
         for token in ids:
             self._check_id(token)
-        if len(ids) > self.manifest.model.max_sequence_length:
+        model = self.manifest.model
+        if self.answers_texts and len(ids) > model.source_length:
             raise UsageError(
-                f"The prompt has {len(ids)} tokens; the model's cache holds {self.manifest.model.max_sequence_length}.",
+                f"The text has {len(ids)} tokens; the model's encoder reads {model.source_length}.",
+                hint="Give a shorter one, or generate with a longer --max-encoder-len.",
+            )
+        if not self.answers_texts and len(ids) > model.max_sequence_length:
+            raise UsageError(
+                f"The prompt has {len(ids)} tokens; the model's cache holds {model.max_sequence_length}.",
                 hint="Give a shorter prompt, or generate with a longer --max-cache-len.",
             )
 

@@ -229,6 +229,7 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
         "chat": inputs.chat,
         "stops": [str(byte) for text in inputs.stops for byte in (len(text), *text)],
         "texts": _texts(inputs),
+        "encoder": _encoder(inputs),
     }
 
 
@@ -239,6 +240,14 @@ def _vocabulary_and_length(inputs: ProjectInputs) -> tuple[int, int]:
     if inputs.text_model is not None:
         return inputs.text_model.vocab_size, inputs.text_model.length
     return 0, 0
+
+
+def _encoder(inputs: ProjectInputs) -> dict[str, Any] | None:
+    """What a language model's encoder reads, and what its answers begin behind; None for one without."""
+    side = inputs.language_model.encoder if inputs.language_model is not None else None
+    if side is None:
+        return None
+    return {"length": side.length, "pad_id": side.pad_id, "start_ids": list(side.start_ids)}
 
 
 def _texts(inputs: ProjectInputs) -> dict[str, Any] | None:
@@ -405,6 +414,8 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         runtime += ["chooser", "language_model", "sampler", "stop"]
     else:
         runtime += ["tensor_model", "tensor_series", "tensor_transfer"]
+    if inputs.language_model is not None and inputs.language_model.encoder is not None:
+        model += ["sdk/runtime/encoder.cpp"]
     if inputs.text_model is not None:
         runtime += ["text_model"]
         model += ["sdk/runtime/text_inputs.cpp"]
@@ -542,6 +553,7 @@ def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
         bos_id=language_model.bos_id if language_model else -1,
         sinks=language_model.sinks if language_model else -1,
         chat=inputs.chat is not None,
+        source_length=language_model.encoder.length if language_model and language_model.encoder else 0,
         accelerator=inputs.npu.accelerator if inputs.npu else None,
     )
     return manifest.to_json(

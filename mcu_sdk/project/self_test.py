@@ -87,10 +87,12 @@ def vectors(pte: Pte, plan: Plan) -> list[Vector]:
     """
     chosen = _chosen(plan.calls)
     found = _vectors_of(pte, plan.arena_bytes, chosen)
-    if pte.prefill is not None and plan.prefill is not None:
+    count, seeds = len(plan.calls), len(chosen)
+    for method, planned_method in zip(pte.beside, plan.beside, strict=True):
         covered = {planned.call.function for calls in chosen for _, planned in calls}
-        more = _chosen(plan.prefill.calls, covered, len(plan.calls))
-        found += _vectors_of(pte.prefill, plan.arena_bytes, more, len(chosen))
+        more = _chosen(planned_method.calls, covered, count)
+        found += _vectors_of(method, plan.arena_bytes, more, seeds)
+        chosen, count, seeds = [*chosen, *more], count + len(planned_method.calls), seeds + len(more)
     return found
 
 
@@ -302,7 +304,8 @@ def known_kernels(project: Path) -> list[str]:
 def to_template(found: Sequence[Vector], plan: Plan) -> list[dict[str, Any]]:
     """The vectors as texts and numbers for the template."""
     template = plan.to_template()
-    calls = [*template["calls"], *(template["prefill"]["calls"] if template["prefill"] else ())]
+    beside = [template[name] for name in ("prefill", "encoder") if template[name]]
+    calls = [*template["calls"], *(call for method in beside for call in method["calls"])]
     return [
         {
             "kernels": "+".join(vector.kernels),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mcu_sdk.npu.reference import TosaDelegate
+    from mcu_sdk.planning.pte.read import Pte
     from mcu_sdk.project.host_library import HostModel
     from mcu_sdk.project.interpret import Interpreter
     from mcu_sdk.project.runners import Run
@@ -49,6 +50,10 @@ class Reference(Protocol):
     def logits(self, tokens: Sequence[int], /) -> NDArray[Any] | None:
         """Of the first tokens, float32[n, V]: all or, where a cache slides, those up to a little beyond its end."""
         ...
+
+    def pair_logits(
+        self, source: Sequence[int], length: int, tokens: Sequence[int], /
+    ) -> NDArray[Any] | None: ...
 
     def outputs(self, steps: Sequence[Sequence[NDArray[Any]]], /) -> list[list[NDArray[Any]]] | None: ...
 
@@ -174,7 +179,7 @@ def compare_transcripts(device: Transcript, on_host: Transcript) -> Check:
     if on_host.digest is None:
         return Check(name, False, "neither printed a digest")
     chunks = on_host.number("chunks") or 0
-    count = on_host.number("steps") or len(on_host.prompt_ids) + max(len(on_host.ids) - 1, 0)
+    count = on_host.number("steps") or len(fed_tokens(on_host))
     of_them = (
         f" of {count} tokens, {chunks} chunks of the prompt among them" if chunks else f" over {count} steps"
     )
@@ -187,8 +192,9 @@ def _short(value: object, limit: int = 60) -> str:
 
 
 def fed_tokens(transcript: Transcript) -> tuple[int, ...]:
-    """The token of each step: the prompt, and every generated token but the last, which is not read any more."""
-    return transcript.prompt_ids + transcript.ids[:-1]
+    """The token of each step: the prompt, or what a decoder behind an encoder begins with, and every generated token but the
+    last, which is not read any more."""
+    return (transcript.start_ids or transcript.prompt_ids) + transcript.ids[:-1]
 
 
 def last_position(transcript: Transcript) -> int:
@@ -210,6 +216,8 @@ def first_difference(
     def differs(steps: int) -> bool:
         if request.steps is not None:
             wanted = replace(request, steps=steps)
+        elif on_host.start_ids:  # its prompt is the encoder's
+            wanted = replace(request, tokens=max(steps - len(on_host.start_ids) + 1, 0))
         elif steps <= longest:
             wanted = Request(ids=fed[:steps], tokens=0)
         else:
@@ -218,7 +226,10 @@ def first_difference(
 
     if not differs(count):
         return "every step's outputs agree, so the choice of tokens or their text differs"
-    low, high = 0, count  # the outputs of `low` steps agree, those of `high` differ
+    low, high = (
+        max(len(on_host.start_ids) - 1, 0),
+        count,
+    )  # the outputs of `low` steps agree, those of `high` differ
     while high - low > 1:
         middle = (low + high) // 2
         if differs(middle):
@@ -248,6 +259,7 @@ def compare_with_python(
     from mcu_sdk.project.interpret import Interpreter
 
     model = HostModel(library, project.accelerator)
+    last: list[NDArray[Any]] = []
     pte = read_pte((project.folder / "model" / "model.pte").read_bytes())
     interpreter = Interpreter(pte, tosa_delegates(project.folder, len(pte.delegates)))
     chunks = 0
@@ -258,6 +270,11 @@ def compare_with_python(
         chunks = on_host.number("chunks") or 0
         inputs = _token_inputs(fed_tokens(on_host), chunks, model.prefill_rows)
         model.reset()
+        if pte.encoder is not None:
+            beside = Interpreter(pte.encoder, beside=interpreter)
+            encoder_inputs, last = encoder_read(on_host.prompt_ids, beside, pte)
+            beside.run_stored(encoder_inputs)
+            model.encode_source(on_host.prompt_ids)
         ours = model.read_prompt(fed_tokens(on_host), chunks)
     checks = []
     digest = f"{model.digest(ours):016x}"
@@ -268,19 +285,20 @@ def compare_with_python(
     if chunks and pte.prefill is not None:
         prefill = Interpreter(pte.prefill, beside=interpreter)
         theirs = [output for values in inputs[:chunks] for output in prefill.run_stored(values)]
-    theirs += [output for values in inputs[chunks:] for output in interpreter.run_stored(values)]
+    theirs += [output for values in inputs[chunks:] for output in interpreter.run_stored([*values, *last])]
     per_step = len(ours) // len(inputs)
     checks.append(compare_outputs(ours, theirs, per_step))
     if request.steps is None:
-        last = [int(values[1][-1]) for values in inputs]  # the position of each chunk's and step's logits
-        checks.append(compare_choices(ours, theirs, first=last.index(len(on_host.prompt_ids) - 1)))
+        places = [int(values[1][-1]) for values in inputs]  # the position of each chunk's and step's logits
+        before = on_host.start_ids or on_host.prompt_ids
+        checks.append(compare_choices(ours, theirs, first=places.index(len(before) - 1)))
     accuracy = project.accuracy()
     if reference is not None and accuracy is not None:
         stated = accuracy.relative_rms_error
         if request.steps is not None:
             checks += compare_sample(interpreter, reference, stated)
-        elif (right := reference.logits(fed_tokens(on_host))) is not None:
-            wanted = [right[position] for position in last if position < len(right)]
+        elif (right := _checkpoint_logits(reference, on_host, pte)) is not None:
+            wanted = [right[position] for position in places if position < len(right)]
             checks.append(compare_with_checkpoint(theirs[: len(wanted)], wanted, stated, choices=True))
     return checks
 
@@ -329,6 +347,27 @@ def tosa_delegates(folder: Path, count: int) -> list[TosaDelegate]:
 
 
 Values = list["NDArray[Any]"]
+
+
+def encoder_read(source: Sequence[int], encoder: Interpreter, pte: Pte) -> tuple[Values, Values]:
+    """The inputs of a .pte's encoder for token ids, filled up; and what every step is told: the place of the last of them."""
+    import numpy as np
+
+    from mcu_sdk.planning.language_model import PAD
+
+    length = encoder.inputs[0].shape[-1]
+    padding = pte.metadata.get(PAD)
+    row = np.full(length, padding if isinstance(padding, int) else 0, np.int64)
+    row[: len(source)] = source
+    return [row, (np.arange(length) < len(source)).astype(np.int64)], [np.array([len(source) - 1])]
+
+
+def _checkpoint_logits(reference: Reference, on_host: Transcript, pte: Pte) -> NDArray[Any] | None:
+    """Of each token that was read, the logits of the checkpoint."""
+    if pte.encoder is None:
+        return reference.logits(fed_tokens(on_host))
+    length = int(pte.encoder.inputs[0].shape[-1])
+    return reference.pair_logits(on_host.prompt_ids, length, fed_tokens(on_host))
 
 
 def _token_inputs(fed: Sequence[int], chunks: int, rows: int) -> list[Values]:

@@ -36,9 +36,14 @@ def compile_checkpoint(
 def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     with step("Loading PyTorch"):  # the recipes import it
         from mcu_sdk.model.encoder import encoder_architecture
+        from mcu_sdk.model.encoder_decoder import pair_architecture
         from mcu_sdk.recipes.decoder import compile_decoder
         from mcu_sdk.recipes.encoder import compile_encoder
+        from mcu_sdk.recipes.encoder_decoder import compile_encoder_decoder
 
+    pair = pair_architecture(checkpoint)
+    if pair is not None and options.npu is None:
+        return compile_encoder_decoder(checkpoint, pair, options)
     architecture = encoder_architecture(checkpoint)
     if architecture is None and options.npu is None:
         return compile_decoder(checkpoint, options)

@@ -182,6 +182,38 @@ def compile_for_processor(
 
     Each step is compared with `reference`, by default the module itself. `logits`: the outputs are scores of classes.
     """
+    quantized, facts = quantized_module(
+        module, calls, example, activations=activations, border=border, reference=reference, logits=logits
+    )
+    scales: dict[str, Any] = {}
+    if border == "int8":
+        from mcu_sdk.lowering.border import int8_border
+
+        inputs, outputs = int8_border(quantized)
+        scales = {"inputs": list(map(_plain, inputs)), "outputs": list(map(_plain, outputs))}
+    with stage("Lowering to ExecuTorch and planning memory"):
+        from mcu_sdk.lowering.lower import lower
+        from mcu_sdk.lowering.pack import pack_weights
+        from mcu_sdk.lowering.quantize import int8_share
+
+        shares = int8_share(quantized)
+        packed = pack_weights(quantized, layout)
+        lowered = lower(quantized, {})
+    facts = {**facts, **shares, "weight_layout": layout, "packed_weights": packed, **scales}
+    return CompiledModel(lowered.pte, lowered.names, facts)
+
+
+def quantized_module(
+    module: torch.nn.Module,
+    calls: list[Inputs],
+    example: Inputs | None = None,
+    *,
+    activations: Activations = "static",
+    border: Border = "float",
+    reference: torch.nn.Module | None = None,
+    logits: bool = False,
+) -> tuple[ExportedProgram, dict[str, Any]]:
+    """As `compile_for_processor`, up to the quantized program, and what there is to report."""
     from mcu_sdk.lowering.reproducible import reproducible
 
     example = calls[0] if example is None else example
@@ -204,7 +236,7 @@ def compile_for_processor(
         guard["fused"] = check_module(reference, program.module(check_guards=False), calls, "fused")
     with stage("Quantizing to int8"), reproducible():
         from mcu_sdk.lowering.memoryless import without_memory
-        from mcu_sdk.lowering.quantize import check_finite, int8_share, quantize
+        from mcu_sdk.lowering.quantize import check_finite, quantize
 
         def calibrate(prepared: GraphModule) -> None:
             with without_memory(module):
@@ -218,19 +250,6 @@ def compile_for_processor(
     with stage("Comparing the quantized module with the module"), reproducible():
         graphs = program.module(check_guards=False), quantized.module(check_guards=False)
         accuracy = module_accuracy(reference, graphs[1], calls, logits=logits, graphs=graphs)
-    scales: dict[str, Any] = {}
-    if border == "int8":
-        from mcu_sdk.lowering.border import int8_border
-
-        inputs, outputs = int8_border(quantized)
-        scales = {"inputs": list(map(_plain, inputs)), "outputs": list(map(_plain, outputs))}
-    with stage("Lowering to ExecuTorch and planning memory"):
-        from mcu_sdk.lowering.lower import lower
-        from mcu_sdk.lowering.pack import pack_weights
-
-        shares = int8_share(quantized)
-        packed = pack_weights(quantized, layout)
-        lowered = lower(quantized, {})
     facts = {
         "activations": activations,
         "border": border,
@@ -239,12 +258,8 @@ def compile_for_processor(
         "fused": asdict(counts),
         "guard": guard,
         "accuracy": accuracy,
-        **shares,
-        "weight_layout": layout,
-        "packed_weights": packed,
-        **scales,
     }
-    return CompiledModel(lowered.pte, lowered.names, facts)
+    return quantized, facts
 
 
 def _input_names(module: torch.nn.Module, count: int) -> list[str]:

@@ -71,6 +71,34 @@ class CheckpointReference:
 
         return _if_at_hand(compute)
 
+    def pair_logits(self, source: Sequence[int], length: int, tokens: Sequence[int]) -> NDArray[Any] | None:
+        """Of a decoder that attends to an encoder: float32[len(tokens), V], where the encoder has read `source`, filled up to
+        `length` tokens."""
+
+        def compute() -> NDArray[Any] | None:
+            import torch
+
+            from mcu_sdk.lowering.encoder_decoder import Heads
+            from mcu_sdk.lowering.pair_guard import pair_logits
+            from mcu_sdk.model.encoder_calls import texts_of
+            from mcu_sdk.model.encoder_decoder import load_pair, pair_architecture
+            from mcu_sdk.recipes.fronts import front_maker
+
+            checkpoint = self._checkpoint
+            architecture = pair_architecture(checkpoint) if checkpoint is not None else None
+            if checkpoint is None or architecture is None:
+                return None
+            model, encoder = load_pair(checkpoint, architecture, front_maker(None, None))
+            rest = length - len(source)
+            ids = torch.tensor([[*source, *[texts_of(encoder)["padding"]] * rest]])
+            mask = torch.tensor([[1] * len(source) + [0] * rest])
+            heads = Heads(model, encoder)
+            (found,) = pair_logits(model, heads, [(ids, mask)], torch.tensor([list(tokens)]))
+            logits: NDArray[Any] = found.numpy()
+            return logits
+
+        return _if_at_hand(compute)
+
     def outputs(self, steps: Sequence[Sequence[NDArray[Any]]]) -> list[Arrays] | None:
         """Of an encoder, for the inputs of each step in the model's shapes: flat arrays."""
 

@@ -400,6 +400,11 @@ class Transcript:
         return _ids(self.facts["pending_ids"]) if "pending_ids" in self.facts else None
 
     @property
+    def start_ids(self) -> tuple[int, ...]:
+        """What a decoder behind an encoder, whose the prompt is, began with."""
+        return _ids(self.facts.get("start_ids", ""))
+
+    @property
     def profile(self) -> tuple[int, ...]:
         """The instructions of each call of the plan in the last step; empty for a firmware that does not count them."""
         return _ids(self.facts.get("profile", ""))

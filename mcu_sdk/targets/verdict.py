@@ -28,7 +28,11 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
         (UsageError, "a second text goes beside a first one, to an encoder", "Leave the second one out."),
     ),
     "no_tokenizer": (TextError, "the project has no tokenizer", "Give the prompt as token ids (--ids)."),
-    "prompt_too_long": (UsageError, "the prompt is longer than the model's cache", "Give a shorter prompt."),
+    "prompt_too_long": (
+        UsageError,
+        "the prompt is longer than what the model reads",
+        "Give a shorter prompt.",
+    ),
     "line_too_long": (UsageError, "the request is longer than its line buffer", "Give a shorter prompt."),
     "empty_prompt": (UsageError, "the prompt has no tokens", "Give at least one character or token id."),
     "id_out_of_range": (

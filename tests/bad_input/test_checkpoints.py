@@ -262,9 +262,33 @@ def test_a_pooling_that_is_not_known(
 def test_an_encoder_and_decoder(refused: Refused, tmp_path: Path) -> None:
     from transformers import T5Config, T5ForConditionalGeneration
 
-    config = T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-    T5ForConditionalGeneration(config).save_pretrained(tmp_path / "t5", safe_serialization=True)
-    refused(generate(tmp_path / "t5", "--max-cache-len", "16"), INVALID, "t5", "--pte")
+    config = T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, bos_token_id=3)
+    model = T5ForConditionalGeneration(config)
+    model.save_pretrained(tmp_path / "t5", safe_serialization=True)
+    refused(
+        generate(tmp_path / "t5", "--prefill", "8"),
+        USAGE,
+        "--prefill is for a decoder's",
+        "an encoder-decoder's",
+    )
+    refused(generate(tmp_path / "t5", "--max-cache-len", "1"), USAGE, "at least 2 positions")
+    path = tmp_path / "t5" / "generation_config.json"
+    settings = json.loads(path.read_text()) | {"forced_decoder_ids": [[2, 7]]}
+    path.write_text(json.dumps(settings))
+    refused(
+        generate(tmp_path / "t5"), INVALID, "Token ids that the decoder begins with", "decoder_start_token_id"
+    )
+
+
+def test_an_encoder_of_sounds_with_a_decoder(refused: Refused, tmp_path: Path) -> None:
+    from tests.pairs import make_pair
+
+    refused(
+        generate(make_pair("whisper", tmp_path)),
+        INVALID,
+        "An encoder of texts was expected",
+        "input_features",
+    )
 
 
 DECODERS = {

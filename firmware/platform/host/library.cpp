@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "platform/host/float_mode.h"
 #include "runtime/digest.h"
+#include "runtime/encoder.h"
 #if MCU_HAS_TOKENIZER
 #include "runtime/text_inputs.h"
 #include "runtime/tokenizer.h"
@@ -36,6 +37,7 @@ EXPORT int32_t model_vocabulary() { return model::kVocabSize; }
 EXPORT int32_t model_max_sequence_length() { return model::kMaxSequenceLength; }
 EXPORT int32_t model_slides() { return model::kSlides ? 1 : 0; }
 EXPORT int32_t model_prefill_rows() { return model::kPrefillRows; }
+EXPORT int32_t model_encoder_length() { return model::kEncoderLength; }
 EXPORT int32_t model_input_count() { return model::kInputCount; }
 EXPORT int32_t model_output_count() { return model::kOutputCount; }
 
@@ -50,6 +52,14 @@ EXPORT void* model_kv_cache(uint64_t* bytes) {
 EXPORT void model_step() {
     const FloatMode mode;
     model::step();
+}
+
+// Lets the encoder read `count` token ids. Nothing is checked here.
+EXPORT void model_read_source(const int32_t* tokens, int32_t count) {
+    if constexpr (model::kEncoderLength > 0) {
+        const FloatMode mode;
+        encoder_read(tokens, count);
+    }
 }
 
 // The address of an input or output, its size in bytes and its model::Type; NULL when there is none with this index.
@@ -80,6 +90,7 @@ EXPORT void model_tokens(const int64_t* tokens, int32_t count, int64_t first, fl
     for (int32_t i = 0; i < count; ++i) {
         *static_cast<int64_t*>(model::kInputs[0].data) = tokens[i];
         *static_cast<int64_t*>(model::kInputs[1].data) = first + i;
+        if constexpr (model::kEncoderLength > 0) *static_cast<int64_t*>(model::kInputs[2].data) = encoder_last();
         model::step();
         const float* row = static_cast<const float*>(model::kOutputs[0].data);
         for (int32_t v = 0; v < model::kVocabSize; ++v) logits[v] = row[v];

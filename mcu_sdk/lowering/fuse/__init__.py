@@ -21,6 +21,7 @@ class FusionCounts:
     layer_norm: int = 0
     activation: int = 0
     expert_linear: int = 0
+    cross_attention: int = 0
 
 
 def fuse(
@@ -49,6 +50,7 @@ def fuse(
     )
     from mcu_sdk.lowering.fuse.cached_attention import fuse_cached_attention
     from mcu_sdk.lowering.fuse.context import fuse_contexts
+    from mcu_sdk.lowering.fuse.cross_attention import fuse_cross_attention
     from mcu_sdk.lowering.fuse.experts import fuse_experts
     from mcu_sdk.lowering.fuse.graph import drop_cumulative_lengths, tidy
     from mcu_sdk.lowering.fuse.images import prepare_images
@@ -78,7 +80,7 @@ def fuse(
     elif cache_length is not None:
         drop_assertions(program, position, cache_length)
     normalize(program)
-    rope = attention = 0
+    rope = attention = cross = 0
     if position is None:
         fuse_attention(program)
         fuse_relative_attention(program)
@@ -99,6 +101,7 @@ def fuse(
         attention = fuse_cached_attention(
             program, positions, cache_ranges, shaped=not npu, slides=sinks is not None
         )
+        cross = fuse_cross_attention(program)
         tidy(program)
     experts = fuse_experts(program)
     rms_norms = fuse_rms_norm(program)
@@ -110,6 +113,7 @@ def fuse(
         layer_norm=fuse_layer_norm(program) + centred,
         activation=fuse_activations(program),
         expert_linear=experts,
+        cross_attention=cross,
     )
     tidy(program)
     if position is not None and cache_length is not None:

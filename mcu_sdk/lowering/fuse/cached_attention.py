@@ -62,7 +62,7 @@ class CacheRange:
 
 
 @dataclass(frozen=True)
-class _CachedAttention:
+class CachedAttention:
     query: Node
     keys: Node  # the index_copy of the new keys
     values: Node
@@ -151,7 +151,7 @@ def fuse_cached_attention(
 
 def _match(
     program: ExportedProgram, positions: PositionTable, reaches: _Reaches, node: Node
-) -> _CachedAttention | None:
+) -> CachedAttention | None:
     read = read_attention(program, positions, node)
     if read is None:
         return None
@@ -175,8 +175,8 @@ def _match(
     turned = not is_call(node, aten.scaled_dot_product_attention.default)
     grouped = batches != heads or bool(node.kwargs.get("enable_gqa"))
     if not (
-        _is_the_cache(program, scores.keys, key_update, heads, grouped=grouped, turned=turned)
-        and _is_the_cache(program, values, value_update, heads, grouped=grouped, turned=False)
+        is_the_cache(program, scores.keys, key_update, heads, grouped=grouped, turned=turned)
+        and is_the_cache(program, values, value_update, heads, grouped=grouped, turned=False)
     ):
         return None
     reach = reaches.of(scores, heads, length)
@@ -185,12 +185,12 @@ def _match(
     sinks = scores.sinks
     if sinks is not None and (sinks.numel() != heads or reach.bias is not None):
         return None  # a bias is known but for a constant, which is nothing to a softmax without sinks alone
-    return _CachedAttention(query, key_update, value_update, scores.product_scale, reach, scores.cap, sinks)
+    return CachedAttention(query, key_update, value_update, scores.product_scale, reach, scores.cap, sinks)
 
 
 def _known_part(
     program: ExportedProgram,
-    match: _CachedAttention,
+    match: CachedAttention,
     length: int,
     ranges: dict[str, CacheRange] | None,
     *,
@@ -243,7 +243,7 @@ def _is_read_elsewhere(update: Node, attention: Node) -> bool:
     return False
 
 
-def _is_the_cache(
+def is_the_cache(
     program: ExportedProgram, node: Node, update: Node, heads: int, *, grouped: bool, turned: bool
 ) -> bool:
     """Whether `node` is the cache with each head repeated for its group of queries, or, for queries in groups and for a
@@ -261,7 +261,7 @@ def _is_the_cache(
     )
 
 
-def _int8_cache(program: ExportedProgram, cache: Node, positions: int, *, columns: bool) -> None:
+def int8_cache(program: ExportedProgram, cache: Node, positions: int, *, columns: bool) -> None:
     """Turn a float cache buffer into an int8 one of S `positions`, zero at the start.
 
     `columns`: [1, H, D, S] instead of [1, H, S, D].
@@ -286,16 +286,16 @@ def _write(
 ) -> Node:
     cache = args(update)[0]
     assert isinstance(cache, Node)
-    _int8_cache(program, cache, window, columns=columns)
+    int8_cache(program, cache, window, columns=columns)
     new = replace(program.graph, update, target, arguments)
     new.meta["val"] = cache.meta["val"]
     return new
 
 
-def _attend(
+def attend(
     program: ExportedProgram,
     node: Node,
-    match: _CachedAttention,
+    match: CachedAttention,
     targets: tuple[Any, Any],
     rest: tuple[Node, ...],
     part: KnownPart | None,
@@ -341,7 +341,7 @@ def _rewrite_calibrated(
     program: ExportedProgram,
     positions: PositionTable,
     node: Node,
-    match: _CachedAttention,
+    match: CachedAttention,
     slot: Node,
     ranges: dict[str, CacheRange],
     part: KnownPart | None,
@@ -362,14 +362,14 @@ def _rewrite_calibrated(
         written = (cache, source, inverse, slot)
         caches.append(_write(program, update, target, written, match.window, columns=update is match.values))
     targets = (mcu.attention_s8.default, mcu.attention_s8_shaped.default)
-    _attend(program, node, match, targets, (*caches, *scales, positions.position), part)
+    attend(program, node, match, targets, (*caches, *scales, positions.position), part)
 
 
 def _rewrite_dynamic(
     program: ExportedProgram,
     positions: PositionTable,
     node: Node,
-    match: _CachedAttention,
+    match: CachedAttention,
     slot: Node,
     part: KnownPart | None,
 ) -> None:
@@ -391,4 +391,4 @@ def _rewrite_dynamic(
         stored = (cache, source, slot)
         caches.append(_write(program, update, target, stored, match.window, columns=update is match.values))
     targets = (mcu.attention_s8_dynamic.default, mcu.attention_s8_dynamic_shaped.default)
-    _attend(program, node, match, targets, (*caches, *scales, positions.position), part)
+    attend(program, node, match, targets, (*caches, *scales, positions.position), part)

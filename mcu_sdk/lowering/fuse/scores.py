@@ -117,10 +117,12 @@ def _read_operator(positions: PositionTable, node: Node) -> tuple[Scores, Node] 
     query, keys, values, mask = (given.get(name) for name in names[:4])
     if not (isinstance(query, Node) and isinstance(keys, Node) and isinstance(values, Node)):
         return None
-    if not isinstance(mask, Node) or mask not in positions:
-        return None
     scale: Any = given.get("scale")
     scores = Scores(query, keys, float(scale or 1 / math.sqrt(shape_of(query)[-1])))
+    if mask is None:
+        return scores, values
+    if not isinstance(mask, Node) or mask not in positions:
+        return None
     if mask.meta["val"].dtype == torch.bool:
         return replace(scores, masks=((mask, False),)), values
     return scores.plus(mask, 1.0), values
@@ -271,6 +273,12 @@ def read_reach(positions: PositionTable, scores: Scores, heads: int, length: int
         if greatest and float(apart[:, -window:].abs().max()) > BIAS_TOLERANCE * greatest:
             return None
     return Reach(window, bias if greatest else None)
+
+
+def sees_all(positions: PositionTable, scores: Scores, heads: int, length: int) -> bool:
+    """Whether the last of `length` positions sees all of them, and nothing is added to its scores."""
+    row = _row(positions, scores, heads, length, length - 1)
+    return row is not None and bool(row[0].all()) and not bool(row[1].any())
 
 
 def _row(

@@ -1,5 +1,5 @@
-"""What a .pte means: its `forward` method, and a `prefill` beside it, as checked instructions over tensors that all have a
-place.
+"""What a .pte means: its `forward` method, and a `prefill` or an `encoder` beside it, as checked instructions over tensors
+that all have a place.
 
 `planning/pte/program.py` decodes the file; here its values, memories and instructions are checked against each
 other and resolved, so that nothing behind this module has to doubt an index, a size or an offset.
@@ -50,6 +50,9 @@ _STRUCT_CODES = {
     DType.BOOL: "?",
 }
 
+BESIDE = ("prefill", "encoder")
+"""Methods that may stand beside `forward`: one that reads a chunk of a prompt, and one that writes what forward attends to."""
+
 Metadata = Union[int, float, bool, str, list[Union[int, float, bool, str, None]], None]
 """What a constant method returns; several outputs, or a tensor's elements in a row, are a list."""
 
@@ -74,7 +77,7 @@ class Pte:
     `writes[i]` are the tensors that `instructions[i]` writes. `memory` holds the planned bytes by ExecuTorch's
     memory id; `arena_bytes` and `kv_cache_bytes` are the same after inputs without a plan, outputs without one
     and memories above 2 were put at the arena's end. `notes` say what a user may want to know. `prefill`: the method of that
-    name, which reads a chunk of a prompt into the same buffers.
+    name, which reads a chunk of a prompt into the same buffers; `encoder`: that which writes what `forward` attends to.
     """
 
     methods: tuple[str, ...]
@@ -93,6 +96,12 @@ class Pte:
     size: int
     hash: str
     prefill: Pte | None = None
+    encoder: Pte | None = None
+
+    @property
+    def beside(self) -> tuple[Pte, ...]:
+        """The methods beside `forward`."""
+        return tuple(method for method in (self.prefill, self.encoder) if method is not None)
 
     @property
     def constant_bytes(self) -> int:
@@ -115,8 +124,8 @@ def load_bytes(path: Path) -> bytes:
 def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
     """Read and check a .pte file.
 
-    `names` gives each instruction of `forward`, then of `prefill`, the module path it came from; without one ("") it is
-    numbered.
+    `names` gives each instruction of `forward`, then of the method beside it, the module path it came from; without one ("")
+    it is numbered.
     Constants stay where they are: their tensors' offsets are offsets into `data`.
 
     Raises PteError for a file that is truncated, corrupt, or says something impossible, and
@@ -134,12 +143,14 @@ def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
             f"There are names for {len(names)} instructions; the .pte has {sum(counts)}.",
             hint="The file of names belongs to another .pte; leave it away or generate both again.",
         )
-    forward = _read_method(program, plans[0], data, None if names is None else names[: counts[0]])
-    if len(plans) == 1:
-        return forward
-    prefill = _read_method(program, plans[1], data, None if names is None else names[counts[0] :])
-    _check_shared(forward, prefill)
-    return replace(forward, prefill=prefill)
+    found: dict[str, Pte] = {}
+    for number, plan in enumerate(plans):
+        begin, end = sum(counts[:number]), sum(counts[: number + 1])
+        found[plan.name] = _read_method(program, plan, data, None if names is None else names[begin:end])
+    forward = found["forward"]
+    for name in set(found) - {"forward"}:
+        _check_shared(forward, found[name], name)
+    return replace(forward, prefill=found.get("prefill"), encoder=found.get("encoder"))
 
 
 def _read_method(program: Program, plan: ExecutionPlan, data: bytes, names: Sequence[str] | None) -> Pte:
@@ -203,35 +214,34 @@ def read_delegates(program: Program, plan: ExecutionPlan) -> tuple[Delegate, ...
 
 
 def _computing(program: Program) -> list[ExecutionPlan]:
-    """`forward`, and `prefill` behind it if there is one."""
+    """`forward`, and behind it those of BESIDE that there are."""
     methods = {
         plan.name: plan
         for plan in program.execution_plan
         if plan.name == "forward" or not is_constant_method(plan)
     }
-    if not {"forward"} <= set(methods) <= {"forward", "prefill"}:
+    if not {"forward"} <= set(methods) <= {"forward", *BESIDE}:
         found = ", ".join(shown(name) for name in list(methods)[:8]) or "none"
         raise UnsupportedOperatorError(
-            f'The .pte must have exactly one method that computes something, "forward", or "prefill" beside it; found: '
-            f"{found}.",
+            f'The .pte must have exactly one method that computes something, "forward", or "prefill" or "encoder" beside it; '
+            f"found: {found}.",
             hint="Export the method you want to run as forward, alone.",
         )
-    return [methods[name] for name in ("forward", "prefill") if name in methods]
+    return [methods[name] for name in ("forward", *BESIDE) if name in methods]
 
 
-def _check_shared(forward: Pte, prefill: Pte) -> None:
-    """Raises PteError unless both methods keep the same buffers, by their names, at the same places."""
-    kept = [
-        {buffer.name: buffer.tensor for buffer in method.mutable_buffers} for method in (forward, prefill)
-    ]
+def _check_shared(forward: Pte, other: Pte, name: str) -> None:
+    """Raises PteError unless both methods keep the same buffers, by their names, at the same places; an encoder keeps those
+    alone that it writes."""
+    kept = [{buffer.name: buffer.tensor for buffer in method.mutable_buffers} for method in (forward, other)]
     apart = [
-        name
-        for name in {**kept[0], **kept[1]}
-        if kept[0].get(name) != kept[1].get(name) or kept[0][name].space is not Space.KV_CACHE
+        buffer
+        for buffer in ({**kept[0], **kept[1]} if name == "prefill" else kept[1])
+        if kept[0].get(buffer) != kept[1].get(buffer) or kept[0][buffer].space is not Space.KV_CACHE
     ]
-    if apart or forward.kv_cache_bytes != prefill.kv_cache_bytes or prefill.delegates:
+    if apart or forward.kv_cache_bytes != other.kv_cache_bytes or other.delegates:
         raise PteError(
-            "A prefill on the processor that shares every buffer with forward was expected; "
+            f"{'A' if name == 'prefill' else 'An'} {name} on the processor that shares every buffer with forward was expected; "
             + (
                 f"{shown(apart[0])} lies elsewhere."
                 if apart

@@ -1,0 +1,63 @@
+"""Encoder-decoders, the whole way: one result on this computer, a Cortex-M55 and a Cortex-M4, which is the .pte's in PyTorch
+and, within what int8 costs, the checkpoint's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcu_sdk import api
+from mcu_sdk.errors import UsageError
+from mcu_sdk.generation import generate
+from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.project.opened import open_project
+from tests.pairs import make_pair
+
+TEXTS = ("the red lamp is on", "off", "blue light, the lamp is off")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["t5"])
+def test_every_target_answers_a_text_alike(name: str, tmp_path: Path) -> None:
+    folder = str(make_pair(name, tmp_path))
+    digests = {}
+    for board in ("corstone-300", "mps2-an386"):
+        options = CompileOptions(cache_length=24, encoder_length=16)
+        made = generate(GenerateRequest(board, options, model=folder, output=tmp_path / board))
+        assert made.facts["fused"]["cross_attention"] == made.facts["fused"]["attention"] > 0
+        assert made.facts["encoder"]["cross_cache_bytes"] > 0
+        found = api.verify_prompts(made.project, TEXTS, tokens=8)
+        for one in found:
+            assert one.verdict.ok and len(one.verdict.checks) == 4, one.verdict.summary
+        digests[board] = [one.verdict.device.digest for one in found]
+        assert len(set(digests[board])) == len(TEXTS)
+    assert digests["corstone-300"] == digests["mps2-an386"]
+    _check_cut_off(made.project, tmp_path)
+    _check_library(made.project)
+
+
+def _check_cut_off(project: Path, folder: Path) -> None:
+    """What is no text for the encoder is refused, by the SDK and by the firmware."""
+    opened = open_project(project)
+    with pytest.raises(UsageError, match="none was given"):
+        opened.request()
+    with pytest.raises(UsageError, match="encoder reads 16"):
+        opened.request(ids=range(17))
+    with pytest.raises(UsageError, match="prompt is longer than"):
+        api.run(project, text="abcdefghijklmnopqrst", tokens=2, simulator="host")
+
+
+def _check_library(project: Path) -> None:
+    """Another source, other logits; the same again, the same."""
+    model = HostModel.of(project)
+    rows = []
+    for source in ((4, 5, 1), (6, 1), (4, 5, 1)):
+        model.reset()
+        model.encode_source(source)
+        rows.append(np.concatenate([model.step(0).copy(), model.step(7).copy()]))
+    assert np.array_equal(rows[0], rows[2]) and not np.array_equal(rows[0], rows[1])
+    with pytest.raises(ValueError, match="reads 1 to 16 tokens"):
+        model.encode_source(())
