@@ -22,7 +22,12 @@ import time
 from collections import Counter
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from mcu_sdk.project.host_library import HostModel
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -137,11 +142,13 @@ def _measured(checkpoint: Path, destination: Path) -> dict[str, Any]:
     made = generate(request)
     library = build(made.project, "host").library
     assert library is not None
-    model = load_model(find_checkpoint(str(checkpoint)))
-    vocabulary = int(model.config.get_text_config().vocab_size)
-    tokens = tokens_of(vocabulary)
-    wanted = checkpoint_logits(model, tokens)[0]
-    found = torch.from_numpy(HostModel(library).tokens(tokens[0].tolist()).copy())
+    firmware = HostModel(library)
+    tokens = tokens_of(firmware.vocab_size)
+    if firmware.encoder_length:
+        found, wanted = _of_pair(firmware, checkpoint, tokens)
+    else:
+        wanted = checkpoint_logits(load_model(find_checkpoint(str(checkpoint))), tokens)[0]
+        found = torch.from_numpy(firmware.tokens(tokens[0].tolist()).copy())
     error = measure(found, wanted, logits=True).relative_rms_error
     calls = Counter(planned.instruction.operator for planned in made.plan.calls)
     return {
@@ -153,6 +160,25 @@ def _measured(checkpoint: Path, destination: Path) -> dict[str, Any]:
         "operators": dict(calls),
         "guard": made.facts["guard"],
     }
+
+
+def _of_pair(
+    firmware: HostModel, checkpoint: Path, tokens: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The firmware's logits and the checkpoint's for tokens of a decoder whose encoder has read some of its own."""
+    import torch
+
+    from mcu_sdk.model.load import find_checkpoint
+    from mcu_sdk.recipes.reference import CheckpointReference
+
+    source, read = tokens[0, ::2].tolist(), tokens[0].tolist()
+    firmware.reset()
+    firmware.encode_source(source)
+    found = torch.stack([torch.from_numpy(firmware.step(token).copy()) for token in read])
+    reference = CheckpointReference(str(checkpoint), find_checkpoint(str(checkpoint)).fingerprint())
+    wanted = reference.pair_logits(source, firmware.encoder_length, read)
+    assert wanted is not None
+    return found, torch.from_numpy(wanted)
 
 
 def _worker(name: str, class_name: str, sender: Connection) -> None:
