@@ -75,11 +75,12 @@ class Case:
     weights: Literal["int8", "int4"] = "int8"
     optimize: Literal["speed", "size"] = "speed"
     prefill: int | None = None
+    scales: Literal["calibrated", "dynamic"] | None = None
 
     @property
     def cache_scales(self) -> Literal["calibrated", "dynamic"]:
         """generate's --kv-scales: its default, but for the small Llamas, whose bars are older than it."""
-        return "dynamic" if self.llama is None else "calibrated"
+        return self.scales or ("dynamic" if self.llama is None else "calibrated")
 
     @property
     def source(self) -> Source:
@@ -109,6 +110,7 @@ BUNDLED = tuple(
     Case(f"bundled-{length}", f"the bundled model, cache {length}", length) for length in (64, 128, 256, 512)
 )
 
+DYNAMIC = Case("B-dynamic", "case B with cache scales found at run time", 128, CASE_B.llama, scales="dynamic")
 SIZE = Case("B-size", "case B with --optimize size", 128, CASE_B.llama, optimize="size")
 INT4 = (
     Case("B-int4", "case B with int4 weights", 128, CASE_B.llama, weights="int4"),
@@ -220,6 +222,7 @@ CASES = {
         CASE_B,
         CASE_C,
         *BUNDLED,
+        DYNAMIC,
         SIZE,
         *INT4,
         *OTHER_CORES,
