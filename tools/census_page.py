@@ -132,8 +132,7 @@ MIXTURES = """## Mixtures of experts
 
 Routers are float, but what they read comes from int8 linears. Where two experts are nearly as likely the other one is chosen (and where a
 score is near a threshold, which PhiMoE has, another weight), and of random experts that one has nothing in common with the first. `tools/census_choices.py` runs the int8 step in PyTorch with
-its own choices, and again with those of the float step: what is left then is what int8 costs any decoder. (The firmware adds floats in
-another order than PyTorch, so that its nearest choices, and its error above, are others.)
+its own choices, and again with those of the float step: what is left then is what int8 costs any decoder.
 
 | name | choices | other ones | error | with the float step's choices |
 |---|---:|---:|---:|---:|"""
