@@ -53,6 +53,7 @@ ALSO_WHERE_NONE = ("head_dim", "n_routed_experts", "n_shared_experts", "num_expe
 """What is set, too, where a configuration leaves it open."""
 
 EXCEPTIONS: dict[str, dict[str, Any]] = {
+    "t5": {"decoder_start_token_id": 0},
     "blt": {"encoder_hash_byte_group_vocab": 257, "encoder_hash_byte_group_size": [3, 4]},
     "cpmant": {"dim_head": 16, "dim_ff": 96},
     "dots1": {"layer_types": ["full_attention", "sliding_attention"]},
