@@ -16,6 +16,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import executorch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ COMMON = (
     "-DMCU_HAS_TOKENIZER=1",
 )
 BOARDS = ROOT / "boards"
+OPERATORS = FIRMWARE / "operators"
 BOARD_ONLY = ("register_access_mmio.cpp", "register_access_semihosting.cpp")
 """Outside platform/cortex_m, but with the processor's instructions in them."""
 
@@ -48,6 +50,13 @@ def board_of(path: Path) -> Board:
         if board.uart is not None and path.stem == f"uart_{board.uart.driver}":
             return board
     return load_board("corstone-300")
+
+
+def executorch_flags() -> list[str]:
+    """For what is compiled beside ExecuTorch's runtime: the headers of the installed package."""
+    headers = Path(next(iter(executorch.__path__))) / "include"
+    c10 = headers / "executorch/runtime/core/portable_type/c10"
+    return ["-isystem", str(headers), "-isystem", str(c10), "-DC10_USING_CUSTOM_GENERATED_MACROS"]
 
 
 def board_flags(board: Board) -> list[str]:
@@ -142,6 +151,8 @@ def main() -> None:
         def lint(path: Path) -> subprocess.CompletedProcess[str]:
             for_board = "cortex_m" in path.parts or BOARDS in path.parents or path.name in BOARD_ONLY
             flags = [*board_flags(board_of(path)), *board] if for_board else host
+            if OPERATORS in path.parents:
+                flags = [*host, *executorch_flags()]
             command = [
                 tool("clang-tidy"),
                 "--quiet",

@@ -389,7 +389,8 @@ void conversation_end(const LanguageModel& language_model) {
         chat = {read_before + prompt_count + generated_count, language_model.position() - text_begin(),
                 language_model.digest()};
         if constexpr (model::kChatRewrites) remember_answer();
-        print_fact("position", static_cast<uint64_t>(text_begin() + chat.read));
+        const int32_t position = text_begin() + chat.read;
+        print_fact("position", static_cast<uint64_t>(position));
         print_fact("left", static_cast<uint64_t>(model::kSlides ? kMax : kMax - chat.read));
         if (restores) print_fact("stored", static_cast<uint64_t>(read_before));
     }
