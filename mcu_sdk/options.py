@@ -12,7 +12,7 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -125,14 +125,6 @@ class CompileOptions:
             CHECKPOINT,
         ),
     ] = None
-    encoder_length: Annotated[
-        int | None,
-        Flag(
-            "--max-encoder-len",
-            "Tokens that the encoder of an encoder-decoder reads. Default: the model's own, at most 128.",
-            Kind.ENCODER_DECODER,
-        ),
-    ] = None
     activations: Annotated[
         Activations,
         Flag("--activations", "int8 activation scales: found at run time, or calibrated.", Kind.DECODER),
@@ -141,6 +133,15 @@ class CompileOptions:
         CacheScales,
         Flag("--kv-scales", "Scales of the int8 KV cache: calibrated, or found at run time.", Kind.DECODER),
     ] = "dynamic"
+    _: KW_ONLY
+    encoder_length: Annotated[
+        int | None,
+        Flag(
+            "--max-encoder-len",
+            "Tokens that the encoder of an encoder-decoder reads. Default: the model's own, at most 128.",
+            Kind.ENCODER_DECODER,
+        ),
+    ] = None
     calibration_text: Annotated[
         Path | None,
         Flag(
@@ -285,6 +286,7 @@ class GenerateRequest:
         str, Flag("--board", "A board's name (see `mcu-sdk boards`) or a folder.", input=True)
     ] = "corstone-300"
     compile_options: CompileOptions = field(default_factory=CompileOptions)
+    _: KW_ONLY
     model: Annotated[
         str | None,
         Flag(
