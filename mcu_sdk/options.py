@@ -103,6 +103,21 @@ def parse_flash(text: str) -> int:
     return size
 
 
+def check_choices(options: object) -> None:
+    """Raises UsageError for a value that is none of its option's: from Python, nobody else has looked at it."""
+    for name, option in options_of(type(options)).items():
+        choices = [
+            choice
+            for kind in (option.type, *get_args(option.type))
+            if get_origin(kind) is Literal
+            for choice in get_args(kind)
+        ]
+        value = getattr(options, name)
+        if choices and value is not None and value not in choices:
+            wanted = f"{', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
+            raise UsageError(f"{option.flags[0]} is {wanted}, not {value!r}.")
+
+
 @dataclass(frozen=True)
 class CompileOptions:
     """What the user can decide about a checkpoint's way to a .pte.
@@ -200,20 +215,17 @@ class CompileOptions:
     int4_saving: int | None = None
 
     def check(self) -> None:
-        """Raises UsageError for options that do not go together."""
+        """Raises UsageError for options that do not go together, or have a value that they cannot have."""
+        check_choices(self)
         if self.stream is not None and self.stream < 1:
             raise UsageError(f"--stream is 1 frame of sound or more, not {self.stream}.")
         self.frame_size()
-        if self.weights not in get_args(Weights):
-            raise UsageError(f"Weights are 'int8', 'int4' or 'auto', not {self.weights!r}.")
         if self.prefill is not None and self.prefill not in PREFILL_ROWS:
             wanted = ", ".join(map(str, PREFILL_ROWS[:-1]))
             raise UsageError(
                 f"--prefill takes {wanted} or {PREFILL_ROWS[-1]} tokens at once; {self.prefill} was given.",
                 hint="Give one of these, or leave it out to read prompts token by token.",
             )
-        if self.when_full not in ("stop", "slide"):
-            raise UsageError(f"--when-full is 'stop' or 'slide', not {self.when_full!r}.")
         if self.sinks is not None and self.when_full == "stop":
             raise UsageError(
                 "--sinks is for a cache that slides; --when-full is stop.",
@@ -394,6 +406,7 @@ class GenerateRequest:
 
     def check(self, npu: NpuTarget | None) -> None:
         """Raises UsageError for options that do not go together, or of no use; `npu` is what the target means."""
+        check_choices(self)
         if self.model is not None and self.pte is not None:
             raise UsageError("--model and --pte exclude each other; both were given.", hint="Leave one out.")
         if self.grammar is not None and self.json_schema is not None:

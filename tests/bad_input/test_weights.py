@@ -40,7 +40,7 @@ def test_an_npu_is_not_measured_with_int4(refused: Refused) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (CompileOptions(weights="int2"), "'int8' or 'int4', not 'int2'"),  # type: ignore[arg-type]
+        (CompileOptions(weights="int2"), "'int8', 'int4' or 'auto', not 'int2'"),  # type: ignore[arg-type]
         (
             CompileOptions(
                 weights="int4", npu=NpuTarget("ethos-u65-256", "Ethos_U65_High_End", "Dedicated_Sram")

@@ -42,7 +42,7 @@ def plan_of(*rows: Row) -> Any:
         calls.append(
             SimpleNamespace(call=call, instruction=instruction, writes=writes, name=instruction.name)
         )
-    return SimpleNamespace(calls=calls, all_calls=calls, inputs=(), outputs=(), prefill=None)
+    return SimpleNamespace(calls=calls, all_calls=calls, inputs=(), outputs=(), beside=())
 
 
 def board(**changes: Any) -> Board:

@@ -63,7 +63,7 @@ def test_family_fuses_and_stays_close(family: str, scales: str, checkpoint: Call
         wanted = model(input_ids=tokens[None]).logits[0]
     ranges = cache_ranges(model, tokens[None]) if scales == "calibrated" else None
     counts = asdict(fuse(program, LENGTH, ranges))
-    assert tuple(counts.values()) == (*EXPECTED.get(family, (4, 2, 5, 0, 2)), 0)  # and no experts
+    assert tuple(counts.values()) == (*EXPECTED.get(family, (4, 2, 5, 0, 2)), 0, 0)  # no experts, no encoder
     targets = {str(n.target) for n in program.graph.nodes if n.op == "call_function"}
     assert not any(
         name in t for t in targets for name in ("sin", "cos", "softmax", "attention.default", "rsqrt")
