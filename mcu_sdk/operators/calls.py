@@ -403,6 +403,17 @@ CALLS: dict[str, str] = {
         out f32(rows * n)
         call linear_s4(x, x_scale, weight, bias, out, rows, k, n)
     """,
+    "mcu::expert_linear_s4": f"""
+        x s8[*rows, k]
+        x_scale f32(rows)
+        require n >= 1
+        weight s8@16[experts, blocks(n, {ROWS}), blocks(k, {GROUP}), {BLOCK_BYTES}]
+        bias f32?[experts, n]
+        expert s64(chosen)
+        require rows == 1 || rows == chosen
+        out f32(chosen * n)
+        call expert_linear_s4(x, x_scale, weight, bias, expert, out, McuExperts{{chosen, rows > 1 ? 1 : 0, experts, k, n}})
+    """,
     "mcu::rms_norm": """
         x f32[*rows, n]
         weight f32[n]

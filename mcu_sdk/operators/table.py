@@ -251,6 +251,15 @@ _ROWS = (
         work=Work.PRODUCT,
     ),
     _product("mcu::linear_s4", "Tensor x, Tensor x_scale, Tensor weight, Tensor? bias, int n", bits=4),
+    Operator(
+        "mcu::expert_linear_s4",
+        "Tensor x, Tensor x_scale, Tensor weight, Tensor? bias, Tensor expert, int n",
+        weight="weight",
+        weight_bits=4,
+        one_of={"weight": 0, "bias": 0},
+        index="expert",
+        work=Work.PRODUCT,
+    ),
     # Square and add; scale; weight.
     Operator("mcu::rms_norm", "Tensor x, Tensor weight, float eps", arithmetic=3),
     # Sum; centre, square and add; scale, weight, bias.

@@ -68,6 +68,7 @@ def own_examples() -> list[Case]:
     turned = (f(1, 4, 1, 8), f(1, 4, 1, 8), *attention)
     turning = (i(np.int64, 9, 10, 1), i(np.int64, 4, 5, 1), 2)
     int4 = operands(rng, 2, 70, n, with_bias=True)
+    blocks = np.stack([operands(rng, 1, 70, n, with_bias=False)[2] for _ in range(4)])
 
     def cells(gates: int) -> tuple[Any, ...]:
         """Weights, constants and the rest of a recurrent layer of 6 inputs and 5 cells."""
@@ -223,6 +224,13 @@ def own_examples() -> list[Case]:
         Case(
             "mcu::linear_s4",
             (*zip(int4[:2], (ARENA, ARENA), strict=True), *zip(int4[2:], (MODEL, MODEL), strict=True), n),
+        ),
+        *(
+            Case(
+                "mcu::expert_linear_s4",
+                (q(r, 70), f(r), (blocks, MODEL), bias, i(np.int64, -1, 5, 3), n),
+            )
+            for r, bias in ((1, f(4, n, space=MODEL)), (3, None))
         ),
         *_chunk_examples(f, q, i, halves),
     ]
