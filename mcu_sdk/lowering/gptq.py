@@ -67,9 +67,9 @@ def quantize_groups(weight: torch.Tensor, moments: torch.Tensor | None, grid: Gr
 
 
 def dequantize_groups(values: torch.Tensor, scales: torch.Tensor, grid: Grid = INT4) -> torch.Tensor:
-    """The weights that the integers mean: float32[N, K]."""
-    shared = grid.group or values.shape[1]
-    return values.float() * scales.float().repeat_interleave(shared, 1)[:, : values.shape[1]]
+    """The weights that the integers mean: float32[..., N, K]."""
+    columns = values.shape[-1]
+    return values.float() * scales.float().repeat_interleave(grid.group or columns, -1)[..., :columns]
 
 
 def best_scales(weights: torch.Tensor, importance: torch.Tensor, grid: Grid = INT4) -> torch.Tensor:

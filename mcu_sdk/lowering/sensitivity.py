@@ -41,18 +41,27 @@ def measured_tokens(model: PreTrainedModel, windows: torch.Tensor, measurements:
 class Sensitivity:
     """Compares a float model with itself where some linears have the weights that their int4 integers mean.
 
-    `rounded` are these integers by weight_digest; `tokens` int64[n, L] is what is read.
+    `rounded` are these integers by weight_digest, of experts int8[E, N, K]; `tokens` int64[n, L] is what is read.
     """
 
     def __init__(self, model: PreTrainedModel, rounded: Mapping[str, Grouped], tokens: torch.Tensor) -> None:
         self._model, self._rounded, self._tokens = model, rounded, tokens
-        self._places: dict[str, list[Any]] = {}
+        self._places: dict[str, list[tuple[torch.nn.Parameter, bool]]] = {}
+        module: Any
         for module in model.modules():
             if is_linear(module):
-                digest = weight_digest(rows_of(module))
-                if digest in rounded:
-                    self._places.setdefault(digest, []).append(module)
+                self._add(module.weight, rows_of(module), turned=is_turned(module))
+        if any(values.dim() == 3 for values, _ in rounded.values()):
+            for stack in (each for each in model.parameters() if each.dim() == 3):
+                self._add(stack, stack, turned=False)
+                self._add(stack, stack.transpose(1, 2), turned=True)
         self._reference = self._run()
+
+    def _add(self, parameter: torch.nn.Parameter, rows: torch.Tensor, *, turned: bool) -> None:
+        """A place of `rows`, if these were rounded; `turned`: the parameter has a column for each."""
+        digest = weight_digest(rows)
+        if digest in self._rounded:
+            self._places.setdefault(digest, []).append((parameter, turned))
 
     def divergence(self, digests: Sequence[str]) -> float:
         """The mean of KL(float || with int4 in these linears) in nats a token."""
@@ -79,16 +88,16 @@ class Sensitivity:
     @contextmanager
     def _in_int4(self, digests: Sequence[str]) -> Iterator[None]:
         """Let these linears have other weights for a while."""
-        kept = [(module, module.weight.data) for digest in digests for module in self._places[digest]]
+        kept = [(weight, weight.data) for digest in digests for weight, _ in self._places[digest]]
         try:
             for digest in digests:
                 values = dequantize_groups(*self._rounded[digest])
-                for module in self._places[digest]:
-                    module.weight.data = values.T.contiguous() if is_turned(module) else values
+                for weight, turned in self._places[digest]:
+                    weight.data = values.transpose(-1, -2).contiguous() if turned else values
             yield
         finally:
-            for module, weight in kept:
-                module.weight.data = weight
+            for weight, data in kept:
+                weight.data = data
 
 
 @dataclass(frozen=True)

@@ -328,11 +328,12 @@ def cache_bytes(plan: Plan, length: int, shorter: int) -> int:
 
 
 def _saved_by_int4(plan: Plan) -> int:
-    """Bytes that int4 weights save at least: those of the blocks' linears, without the last (lowering/int4.py)."""
+    """Bytes that int4 weights save at least: those of the blocks' linears and experts, without the last
+    (lowering/int4.py)."""
     linears = [
         planned.instruction
         for planned in plan.calls
-        if planned.instruction.operator.startswith("mcu::linear_s8")
+        if planned.instruction.operator.startswith(("mcu::linear_s8", "mcu::expert_linear_s8"))
     ]
     saved = 0
     seen: set[int] = set()
@@ -343,8 +344,9 @@ def _saved_by_int4(plan: Plan) -> int:
             continue
         seen.add(weights[0].offset)
         n, k = tensors[-1].shape[-1], tensors[0].shape[-1]
-        blocks = -(-n // ROWS) * -(-k // GROUP) * BLOCK_BYTES
-        if blocks < n * k:
+        experts = weights[0].shape[0] if "expert" in instruction.operator else 1
+        blocks = experts * -(-n // ROWS) * -(-k // GROUP) * BLOCK_BYTES
+        if blocks < experts * n * k:
             saved += weights[0].nbytes - blocks - 4 * n - 64  # a bias may come to it, and what fills up
     return saved
 

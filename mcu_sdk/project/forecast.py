@@ -20,7 +20,7 @@ LONGEST_DEFAULT = 2048
 _POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?|rotary_emb)\b")
 _EMBEDDING = re.compile(r"(^|\.)(wte|embed_tokens|embed_in|word_embeddings)\b|(^|\.)(lm_head|embed_out)\b")
 _EXPERTS = re.compile(r"\.experts\.")
-"""Linears of a mixture of experts, which stay int8 (lowering/int4.py)."""
+"""Linears of a mixture of experts."""
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out)\b")
 
 _ALL_HEADS = ("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "phi", "bloom")
@@ -53,19 +53,20 @@ class Forecast:
             return self.length
         return min(limit, LONGEST_DEFAULT) if isinstance(limit, int) and limit > 0 else None
 
+    @property
+    def _of_weight(self) -> float:
+        return INT4 if self.int4 else INT8
+
     def least(self) -> Sizes:
         """No image of this model has less of anything."""
-        counted = sum(
-            prod(shape) * (INT4 if self.int4 and not _EXPERTS.search(name) else INT8)
-            for name, shape in self._matrices().items()
-        )
+        counted = self._of_weight * sum(map(prod, self._matrices().values()))
         cache = self._cache(self.positions or 1)
         return Sizes(code=0, bss=0, weights=int(counted), kv_cache=cache)
 
     def of_experts(self) -> int:
-        """Bytes of all experts' weights."""
+        """Bytes of all experts' weights, at least."""
         found = (shape for name, shape in self.shapes.items() if _EXPERTS.search(name) and len(shape) > 1)
-        return int(INT8 * sum(map(prod, found)))
+        return int(self._of_weight * sum(map(prod, found)))
 
     def most(self, length: int, *, int4: bool) -> Sizes:
         """An image of this model with `length` positions has no more, if its operators are fused."""
@@ -74,7 +75,7 @@ class Forecast:
             rows = shape[0] if shape else 1
             if len(shape) < 2:
                 weights += 4 * prod(shape) + 64
-            elif int4 and not _EMBEDDING.search(name) and not _EXPERTS.search(name):
+            elif int4 and not _EMBEDDING.search(name):
                 weights += int(prod(shape) * MOST_INT4) + 4 * rows + 64
             else:
                 weights += int(prod(shape) * 1.02) + 4 * rows + 64

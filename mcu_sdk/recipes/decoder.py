@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from torch.export import ExportedProgram
 
 from mcu_sdk.lowering.calibrate import run_steps
-from mcu_sdk.lowering.int4 import float_linears, to_int4
+from mcu_sdk.lowering.expert_moments import expert_moments
+from mcu_sdk.lowering.int4 import experts_to_int4, float_experts, float_linears, to_int4
 from mcu_sdk.lowering.lower import lower
 from mcu_sdk.lowering.metadata import prefill_metadata
 from mcu_sdk.lowering.moments import head_digest, linear_moments, shares_head
@@ -64,6 +66,10 @@ def quantized_step(
             alone = options.weights == "auto" and not shares_head(model)
             moments = linear_moments(model, windows, head=alone)
             keep = set() if alone or (head := head_digest(model)) is None else {head}
+    experts = float_experts(program) if options.weights != "int8" else []
+    if experts:
+        with stage("Measuring what each expert reads"), reproducible():
+            moments |= expert_moments(model, windows)
     with stage("Quantizing to int8"), reproducible():
 
         def calibrate(prepared: GraphModule) -> None:
@@ -74,12 +80,14 @@ def quantized_step(
         check_finite(quantized)
     share: dict[str, Any] = {"weights": options.weights}
     if options.weights == "auto":
-        share |= weights_by_cost(model, windows, quantized, linears, moments, keep, options.int4_saving)
+        saving = options.int4_saving
+        share |= weights_by_cost(model, windows, quantized, linears, moments, keep, saving, experts)
     elif options.weights == "int4":
         with stage("Rounding weights to int4"), reproducible():
-            share |= asdict(to_int4(quantized, linears, moments, keep))
-    if options.weights != "int8" and fused.facts["fused"]["expert_linear"]:
-        share["notes"] = ["Experts keep int8 weights; int4 is for the linears that every token reads."]
+            found = to_int4(quantized, linears, moments, keep)
+            share |= asdict(found.and_experts(experts_to_int4(quantized, experts, moments)))
+    if notes := _notes_of_experts(share):
+        share["notes"] = notes
     with stage("Comparing the quantized step with the checkpoint"), reproducible():
         accuracy = fused.guard.accuracy(program, quantized)
     facts = {
@@ -92,3 +100,14 @@ def quantized_step(
     }
     drop_weights(model, quantized)
     return quantized, fused.metadata, facts
+
+
+def _notes_of_experts(share: Mapping[str, Any]) -> list[str]:
+    """What to say of experts whose weights are not rounded by what they read."""
+    if not share.get("nearest_experts"):
+        return []
+    return [
+        f"{share['nearest_experts']} of {share['int4_experts']} matrices of experts were rounded each weight to its nearest: "
+        "fewer rows of the calibration reached these experts than the matrix has columns, which GPTQ needs. A longer "
+        "cache or another --calibration-text may reach more."
+    ]

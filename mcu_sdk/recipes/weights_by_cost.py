@@ -11,8 +11,14 @@ from torch.export import ExportedProgram
 
 from mcu_sdk.console import log
 from mcu_sdk.lowering.fuse.graph import args, constant_value, is_call
-from mcu_sdk.lowering.gptq import quantize_groups
-from mcu_sdk.lowering.int4 import Candidate, FloatLinear, int4_candidates, to_int4
+from mcu_sdk.lowering.int4 import (
+    Candidate,
+    FloatLinear,
+    experts_to_int4,
+    int4_candidates,
+    round_weight,
+    to_int4,
+)
 from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.lowering.moments import weight_digest
 from mcu_sdk.lowering.reproducible import reproducible
@@ -36,21 +42,20 @@ def weights_by_cost(
     moments: Mapping[str, torch.Tensor],
     keep: set[str],
     saving: int | None,
+    experts: Sequence[FloatLinear] = (),
 ) -> dict[str, Any]:
     """Give linears of a quantized program, in place, int4 weights so that it has at least `saving` bytes less (None or 0:
     all stay int8), or all that can. Returns facts: how many, and as `weight_bits` each layer's bits and what they cost.
 
-    `linears`, `moments` and `keep` are as of to_int4.
+    `linears`, `moments` and `keep` are as of to_int4, `experts` as of experts_to_int4.
     """
-    candidates = int4_candidates(quantized, linears, keep)
+    candidates = int4_candidates(quantized, linears, keep, experts)
     chosen, costs = Chosen(frozenset(), 0.0, not candidates), {}
     told: dict[str, Any] = {"saving": saving or 0, "saved_at_most": sum(each.saved for each in candidates)}
     rounded = {}
     if saving and candidates:
         with stage("Rounding weights to int4"), reproducible():
-            rounded = {
-                each.digest: quantize_groups(each.weight, moments.get(each.digest)) for each in candidates
-            }
+            rounded = {each.digest: round_weight(each.weight, moments) for each in candidates}
         tokens = measured_tokens(model, windows, len(candidates) + 2)
         with (
             stage(
@@ -72,9 +77,11 @@ def weights_by_cost(
             name: _short(costs[each.digest]) for each in candidates for name in each.names
         }
     with stage("Giving linears their weights"), reproducible():
-        bits = _bits(quantized, linears, chosen)
-        others = {weight_digest(each.weight) for each in linears if each.weight is not None} - chosen.digests
+        both = [*linears, *experts]
+        bits = _bits(quantized, both, chosen)
+        others = {weight_digest(each.weight) for each in both if each.weight is not None} - chosen.digests
         share = to_int4(quantized, linears, moments, others, rounded)
+        share = share.and_experts(experts_to_int4(quantized, experts, moments, others, rounded))
     told |= {"everything": chosen.everything, "bits": bits}
     return {**asdict(share), "weight_bits": told}
 

@@ -97,11 +97,11 @@ def test_what_is_advised_fits(board: Board, advice: str) -> None:
     check_forecast(board, Forecast(SHAPES, asked.config, length, "int4" in caught.value.hint))
 
 
-def test_experts_stay_int8_and_are_named_where_they_do_not_fit() -> None:
+def test_experts_are_halved_by_int4_and_named_where_they_do_not_fit() -> None:
     matrices = {f"model.layers.0.mlp.experts.{i}.up_proj.weight": (64, 256) for i in range(8)}
     asked = Forecast(SHAPES | matrices, CONFIG, None)
     assert asked.of_experts() == 8 * 64 * 256 and forecast().of_experts() == 0
     halved = Forecast(SHAPES | matrices, CONFIG, None, int4=True).least().weights
-    assert halved == forecast(int4=True).least().weights + 8 * 64 * 256
+    assert halved == forecast(int4=True).least().weights + 8 * 64 * 256 // 2
     with pytest.raises(DoesNotFitError, match=r"131,072 bytes are experts, all of which lie in the image"):
         check_forecast(two_regions(64 * 1024, flash=256 * 1024), asked)

@@ -18,6 +18,7 @@ from mcu_sdk.lowering.fuse.graph import (
     add_buffer,
     args,
     aten,
+    constant_name,
     constant_value,
     either_order,
     is_call,
@@ -104,7 +105,7 @@ def fuse_experts(program: ExportedProgram) -> int:
         if picked is second:  # [E, K, N]
             if weight not in turned:
                 value = constant_value(program, weight).transpose(1, 2).contiguous()
-                turned[weight] = add_buffer(program, f"{weight.name}_rows", value)
+                turned[weight] = add_buffer(program, f"{constant_name(program, weight)}_rows", value)
             rows = turned[weight]
         place, bias = _biased(program, node, expert)
         source, wanted = _one_row(x, shape_of(rows)[2]), [-1, shape_of(rows)[2]]
