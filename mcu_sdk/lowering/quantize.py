@@ -44,6 +44,7 @@ from mcu_sdk.lowering.fuse.graph import (
     tidy,
 )
 from mcu_sdk.lowering.fuse.turns import join_turns
+from mcu_sdk.lowering.gates_s8 import annotate_gates, rewrite_gates
 from mcu_sdk.lowering.images_s8 import annotate_images, rewrite_images
 from mcu_sdk.lowering.recurrent_s8 import annotate_recurrent, rewrite_recurrent, set_ranges
 from mcu_sdk.lowering.requantize import rewrite_requantized
@@ -172,6 +173,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
             annotate_recurrent(model, STATIC)
             annotate_sequence(model, STATIC, self.uneven)
             annotate_images(model, STATIC, WEIGHT)
+            annotate_gates(model, STATIC)
             annotate_streams(model, self.streams)
         return model
 
@@ -239,6 +241,7 @@ def quantize(
     _rewrite_embeddings(quantized)
     if requantize:
         rewrite_after_linears(quantized)
+        rewrite_gates(quantized)
         add_embeddings(quantized)
         join_turns(quantized)
     tidy(quantized)

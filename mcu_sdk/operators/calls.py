@@ -552,6 +552,14 @@ CALLS: dict[str, str] = {
         call layer_norm_s16_to_s8(x.as<int16_t>(), weight, bias, out, scratch(4 * n), rows, n, eps) if x.is_s16()
         call layer_norm_to_s8(x.as<float>(), weight, bias, out, rows, n, eps)
     """,
+    "mcu::softmax_gate_s8": """
+        self s8[*rows, n]
+        scores s8[*rows, n]
+        out s8(rows * n)
+        same self
+        require is_scale(score_scale) && is_scale(ratio) && is_int8(zero_point) && is_int8(out_zero_point)
+        call softmax_gate_s8(self, scores, out, scratch(4 * n), rows, n, score_scale, ratio, zero_point, out_zero_point)
+    """,
     "mcu::embedding_s8_add": """
         weight s8[vocabulary, n]
         scale f32[vocabulary]

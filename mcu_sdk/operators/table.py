@@ -371,6 +371,13 @@ _ROWS = (
         "Tensor x, Tensor? y, Tensor weight, Tensor bias, float y_ratio, float eps",
         arithmetic=44,
     ),
+    # For 16 elements, four vectors each time: a difference, converted and scaled, e^x, the sum; converted, two products, round.
+    Operator(
+        "mcu::softmax_gate_s8",
+        "Tensor self, Tensor scores, float score_scale, float ratio, int zero_point, int out_zero_point",
+        in_place=True,
+        arithmetic=104,
+    ),
     Operator(
         "mcu::embedding_s8_add",
         "Tensor self, Tensor weight, Tensor scale, Tensor ids",

@@ -147,6 +147,7 @@ def own_examples() -> list[Case]:
         Case("mcu::lookup_s8", (q(2, k), q(256, space=MODEL))),
         Case("mcu::layer_norm_s8", (q(2, k), q(2, k), f(k, space=MODEL), f(k, space=MODEL), 1.7, 1e-5)),
         Case("mcu::layer_norm_s8", (f(2, k), None, f(k, space=MODEL), f(k, space=MODEL), 0.0, 1e-5)),
+        Case("mcu::softmax_gate_s8", (q(2, 3, k), q(2, 3, k), 0.03, 9.0, -5, 7)),
         Case(
             "mcu::embedding_s8_add",
             (f(1, 3, k), q(7, k, space=MODEL), f(7, space=MODEL), i(np.int64, -1, 8, 1, 3)),

@@ -285,6 +285,22 @@ def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
     return call("layer_norm_s8", x, y, weight, bias, out, Scratch(4 * n), rows, n, ratio, eps)
 
 
+@emits("mcu::softmax_gate_s8", "mcu::softmax_gate_s8_")
+def softmax_gate_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, scores, score scale, ratio, zero point, output zero point, out)."""
+    x, scores = tensor(instruction, 0, S8), tensor(instruction, 1, S8)
+    out = out_tensor(instruction, 0 if instruction.in_place else 6, S8)
+    rows, n = rows_of(instruction, x)
+    shape_is(instruction, scores, "the scores", *x.shape)
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, scores)
+    scales = _positive(instruction, 2), _positive(instruction, 3)
+    zero_points = zero_point_of(instruction, 4), zero_point_of(instruction, 5)
+    operands = x, scores, out, Scratch(4 * n)
+    return call("softmax_gate_s8", *operands, rows, n, *scales, *zero_points) if rows else []
+
+
 @emits("mcu::embedding_s8_add", "mcu::embedding_s8_add_")
 def embedding_s8_add(instruction: Instruction) -> Sequence[KernelCall]:
     x, weight = tensor(instruction, 0, F32), tensor(instruction, 1, S8)

@@ -11,6 +11,7 @@ from torch import from_numpy
 from mcu_sdk.operators.reference.rope_rows import rope_rows, rope_rows_s8
 from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
+from mcu_sdk.operators.reference.softmax_gate import softmax_gate_s8
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
 from tests.kernels.conftest import sources_of
 from tests.kernels.device.simulated import Simulated, build
@@ -26,6 +27,7 @@ NAMES = (
     "embedding_s8_add",
     "rope_rows",
     "relative_attention_s8",
+    "softmax_gate_s8",
 )
 
 SHAPES = [
@@ -135,6 +137,31 @@ def test_rotations(simulated: Simulated, interleaved: bool) -> None:
     simulated.run()
     for found, expected in results:
         assert_same_bits(found.array, expected)
+
+
+def test_softmax_gates(simulated: Simulated) -> None:
+    rng, results = np.random.default_rng(11), []
+    for number, n in enumerate((1, 3, 4, 15, 16, 17, 37, 64, 131)):
+        x, scores = int8(rng, 3, n), int8(rng, 3, n)
+        scales = (0.03125, 0.5 * n, -5, 7) if number % 2 else (1.5, 300.0, 127, -128)
+        inputs = [Guarded(each.shape, np.int8, each) for each in (x, scores)]
+        out = inputs[0] if number % 3 == 0 else Guarded((3, n), np.int8)
+        terms = Guarded(4 * n, np.uint8, 0x7F, aligned=True)
+        simulated.call("softmax_gate_s8", *inputs, out, terms, 3, n, *scales)
+        results.append((out, softmax_gate_s8(from_numpy(x), from_numpy(scores), *scales).numpy()))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected)
+
+
+def test_softmax_gate_costs(simulated: Simulated) -> None:
+    """A row of 64: a bar slightly above what was measured."""
+    rng = np.random.default_rng(12)
+    x, scores, out = int8(rng, 16, 64), int8(rng, 16, 64), Guarded((16, 64), np.int8)
+    terms = Guarded(4 * 64, np.uint8, 0x7F, aligned=True)
+    call = simulated.call("softmax_gate_s8", x, scores, out, terms, 16, 64, 0.03125, 30.0, -5, 7)
+    simulated.run()
+    assert call.instructions / 16 <= 720
 
 
 def test_relative_attention(simulated: Simulated) -> None:
