@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mcu_sdk.planning.emitters.cached_attention import cache_sizes, check_memory
 from mcu_sdk.planning.emitters.checks import (
     apart,
     call,
@@ -14,7 +15,6 @@ from mcu_sdk.planning.emitters.checks import (
     shape_is,
     tensor,
 )
-from mcu_sdk.planning.emitters.mcu_linear import LONGEST_SUM
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall
 from mcu_sdk.planning.registry import emits, unsupported
 
@@ -48,31 +48,15 @@ def _attention(instruction: Instruction, dynamic: bool) -> Sequence[KernelCall]:
     for each in queries[1:]:
         shape_is(instruction, each, "the query of another part", *shape)
     heads, n = shape[1], shape[3]
-    if len(k_cache.shape) != 4 or min(k_cache.shape) < 1:
-        unsupported(instruction, "a cache of keys of shape [1, heads, positions, channels] is wanted")
-    batch, groups, positions, channels = k_cache.shape
-    shape_is(instruction, v_cache, "the cache of values", batch, groups, channels, positions)
-    if batch != 1 or channels != n or heads % groups:
-        unsupported(instruction, "the query does not match the caches")
-    scale_shape = (1, groups, positions) if dynamic else (groups, n)
-    shape_is(instruction, k_scale, "the keys' scale", *scale_shape)
-    shape_is(instruction, v_scale, "the values' scale", *scale_shape)
+    groups, positions = cache_sizes(instruction, queries[0], (k_cache, v_cache), (k_scale, v_scale), dynamic)
     shape_is(instruction, position, "the position", 1)
     shape_is(instruction, slot, "the slot", 1)
     sinks = integer(instruction, 9)
     if not 0 <= sinks < positions:
         unsupported(instruction, f"{sinks} sinks in a cache of {positions} slots leave no ring")
     same_elements(instruction, queries[0], out)
-    needed = sum((size + 15) // 16 * 16 for size in (4 * positions, positions, n))
-    if scratch.elements < needed or scratch.offset % 16:
-        unsupported(
-            instruction, f"its scratch has {scratch.elements} bytes where {needed}, 16-aligned, are wanted"
-        )
     inputs = (*queries, k_cache, v_cache, k_scale, v_scale, position, slot)
-    apart(instruction, out, *inputs, scratch)
-    apart(instruction, scratch, *inputs)
-    if max(positions, n) >= LONGEST_SUM:
-        unsupported(instruction, f"{positions} positions of {n} channels can overflow a 32-bit sum")
+    check_memory(instruction, inputs, out, scratch, positions, n)
     name = "attention_s8_dynamic_sliding" if dynamic else "attention_s8_sliding"
     limits = (number(instruction, 10), number(instruction, 11))
     return call(name, *inputs, out, scratch, heads, groups, positions, n, sinks, *limits)
