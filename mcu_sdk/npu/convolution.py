@@ -10,7 +10,7 @@ from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.arithmetic import Scaler, largest
 from mcu_sdk.npu.finish import ACCUMULATOR_BITS, Finish, check_accumulator
 from mcu_sdk.npu.memory_access import Region, take
-from mcu_sdk.npu.operations import Convolution
+from mcu_sdk.npu.operations import Convolution, Window
 from mcu_sdk.npu.tables import Internal
 from mcu_sdk.npu.weights import SCALE_BYTES, decode_scales, decode_weights
 from mcu_sdk.npu.window import WindowBuffer, largest_element
@@ -42,12 +42,12 @@ def prepare_convolution(
     shared = operation.output.scale
     scaler = None if shared is None else Scaler(shared.scale, shared.shift, operation.output.rounding)
     finish = Finish(operation.output, accelerator, scaler)
-    kept: list[_Constants] = []
+    kept: list[Constants] = []
 
     def run(regions: Region, internal: Internal) -> None:
         packed = _packed(operation, regions)
         if not kept or not kept[0].are_from(packed):  # a DMA may have brought others than last time
-            kept[:] = [_Constants(operation, accelerator, [part.copy() for part in packed])]
+            kept[:] = [_constants(operation, accelerator, [part.copy() for part in packed])]
         constants = kept[0]
         constants.window.fill(regions)
         total = constants.multiply().astype(np.int64).reshape(height, width, channels)
@@ -70,17 +70,27 @@ def _packed(operation: Convolution, regions: Region) -> list[Bytes]:
     return weights + scales
 
 
-class _Constants:
-    """A convolution's weights and scales, decoded, and what follows from them.
+class Constants:
+    """A convolution's weights [channels, rows, columns, inputs] and each channel's bias and scale, decoded from `packed`,
+    and what follows from them. `size`: the output's height and width; `bits`: the accumulator's.
 
     `bias` has the IFM's zero point in it: raw input is multiplied, and padding holds the zero point. Raises ValueError
     where a sum could be too large to be computed exactly.
     """
 
-    def __init__(self, operation: Convolution, accelerator: Accelerator, packed: list[Bytes]) -> None:
+    def __init__(
+        self,
+        packed: list[Bytes],
+        weights: NDArray[Any],
+        bias: Integers,
+        scaler: Scaler | None,
+        *,
+        window: Window,
+        size: tuple[int, int],
+        bits: int,
+        depthwise: bool,
+    ) -> None:
         self._packed = packed
-        weights, bias, scale, shift = _decode(operation, accelerator, packed)
-        window = operation.window
         wide = weights.astype(np.int64)
         magnitudes = np.abs(wide).sum(axis=(1, 2, 3))
         low, high = window.ifm.type.range
@@ -90,19 +100,30 @@ class _Constants:
         dtype = np.float32 if products < EXACT_F32 else np.float64
         self.bias = bias - window.ifm.zero_point * wide.sum(axis=(1, 2, 3))
         self.bound = int((magnitudes * largest_element(window) + np.abs(bias)).max())
-        self.may_overflow = self.bound >= 1 << (ACCUMULATOR_BITS[operation.accumulator] - 1)
-        self.scaler = None
-        if operation.output.scale is None:
-            self.scaler = Scaler(scale, shift, operation.output.rounding)
-        height, width, _ = operation.output.ofm.shape
-        self.window = WindowBuffer(window, (height, width), dtype, window.ifm.zero_point)
-        self.multiply = (depthwise_product if operation.depthwise else matrix_product)(
-            weights.astype(dtype), self.window
-        )
+        self.may_overflow = self.bound >= 1 << (bits - 1)
+        self.scaler = scaler
+        self.window = WindowBuffer(window, size, dtype, window.ifm.zero_point)
+        product = depthwise_product if depthwise else matrix_product
+        self.multiply = product(weights.astype(dtype), self.window)
 
     def are_from(self, packed: list[Bytes]) -> bool:
         """Whether the bytes in memory are still those that were decoded."""
         return all(np.array_equal(a, b) for a, b in zip(self._packed, packed, strict=True))
+
+
+def _constants(operation: Convolution, accelerator: Accelerator, packed: list[Bytes]) -> Constants:
+    weights, bias, scale, shift = _decode(operation, accelerator, packed)
+    output = operation.output
+    return Constants(
+        packed,
+        weights,
+        bias,
+        Scaler(scale, shift, output.rounding) if output.scale is None else None,
+        window=operation.window,
+        size=output.ofm.shape[:2],
+        bits=ACCUMULATOR_BITS[operation.accumulator],
+        depthwise=operation.depthwise,
+    )
 
 
 def matrix_product(weights: NDArray[Any], window: WindowBuffer) -> Callable[[], NDArray[Any]]:

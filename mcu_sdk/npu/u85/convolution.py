@@ -9,14 +9,14 @@ import numpy as np
 
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.arithmetic import largest
-from mcu_sdk.npu.convolution import EXACT_F32, EXACT_F64, depthwise_product, matrix_product
+from mcu_sdk.npu.convolution import EXACT_F32, EXACT_F64, Constants
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region, take
 from mcu_sdk.npu.operations import FeatureMap
 from mcu_sdk.npu.tables import Internal
 from mcu_sdk.npu.u85.finish import ACCUMULATOR_BITS, Finish, check_accumulator, scaler
 from mcu_sdk.npu.u85.operations import Accumulator, Convolution, Packed
 from mcu_sdk.npu.u85.weights import SCALE_BYTES, WeightLayout, decode_scales, decode_weights
-from mcu_sdk.npu.window import WindowBuffer, largest_element
+from mcu_sdk.npu.window import largest_element
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +44,12 @@ def prepare_convolution(
     addend = None if operation.addend is None else FeatureMapAccess(operation.addend)
     if operation.addend is not None and operation.addend.zero_point:
         raise ValueError("accumulators that begin with values with a zero point are not simulated")
-    kept: list[_Constants] = []
+    kept: list[Constants] = []
 
     def run(regions: Region, internal: Internal) -> None:
         packed = _packed(packed_weights, operation.output.shape[2], regions)
         if not kept or not kept[0].are_from(packed):  # a DMA may have brought others than last time
-            kept[:] = [_Constants(operation, accelerator, [part.copy() for part in packed])]
+            kept[:] = [_constants(operation, accelerator, [part.copy() for part in packed])]
         constants = kept[0]
         constants.window.fill(regions)
         total = constants.multiply().astype(np.int64).reshape(operation.output.shape)
@@ -88,43 +88,23 @@ def _packed(weights: Packed, channels: int, regions: Region) -> list[Bytes]:
     return [*found, take(regions, weights.scales.region, weights.scales.begin, SCALE_BYTES * channels)]
 
 
-class _Constants:
-    """A convolution's weights and scales, decoded, and what follows from them.
-
-    `bias` has the IFM's zero point in it: raw input is multiplied, and padding holds the zero point. Raises ValueError
-    where a sum could be too large to be computed exactly.
-    """
-
-    def __init__(self, operation: Convolution, accelerator: Accelerator, packed: list[Bytes]) -> None:
-        assert isinstance(operation.weights, Packed)
-        self._packed = packed
-        streams = [part.tobytes() for part in packed]
-        weights = decode_weights(streams[:-1], weight_layout(operation, accelerator), operation.weights.fast)
-        channels = operation.output.shape[2]
-        is_wide = operation.accumulator is Accumulator.I48
-        bias, scale, shift = decode_scales(streams[-1], channels, is_wide)
-        window = operation.window
-        wide = weights.astype(np.int64)
-        magnitudes = np.abs(wide).sum(axis=(1, 2, 3))
-        low, high = window.ifm.type.range
-        products = int(magnitudes.max()) * max(-low, high, abs(window.ifm.zero_point))
-        if products >= EXACT_F64:
-            raise ValueError(f"sums of up to {products} are not simulated")
-        dtype = np.float32 if products < EXACT_F32 else np.float64
-        self.bias = bias - window.ifm.zero_point * wide.sum(axis=(1, 2, 3))
-        self.bound = int((magnitudes * largest_element(window) + np.abs(bias)).max())
-        self.may_overflow = self.bound >= 1 << (ACCUMULATOR_BITS[operation.accumulator] - 1)
-        self.scaler = None
-        if operation.output.scale is None:
-            self.scaler = scaler(scale, shift, operation.output.rounding)
-        height, width, _ = operation.output.shape
-        self.window = WindowBuffer(window, (height, width), dtype, window.ifm.zero_point)
-        product = depthwise_product if operation.depthwise else matrix_product
-        self.multiply = product(weights.astype(dtype), self.window)
-
-    def are_from(self, packed: list[Bytes]) -> bool:
-        """Whether the bytes in memory are still those that were decoded."""
-        return all(np.array_equal(a, b) for a, b in zip(self._packed, packed, strict=True))
+def _constants(operation: Convolution, accelerator: Accelerator, packed: list[Bytes]) -> Constants:
+    assert isinstance(operation.weights, Packed)
+    streams = [part.tobytes() for part in packed]
+    weights = decode_weights(streams[:-1], weight_layout(operation, accelerator), operation.weights.fast)
+    output = operation.output
+    is_wide = operation.accumulator is Accumulator.I48
+    bias, scale, shift = decode_scales(streams[-1], output.shape[2], is_wide)
+    return Constants(
+        packed,
+        weights,
+        bias,
+        scaler(scale, shift, output.rounding) if output.scale is None else None,
+        window=operation.window,
+        size=output.shape[:2],
+        bits=ACCUMULATOR_BITS[operation.accumulator],
+        depthwise=operation.depthwise,
+    )
 
 
 def _prepare_product(operation: Convolution, weights: FeatureMap) -> Callable[[Region, Internal], None]:
