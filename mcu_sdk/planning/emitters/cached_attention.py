@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mcu_sdk.operators.limits import LONGEST_SUM
 from mcu_sdk.planning.emitters.checks import apart, shape_is
-from mcu_sdk.planning.emitters.mcu_linear import LONGEST_SUM
 from mcu_sdk.planning.instruction import Instruction, Tensor
 from mcu_sdk.planning.registry import unsupported
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mcu_sdk.operators.limits import LONGEST_DOT
 from mcu_sdk.planning.emitters.aten_elementwise import Operand, broadcast_call
 from mcu_sdk.planning.emitters.aten_layout import padded, permuted
 from mcu_sdk.planning.emitters.checks import (
@@ -40,8 +41,6 @@ from mcu_sdk.planning.instruction import (
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32 = DType.S8, DType.S32
-LONGEST_DOT = 1 << 15
-"""Products of two offset int8 numbers (up to 255 * 255) that an int32 sum holds."""
 
 
 def requantization(

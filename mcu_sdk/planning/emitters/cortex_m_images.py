@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mcu_sdk.operators.limits import LARGEST_STEP, MOST_TAPS
 from mcu_sdk.planning.emitters.checks import (
     LIMIT,
     apart,
@@ -39,10 +40,6 @@ from mcu_sdk.planning.instruction import (
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S32 = DType.S8, DType.S32
-MOST_TAPS = 1 << 16
-"""Products of a channel and a tap that an int32 sum holds: each is at most 255 * 128."""
-LARGEST_STEP = 1 << 12
-"""Of strides, paddings and dilations: larger ones are nobody's, and could overflow."""
 LARGEST_TABLE = 1 << 14
 """Bytes of weights that are written into the plan in another order than the file's; it holds them once more."""
 _PIXEL_BYTES, _MORE_PIXELS, _MOST_PIXELS = 64, 20, 84

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mcu_sdk.operators.limits import LARGEST_STEP, MOST_TAPS
 from mcu_sdk.planning.emitters.checks import LIMIT, apart, call, count_is, integers, optional_tensor, tensor
 from mcu_sdk.planning.emitters.cortex_m import offset_of
-from mcu_sdk.planning.emitters.cortex_m_images import LARGEST_STEP, MOST_TAPS, window_of
+from mcu_sdk.planning.emitters.cortex_m_images import window_of
 from mcu_sdk.planning.emitters.mcu_linear import check_requantization
 from mcu_sdk.planning.emitters.memory_order import CHANNELS_LAST, stored
 from mcu_sdk.planning.emitters.quantized_decomposed import int8, int8_range

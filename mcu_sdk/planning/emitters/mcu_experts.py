@@ -1,4 +1,4 @@
-"""Emitters of the linears of a mixture of experts, with int8 weights, packed or not, and int4 ones. Schemas: mcu_sdk/operators/table.py."""
+"""Emitters of the linears of a mixture of experts, with int8 weights, packed or not, and int4 ones. Schemas: mcu_sdk/operators/table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Emitter of the linear with int4 weights. Schema: mcu_sdk/operators/table.py; kernel: firmware/kernels/."""
+"""Emitter of the linear with int4 weights. Schema: mcu_sdk/operators/table; kernel: firmware/kernels/."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Emitters of the int8 linears, of the quantization before them and of the embedding, packed or not.
 
-Schemas: mcu_sdk/operators/table.py; kernels: firmware/kernels/.
+Schemas: mcu_sdk/operators/table; kernels: firmware/kernels/.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mcu_sdk.operators.limits import LONGEST_SUM
 from mcu_sdk.planning.emitters.checks import (
     apart,
     call,
@@ -35,8 +36,6 @@ from mcu_sdk.planning.instruction import (
 from mcu_sdk.planning.registry import emits, unsupported
 
 S8, S16, S32, S64, F32 = DType.S8, DType.S16, DType.S32, DType.S64, DType.F32
-LONGEST_SUM = 1 << 16
-"""int8 products that an int32 accumulator holds: 2^16 * 2^14 < 2^31."""
 
 
 @emits("mcu::quantize_rows")

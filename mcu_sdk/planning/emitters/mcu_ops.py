@@ -1,4 +1,4 @@
-"""Emitters of the `mcu::` operators but the int8 linears (mcu_linear.py). Schemas: mcu_sdk/operators/table.py; kernels: firmware/kernels/."""
+"""Emitters of the `mcu::` operators but the int8 linears (mcu_linear.py). Schemas: mcu_sdk/operators/table; kernels: firmware/kernels/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Emitters of the int8 linears and the embedding with packed weights. Schemas: mcu_sdk/operators/table.py."""
+"""Emitters of the int8 linears and the embedding with packed weights. Schemas: mcu_sdk/operators/table."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mcu_sdk.operators.limits import LONGEST_SUM
 from mcu_sdk.planning.emitters.checks import (
     apart,
     boolean,
@@ -20,7 +21,7 @@ from mcu_sdk.planning.emitters.checks import (
     shape_is,
     tensor,
 )
-from mcu_sdk.planning.emitters.mcu_linear import LONGEST_SUM, zero_point_of
+from mcu_sdk.planning.emitters.mcu_linear import zero_point_of
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Parameters, Scratch, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 

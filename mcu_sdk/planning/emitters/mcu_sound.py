@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mcu_sdk.operators.limits import LONGEST_FRAME, LONGEST_WAVE
 from mcu_sdk.planning.emitters.checks import (
     apart,
     boolean,
@@ -22,12 +23,6 @@ from mcu_sdk.planning.instruction import DType, Instruction, KernelCall, Paramet
 from mcu_sdk.planning.registry import emits, unsupported
 
 S16, S32, S64, F32, U8 = DType.S16, DType.S32, DType.S64, DType.F32, DType.U8
-
-LONGEST_WAVE = 1 << 20
-"""Samples whose exact sums a float32 and an int64 hold as the kernel and its reference take them."""
-
-LONGEST_FRAME = 1 << 9
-"""Samples of a window whose sum is below 2^24."""
 
 
 @emits("mcu::log_mel")
