@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from mcu_sdk.board.board import Board, Region
 from mcu_sdk.board.core import CORES, MOST_ISSUE
+from mcu_sdk.operators.table import Work
 from mcu_sdk.planning.constants import constants_of, instructions_of
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.ideal import Rates, ideal_instructions, rates_of
@@ -169,10 +170,16 @@ def _written(plan: Plan) -> dict[int, tuple[Tensor, ...]]:
 
 
 def _least(instruction: Instruction, rates: Rates, position: int, written: Sequence[Tensor]) -> int:
-    """The fewest instructions: of an operator without a row, a store for each vector of what it writes."""
-    if instruction.row is not None:
+    """The fewest instructions: of an operator whose work is not known, a store for each vector of what it writes."""
+    if _is_known(instruction):
         return ideal_instructions(instruction, rates, position)
     return sum(-(-tensor.nbytes // rates.vector_bytes) for tensor in written)
+
+
+def _is_known(instruction: Instruction) -> bool:
+    """Whether a row says what an operator reads and counts."""
+    row = instruction.row
+    return row is not None and row.work is not Work.UNKNOWN
 
 
 def _reads_of(plan: Plan, layout: Layout, region: str) -> list[tuple[Tensor, int]]:
@@ -182,7 +189,7 @@ def _reads_of(plan: Plan, layout: Layout, region: str) -> list[tuple[Tensor, int
     for instruction in instructions_of(plan):
         results = sum(tensor.nbytes for tensor in written[instruction.index])
         for tensor, amount in touched(instruction):
-            amount = amount if instruction.row is not None else min(amount, results)
+            amount = amount if _is_known(instruction) else min(amount, results)
             if tensor.space is Space.MODEL:
                 used = any(c.offset <= tensor.offset < c.end for c in constants)
                 here = used and _region_of(tensor, layout) == region

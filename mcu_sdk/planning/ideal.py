@@ -2,7 +2,7 @@
 
 A product needs its weights loaded once, as many at a time as the core can, and multiplied and added. Everything else
 has to read and write its bytes once, and needs a fixed number of instructions for each vector of results (the rows of
-operators/table.py). Loops, addresses, reductions and tails are not in it: no kernel reaches it, a good one comes
+operators/table). Loops, addresses, reductions and tails are not in it: no kernel reaches it, a good one comes
 close. docs/performance.md explains how to read the ratio.
 """
 
@@ -106,7 +106,7 @@ def ideal_instructions(instruction: Instruction, rates: Rates, position: int = 0
     if not _operands(instruction):
         return 0
     row = instruction.row
-    if row is None or row.work is Work.STREAM:
+    if row is None or row.work in (Work.STREAM, Work.UNKNOWN):
         return _stream(instruction, row, rates)
     if row.work is Work.ATTENTION:
         return _attention(instruction, rates, position)

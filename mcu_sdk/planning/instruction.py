@@ -116,7 +116,7 @@ class Instruction:
 
     @property
     def row(self) -> Operator | None:
-        """What is known of the operator (operators/table.py)."""
+        """What is known of the operator (operators/table)."""
         return find(self.operator, self.overload)
 
     @property

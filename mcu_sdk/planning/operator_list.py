@@ -32,7 +32,7 @@ depthwise ones with windows of at most 3 x 3, strides of 1 or 2 and no dilation 
 ([performance](performance.md)). Other groups, windows and dilations, and scales that make a number larger, have a plain
 kernel, which takes several times as long.
 
-The operators of this SDK, `mcu::`, which its own passes make, all have kernels: mcu_sdk/operators/table.py is their list,
+The operators of this SDK, `mcu::`, which its own passes make, all have kernels: mcu_sdk/operators/table is their list,
 mcu_sdk/operators/reference/ their specification.
 
 What ExecuTorch's Ethos-U backend compiled runs on the board's NPU ([targets](targets.md)).

@@ -10,7 +10,7 @@ from mcu_sdk.planning.plan import Plan
 def step_traffic(plan: Plan) -> dict[str, int]:
     """The bytes of arena, kv_cache and weights that the calls of one step read and write.
 
-    Each operand counts whole but for what an index selects (operators/table.py): of an embedding table the rows that
+    Each operand counts whole but for what an index selects (operators/table): of an embedding table the rows that
     come out, of a rotation's tables one, of a KV cache that is written one position. Attention reads all positions, as
     at the cache's end.
     """

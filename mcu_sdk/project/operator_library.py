@@ -12,8 +12,7 @@ from pathlib import Path
 from mcu_sdk import resources
 from mcu_sdk.errors import UnsupportedOperatorError, UsageError
 from mcu_sdk.folders import made
-from mcu_sdk.operators.calls import called_operators
-from mcu_sdk.operators.table import Operator
+from mcu_sdk.operators.table import Operator, called_operators
 from mcu_sdk.planning.kernel_files import closure, kernel_sources
 from mcu_sdk.planning.pte.read import Pte, load_bytes, read_pte
 from mcu_sdk.project import flags

@@ -1,4 +1,4 @@
-"""From what operators/calls.py says of an operator to the C++ that checks its arguments and calls its kernel.
+"""From what a row of operators/table says of an operator to the C++ that checks its arguments and calls its kernel.
 
 A wrapper has the form of ExecuTorch's kernel registry, (KernelRuntimeContext&, Span<EValue*>). Everything is decided
 here; templates/executorch/operators.cpp.j2 only prints.
@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from mcu_sdk.operators.calls import called_operators, lines_of
-from mcu_sdk.operators.table import Operator
+from mcu_sdk.operators.table import Operator, called_operators
 from mcu_sdk.planning.kernel_files import kernel
 
 _C_TYPES = {
@@ -100,7 +99,7 @@ class _Text:
 def wrappers(operator: Operator) -> list[Wrapper]:
     """The forms of one of our operators: its out variant and, where there is one, the form that writes in place.
 
-    Raises ValueError for a text of operators/calls.py that says something else than the schema or the kernel's header.
+    Raises ValueError for a row whose `call` says something else than the schema or the kernel's header.
     """
     text = _read(operator)
     forms = [_wrapper(text, in_place=False)]
@@ -121,7 +120,7 @@ def names_of(operator: Operator) -> list[str]:
 
 def _read(operator: Operator) -> _Text:
     text = _Text(operator)
-    for line in filter(None, map(str.strip, lines_of(operator.name).splitlines())):
+    for line in filter(None, map(str.strip, operator.call.splitlines())):
         word, _, rest = line.partition(" ")
         if word == "same":
             text.same += rest.split()
@@ -145,7 +144,7 @@ def _read(operator: Operator) -> _Text:
             text.tensors[word] = tensor
             text.steps.append(("tensor", word))
         else:
-            raise ValueError(f"{operator.name}: {line!r} is none of the lines of operators/calls.py")
+            raise ValueError(f"{operator.name}: {line!r} is none of the lines of operators/table/row.py")
     return text
 
 
@@ -193,7 +192,7 @@ def _typed(arguments: str) -> list[tuple[str, str]]:
 def _tensor_read(text: _Text, name: str, index: int, *, optional: bool) -> str:
     tensor = text.tensors.get(name)
     if tensor is None or tensor.optional != optional:
-        raise ValueError(f"{text.operator.name}: calls.py does not say of {name} what the schema does")
+        raise ValueError(f"{text.operator.name}: its call does not say of {name} what the schema does")
     types = " | ".join(f"k{kind.upper()}" for kind in tensor.types)
     reader = (
         "optional_tensor" if optional else "walked_tensor" if text.walked and name != text.apart else "tensor"

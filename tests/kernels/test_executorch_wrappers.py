@@ -15,8 +15,7 @@ import pytest
 import torch
 
 from mcu_sdk.errors import UnsupportedOperatorError
-from mcu_sdk.operators.calls import CORTEX_M as THEIRS
-from mcu_sdk.operators.calls import called_operators, lines_of
+from mcu_sdk.operators.table import called_operators
 from mcu_sdk.planning.emitters.cortex_m_images import depthwise_scratch
 from mcu_sdk.planning.emitters.mcu_linear import two_rows_scratch
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor, Value
@@ -166,7 +165,7 @@ def test_what_the_plan_refuses_is_refused(name: str, caller: ctypes.CDLL) -> Non
 
 def _is_unused(made: Instruction, index: int) -> bool:
     row = called_operators()[made.operator.removesuffix("_")]
-    return f"unused {row.argument_names[index]}" in lines_of(row.name)
+    return f"unused {row.argument_names[index]}" in row.call
 
 
 def _planned(made: Instruction) -> None:
@@ -191,14 +190,16 @@ def _others(value: Value) -> list[Value]:
 
 
 def test_those_of_cortex_m_have_the_schema_that_torch_registers() -> None:
-    for name, (arguments, _) in THEIRS.items():
-        schema = getattr(torch.ops.cortex_m, name.partition("::")[2]).out._schema
+    theirs = [row for row in called_operators().values() if not row.is_ours]
+    assert theirs
+    for row in theirs:
+        schema = getattr(torch.ops.cortex_m, row.plain_name).out._schema
         given = [argument.name for argument in schema.arguments if not argument.is_out]
-        assert given == [part.split()[-1] for part in arguments.split(", ")], name
+        assert given == list(row.argument_names), row.name
         kinds = {"Tensor": "Tensor", "Tensor?": "Optional[Tensor]", "int[]": "List[int]"}
         found = [str(argument.type) for argument in schema.arguments if not argument.is_out]
-        said = [part.split()[0] for part in arguments.split(", ")]
-        assert found == [kinds.get(kind, "int" if kind == "ScalarType" else kind) for kind in said], name
+        said = [part.split()[0] for part in row.arguments.split(", ")]
+        assert found == [kinds.get(kind, "int" if kind == "ScalarType" else kind) for kind in said], row.name
 
 
 def test_scratch_has_the_bytes_that_plans_give(caller: ctypes.CDLL) -> None:

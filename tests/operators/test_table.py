@@ -1,6 +1,8 @@
-"""The rows of operators/table.py are true: torch has these operators with these arguments, and ours have kernels."""
+"""The rows of operators/table are true: torch has these operators with these arguments, and ours have kernels."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +10,9 @@ from executorch.backends.cortex_m import passes  # noqa: F401  comes first: the 
 from executorch.backends.cortex_m.ops import operators  # noqa: F401  registers torch.ops.cortex_m
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
+from mcu_sdk.operators import table
 from mcu_sdk.operators.table import (
+    KINDS,
     OPERATORS,
     OWN,
     Operator,
@@ -27,6 +31,13 @@ def schema(name: str) -> torch._C.FunctionSchema:
     """What torch registered for "mcu::linear_s8.packed"."""
     base, _, overload = name.partition(".")
     return torch._C._get_schema(base, overload)
+
+
+def test_every_file_of_the_table_is_read_and_no_row_stands_twice() -> None:
+    names = [row.name for kind in KINDS for row in kind.ROWS]
+    assert sorted(names) == sorted(OPERATORS)
+    files = {path.stem for path in Path(table.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "names", "parts", "row"} == {kind.__name__.split(".")[-1] for kind in KINDS}
 
 
 def test_torch_has_our_rows_and_no_other_operators_of_ours() -> None:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mcu_sdk.operators import calls
-from mcu_sdk.operators.table import OPERATORS, own_operators
+from mcu_sdk.operators.table import KINDS, OPERATORS, called_operators, own_operators
 from mcu_sdk.project.operator_library import write_operator_library
 from mcu_sdk.project.wrappers import all_wrappers, names_of, registered_names, wrappers
 from tests.official import compile_for, package
 
 
 def test_every_operator_of_ours_has_a_wrapper_for_each_form() -> None:
-    assert calls.CALLS.keys() == {row.name for row in own_operators()}
-    rows = list(calls.called_operators().values())
+    assert all(row.call for row in own_operators())
+    rows = list(called_operators().values())
     made = all_wrappers(rows)
     assert [wrapper.name for wrapper in made] == sorted(name for row in rows for name in names_of(row))
     assert len({wrapper.function for wrapper in made}) == len(made) == len(registered_names())
+
+
+def test_a_row_stands_in_the_file_of_its_kernel_s_kind() -> None:
+    for kind in KINDS:
+        called = [wrapper for row in kind.ROWS if row.call for wrapper in wrappers(row)]
+        folder = f"kernels/{kind.__name__.rpartition('.')[2]}/"
+        assert {header for wrapper in called for header in wrapper.headers if folder not in header} == set()
 
 
 def test_the_names_are_those_of_a_pte() -> None:
@@ -47,28 +54,21 @@ def test_outputs_share_memory_with_what_they_may_be_alone() -> None:
         ("let's see", "none of the lines"),
     ],
 )
-def test_a_text_that_says_something_else_is_an_error(
-    line: str, why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = calls.CALLS["mcu::rms_norm"].partition("call")[0]
-    monkeypatch.setitem(calls.CALLS, "mcu::rms_norm", text + line)
+def test_a_text_that_says_something_else_is_an_error(line: str, why: str) -> None:
+    row = OPERATORS["mcu::rms_norm"]
     with pytest.raises(ValueError, match=why):
-        wrappers(OPERATORS["mcu::rms_norm"])
+        wrappers(replace(row, call=row.call.partition("call")[0] + line))
 
 
-def test_a_tensor_that_the_schema_has_and_the_text_has_not_is_an_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(calls.CALLS, "mcu::silu", "x f32(count)\ncall silu(x, x, count)")
+def test_a_tensor_that_the_schema_has_and_the_text_has_not_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"does not say of out"):
-        wrappers(OPERATORS["mcu::silu"])
+        wrappers(replace(OPERATORS["mcu::silu"], call="x f32(count)\ncall silu(x, x, count)"))
 
 
-def test_no_size_comes_from_a_tensor_that_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = calls.CALLS["mcu::linear_s8"]
-    monkeypatch.setitem(calls.CALLS, "mcu::linear_s8", "bias f32?[n]\n" + text)
+def test_no_size_comes_from_a_tensor_that_may_be_absent() -> None:
+    row = OPERATORS["mcu::linear_s8"]
     with pytest.raises(ValueError, match="bias may be absent"):
-        wrappers(OPERATORS["mcu::linear_s8"])
+        wrappers(replace(row, call="bias f32?[n]\n" + row.call))
 
 
 @pytest.mark.parametrize("core", ["cortex-m55", pytest.param("cortex-m4", marks=pytest.mark.slow)])

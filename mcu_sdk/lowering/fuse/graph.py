@@ -40,7 +40,7 @@ def is_call(node: object, *targets: Any) -> TypeGuard[Node]:
 
 
 def operator_row(node: Node) -> Operator | None:
-    """What operators/table.py knows of the operator that a node calls."""
+    """What operators/table knows of the operator that a node calls."""
     schema = getattr(node.target, "_schema", None)
     if node.op != "call_function" or schema is None:
         return None

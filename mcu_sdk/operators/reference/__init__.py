@@ -1,5 +1,5 @@
 """The `mcu::` operators: importing this package registers them with torch. Each reference is the specification of
-the C++ kernel of the same name; schemas are the rows of operators/table.py."""
+the C++ kernel of the same name; schemas are the rows of operators/table."""
 
 from __future__ import annotations
 

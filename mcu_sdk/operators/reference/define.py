@@ -16,7 +16,7 @@ _DISPATCH_KEY = "CompositeExplicitAutograd"
 
 
 def define(name: str, fake: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the reference of an operator, whose schema is its row in operators/table.py ("linear_s8.packed").
+    """Decorate the reference of an operator, whose schema is its row in operators/table ("linear_s8.packed").
 
     The reference takes and returns torch tensors; `fake` gives tensors of the same shapes. `<name>.out` is defined
     beside it with one out tensor for each of the row's outputs (`<name>_out` for an overload), so that ExecuTorch's

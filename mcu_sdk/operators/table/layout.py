@@ -1,0 +1,78 @@
+"""Rows of tables, and elements in another order."""
+
+from __future__ import annotations
+
+from mcu_sdk.operators.layouts import COLUMNS
+from mcu_sdk.operators.layouts import ROWS as BLOCK_ROWS
+from mcu_sdk.operators.table.parts import with_packed
+from mcu_sdk.operators.table.row import Operator, Work
+
+_ONE_ROW = {"weight": 0, "scale": 0}
+_TABLE = """
+    weight s8[vocabulary, n]
+    scale f32[vocabulary]
+    ids s64(count)
+"""
+_ANY = "u8|s8|s16|s32|s64|f16|f32"
+
+ROWS = (
+    *with_packed(
+        Operator(
+            "mcu::embedding_s8",
+            "Tensor weight, Tensor scale, Tensor ids",
+            weight="weight",
+            weight_bits=8,
+            channels=("scale",),
+            one_of=_ONE_ROW,
+            index="ids",
+            call=f"""
+                {_TABLE}
+                out f32(count * n)
+                call embedding_s8(weight, scale, ids, out, count, vocabulary, n)
+            """,
+        ),
+        f"""
+            scale f32[vocabulary]
+            require vocabulary % {BLOCK_ROWS} == 0 && n >= 1
+            let k = n
+            weight s8@16[vocabulary / {BLOCK_ROWS}, blocks(k, {COLUMNS}), {BLOCK_ROWS}, {COLUMNS}]
+            ids s64(count)
+            out f32(count * n)
+            call embedding_s8_packed(weight, scale, ids, out, count, vocabulary, n)
+        """,
+    ),
+    Operator(
+        "mcu::embedding_s8_add",
+        "Tensor self, Tensor weight, Tensor scale, Tensor ids",
+        in_place=True,
+        one_of=_ONE_ROW,
+        index="ids",
+        arithmetic=2,
+        call=f"""
+            {_TABLE}
+            self f32(count * n)
+            out f32(count * n)
+            copied self
+            call embedding_s8_add(out, weight, scale, ids, count, vocabulary, n)
+        """,
+    ),
+    Operator(
+        "aten::embedding",
+        "Tensor weight, Tensor indices",
+        weight="weight",
+        one_of={"weight": 0},
+        index="indices",
+    ),
+    Operator(
+        "cortex_m::transpose",
+        "Tensor input, int[] perm",
+        work=Work.UNKNOWN,
+        call=f"""
+            input {_ANY}
+            out {_ANY}
+            declare Permutation table
+            require table.fits(input, perm, out)
+            call strided_copy(input.as<uint8_t>(), out.as<uint8_t>(), table.sizes, table.axes, table.element_size)
+        """,
+    ),
+)

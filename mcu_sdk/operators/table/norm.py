@@ -1,0 +1,84 @@
+"""Norms and softmaxes."""
+
+from __future__ import annotations
+
+from mcu_sdk.operators.table.row import Operator, Work
+
+ROWS = (
+    # Square and add; scale; weight.
+    Operator(
+        "mcu::rms_norm",
+        "Tensor x, Tensor weight, float eps",
+        arithmetic=3,
+        call="""
+            x f32[*rows, n]
+            weight f32[n]
+            out f32(rows * n)
+            same x
+            call rms_norm(x, weight, out, rows, n, eps)
+        """,
+    ),
+    # Sum; centre, square and add; scale, weight, bias.
+    Operator(
+        "mcu::layer_norm",
+        "Tensor x, Tensor weight, Tensor bias, float eps",
+        arithmetic=5,
+        call="""
+            x f32[*rows, n]
+            weight f32[n]
+            bias f32[n]
+            out f32(rows * n)
+            same x
+            call layer_norm(x, weight, bias, out, rows, n, eps)
+        """,
+    ),
+    # For 16 elements, four vectors each time: convert both and add; centre, square and add; scale, weight, bias, round.
+    Operator(
+        "mcu::layer_norm_s8",
+        "Tensor x, Tensor? y, Tensor weight, Tensor bias, float y_ratio, float eps",
+        arithmetic=44,
+        call="""
+            x s8|s16|f32[*rows, n]
+            y s8?(rows * n)
+            weight f32[n]
+            bias f32[n]
+            out s8(rows * n)
+            require !y.present || (x.is_s8() && is_finite(y_ratio))
+            same x y
+            require x.is_s8() || !out.overlaps(x)
+            call layer_norm_s8(x.as<int8_t>(), y, weight, bias, out, scratch(4 * n), rows, n, y_ratio, eps) if x.is_s8()
+            call layer_norm_s16_to_s8(x.as<int16_t>(), weight, bias, out, scratch(4 * n), rows, n, eps) if x.is_s16()
+            call layer_norm_to_s8(x.as<float>(), weight, bias, out, rows, n, eps)
+        """,
+    ),
+    # For 16 elements, four vectors each time: a difference, converted and scaled, e^x, the sum; converted, two products, round.
+    Operator(
+        "mcu::softmax_gate_s8",
+        "Tensor self, Tensor scores, float score_scale, float ratio, int zero_point, int out_zero_point",
+        in_place=True,
+        arithmetic=104,
+        call="""
+            self s8[*rows, n]
+            scores s8[*rows, n]
+            out s8(rows * n)
+            same self
+            require is_scale(score_scale) && is_scale(ratio) && is_int8(zero_point) && is_int8(out_zero_point)
+            call softmax_gate_s8(self, scores, out, scratch(4 * n), rows, n, score_scale, ratio, zero_point, out_zero_point)
+        """,
+    ),
+    Operator(
+        "cortex_m::softmax",
+        "Tensor input, int dim, int input_zero_point, int output_zero_point, int input_multiplier, int input_shift, "
+        "int diff_min",
+        work=Work.UNKNOWN,
+        call="""
+            input s8[*rows, n]
+            require dim == -1 || dim == input.rank - 1
+            out s8(rows * n)
+            same input
+            require is_int8(input_zero_point) && output_zero_point == -128
+            require is_requantization(input_multiplier, input_shift) && input_multiplier > 0
+            call softmax_s8(input, out, rows, n, softmax_scale(input_multiplier, input_shift), input_zero_point, scratch(4 * n))
+        """,
+    ),
+)
