@@ -615,7 +615,7 @@ def _model_files(
     for number, delegate in enumerate(source.delegates):
         files |= replace(delegate, name=f"delegate_{number}").files()
     if npu is not None:
-        files |= details_files(describe_npu(pte, plan, source.facts, source.delegates))
+        files |= details_files(describe_npu(pte, plan, source.facts, source.delegates, npu))
     if source.names is not None:
         files["names.json"] = names_json(source.pte, source.names, source.facts).encode()
     return files

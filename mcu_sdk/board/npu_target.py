@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import configparser
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from mcu_sdk.errors import BoardError, ToolMissingError
+from mcu_sdk.errors import BoardError
 from mcu_sdk.npu.accelerator import ACCELERATORS
+from mcu_sdk.npu.vela_ini import MODE, SYSTEM, read_sections
 
 ActivationBits = Literal[8, 16]
 
@@ -77,25 +75,7 @@ def default_target(accelerator: str, activation_bits: ActivationBits = 8) -> Npu
     return NpuTarget(accelerator, system, mode, activation_bits)
 
 
-def require_vela() -> None:
-    """Raises ToolMissingError when Arm's compiler is not installed."""
-    if importlib.util.find_spec("ethosu") is None or importlib.util.find_spec("ethosu.vela") is None:
-        raise ToolMissingError(
-            "Vela, Arm's compiler for Ethos-U, was expected; the package ethos-u-vela is not installed.",
-            hint="Install it: pip install ethos-u-vela",
-        )
-
-
 def _configurations() -> tuple[list[str], list[str]]:
     """Names of the system configurations and memory modes in Vela's Arm/vela.ini."""
-    require_vela()
-    spec = importlib.util.find_spec("ethosu")
-    assert spec is not None and spec.submodule_search_locations is not None
-    parser = configparser.ConfigParser()
-    for folder in spec.submodule_search_locations:
-        parser.read(Path(folder) / "config_files" / "Arm" / "vela.ini")
-    names = [section.split(".", 1) for section in parser.sections() if "." in section]
-    return (
-        [name for kind, name in names if kind == "System_Config"],
-        [name for kind, name in names if kind == "Memory_Mode"],
-    )
+    names = list(read_sections())
+    return [name for kind, name in names if kind == SYSTEM], [name for kind, name in names if kind == MODE]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rich.console import Console
     from rich.text import Text
 
     from mcu_sdk.board.board import Board
+    from mcu_sdk.npu.cycles.estimate import StreamCycles
     from mcu_sdk.planning.pte.program import ExecutionPlan, Program, RawValue
 
 
@@ -63,6 +64,7 @@ def inspect(pte: Path, json: bool, board: str | None = None, sizes: bool = False
     else:
         on = load_board(board) if board is not None else None
         facts = describe(load_bytes(pte))
+        facts["npu"] = _npu(pte, on) if facts["problem"] is None else []
         if on is not None:
             facts["where"] = _on_board(pte, on) if facts["problem"] is None else None
     if sizes:
@@ -78,9 +80,12 @@ def _of_project(folder: Path) -> dict[str, Any]:
     from mcu_sdk.planning.pte.read import load_bytes
     from mcu_sdk.project.accuracy import read_facts
     from mcu_sdk.project.manifest import read_manifest
+    from mcu_sdk.project.npu_details import read_details
 
     manifest = read_manifest(folder)
     facts = describe(load_bytes(folder / MODEL_FILE))
+    details = read_details(folder / "model")
+    facts["npu"] = _npu_json(details.cycles) if details is not None else []
     places = read_facts(folder / "model").get("where")
     facts["where"] = {"board": manifest.board, "fits": True, **places} if places else None
     return facts
@@ -108,6 +113,44 @@ def _on_board(pte: Path, board: Board) -> dict[str, Any] | None:
     return {"board": board.name, "fits": not bytes_over(board, layout), **found} if found else None
 
 
+def _npu(pte: Path, board: Board | None) -> list[dict[str, Any]]:
+    """Our estimate of each delegate for an Ethos-U, in the board's system or, without one, in that of its default target;
+    none where a stream is not understood."""
+    from mcu_sdk.board.npu_target import default_target
+    from mcu_sdk.board.target import choose_target
+    from mcu_sdk.npu.blob import read_blob
+    from mcu_sdk.planning.pte.read import load_bytes, read_pte
+    from mcu_sdk.project.npu_details import estimate_streams
+
+    data = load_bytes(pte)
+    found: list[dict[str, Any]] = []
+    for delegate in read_pte(data).delegates:
+        name = delegate.accelerator
+        if name:
+            on_board = board is not None and name in board.targets
+            target = choose_target(board, name) if on_board and board is not None else default_target(name)
+            assert target is not None, "an accelerator is no processor"
+            blob = read_blob(data[delegate.offset : delegate.offset + delegate.size])
+            found += _npu_json(estimate_streams([blob.commands], target))
+    return found
+
+
+def _npu_json(streams: Iterable[StreamCycles]) -> list[dict[str, Any]]:
+    names = ("name", "count", "cycles", "macs", "constant_bytes", "scratch_bytes")
+    return [
+        {
+            "estimated": True,
+            "accelerator": stream.accelerator,
+            "system_config": stream.system_config,
+            "memory_mode": stream.memory_mode,
+            "cycles": stream.cycles,
+            "mac_use": stream.mac_use,
+            "operations": [dict(zip(names, row, strict=True)) for row in stream.by_name()],
+        }
+        for stream in streams
+    ]
+
+
 def _under_executorch(pte: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
     """Bytes that each method takes under ExecuTorch's runtime on a core of 32 bits; None for a file that is not compiled."""
     from dataclasses import asdict
@@ -129,7 +172,8 @@ def describe(data: bytes) -> dict[str, Any]:
     Keys: bytes, hash, methods (name, computes, instructions, inputs, outputs), metadata, operators (name, count,
     kernel), delegates (method, id, bytes), constants (count, bytes), memory (method -> memory id -> bytes),
     mutable_buffers (name, type, shape, bytes), arena and kv_cache (bytes, None where it cannot be compiled),
-    problem (None, or why it cannot be compiled) and notes. Sizes are in bytes. `inspect` adds where (board, fits,
+    problem (None, or why it cannot be compiled) and notes. Sizes are in bytes. `inspect` adds npu (for each delegate of an
+    Ethos-U our estimate: accelerator, system_config, memory_mode, cycles, mac_use, operations), where (board, fits,
     sections, constants), where there is a board, and executorch (method -> planned, method_allocator, temporary), where it
     is asked.
     """
@@ -286,6 +330,17 @@ def _print_tables(path: Path, facts: dict[str, Any]) -> None:
         [(d["method"], d["id"], d["bytes"]) for d in facts["delegates"]],
     )
     show("Memory", ("what", "bytes"), _memory_rows(facts))
+    for delegate in facts["npu"]:
+        title = (
+            f"On the {delegate['accelerator']}, {delegate['system_config']}, {delegate['memory_mode']}: our estimate, no "
+            f"measurement: {delegate['cycles']:,} cycles, {100 * delegate['mac_use']:.1f} % of the MACs used"
+        )
+        columns = ("operation", "count", "cycles", "MACs", "bytes of constants", "of the scratch")
+        rows = [
+            (each["name"].removeprefix("NPU_OP_"), *list(each.values())[1:])
+            for each in delegate["operations"]
+        ]
+        show(title, columns, rows)
     _show_where(show, facts.get("where"))
     show("Under ExecuTorch's own runtime, on a core of 32 bits", ("what", "bytes"), _runtime_rows(facts))
     show(
@@ -313,6 +368,12 @@ def _show_where(show: Callable[..., None], places: dict[str, Any] | None) -> Non
     columns = ("what", "region", "constants", "bytes", "read a step")
     show(f"Where it lies on {places['board']}{fits}", columns, rows)
 
+
+_NUMBERS = {
+    *("bytes", "read a step", "calls", "constants", "instructions"),
+    *("count", "cycles", "MACs", "bytes of constants", "of the scratch"),
+}
+"""Columns."""
 
 _TITLES = {"arena": "arena", "kv_cache": "KV cache", "tokenizer": "tokenizer"}
 
@@ -350,8 +411,7 @@ def _show(console: Console, title: str, columns: tuple[str, ...], rows: list[tup
         return
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        numeric = column in ("bytes", "read a step", "calls", "constants", "instructions")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in _NUMBERS else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(f"{item:,}" if type(item) is int else item) for item in row))
     console.print(table)

@@ -1,4 +1,4 @@
-"""What the report says of a model on an NPU: Vela's estimates by layer, memory, and how much runs there."""
+"""What the report says of a model on an NPU: estimates by layer, Vela's and ours, memory, and how much runs there."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import ModelError
 from mcu_sdk.json_file import object_or_nothing
 from mcu_sdk.markdown import table
+from mcu_sdk.npu.accelerator import ACCELERATORS
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.blob import read_blob
+from mcu_sdk.npu.cycles.compare import APART, Compared, by_kind, by_layer, compare
+from mcu_sdk.npu.cycles.estimate import StreamCycles
 from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
 from mcu_sdk.planning.instruction import Tensor
 from mcu_sdk.planning.plan import Plan
@@ -28,13 +32,15 @@ SHOWN_LAYERS = 10
 @dataclass(frozen=True)
 class NpuDetails:
     """`operations`: of the command streams; `calls`: kernel calls of the processor besides; `left`: operators of the
-    model that stayed on the processor, {operator, name, reason} each. `estimates`: by delegate, where they are known.
+    model that stayed on the processor, {operator, name, reason} each. `estimates`: Vela's by delegate, where they are known;
+    `cycles`: ours likewise.
     """
 
     operations: int
     calls: int
     left: tuple[dict[str, str], ...] = ()
     estimates: tuple[VelaSummary, ...] = ()
+    cycles: tuple[StreamCycles, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each line of the report."""
@@ -44,12 +50,15 @@ class NpuDetails:
         rows += [
             ("  on the processor", f"{entry.get('operator')}: {entry.get('reason')}") for entry in self.left
         ]
+        return rows + self._vela_rows() + self._our_rows()
+
+    def _vela_rows(self) -> list[tuple[str, str]]:
         if not self.estimates:
-            return [*rows, ("  Vela's estimates", "not known: the .pte came without them")]
+            return [("  Vela's estimates", "not known: the .pte came without them")]
         cycles = sum(summary.cycles for summary in self.estimates)
         seconds = sum(s.cycles / s.core_clock_hz for s in self.estimates if s.core_clock_hz)
         first = self.estimates[0]
-        rows += [
+        rows = [
             ("  Vela's estimates", f"no measurements; {first.system_config}, {first.memory_mode}"),
             ("    cycles", f"{cycles:,} ({1e3 * seconds:.2f} ms at {first.core_clock_hz / 1e6:.0f} MHz)"),
             ("    MACs", f"{sum(summary.macs for summary in self.estimates):,}"),
@@ -58,6 +67,49 @@ class NpuDetails:
         ]
         dram = max(summary.dram_bytes for summary in self.estimates)
         return [*rows, ("    DRAM used", f"{dram:,} bytes")] if dram else rows
+
+    def _our_rows(self) -> list[tuple[str, str]]:
+        if not self.cycles:
+            return [("  our estimates", "not known: a command stream has what the simulator does not know")]
+        first, cycles = self.cycles[0], sum(stream.cycles for stream in self.cycles)
+        seconds = sum(s.cycles / s.clock_hz for s in self.cycles if s.clock_hz)
+        constants, scratch = (sum(part) for part in zip(*(s.bytes_moved() for s in self.cycles), strict=True))
+        commands = sum(each.command_bytes for stream in self.cycles for each in stream.operations)
+        used = sum(stream.macs for stream in self.cycles) / max(1, cycles * first.macs_per_cycle)
+        beside = ""
+        if self.estimates:
+            beside = (
+                f", {100 * (cycles / max(1, sum(s.cycles for s in self.estimates)) - 1):+.0f} % of Vela's"
+            )
+        rows = [
+            (
+                "  our estimates",
+                f"no measurements; {first.system_config}, {first.memory_mode}, commands included",
+            ),
+            ("    cycles", f"{cycles:,} ({1e3 * seconds:.2f} ms at {first.clock_hz / 1e6:.0f} MHz){beside}"),
+            ("    MACs used", f"{100 * used:.1f} % of {first.macs_per_cycle} a cycle"),
+            ("    constants read", f"{constants:,} bytes, {commands:,} of them commands"),
+            ("    scratch moved", f"{scratch:,} bytes"),
+        ]
+        apart = [kind for kind in by_kind(self.compared()) if kind.apart]
+        if apart:
+            text = ", ".join(f"{kind.npu_operator} {kind.ours:,} ({kind.vela:,})" for kind in apart)
+            rows.append((f"    not Vela's by {100 * APART:.0f} %", f"{text}: ours (Vela's)"))
+        return rows
+
+    def compared(self) -> list[Compared]:
+        """Every layer of every delegate by both estimates; none where one is not known."""
+        if len(self.estimates) != len(self.cycles):
+            return []
+        pairs = zip(self.estimates, self.cycles, strict=True)
+        return [layer for summary, stream in pairs for layer in compare(summary, stream)]
+
+    def _ours(self) -> list[int | None]:
+        """Our cycles of each of `layers`, None where they are not known."""
+        if len(self.estimates) != len(self.cycles):
+            return [None] * len(self.layers())
+        pairs = zip(self.estimates, self.cycles, strict=True)
+        return [cycles for summary, stream in pairs for cycles in by_layer(summary, stream)]
 
     def layers(self) -> list[LayerEstimate]:
         """All layers of all delegates, in order."""
@@ -74,30 +126,52 @@ class NpuDetails:
             "kernel_calls_on_cpu": self.calls,
             "cpu_operators": list(self.left),
             "estimates": [summary.to_json() for summary in self.estimates],
+            "our_estimates": [self._stream_json(stream) for stream in self.cycles],
+            "layers_by_kind": [{**asdict(kind), "apart": kind.apart} for kind in by_kind(self.compared())],
+            "layers_apart": sum(layer.apart for layer in self.compared()),
+        }
+
+    def _stream_json(self, stream: StreamCycles) -> dict[str, Any]:
+        constants, scratch = stream.bytes_moved()
+        return {
+            "estimated": True,
+            "cycles": stream.cycles,
+            "macs": stream.macs,
+            "mac_use": stream.mac_use,
+            "constant_bytes": constants,
+            "scratch_bytes": scratch,
+            **stream.to_json(),
         }
 
     def to_markdown(self) -> str:
         """A table of all layers, or nothing."""
         if not self.layers():
             return ""
-        head = ["layer", "operator", "on the NPU", "cycles", "MACs", "SRAM in use"]
+        head = ["layer", "operator", "on the NPU", "cycles", "ours", "MACs", "SRAM in use"]
         rows = [
             (
                 each.name,
                 each.operator,
                 each.npu_operator,
-                *map("{:,}".format, (each.cycles, each.macs, each.memory_bytes)),
+                f"{each.cycles:,}",
+                "" if ours is None else f"{ours:,}",
+                f"{each.macs:,}",
+                f"{each.memory_bytes:,}",
             )
-            for each in self.layers()
+            for each, ours in zip(self.layers(), self._ours(), strict=True)
         ]
-        lines = ["", "Vela's estimates by layer (no measurements):", "", *table(head, "lllrrr", rows)]
+        title = "Vela's estimates by layer, and our own of their cycles (no measurements):"
+        lines = ["", title, "", *table(head, "lllrrrr", rows)]
         return "\n".join(lines) + "\n"
 
 
 def describe_npu(
-    pte: Pte, plan: Plan, facts: Mapping[str, Any], delegates: Sequence[DelegateArtifact]
+    pte: Pte, plan: Plan, facts: Mapping[str, Any], delegates: Sequence[DelegateArtifact], npu: NpuTarget
 ) -> NpuDetails:
-    """What the report says of the NPU's part; `facts` and `delegates` are those of the recipe."""
+    """What the report says of the NPU's part; `facts` and `delegates` are those of the recipe, `npu` the target.
+
+    Raises what `count_operations` and `memory_system` raise.
+    """
     blobs = [i.arguments[0] for i in pte.instructions if i.operator == f"delegate::{ETHOS_U}"]
     streams = [read_blob(bytes(blob.data or b"")).commands for blob in blobs if isinstance(blob, Tensor)]
     return NpuDetails(
@@ -105,7 +179,22 @@ def describe_npu(
         calls=len(plan.calls) - len(streams),
         left=tuple(facts.get("cpu_operators") or ()),
         estimates=tuple(delegate.vela_summary for delegate in delegates),
+        cycles=estimate_streams(streams, npu),
     )
+
+
+def estimate_streams(streams: Iterable[bytes], npu: NpuTarget) -> tuple[StreamCycles, ...]:
+    """Our estimate of each command block in the target's system; none where one of them is not understood."""
+    from mcu_sdk.npu.cycles.estimate import estimate
+    from mcu_sdk.npu.cycles.memories import memory_system
+    from mcu_sdk.npu.errors import SimulationError
+    from mcu_sdk.npu.stream import read_stream
+
+    system = memory_system(ACCELERATORS[npu.accelerator].kind, npu.system_config, npu.memory_mode)
+    try:
+        return tuple(estimate(read_stream(data), system) for data in streams)
+    except SimulationError:
+        return ()  # what the simulator does not know, an NPU may
 
 
 def details_files(details: NpuDetails) -> dict[str, bytes]:
@@ -118,7 +207,8 @@ def read_details(folder: Path) -> NpuDetails | None:
     try:
         content = object_or_nothing(folder / "npu.json")
         estimates = tuple(VelaSummary.from_json(entry) for entry in content["estimates"])
-        found = NpuDetails(content["operations"], content["calls"], tuple(content["left"]), estimates)
+        cycles = tuple(StreamCycles.from_json(entry) for entry in content["cycles"])
+        found = NpuDetails(content["operations"], content["calls"], tuple(content["left"]), estimates, cycles)
     except (ValueError, KeyError, TypeError):
         return None
     counts = type(found.operations) is int and type(found.calls) is int

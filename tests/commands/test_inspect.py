@@ -165,6 +165,20 @@ def test_an_npu_s_arena_lies_where_it_reaches(capsys: pytest.CaptureFixture[str]
         inspect(path, json=True, board="mps2-an386")
 
 
+def test_an_npu_s_cycles_are_estimated_in_the_board_s_system(capsys: pytest.CaptureFixture[str]) -> None:
+    path = FIXTURES / "ethos-u-mlp.pte"
+    inspect(path, json=True, board="corstone-300")
+    (found,) = json.loads(capsys.readouterr().out)["npu"]
+    assert found["estimated"] and found["accelerator"] == "ethos-u55-128"
+    assert (found["system_config"], found["memory_mode"]) == ("Ethos_U55_High_End_Embedded", "Shared_Sram")
+    operations = {each["name"]: each for each in found["operations"]}
+    assert sum(each["cycles"] for each in operations.values()) == found["cycles"] > 0
+    assert operations["NPU_OP_CONV"]["macs"] > 0 and operations["NPU_OP_CONV"]["constant_bytes"] > 0
+    inspect(path, json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "our estimate, no measurement" in shown and f"{found['cycles']:,} cycles" in shown
+
+
 def test_a_project_tells_where_it_was_placed(
     tensor_project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,11 +23,32 @@ DRAM AC,OnFlash AC,OffFlash AC,MAC Count,Network% (MAC),Util% (MAC),Name
 Rescale,Add,NPU,2512,64.3,26,0.0096,26,2,0,0,8,0,0.0,0.0,first
 Conv2D,Conv2D,NPU,2832,72.5,8576,3.19,2684,24,0,0,8576,8192,3.4,0.74,tosa_rescale_default_10
 """
+DATABASE = """\
+<?xml version='1.0' encoding='UTF-8'?>
+<debug source="out">
+<table name="perf">
+<![CDATA[
+"id","source_id","name"
+11,248,"first"
+12,250,"a,b"
+]]>
+</table>
+<table name="queue">
+<![CDATA[
+"offset","cmdstream_id","optimised_id","scheduled_id"
+264,1,4456,12
+404,1,4455,12
+120,1,4450,11
+]]>
+</table>
+</debug>
+"""
 
 
-def write(folder: Path, summary: str = SUMMARY) -> Path:
+def write(folder: Path, summary: str = SUMMARY, database: str = DATABASE) -> Path:
     (folder / "out_summary_Ethos_U55_High_End_Embedded.csv").write_text(summary)
     (folder / "out_per-layer.csv").write_text(LAYERS)
+    (folder / "out_debug.xml").write_text(database)
     return folder
 
 
@@ -40,6 +61,7 @@ def test_summary_counts_bytes_cycles_and_layers(tmp_path: Path) -> None:
     assert [layer.npu_operator for layer in summary.layers] == ["Add", "Conv2D"]
     assert summary.layers[1].cycles == 8576 and summary.layers[1].macs == 8192
     assert summary.layers[1].memory_bytes == 2832
+    assert [layer.commands for layer in summary.layers] == [(30,), (66, 101)]  # words
 
 
 def test_artifact_survives_its_files(tmp_path: Path) -> None:
@@ -62,6 +84,9 @@ def test_other_types_than_were_written_are_errors(tmp_path: Path, key: str, valu
     data["layers"][0]["cycles"] = "x"
     with pytest.raises(TypeError, match="cycles is 'x'"):
         VelaSummary.from_json(data)
+    data["layers"][0].update(cycles=1, commands=["x"])
+    with pytest.raises(TypeError, match="commands are"):
+        VelaSummary.from_json(data)
 
 
 def test_missing_file_and_column_are_errors(tmp_path: Path) -> None:
@@ -69,4 +94,7 @@ def test_missing_file_and_column_are_errors(tmp_path: Path) -> None:
         read_summary(tmp_path)
     write(tmp_path, SUMMARY.replace("cycles_total", "cycles"))
     with pytest.raises(KeyError, match="cycles_total"):
+        read_summary(tmp_path)
+    write(tmp_path, database=DATABASE.replace('"queue"', '"line"'))
+    with pytest.raises(KeyError, match="queue"):
         read_summary(tmp_path)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from mcu_sdk.npu.cycles.estimate import OperationCycles, StreamCycles
 from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
 from mcu_sdk.project.npu_details import SHOWN_LAYERS, NpuDetails, details_files, read_details
 
 
 def details() -> NpuDetails:
     layers = tuple(
-        LayerEstimate(f"layer{i}", "Conv2D", "Conv2D", 100 * (i % 7), 10 * i, 64) for i in range(15)
+        LayerEstimate(f"layer{i}", "Conv2D", "Conv2D" if i else "Mul", 100 * (i % 7), 10 * i, 64, (i,))
+        for i in range(15)
     )
+    operations = tuple(
+        OperationCycles(i, "NPU_OP_CONV", 100 * (i % 7) + 50 * (i == 0), 10 * i, 0, 0, 0, 0, 0, 7, 5, 3)
+        for i in range(15)
+    )
+    stream = StreamCycles("ethos-u55-128", "System", "Shared_Sram", 500e6, 128, operations)
     summary = VelaSummary(
         "Ethos_U55_128", "System", "Shared_Sram", True, 500e6, 5_000_000, 900, 4096, 0, 8192, 100, 90, layers
     )
     left = ({"operator": "aten.sort", "name": "sort", "reason": "not in TOSA"},)
-    return NpuDetails(operations=30, calls=10, left=left, estimates=(summary,))
+    return NpuDetails(operations=30, calls=10, left=left, estimates=(summary,), cycles=(stream,))
 
 
 def test_estimates_are_called_estimates_and_time_follows_from_the_clock() -> None:
-    rows = dict(details().rows())
+    rows = dict(replace(details(), cycles=()).rows())
     assert rows["  operations on it"] == "30 of 40 (75.0 %)"
     assert rows["  on the processor"] == "aten.sort: not in TOSA"
     assert rows["    cycles"] == "5,000,000 (10.00 ms at 500 MHz)"
@@ -34,8 +42,26 @@ def test_the_slowest_layers_come_first() -> None:
     assert cycles == sorted(cycles, reverse=True) and len(cycles) == SHOWN_LAYERS and cycles[0] == 600
 
 
+def test_our_estimates_stand_beside_velas_and_say_where_they_differ() -> None:
+    found = dict(details().rows())
+    assert "no measurements" in found["  our estimates"] and "System, Shared_Sram" in found["  our estimates"]
+    assert found["    cycles"] == "4,250 (0.01 ms at 500 MHz), -100 % of Vela's"
+    assert found["    constants read"] == "150 bytes, 45 of them commands"
+    assert found["    scratch moved"] == "75 bytes"
+    assert found["    not Vela's by 25 %"] == "Mul 50 (0): ours (Vela's)"
+    data = details().to_json()
+    assert data["our_estimates"][0]["cycles"] == 4250 and data["our_estimates"][0]["estimated"]
+    kinds = {kind["npu_operator"]: kind for kind in data["layers_by_kind"]}
+    assert kinds["Mul"]["apart"] and not kinds["Conv2D"]["apart"] and data["layers_apart"] == 1
+    assert "| layer3 | Conv2D | Conv2D | 300 | 300 | 30 | 64 |" in details().to_markdown()
+
+
 def test_unknown_estimates_are_said_to_be_unknown() -> None:
     assert "not known" in dict(NpuDetails(1, 1).rows())["  Vela's estimates"]
+    assert "not known" in dict(NpuDetails(1, 1).rows())["  our estimates"]
+    without = replace(details(), cycles=())
+    assert "| layer3 | Conv2D | Conv2D | 300 | | 30 | 64 |" in without.to_markdown()
+    assert without.to_json()["layers_by_kind"] == []
     assert NpuDetails(1, 1).to_markdown() == ""
 
 

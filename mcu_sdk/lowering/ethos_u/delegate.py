@@ -20,11 +20,12 @@ from executorch.exir.lowered_backend_module import LoweredBackendModule
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from mcu_sdk.board.npu_target import NpuTarget, require_vela
+from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.vela import read_summary
+from mcu_sdk.npu.vela_ini import require_vela
 from mcu_sdk.operators.table import find
 
 ARTIFACT_FOLDER = "debug_artifact_path"
@@ -79,7 +80,7 @@ def compile_spec(target: NpuTarget, folder: Path | None = None) -> EthosUCompile
         target.accelerator,
         system_config=target.system_config,
         memory_mode=target.memory_mode,
-        extra_flags=["--verbose-performance"],
+        extra_flags=["--verbose-performance", "--enable-debug-db"],
     )
     if folder is not None:
         spec.dump_intermediate_artifacts_to(str(folder))
