@@ -155,9 +155,8 @@ def test_decoders(
     same_digest(runner, generate(request).project, tuple(7 * i % 40 for i in range(24)))
 
 
-FUNCTIONS_OF_ATEN = ("bloom", "cohere", "gemma2", "olmoe")
-"""Whose activations (tanh), norms (rsqrt, mean), logits or routers take a function of ATen's, of which ExecuTorch's kernel
-rounds otherwise than ours."""
+FUNCTIONS_OF_ATEN = ("gemma2", "olmoe")
+"""Whose logits or routers take a function of ATen's, of which ExecuTorch's kernel rounds otherwise than ours."""
 
 
 @pytest.mark.slow

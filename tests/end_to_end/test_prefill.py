@@ -13,6 +13,7 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import UsageError
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.planning.pte.program import read_program
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.targets import host, qemu
@@ -44,6 +45,7 @@ def test_every_target_computes_what_the_steps_compute(
     for board in ("corstone-300", "mps2-an386"):
         made = generate(GenerateRequest(board, options, model=folder, output=tmp_path / board))
         on_host = build(made.project, "host")
+        _check_operators(made.project)
         runs = [
             host.run(on_host.program, asked),
             qemu.run(load_board(board), build(made.project, "release").program, asked),
@@ -63,6 +65,20 @@ def test_every_target_computes_what_the_steps_compute(
         for got, row in zip(model.read_prompt(fed, chunks), wanted, strict=True):
             np.testing.assert_array_equal(got, row)
         _check_turns(model, fed, steps)
+
+
+MOVES = {"aten::cat", "aten::slice_copy", "aten::view_copy", "executorch_prim::et_view"}
+"""Operators that only move rows, which a chunk has more of."""
+
+
+def _check_operators(project: Path) -> None:
+    """What is one operator for a token is the same one for several, and the other way round."""
+    plans = read_program((project / "model" / "model.pte").read_bytes()).execution_plan
+    forward, prefill = (
+        {op.name for op in next(p for p in plans if p.name == name).operators} - MOVES
+        for name in ("forward", "prefill")
+    )
+    assert forward == prefill
 
 
 def _check_turns(model: HostModel, fed: tuple[int, ...], steps: np.ndarray) -> None:

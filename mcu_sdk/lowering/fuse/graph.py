@@ -177,6 +177,26 @@ def either_order(node: Node) -> Iterable[tuple[Any, Any]]:
     return ((first, second), (second, first))
 
 
+def computes_same(first: object, second: object) -> bool:
+    """Whether two arguments are one value, or the same calls of the same values: what a model spells out twice (x - mean)
+    is exported twice."""
+    pending, seen = [(first, second)], set()
+    while pending:
+        a, b = pending.pop()
+        if a is b or (a, b) in seen:
+            continue
+        if not isinstance(a, Node) or not isinstance(b, Node):
+            if type(a) is not type(b) or a != b:
+                return False
+            continue
+        seen.add((a, b))
+        alike = a.op == b.op == "call_function" and a.target == b.target and a.kwargs == b.kwargs
+        if not alike or len(a.args) != len(b.args) or _is_random(a):
+            return False
+        pending += zip(a.args, b.args, strict=True)
+    return True
+
+
 def drop_cumulative_lengths(program: ExportedProgram) -> None:
     """Take off the static cache's int64 length buffers: they are overwritten from the position on each step,
     so the position itself serves."""

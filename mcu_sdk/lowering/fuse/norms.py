@@ -10,6 +10,7 @@ from mcu_sdk.lowering.fuse.graph import (
     add_buffer,
     args,
     aten,
+    computes_same,
     constant_scalar,
     either_order,
     is_call,
@@ -144,10 +145,10 @@ def _eps_of_mean_square(program: ExportedProgram, total: object, x: object) -> f
         if [axis % len(shape_of(x)) for axis in args(mean)[1]] != [len(shape_of(x)) - 1]:
             continue
         square = args(mean)[0]
-        as_power = is_call(square, aten.pow.Tensor_Scalar) and args(square) == (x, 2)
-        as_product = is_call(square, aten.mul.Tensor) and args(square) == (x, x)
-        if as_power or as_product or (is_call(square, aten.square.default) and args(square)[0] is x):
-            return eps
+        as_power = is_call(square, aten.pow.Tensor_Scalar) and args(square)[1] == 2
+        as_product = is_call(square, aten.mul.Tensor) and computes_same(*args(square)[:2])
+        if as_power or as_product or is_call(square, aten.square.default):
+            return eps if computes_same(args(square)[0], x) else None
     return None
 
 
