@@ -206,6 +206,7 @@ class Monitor:
         self._on_answer, self._asks_again = on_answer, asks_again
         self._clock, self._sleep = clock, sleep
         self._waiting: str | None = None  # a prompt that was typed and is not answered
+        self._before: Conversation | None = None
         self._losses = 0  # how often the port went away before it was
 
     def run(self) -> None:
@@ -283,12 +284,7 @@ class Monitor:
                 self.counts.asked -= 1
                 return
             line = message.encode(number)
-            conversation = Conversation(
-                connection, line, listener, called(self._port), self._pace, self._baud, clock=self._clock
-            )
-            conversation.begin(self._timeout)
-            while not conversation.advance():
-                self._screen.live(f"[{self._clock() - began:.0f} s, {listener.received:,} bytes]")
+            self._converse(connection, line, listener)
             transcript = check_verdict(listener.transcript(), called(self._port))
         except SerialTimeoutException:
             self._fail(
@@ -314,6 +310,22 @@ class Monitor:
             self._on_answer(prompt, transcript)
         self.counts.tokens += transcript.number("tokens") or 0
         self._screen.note(summary(transcript, self._clock() - began))
+
+    def _converse(self, connection: Port, line: bytes, listener: Listener) -> None:
+        """Until the answer has come; errors as `Conversation.hold`. A board that may be at work is waited for."""
+        began, name = self._clock(), called(self._port)
+        conversation = Conversation(
+            connection, line, listener, name, self._pace, self._baud, clock=self._clock, before=self._before
+        )
+        if conversation.may_be_at_work:
+            self._screen.note(
+                f"{name} may still be at work on a prompt that was given up: it is waited for, at most {self._timeout:g} "
+                "seconds. A reset ends that."
+            )
+        self._before = conversation
+        conversation.begin(self._timeout)
+        while not conversation.advance():
+            self._screen.live(f"[{self._clock() - began:.0f} s, {listener.received:,} bytes]")
 
     def _fail(self, error: McuSdkError) -> None:
         self._waiting, self._losses = None, 0

@@ -42,7 +42,7 @@ class Pace:
     request is sent.
 
     A fault is found, and mended or named, within patience and twice quiet; only a firmware that computes in silence can
-    take longer, which is not told from one that hangs.
+    take longer, which is not told from one that hangs. One whose answer was given up is waited for without patience.
     """
 
     poll: float = 0.1
@@ -96,7 +96,7 @@ def each(
     answer in `timeout` seconds, OtherImageError if it is another image.
     """
     pace = pace or Pace()
-    received = 0
+    conversation: Conversation | None = None
     connection = open_port(port, baud, poll=pace.poll, write_timeout=pace.patience)
     with connection:
         for message in messages:
@@ -105,16 +105,15 @@ def each(
             connection.write_timeout = pace.patience + 20 * len(line) / baud
             listener = Listener(number, on_text)
             conversation = Conversation(
-                connection, line, listener, called(port), pace, baud, image=image, is_ready=received > 0
-            )
+                connection, line, listener, called(port), pace, baud, image=image, before=conversation,
+                is_ready=conversation is not None and not conversation.owes_ready,
+            )  # fmt: skip
             refusal = None
             try:
                 with port_errors(port):
                     conversation.hold(timeout)
             except RefusedError as error:
                 refusal = error.answer
-            finally:
-                received += listener.received
             yield refusal or listener.transcript()
 
 
@@ -128,7 +127,8 @@ class RefusedError(Exception):
 
 class Conversation:
     """One request over an open port. `line` is the request with the number that `listener` listens for; `is_ready`:
-    whether the firmware has just answered another, and need not be asked."""
+    whether the firmware has just answered another, and need not be asked; `before`: the one before over this port, whose
+    request the firmware may be at work on, and be silent until that is done."""
 
     def __init__(
         self,
@@ -141,7 +141,10 @@ class Conversation:
         clock: Callable[[], float] = time.monotonic,
         image: Image | None = None,
         is_ready: bool = False,
+        before: Conversation | None = None,
     ) -> None:
+        self.may_be_at_work: bool = before is not None and before.may_be_at_work
+        """Whether the firmware may be at work on this request or one before, and say nothing until it is done."""
         self._connection = connection
         self._line = line
         self._listener = listener
@@ -154,10 +157,16 @@ class Conversation:
         self._image = image
         self._told_nothing = 0  # how often it said that it is ready, and not which image it is
         self._is_ready = is_ready
+        self._pings: int = before._pings if before is not None else 0  # that are not answered yet
         self._sent = 0  # how often the request was
         self._troubles: list[str] = []  # why it was sent again
         self._was_busy = False
         self._refusal: Transcript | None = None  # the answer, without a number, that followed the request
+
+    @property
+    def owes_ready(self) -> bool:
+        """Whether the firmware may still answer pings, and not listen meanwhile."""
+        return self._pings > 0
 
     def hold(self, timeout: float) -> None:
         """Ask until the answer is complete; errors as `each` raises them, and RefusedError."""
@@ -166,7 +175,7 @@ class Conversation:
             pass
 
     def begin(self, timeout: float) -> None:
-        """Send the first bytes; `timeout`: seconds for all of it."""
+        """Send the first bytes; `timeout`: seconds for all of it, and as many before for an earlier request to end."""
         self._timeout = timeout
         self._looked_at = self._heard_at = self._clock()
         self._deadline = self._looked_at + timeout
@@ -179,21 +188,26 @@ class Conversation:
         """One look at the port, and what follows from it; whether the answer is complete. Errors as `hold`."""
         now = self._clock()
         if now > self._deadline:
+            if self._is_waiting_for_earlier:
+                raise self._still_at_work()
             raise TargetTimeoutError(
                 f"{self._name} gave no complete answer within {self._timeout:g} seconds "
                 f"({self._listener.received:,} bytes came).",
                 hint="Ask for fewer tokens, or allow more with --timeout.",
             )
-        if self._state != "answering":
+        if self._state != "answering" and not self._is_waiting_for_earlier:
             self._left -= max(0.0, now - max(self._looked_at, self._sent_whole_at))
         self._looked_at = now
         if self._left < 0:
             raise self._hopeless() if self._troubles else self._silent()
         if now > self._ask_again_at:
             self._ask_again(now)
+        if self._state == "settling" and now - self._heard_at > 2 * self._pace.poll:
+            self._send()  # the other pings were lost
         data = self._connection.read(max(1, self._connection.in_waiting))
         for news in self._listener.feed(data):
             if news is News.ANSWERED:
+                self.may_be_at_work = False
                 return True
             self._take(news)
         if self._listener.received > LARGEST_OUTPUT:
@@ -204,25 +218,34 @@ class Conversation:
                 self._expect_more()
         return False
 
-    # ---- states: "pinging" until it is ready, "sent" until it has begun, "answering"
+    # ---- states: "pinging" until it is ready, "settling" until it has said so to each ping (it may not listen while it
+    # speaks), "sent" until it has begun, "answering"
 
     def _ask_whether_ready(self) -> None:
         self._state = "pinging"
         self._sent_whole_at = 0.0
+        self._quiet = self._pace.quiet
         self._ping()
+
+    @property
+    def _is_waiting_for_earlier(self) -> bool:
+        """Whether it is silent since it may be at work on an earlier request."""
+        return self.may_be_at_work and self._sent == 0
 
     def _ping(self) -> None:
         # On a line that is known to lose bytes, or where it is long until the next one: twice.
         times = 2 if self._troubles or self._state == "answering" else 1
         self._connection.write((FORGET_LINE + PING) * times)
+        self._pings += times
         self._ask_again_at = self._clock() + self._pace.reply
 
     def _send(self) -> None:
         if self._sent == self._pace.attempts:
             raise self._hopeless()
         self._sent += 1
+        self.may_be_at_work = True
         self._connection.write(FORGET_LINE + self._line)
-        self._state = "sent"
+        self._state, self._pings = "sent", 0
         self._sent_whole_at = self._clock() + self._seconds_to_send
         self._ask_again_at = self._sent_whole_at + self._pace.reply
 
@@ -233,19 +256,14 @@ class Conversation:
 
     def _take(self, news: News) -> None:
         """Go on by what was heard."""
-        if news is News.STARTED:
+        if news is News.READY:
+            self._take_ready()
+        elif news is News.STARTED:
             self._refusal = None
             self._expect_more()
         elif news is News.DAMAGED:
             self._trouble("its answer lost bytes")
             self._ask_whether_ready()
-        elif news is News.READY and self._state == "answering":
-            self._trouble("it was reset, or its answer got lost")
-            self._left -= self._clock() - self._heard_at
-            self._send()
-        elif news is News.READY and self._state == "pinging":
-            if self._is_right_image():
-                self._send()
         elif news is News.OTHER and self._state == "sent":
             self._refusal = self._listener.complaint
             self._trouble("it did not understand the request")
@@ -256,7 +274,30 @@ class Conversation:
             )
             if not self._sent:
                 self._left = self._pace.patience
+            self._end_waiting()
             self._ping()
+
+    def _take_ready(self) -> None:
+        self._pings = max(0, self._pings - 1)
+        if self._state == "answering":
+            self._trouble("it was reset, or its answer got lost")
+            self._left -= self._clock() - self._heard_at
+            self._settle()
+        elif self._state == "pinging" and self._is_right_image():
+            self._settle()
+        if self._state == "settling" and not self._pings:
+            self._send()
+
+    def _end_waiting(self) -> None:
+        """It is at work on nothing of before; what is asked has all its time from now on."""
+        if self._is_waiting_for_earlier:
+            self._deadline = self._clock() + self._timeout
+            self.may_be_at_work = False
+
+    def _settle(self) -> None:
+        self._end_waiting()
+        self.may_be_at_work = False
+        self._state, self._sent_whole_at = "settling", 0.0
 
     def _is_right_image(self) -> bool:
         """Whether it said so; at boot it says only that it is ready, and is asked again. OtherImageError if it is not."""
@@ -272,12 +313,14 @@ class Conversation:
 
     def _ask_again(self, now: float) -> None:
         """Nothing has come for a while."""
+        if self._state == "settling":
+            return
         if self._state == "sent":
             self._trouble("it did not begin to answer")
             self._ask_whether_ready()
             return
         self._ping()
-        if self._state == "answering":
+        if self._state == "answering" or self._is_waiting_for_earlier:
             self._ask_again_at = now + self._quiet
             self._quiet *= 2
 
@@ -287,6 +330,13 @@ class Conversation:
 
     # ---- errors
 
+    def _still_at_work(self) -> McuSdkError:
+        return TargetTimeoutError(
+            f"{self._name} was expected to end an earlier request, which was given up; within {self._timeout:g} seconds it "
+            f"did not ({self._listener.received:,} bytes came).",
+            hint="Wait for it, or reset the board; then ask again. --timeout allows more.",
+        )
+
     def _silent(self) -> McuSdkError:
         """It did not say that it is ready."""
         found = f"{self._listener.received:,} bytes came, and none of them say so"
@@ -294,7 +344,8 @@ class Conversation:
         if self._listener.complaint is not None:
             found += f" (it once complained: {self._listener.complaint.facts})"
         if not self._listener.received:
-            found, hint = "nothing came", "Is the firmware running, and are port and baud rate right?"
+            found = "nothing came"
+            hint = "Is the firmware running, not still at work on an earlier request, and are port and baud rate right?"
         return TargetTimeoutError(
             f"{self._name} was expected to say that it is ready within {self._pace.patience:g} seconds; {found}.",
             hint=hint + " Reset the board and try again.",
