@@ -25,6 +25,28 @@ def largest(values: Integers) -> int:
     return max(int(values.max(initial=0)), -int(values.min(initial=0)))
 
 
+def check_accumulator(greatest: int, bits: int) -> None:
+    """Raises OverflowError for a magnitude that accumulators of `bits` bits do not hold."""
+    if greatest >= 1 << (bits - 1):
+        raise OverflowError(f"an accumulator of {bits} bits would hold {greatest}")
+
+
+def divided(total: Integers, count: Any) -> Integers:
+    """The quotient, halves rounded away from zero: an average over `count` elements."""
+    return np.asarray(np.sign(total) * ((np.abs(total) + count // 2) // count))
+
+
+def clipped(values: Integers, low: int, high: int) -> Integers:
+    limited: Any = np.minimum(np.maximum(values, low), high)
+    return np.asarray(limited)
+
+
+def check_range(values: Integers, low: int, high: int, bits: int) -> None:
+    """Raises OverflowError for results beyond `low` and `high`, which are those of `bits` bits."""
+    if values.size and (values.min() < low or values.max() > high):
+        raise OverflowError(f"a result of {bits} bits would hold {largest(values)}")
+
+
 class Scaler:
     """values -> values * scale / 2^shift, rounded to the nearest integer.
 
@@ -81,3 +103,17 @@ class Scaler:
         carry = (product >> _LOW_BITS) + (addend >> _LOW_BITS)
         carry += ((product & _LOW_MASK) + (addend & _LOW_MASK)) >> _LOW_BITS
         return np.asarray((high * self._scale + carry) >> (self._shift - _LOW_BITS))
+
+
+def rescaled(
+    values: Integers, bound: int | None, scaler: Scaler | None, zero_point: int
+) -> tuple[Integers, int | None]:
+    """The values scaled, with a zero point; and a magnitude that none is greater than, if that is known.
+
+    `bound` is such a magnitude of what comes in. Raises OverflowError for products that are too wide.
+    """
+    if scaler is not None and not scaler.is_identity:
+        values, bound = scaler(values, bound), None
+    if zero_point:
+        values = values + zero_point
+    return values, None if bound is None else bound + abs(zero_point)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcu_sdk.npu.accelerator import Accelerator
-from mcu_sdk.npu.arithmetic import Scaler, largest
-from mcu_sdk.npu.finish import ACCUMULATOR_BITS, Finish, check_accumulator
+from mcu_sdk.npu.arithmetic import Scaler, check_accumulator, largest
+from mcu_sdk.npu.finish import ACCUMULATOR_BITS, Finish
 from mcu_sdk.npu.memory_access import Region, take
 from mcu_sdk.npu.operations import Convolution, Window
 from mcu_sdk.npu.tables import Internal
@@ -53,7 +53,7 @@ def prepare_convolution(
         total = constants.multiply().astype(np.int64).reshape(height, width, channels)
         total += constants.bias
         if constants.may_overflow:
-            check_accumulator(largest(total), operation.accumulator)
+            check_accumulator(largest(total), ACCUMULATOR_BITS[operation.accumulator])
         finish(regions, internal, total, constants.bound, constants.scaler)
 
     return run

@@ -9,6 +9,7 @@ import numpy as np
 
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.arithmetic import Scaler
+from mcu_sdk.npu.bits import leading_zeros, shift_left, shift_right_down, shift_right_half_up
 from mcu_sdk.npu.finish import Finish
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
 from mcu_sdk.npu.opcodes import Elementwise, IfmScale, Rounding
@@ -128,37 +129,11 @@ def _sum(operation: ElementwiseOperation) -> _Compute:
     return lambda a, b: add(a << shift, scaler(b))
 
 
-def _leading_zeros(a: Any, _: Any) -> Integers:
-    # frexp gives the number of bits of an exact double; a negative number has none to spare.
-    bits = np.frexp((a & 0xFFFFFFFF).astype(np.float64))[1]
-    return np.asarray((32 - bits).astype(np.int64))
-
-
 def _shift_right(operation: ElementwiseOperation) -> _Compute:
     """NATURAL rounds halves up, DOUBLE rounds down."""
-
-    def natural(a: Any, b: Any) -> Integers:
-        _check_shift(b)
-        return np.asarray(np.where(b > 0, ((a >> np.maximum(b - 1, 0)) + 1) >> 1, a))
-
-    def down(a: Any, b: Any) -> Integers:
-        _check_shift(b)
-        return np.asarray(a >> b)
-
     if operation.output.rounding is Rounding.TRUNCATE:
         raise ValueError("SHR with the rounding TRUNCATE is not simulated")
-    return natural if operation.output.rounding is Rounding.NATURAL else down
-
-
-def _shift_left(a: Any, b: Any) -> Integers:
-    """Modulo 2^32."""
-    _check_shift(b)
-    return np.asarray((((a << b) & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000)
-
-
-def _check_shift(amount: Any) -> None:
-    if amount.min() < 0 or amount.max() > 31:
-        raise ValueError(f"a shift by {amount.min()} to {amount.max()} bits is not simulated")
+    return shift_right_half_up if operation.output.rounding is Rounding.NATURAL else shift_right_down
 
 
 _FUNCTIONS: dict[Elementwise, Callable[[ElementwiseOperation], _Compute]] = {
@@ -168,7 +143,7 @@ _FUNCTIONS: dict[Elementwise, Callable[[ElementwiseOperation], _Compute]] = {
     Elementwise.MIN: lambda operation: np.minimum,
     Elementwise.MAX: lambda operation: np.maximum,
     Elementwise.ABS: lambda operation: lambda a, b: np.asarray(np.abs(a)),
-    Elementwise.CLZ: lambda operation: _leading_zeros,
+    Elementwise.CLZ: lambda operation: leading_zeros,
     Elementwise.SHR: _shift_right,
-    Elementwise.SHL: lambda operation: _shift_left,
+    Elementwise.SHL: lambda operation: shift_left,
 }

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from mcu_sdk.npu.accelerator import Accelerator
-from mcu_sdk.npu.arithmetic import Scaler, largest
+from mcu_sdk.npu.arithmetic import Scaler, check_range, clipped, rescaled
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
 from mcu_sdk.npu.opcodes import Accumulator
 from mcu_sdk.npu.operations import Output
 from mcu_sdk.npu.tables import Internal, look_up
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Integers = NDArray[np.int64]
@@ -58,13 +57,8 @@ class Finish:
     ) -> None:
         """`bound`: no magnitude among `values` is greater, if that is known. `scaler` comes before the one from the
         start. Raises OverflowError where a result does not fit 32 bits."""
-        scaler = scaler or self._scaler
-        if scaler is not None and not scaler.is_identity:
-            values = scaler(values, bound)
-            bound = None
-        if self._zero_point:
-            values = values + self._zero_point
-        if bound is None or bound + abs(self._zero_point) > min(-self._low, self._high):
+        values, bound = rescaled(values, bound, scaler or self._scaler, self._zero_point)
+        if bound is None or bound > min(-self._low, self._high):
             values = self._limited(values)
         if self._output.table is not None:
             values = look_up(values, self._output, internal, self._table_base)
@@ -72,15 +66,6 @@ class Finish:
 
     def _limited(self, values: Integers) -> Integers:
         if not self._is_wide:
-            limited: Any = np.minimum(np.maximum(values, self._low), self._high)
-            return np.asarray(limited)
-        if values.size and (values.min() < self._low or values.max() > self._high):
-            raise OverflowError(f"a result of 32 bits would hold {largest(values)}")
+            return clipped(values, self._low, self._high)
+        check_range(values, self._low, self._high, 32)
         return values
-
-
-def check_accumulator(greatest: int, accumulator: Accumulator) -> None:
-    """Raises OverflowError for a magnitude that the accumulators do not hold."""
-    bits = ACCUMULATOR_BITS[accumulator]
-    if greatest >= 1 << (bits - 1):
-        raise OverflowError(f"an accumulator of {bits} bits would hold {greatest}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from mcu_sdk.npu.opcodes import Accumulator, Elementwise, IfmScale, Pooling, Rounding, Upscale
 
@@ -131,17 +132,12 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Convolution:
-    """`weights` and `scales` have one stretch for each core."""
+class AnyConvolution:
+    """What the convolutions of all NPUs have; `index` is the command's in its stream."""
 
     index: int
     depthwise: bool
     window: Window
-    weights: tuple[Stretch, ...]
-    scales: tuple[Stretch, ...]
-    block_depth: int
-    accumulator: Accumulator
-    output: Output
 
     @property
     def name(self) -> str:
@@ -149,12 +145,11 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class PoolingOperation:
+class AnyPooling:
+    """What the pools of all NPUs have."""
+
     index: int
-    mode: Pooling
-    window: Window
-    accumulator: Accumulator
-    output: Output
+    mode: IntEnum
 
     @property
     def name(self) -> str:
@@ -162,13 +157,43 @@ class PoolingOperation:
 
 
 @dataclass(frozen=True)
-class ElementwiseOperation:
+class AnyElementwise:
+    """What the elementwise operations of all NPUs have."""
+
+    index: int
+    mode: IntEnum
+
+    @property
+    def name(self) -> str:
+        return f"NPU_OP_ELEMENTWISE {self.mode.name}"
+
+
+@dataclass(frozen=True)
+class Convolution(AnyConvolution):
+    """`weights` and `scales` have one stretch for each core."""
+
+    weights: tuple[Stretch, ...]
+    scales: tuple[Stretch, ...]
+    block_depth: int
+    accumulator: Accumulator
+    output: Output
+
+
+@dataclass(frozen=True)
+class PoolingOperation(AnyPooling):
+    mode: Pooling
+    window: Window
+    accumulator: Accumulator
+    output: Output
+
+
+@dataclass(frozen=True)
+class ElementwiseOperation(AnyElementwise):
     """`second` is a feature map (with 1 where it is broadcast), a number, or None for one operand.
 
     `reversed`: the second operand comes first.
     """
 
-    index: int
     mode: Elementwise
     first: FeatureMap
     second: FeatureMap | int | None
@@ -179,10 +204,6 @@ class ElementwiseOperation:
     first_scale: Scale
     second_scale: Scale
     output: Output
-
-    @property
-    def name(self) -> str:
-        return f"NPU_OP_ELEMENTWISE {self.mode.name}"
 
 
 @dataclass(frozen=True)

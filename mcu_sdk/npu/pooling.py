@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcu_sdk.npu.accelerator import Accelerator
-from mcu_sdk.npu.arithmetic import Scaler, largest
-from mcu_sdk.npu.finish import Finish, check_accumulator
+from mcu_sdk.npu.arithmetic import Scaler, check_accumulator, divided, largest
+from mcu_sdk.npu.finish import ACCUMULATOR_BITS, Finish
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
 from mcu_sdk.npu.opcodes import Pooling, Upscale
 from mcu_sdk.npu.operations import PoolingOperation, Scale
@@ -97,7 +97,7 @@ def _prepare_sum(operation: PoolingOperation, finish: Finish) -> Executable:
         total: Integers = source.load(regions).sum(axis=2, keepdims=True, dtype=np.int64)
         if offset:
             total -= offset
-        check_accumulator(largest(total), operation.accumulator)
+        check_accumulator(largest(total), ACCUMULATOR_BITS[operation.accumulator])
         finish(regions, internal, total)
 
     return run
@@ -128,7 +128,7 @@ def _prepare_average(operation: PoolingOperation, finish: Finish) -> Executable:
     buffer = WindowBuffer(window, operation.output.ofm.shape[:2], np.int64, window.ifm.zero_point)
     offset = rows * columns * window.ifm.zero_point
     bound = _greatest_sum(operation)
-    check_accumulator(bound, operation.accumulator)
+    check_accumulator(bound, ACCUMULATOR_BITS[operation.accumulator])
     # With padding the NPU itself divides by the number of elements that are none; the scale is 1 then.
     divides = buffer.is_padded
     if divides and (scale != _ONE or window.upscale is not Upscale.NONE):
@@ -139,7 +139,7 @@ def _prepare_average(operation: PoolingOperation, finish: Finish) -> Executable:
         buffer.fill(regions)
         total: Integers = buffer.taps.sum(axis=(2, 3)) - offset
         if divides:
-            total = np.sign(total) * ((np.abs(total) + count // 2) // count)  # half away from zero
+            total = divided(total, count)
         finish(regions, internal, total, bound)
 
     return run

@@ -58,10 +58,16 @@ def look_up(values: Integers, output: Output, internal: Internal, base: int) -> 
 
 
 def interpolated(values: Integers, entries: NDArray[np.int64]) -> Integers:
+    """16 bits to 16: rounded, and limited to them."""
+    half = 1 << (_FRACTION_BITS - 1)
+    between = (unrounded(values, entries) + half) >> _FRACTION_BITS
+    return np.asarray(np.clip(between, -(1 << 15), (1 << 15) - 1))
+
+
+def unrounded(values: Integers, entries: NDArray[np.int64]) -> Integers:
+    """16 bits to 32: the 7 bits of fraction stay."""
     entry = entries[(values >> _FRACTION_BITS) + _SLOPES // 2]
     base = ((entry & 0xFFFF) ^ 0x8000) - 0x8000
     slope = ((entry >> 16) ^ 0x8000) - 0x8000
     fraction = values & ((1 << _FRACTION_BITS) - 1)
-    half = 1 << (_FRACTION_BITS - 1)
-    between = base + ((slope * fraction + half) >> _FRACTION_BITS)
-    return np.asarray(np.clip(between, -(1 << 15), (1 << 15) - 1))
+    return np.asarray((base << _FRACTION_BITS) + slope * fraction)

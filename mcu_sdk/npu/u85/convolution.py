@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcu_sdk.npu.accelerator import Accelerator
-from mcu_sdk.npu.arithmetic import largest
+from mcu_sdk.npu.arithmetic import check_accumulator, largest
 from mcu_sdk.npu.convolution import EXACT_F32, EXACT_F64, Constants
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region, take
 from mcu_sdk.npu.operations import FeatureMap
 from mcu_sdk.npu.tables import Internal
-from mcu_sdk.npu.u85.finish import ACCUMULATOR_BITS, Finish, check_accumulator, scaler
+from mcu_sdk.npu.u85.finish import ACCUMULATOR_BITS, Finish, scaler
 from mcu_sdk.npu.u85.operations import Accumulator, Convolution, Packed
 from mcu_sdk.npu.u85.weights import SCALE_BYTES, WeightLayout, decode_scales, decode_weights
 from mcu_sdk.npu.window import largest_element
@@ -57,7 +57,7 @@ def prepare_convolution(
         if addend is not None:
             total += addend.load(regions)
         if constants.may_overflow or addend is not None:
-            check_accumulator(largest(total), operation.accumulator)
+            check_accumulator(largest(total), ACCUMULATOR_BITS[operation.accumulator])
         bound = None if addend is not None else constants.bound
         finish(regions, internal, total, bound, constants.scaler)
 
@@ -136,7 +136,7 @@ def _prepare_product(operation: Convolution, weights: FeatureMap) -> Callable[[R
         b: NDArray[Any] = right.load(regions)[0].astype(dtype)
         b -= weights.zero_point
         total = (a.reshape(-1, a.shape[2]) @ b.T).astype(np.int64).reshape(output.shape)
-        check_accumulator(largest(total), operation.accumulator)
+        check_accumulator(largest(total), ACCUMULATOR_BITS[operation.accumulator])
         finish(regions, internal, total, bound)
 
     return run

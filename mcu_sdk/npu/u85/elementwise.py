@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcu_sdk.npu.bits import (
+    leading_zeros,
+    shift_left,
+    shift_right_down,
+    shift_right_half_up,
+    shift_right_logical,
+)
 from mcu_sdk.npu.memory_access import Region
 from mcu_sdk.npu.tables import Internal
 from mcu_sdk.npu.u85.finish import Finish, Source, scaler
@@ -85,50 +92,14 @@ def _input_scaler(scale: InputScale) -> Callable[[Any], Any]:
     return scaler(scale.scale, scale.shift, scale.rounding)
 
 
-def _leading_zeros(a: Any, _: Any) -> Integers:
-    # frexp gives the number of bits of an exact double; a negative number has none to spare.
-    bits = np.frexp((a & 0xFFFFFFFF).astype(np.float64))[1]
-    return np.asarray((32 - bits).astype(np.int64))
-
-
 def _shift_right(operation: ElementwiseOperation) -> _Compute:
     """NATURAL rounds halves up, TRUNCATE_TO_LOWER rounds down."""
     rounding = operation.output.rounding
-
-    def natural(a: Any, b: Any) -> Any:
-        _check_shift(b)
-        return np.where(b > 0, ((a >> np.maximum(b - 1, 0)) + 1) >> 1, a)
-
-    def down(a: Any, b: Any) -> Any:
-        _check_shift(b)
-        return a >> b
-
     if rounding is Rounding.NATURAL:
-        return natural
+        return shift_right_half_up
     if rounding is Rounding.TRUNCATE_TO_LOWER:
-        return down
+        return shift_right_down
     raise ValueError(f"SHR with the rounding {rounding.name} is not simulated")
-
-
-def _shift_left(operation: ElementwiseOperation) -> _Compute:
-    """Modulo 2^32."""
-    _check_bits(operation, 32)
-
-    def compute(a: Any, b: Any) -> Any:
-        _check_shift(b)
-        return (((a << b) & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
-
-    return compute
-
-
-def _shift_right_logical(operation: ElementwiseOperation) -> _Compute:
-    _check_bits(operation, 32)
-
-    def compute(a: Any, b: Any) -> Any:
-        _check_shift(b)
-        return (((a & 0xFFFFFFFF) >> b) ^ 0x80000000) - 0x80000000
-
-    return compute
 
 
 def _divide(a: Any, b: Any) -> Any:
@@ -138,19 +109,13 @@ def _divide(a: Any, b: Any) -> Any:
     return np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))
 
 
-def _check_shift(amount: Any) -> None:
-    if amount.min() < 0 or amount.max() > 31:
-        raise ValueError(f"a shift by {amount.min()} to {amount.max()} bits is not simulated")
+def _of_32_bits(function: _Compute) -> Callable[[ElementwiseOperation], _Compute]:
+    def checked(operation: ElementwiseOperation) -> _Compute:
+        if operation.first.type.bits != 32 or operation.output.ofm.type.bits != 32:
+            raise ValueError(f"{operation.mode.name} of anything but 32 bits is not simulated")
+        return function
 
-
-def _check_bits(operation: ElementwiseOperation, bits: int) -> None:
-    if operation.first.type.bits != bits or operation.output.ofm.type.bits != bits:
-        raise ValueError(f"{operation.mode.name} of anything but {bits} bits is not simulated")
-
-
-def _checked_leading_zeros(operation: ElementwiseOperation) -> _Compute:
-    _check_bits(operation, 32)
-    return _leading_zeros
+    return checked
 
 
 def _comparison(function: _Compute) -> Callable[[ElementwiseOperation], _Compute]:
@@ -165,10 +130,10 @@ _FUNCTIONS: dict[Elementwise, Callable[[ElementwiseOperation], _Compute]] = {
     Elementwise.MIN: lambda operation: np.minimum,
     Elementwise.MAX: lambda operation: np.maximum,
     Elementwise.ABS: lambda operation: lambda a, b: np.abs(a),
-    Elementwise.CLZ: _checked_leading_zeros,
+    Elementwise.CLZ: _of_32_bits(leading_zeros),
     Elementwise.SHR: _shift_right,
-    Elementwise.SHL: _shift_left,
-    Elementwise.LSR: _shift_right_logical,
+    Elementwise.SHL: _of_32_bits(shift_left),
+    Elementwise.LSR: _of_32_bits(shift_right_logical),
     Elementwise.DIV: lambda operation: _divide,
     Elementwise.CMP_EQ: _comparison(np.equal),
     Elementwise.CMP_GE: _comparison(np.greater_equal),

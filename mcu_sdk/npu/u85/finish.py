@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcu_sdk.npu import opcodes
-from mcu_sdk.npu.arithmetic import Scaler, largest
+from mcu_sdk.npu.arithmetic import Scaler, check_range, clipped, rescaled
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region, take
 from mcu_sdk.npu.operations import ElementType, Stretch
-from mcu_sdk.npu.tables import Internal, interpolated
+from mcu_sdk.npu.tables import Internal, interpolated, unrounded
 from mcu_sdk.npu.u85.operations import Accumulator, Chained, Function, Output, Rounding, Table, Tensor
 from mcu_sdk.npu.u85.weights import SCALE_BYTES, decode_scales
 
@@ -37,13 +37,6 @@ def scaler(scale: Any, shift: Any, rounding: Rounding, bound: int | None = None)
     if not found.is_identity:
         raise ValueError(f"the rounding {rounding.name} of scaled values is not simulated")
     return found
-
-
-def check_accumulator(greatest: int, accumulator: Accumulator) -> None:
-    """Raises OverflowError for a magnitude that the accumulators do not hold."""
-    bits = ACCUMULATOR_BITS[accumulator]
-    if greatest >= 1 << (bits - 1):
-        raise OverflowError(f"an accumulator of {bits} bits would hold {greatest}")
 
 
 class ChannelScales:
@@ -119,15 +112,10 @@ class Finish:
     ) -> None:
         """`bound`: no magnitude among `values` is greater, if that is known. `scaler` comes before the one from the
         start. Raises OverflowError where a result does not fit 32 bits."""
-        scaler = scaler or self._scaler
-        if scaler is not None and not scaler.is_identity:
-            values = scaler(values, bound)
-            bound = None
-        if self._zero_point:
-            values = values + self._zero_point
+        values, bound = rescaled(values, bound, scaler or self._scaler, self._zero_point)
         if self._wraps:
             values = _wrapped(values, self._kind)
-        elif bound is None or bound + abs(self._zero_point) > min(-self._low, self._high):
+        elif bound is None or bound > min(-self._low, self._high):
             values = self._limited(values)
         if self._output.table is not None:
             values = _look_up(values, self._output.table, internal)
@@ -143,13 +131,9 @@ class Finish:
 
     def _limited(self, values: Integers) -> Integers:
         if self._wide and self._output.limits is None:
-            if values.size and (values.min() < self._low or values.max() > self._high):
-                raise OverflowError(
-                    f"a result of {self._output.ofm.type.bits} bits would hold {largest(values)}"
-                )
+            check_range(values, self._low, self._high, self._kind.bits)
             return values
-        limited: Any = np.minimum(np.maximum(values, self._low), self._high)
-        return np.asarray(limited)
+        return clipped(values, self._low, self._high)
 
 
 def _wrapped(values: Integers, kind: ElementType) -> Integers:
@@ -164,12 +148,5 @@ def _look_up(values: Integers, table: Table, internal: Internal) -> Integers:
     if low >= -128:
         return np.asarray(internal.read(table.begin, 256, dtype)[values - low])
     entries = internal.read(table.begin, 512, dtype)
-    return interpolated(values, entries) if table.function is Function.LUT_S16_S16 else _wide(values, entries)
-
-
-def _wide(values: Integers, entries: Integers) -> Integers:
-    """16 bits to 32: the 7 bits of fraction stay."""
-    entry = entries[(values >> 7) + 256]
-    base = ((entry & 0xFFFF) ^ 0x8000) - 0x8000
-    slope = ((entry >> 16) ^ 0x8000) - 0x8000
-    return np.asarray((base << 7) + slope * (values & 127))
+    between = interpolated if table.function is Function.LUT_S16_S16 else unrounded
+    return between(values, entries)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mcu_sdk.npu.operations import Dma, ElementType, FeatureMap, Scale, Stretch, Window
+from mcu_sdk.npu.operations import (
+    AnyConvolution,
+    AnyElementwise,
+    AnyPooling,
+    Dma,
+    ElementType,
+    FeatureMap,
+    Scale,
+    Stretch,
+    Window,
+)
 
 
 class Rounding(IntEnum):
@@ -131,13 +141,10 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(AnyConvolution):
     """`weights` are packed, or a feature map (IFM2) with the output channels as its columns. `addend` is IFM2 where the
     accumulators begin with it."""
 
-    index: int
-    depthwise: bool
-    window: Window
     weights: Packed | FeatureMap
     addend: FeatureMap | None
     block_depth: int
@@ -145,27 +152,18 @@ class Convolution:
     accumulator: Accumulator
     output: Output
 
-    @property
-    def name(self) -> str:
-        return "NPU_OP_DEPTHWISE" if self.depthwise else "NPU_OP_CONV"
-
 
 @dataclass(frozen=True)
-class PoolingOperation:
+class PoolingOperation(AnyPooling):
     """`window` is the IFM's; with the mode NONE `source` takes its place. `scales` are each channel's, where the output
     has no common scale."""
 
-    index: int
     mode: Pooling
     window: Window
     source: FeatureMap | None
     scales: Stretch | None
     accumulator: Accumulator
     output: Output
-
-    @property
-    def name(self) -> str:
-        return f"NPU_OP_POOL {self.mode.name}"
 
 
 @dataclass(frozen=True)
@@ -189,18 +187,13 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class ElementwiseOperation:
+class ElementwiseOperation(AnyElementwise):
     """`second` is None for operations of one operand."""
 
-    index: int
     mode: Elementwise
     first: Operand
     second: Operand | None
     output: Output
-
-    @property
-    def name(self) -> str:
-        return f"NPU_OP_ELEMENTWISE {self.mode.name}"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcu_sdk.npu.arithmetic import largest
+from mcu_sdk.npu.arithmetic import check_accumulator, divided, largest
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
 from mcu_sdk.npu.operations import FeatureMap
 from mcu_sdk.npu.tables import Internal
-from mcu_sdk.npu.u85.finish import ChannelScales, Finish, check_accumulator, scaler
+from mcu_sdk.npu.u85.finish import ACCUMULATOR_BITS, ChannelScales, Finish, scaler
 from mcu_sdk.npu.u85.operations import Pooling, PoolingOperation, Rounding
 from mcu_sdk.npu.window import WindowBuffer, largest_element
 
@@ -76,7 +76,7 @@ def _prepare_nothing(operation: PoolingOperation) -> Executable:
 
     def run(regions: Region, internal: Internal) -> None:
         values: Integers = source.load(regions).astype(np.int64) - zero_point
-        check_accumulator(largest(values), operation.accumulator)
+        check_accumulator(largest(values), ACCUMULATOR_BITS[operation.accumulator])
         finish(regions, internal, values)
 
     return run
@@ -92,7 +92,7 @@ def _prepare_reduction(operation: PoolingOperation) -> Executable:
 
     def run(regions: Region, internal: Internal) -> None:
         total: Integers = source.load(regions).sum(axis=2, keepdims=True, dtype=np.int64) - offset
-        check_accumulator(largest(total), operation.accumulator)
+        check_accumulator(largest(total), ACCUMULATOR_BITS[operation.accumulator])
         finish(regions, internal, total)
 
     return run
@@ -146,7 +146,7 @@ def _prepare_sum(operation: PoolingOperation) -> Executable:
     window, mode = operation.window, operation.mode
     rows, columns = window.kernel.taps
     bound = rows * columns * largest_element(window)
-    check_accumulator(bound, operation.accumulator)
+    check_accumulator(bound, ACCUMULATOR_BITS[operation.accumulator])
     finish = _Finish(operation, bound)
     if not _has_kernel(operation):
         return _prepare_move(operation, finish)
@@ -160,7 +160,7 @@ def _prepare_sum(operation: PoolingOperation) -> Executable:
         buffer.fill(regions)
         total: Integers = buffer.taps.sum(axis=(2, 3)) - offset
         if divides:
-            total = np.sign(total) * ((np.abs(total) + count // 2) // count)  # half away from zero
+            total = divided(total, count)
         finish(regions, internal, total)
 
     return run
