@@ -16,7 +16,6 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import executorch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +26,7 @@ from mcu_sdk.board.board import Board, list_boards, load_board  # noqa: E402
 from mcu_sdk.board.toolchain import older_core  # noqa: E402
 from mcu_sdk.project.compile_flags import define_flags  # noqa: E402
 from mcu_sdk.project.flags import CXX, STANDARD, WARNINGS  # noqa: E402
+from tests import official  # noqa: E402
 
 GCC_ONLY = {"-Wconversion", "-fno-threadsafe-statics"}
 """Clang's own takes other conversions for dangerous than GCC's, by which the sources are written; with the second,
@@ -50,13 +50,6 @@ def board_of(path: Path) -> Board:
         if board.uart is not None and path.stem == f"uart_{board.uart.driver}":
             return board
     return load_board("corstone-300")
-
-
-def executorch_flags() -> list[str]:
-    """For what is compiled beside ExecuTorch's runtime: the headers of the installed package."""
-    headers = Path(next(iter(executorch.__path__))) / "include"
-    c10 = headers / "executorch/runtime/core/portable_type/c10"
-    return ["-isystem", str(headers), "-isystem", str(c10), "-DC10_USING_CUSTOM_GENERATED_MACROS"]
 
 
 def board_flags(board: Board) -> list[str]:
@@ -152,7 +145,7 @@ def main() -> None:
             for_board = "cortex_m" in path.parts or BOARDS in path.parents or path.name in BOARD_ONLY
             flags = [*board_flags(board_of(path)), *board] if for_board else host
             if OPERATORS in path.parents:
-                flags = [*host, *executorch_flags()]
+                flags = [*host, *official.includes(official.package())]
             command = [
                 tool("clang-tidy"),
                 "--quiet",
