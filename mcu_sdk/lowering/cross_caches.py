@@ -17,7 +17,7 @@ from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.encoder_decoder import cross_names
 from mcu_sdk.lowering.fuse.cross_attention import KEYS, VALUES, scales_of
 from mcu_sdk.lowering.fuse.graph import (
-    SAME_BYTES,
+    MOVES,
     add_buffer,
     args,
     aten,
@@ -31,7 +31,7 @@ from mcu_sdk.lowering.fuse.new_node import call_before
 
 mcu = torch.ops.mcu
 
-_TURNS = (aten.transpose.int, aten.permute.default, aten.select.int, aten.slice.Tensor, aten.expand.default)
+_PARTS = (aten.select.int, aten.slice.Tensor, aten.expand.default)
 
 
 def is_cross(name: object) -> bool:
@@ -106,7 +106,7 @@ def _turned(node: Node) -> Node | None:
     if is_call(node, aten.cat.default):
         full = [part for part in args(node)[0] if part.meta["val"].numel()]
         return full[0] if len(full) == 1 else None
-    return args(node)[0] if is_call(node, *SAME_BYTES, *_TURNS) else None
+    return args(node)[0] if is_call(node, *MOVES, *_PARTS) else None
 
 
 def release_caches(step: ExportedProgram) -> None:

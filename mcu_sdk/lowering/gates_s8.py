@@ -15,9 +15,9 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.experts import routers_of
-from mcu_sdk.lowering.fuse.graph import args, aten, is_call, replace
+from mcu_sdk.lowering.fuse.graph import MOVES, args, aten, is_call, replace
 from mcu_sdk.lowering.fuse.softmax_gates import Gate, softmax_gate
-from mcu_sdk.lowering.fuse.turns import MOVES, moves_before
+from mcu_sdk.lowering.fuse.turns import moves_before
 
 mcu = torch.ops.mcu
 decomposed = torch.ops.quantized_decomposed

@@ -15,7 +15,16 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec
 
 from mcu_sdk.lowering.fuse.channels_last import POOLS, TO_FIRST, TO_LAST
-from mcu_sdk.lowering.fuse.graph import SAME_BYTES, add_buffer, args, aten, constant_value, is_call, shape_of
+from mcu_sdk.lowering.fuse.graph import (
+    SAME_BYTES,
+    add_buffer,
+    args,
+    aten,
+    constant_value,
+    is_call,
+    is_turn,
+    shape_of,
+)
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.requantize import clamp_bounds, find_epilogue, multiplier_and_shift, requantization
 from mcu_sdk.lowering.sequence_s8 import TABLES
@@ -111,8 +120,8 @@ def is_between_turns(convolution: Node) -> bool:
 
 def _is_turn(node: object, order: list[int]) -> bool:
     """Whether a node turns an image's axes so, be it as a view where only axes of one change places."""
-    if is_call(node, aten.permute.default):
-        return [axis % 4 for axis in args(node)[1]] == order
+    if is_turn(node, *order):
+        return True
     if not is_call(node, *SAME_BYTES):
         return False
     before = shape_of(args(node)[0])

@@ -10,9 +10,9 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from mcu_sdk.lowering.fuse.graph import SAME_BYTES, args, aten, is_call, moves_only_ones
+from mcu_sdk.lowering.fuse.graph import MOVES, SAME_BYTES, args, aten, is_call, moves_only_ones
 from mcu_sdk.lowering.fuse.new_node import call_before
-from mcu_sdk.lowering.fuse.turns import IMAGES, MOVES
+from mcu_sdk.lowering.fuse.turns import IMAGES
 
 decomposed = torch.ops.quantized_decomposed
 _QUANTIZE = decomposed.quantize_per_tensor.default

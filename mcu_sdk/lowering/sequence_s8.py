@@ -27,6 +27,7 @@ from mcu_sdk.lowering.attention_s8 import (
 )
 from mcu_sdk.lowering.fuse.attention import is_gated
 from mcu_sdk.lowering.fuse.graph import (
+    MOVES,
     SAME_BYTES,
     add_buffer,
     args,
@@ -40,7 +41,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
 )
 from mcu_sdk.lowering.fuse.new_node import call_before
-from mcu_sdk.lowering.fuse.turns import MOVES, moves_before
+from mcu_sdk.lowering.fuse.turns import moves_before
 from mcu_sdk.lowering.moves_s8 import move_in_int8
 from mcu_sdk.lowering.requantize import LARGEST_SHIFT, clamp_bounds, multiplier_and_shift
 
@@ -118,7 +119,7 @@ def _leads_to_a_linear(node: Node) -> bool:
     a convolution."""
     return bool(node.users) and all(
         _leads_to_a_linear(user)
-        if is_call(user, *SAME_BYTES, *TABLES, aten.transpose.int, aten.permute.default)
+        if is_call(user, *MOVES, *TABLES)
         else is_call(user, aten.linear.default, aten.conv2d.default) and args(user)[0] is node
         for user in node.users
     )

@@ -17,20 +17,24 @@ from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from mcu_sdk.lowering.fuse.graph import (
+    MOVES,
     SAME_BYTES,
+    TURNS,
     add_buffer,
     args,
     aten,
+    axes_of_turn,
+    behind,
     constant_scalar,
     depends_only_on,
     either_order,
     evaluate,
     is_call,
+    is_turn,
     shape_of,
 )
 from mcu_sdk.lowering.fuse.masks import read_mask
 from mcu_sdk.lowering.fuse.new_node import call_before
-from mcu_sdk.lowering.fuse.turns import MOVES, TURNS, axes_of_turn
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,7 @@ def _with_a_sequence(graph: Graph, place: Node, value: Node) -> Node:
 def _fold_gated(program: ExportedProgram, mask: Node) -> bool:
     """Whether a mask is gated, its table being made one constant."""
     constant = depends_only_on(program, ())
-    while is_call(mask, *SAME_BYTES):
-        mask = args(mask)[0]
+    mask = behind(mask, *SAME_BYTES)
     if is_call(mask, aten.mul.Tensor):
         for table, gate in either_order(mask):
             if (
@@ -142,8 +145,7 @@ def _fold_gated(program: ExportedProgram, mask: Node) -> bool:
 
 def is_gated(mask: Node) -> bool:
     """Whether what is added to scores [1, H, Lq, Lk] is a number of each query and head times a constant, in any view."""
-    while is_call(mask, *SAME_BYTES):
-        mask = args(mask)[0]
+    mask = behind(mask, *SAME_BYTES)
     if not is_call(mask, aten.mul.Tensor) or not all(isinstance(value, Node) for value in args(mask)[:2]):
         return False
     return any(
@@ -221,7 +223,7 @@ def _takes_channels(node: Node, n: int) -> bool:
     """Whether every use of [B, H, L, ...], axes turned but for the last, takes the first n channels."""
     return bool(node.users) and all(
         _takes_channels(user, n)
-        if is_call(user, aten.transpose.int, aten.permute.default, aten.clone.default)
+        if is_call(user, *TURNS, aten.clone.default)
         else is_call(user, aten.slice.Tensor)
         and args(user)[1] % 4 == 3
         and shape_of(user)[-1] == n
@@ -239,7 +241,7 @@ def scale_by_number(program: ExportedProgram) -> None:
 
 
 def _take_factor(program: ExportedProgram, node: Node, product: Node) -> None:
-    while is_call(product, *SAME_BYTES, aten.transpose.int, aten.permute.default) and len(product.users) == 1:
+    while is_call(product, *MOVES) and len(product.users) == 1:
         product = args(product)[0]
     if not is_call(product, aten.mul.Tensor, aten.div.Tensor) or len(product.users) != 1:
         return
@@ -335,8 +337,7 @@ def _attend(
 
 def _turned_back(graph: Graph, keys: Node) -> Node:
     """k[1, H, Lk, n] of k^T: what was turned, or, turned once from where it came, or turned again."""
-    last_two = is_call(keys, aten.transpose.int) and {axis % 4 for axis in args(keys)[1:3]} == {2, 3}
-    if last_two or (is_call(keys, aten.permute.default) and [a % 4 for a in args(keys)[1]] == [0, 1, 3, 2]):
+    if is_turn(keys, 0, 1, 3, 2):
         source = args(keys)[0]
         assert isinstance(source, Node)
         return source

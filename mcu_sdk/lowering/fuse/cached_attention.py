@@ -20,10 +20,11 @@ from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from mcu_sdk.lowering.fuse.graph import (
-    SAME_BYTES,
+    CARRIES,
     add_buffer,
     args,
     aten,
+    behind,
     constant_name,
     evaluate,
     is_call,
@@ -36,8 +37,6 @@ from mcu_sdk.lowering.fuse.positions import PositionTable
 from mcu_sdk.lowering.fuse.scores import Reach, Scores, read_attention, read_reach
 
 mcu = torch.ops.mcu
-
-_TURNS = (aten.expand.default, aten.transpose.int, aten.permute.default, aten._to_copy.default)
 
 
 @dataclass(frozen=True)
@@ -208,17 +207,16 @@ def _known_part(
 
 def _update_behind(program: ExportedProgram, positions: PositionTable, node: Node) -> Node | None:
     """The `index_copy(cache, 2, position, new)` that a key or value comes from."""
-    while is_call(node, *SAME_BYTES, *_TURNS):
-        node = args(node)[0]
-    if not is_call(node, aten.index_copy.default):
+    copy = behind(node, *CARRIES)
+    if not is_call(copy, aten.index_copy.default):
         return None
-    cache, axis, index, new = args(node)
+    cache, axis, index, new = args(copy)
     assert isinstance(cache, Node) and isinstance(new, Node)
     is_buffer = constant_name(program, cache) in program.graph_signature.buffers_to_mutate.values()
     shape = shape_of(cache)
     if not is_buffer or len(shape) != 4 or shape[0] != 1 or axis != 2 or shape_of(new)[2:3] != (1,):
         return None
-    return node if positions.is_position(index) else None
+    return copy if positions.is_position(index) else None
 
 
 def _is_read_elsewhere(update: Node, attention: Node) -> bool:

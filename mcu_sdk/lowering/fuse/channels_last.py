@@ -13,7 +13,19 @@ from typing import Any
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from mcu_sdk.lowering.fuse.graph import add_buffer, args, aten, constant_value, is_call, is_constant, shape_of
+from mcu_sdk.lowering.fuse.graph import (
+    TURNS,
+    add_buffer,
+    args,
+    aten,
+    axes_of_turn,
+    behind,
+    constant_value,
+    is_call,
+    is_constant,
+    is_turn,
+    shape_of,
+)
 from mcu_sdk.lowering.fuse.new_node import call_before
 
 TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -116,19 +128,14 @@ class _Rewriter:
 
     def _source(self, image: Node, place: Node) -> Node | None:
         """What an image was made of by turning its channels to the front."""
-        if is_call(image, aten.permute.default) and [a % 4 for a in args(image)[1]] == TO_FIRST:
+        if is_turn(image, *TO_FIRST):
             source = args(image)[0]
             assert isinstance(source, Node)
             return source
         batch, channels, height, width = shape_of(image)
-        view = image
-        while is_call(
-            view, aten.view.default, aten.reshape.default, aten.clone.default, aten.unsqueeze.default
-        ):
-            view = args(view)[0]
-        turned = is_call(view, aten.transpose.int) and {a % 3 for a in args(view)[1:3]} == {1, 2}
-        turned = turned or (is_call(view, aten.permute.default) and list(args(view)[1]) == [0, 2, 1])
-        if turned and shape_of(view) == (batch, channels, height * width):
+        views = (aten.view.default, aten.reshape.default, aten.clone.default, aten.unsqueeze.default)
+        view = behind(image, *views)
+        if is_turn(view, 0, 2, 1) and shape_of(view) == (batch, channels, height * width):
             shape = [batch, height, width, channels]
             return call_before(self.graph, place, aten.reshape.default, args(view)[0], shape)
         return None
@@ -284,11 +291,4 @@ def _is_back(node: Node) -> bool:
 
 
 def _order_of(node: object) -> list[int] | None:
-    if is_call(node, aten.permute.default):
-        return [int(axis) % len(args(node)[1]) for axis in args(node)[1]]
-    if is_call(node, aten.transpose.int):
-        order = list(range(len(shape_of(node))))
-        first, second = (axis % len(order) for axis in args(node)[1:3])
-        order[first], order[second] = order[second], order[first]
-        return order
-    return None
+    return axes_of_turn(node) if is_call(node, *TURNS) else None

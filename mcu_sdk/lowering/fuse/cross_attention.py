@@ -14,10 +14,11 @@ from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.cached_attention import CachedAttention, attend, int8_cache, is_the_cache
 from mcu_sdk.lowering.fuse.graph import (
-    SAME_BYTES,
+    MOVES,
     add_buffer,
     args,
     aten,
+    behind,
     constant_name,
     is_call,
     mutate_buffer,
@@ -88,8 +89,7 @@ def _kept_behind(program: ExportedProgram, node: Node) -> tuple[Node, Node] | No
 
 
 def _buffer(node: object) -> Node | None:
-    while is_call(node, *SAME_BYTES, aten.expand.default, aten.transpose.int, aten.permute.default):
-        node = args(node)[0]
+    node = behind(node, *MOVES, aten.expand.default)
     return node if isinstance(node, Node) and node.op == "placeholder" else None
 
 

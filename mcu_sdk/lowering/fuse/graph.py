@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch._guards import detect_fake_mode
@@ -15,6 +15,7 @@ from torch.fx import Graph, Node
 from mcu_sdk.operators.table import Operator, find
 
 aten = torch.ops.aten
+Value = TypeVar("Value")
 
 SAME_BYTES = {
     aten.view.default,
@@ -32,11 +33,23 @@ SAME_BYTES = {
     aten.lift_fresh_copy.default,
 }
 """Operators that, on a contiguous input, keep the bytes as they are."""
+TURNS = (aten.transpose.int, aten.permute.default)
+MOVES = (*SAME_BYTES, *TURNS)
+"""Views and turned axes: every element once."""
+CARRIES = (*MOVES, aten.expand.default, aten._to_copy.default)
+"""The same values, be they repeated or of another type."""
 
 
 def is_call(node: object, *targets: Any) -> TypeGuard[Node]:
     """Whether `node` is a call of one of these operator overloads."""
     return isinstance(node, Node) and node.op == "call_function" and node.target in targets
+
+
+def behind(node: Value, *targets: Any) -> Value:
+    """What a value was before calls of these operators, each of which takes it as its first argument."""
+    while is_call(node, *targets):
+        node = args(node)[0]
+    return node
 
 
 def operator_row(node: Node) -> Operator | None:
@@ -138,7 +151,7 @@ def replace(graph: Graph, old: Node, target: Any, arguments: tuple[Any, ...]) ->
 def same_bytes_source(node: Node) -> Node:
     """Walk up through views (see SAME_BYTES) and moves of axes of length one to the value they look at."""
     while True:
-        moved = is_call(node, aten.transpose.int, aten.permute.default) and moves_only_ones(node)
+        moved = is_call(node, *TURNS) and moves_only_ones(node)
         if not (is_call(node, *SAME_BYTES) or moved):
             return node
         source = args(node)[0]
@@ -146,19 +159,28 @@ def same_bytes_source(node: Node) -> Node:
         node = source
 
 
+def axes_of_turn(node: Node) -> list[int]:
+    """Of a transpose or permute: for each axis of the result, which one of the source it is."""
+    rank = len(shape_of(node))
+    if is_call(node, aten.permute.default):
+        return [int(axis) % rank for axis in args(node)[1]]
+    order = list(range(rank))
+    first, second = (int(axis) % rank for axis in args(node)[1:3])
+    order[first], order[second] = order[second], order[first]
+    return order
+
+
+def is_turn(node: object, *order: int) -> TypeGuard[Node]:
+    """Whether axis n of a transpose or permute is the axis order[n] of its source."""
+    return is_call(node, *TURNS) and axes_of_turn(node) == list(order)
+
+
 def moves_only_ones(node: Node) -> bool:
     """Whether a transpose or permute keeps the order of all axes that are longer than one."""
     source = args(node)[0]
     assert isinstance(source, Node)
-    before = [size for size in shape_of(source) if size != 1]
-    if node.target == aten.permute.default:
-        order = [axis % len(shape_of(source)) for axis in args(node)[1]]
-    else:
-        order = list(range(len(shape_of(source))))
-        first, second = (axis % len(order) for axis in args(node)[1:3])
-        order[first], order[second] = order[second], order[first]
-    moved = [axis for axis in order if shape_of(source)[axis] != 1]
-    return moved == sorted(moved) and len(moved) == len(before)
+    moved = [axis for axis in axes_of_turn(node) if shape_of(source)[axis] != 1]
+    return moved == sorted(moved)
 
 
 def constant_scalar(program: ExportedProgram, argument: object) -> float | None:

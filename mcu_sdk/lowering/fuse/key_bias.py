@@ -16,7 +16,7 @@ from torch.fx import Graph, Node
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.graph import (
-    SAME_BYTES,
+    CARRIES,
     add_buffer,
     args,
     aten,
@@ -34,7 +34,6 @@ LARGE = 16.0
 either side of zero that a row has, the other channels keep 8 or more: an error of 1/16 of their magnitude at most, of
 which a score averages as many as there are channels."""
 
-_MOVED = (*SAME_BYTES, aten.expand.default, aten.transpose.int, aten.permute.default, aten._to_copy.default)
 _ROTATIONS = (mcu.rope.default, mcu.rope_pairs.default)
 
 
@@ -55,7 +54,7 @@ def take_key_bias(
     `positions`: of the cache. `only_common`: leave what scores would lack. None, and nothing is changed, where there is
     no such bias.
     """
-    rotation: Node | None = _behind(keys)
+    rotation: Node | None = _alone_behind(keys)
     source = keys
     if is_call(rotation, *_ROTATIONS):
         if len(rotation.users) != 1 or not all(is_constant(program, table) for table in args(rotation)[1:3]):
@@ -63,7 +62,7 @@ def take_key_bias(
         source = args(rotation)[0]
     else:
         rotation = None
-    linear = _behind(source)
+    linear = _alone_behind(source)
     if not is_call(linear, aten.linear.default) or len(linear.users) != 1 or len(args(linear)) < 3:
         return None
     weight, bias = args(linear)[1:3]
@@ -120,9 +119,9 @@ def key_bias_scores(
     return scores
 
 
-def _behind(node: Node) -> Node:
+def _alone_behind(node: Node) -> Node:
     """What a value is that was only moved about, and that nothing else reads on the way."""
-    while is_call(node, *_MOVED) and len(args(node)[0].users) == 1:
+    while is_call(node, *CARRIES) and len(args(node)[0].users) == 1:
         node = args(node)[0]
     return node
 

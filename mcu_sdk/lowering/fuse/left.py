@@ -12,6 +12,7 @@ from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
     args,
     aten,
+    behind,
     constant_name,
     depends_only_on,
     is_call,
@@ -48,9 +49,7 @@ def _is_of_a_router(node: Node, routers: set[Node]) -> bool:
     """Whether it is a softmax from which the greatest are chosen, or of those that were, or of what routers alone give."""
     if not is_call(node, aten.softmax.int, aten._softmax.default):
         return False
-    source = args(node)[0]
-    while is_call(source, *SAME_BYTES, aten._to_copy.default, operator.getitem):
-        source = args(source)[0]
+    source = behind(args(node)[0], *SAME_BYTES, aten._to_copy.default, operator.getitem)
     reached = [*node.users, *(user for each in node.users for user in each.users)]  # a bias may come between
     if is_call(source, aten.topk.default) or any(is_call(user, aten.topk.default) for user in reached):
         return True
@@ -73,8 +72,7 @@ def _products_behind(node: Node) -> set[Node]:
 
 def _is_position_row(program: ExportedProgram, node: object) -> bool:
     """Whether a value is a row, of more than one number, of a table that resolve_positions made."""
-    while is_call(node, *SAME_BYTES, aten.expand.default, aten.slice.Tensor):
-        node = args(node)[0]
+    node = behind(node, *SAME_BYTES, aten.expand.default, aten.slice.Tensor)
     if not is_call(node, aten.embedding.default) or shape_of(node)[-1] == 1:
         return False
     table, index = args(node)[:2]

@@ -11,6 +11,7 @@ from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
+    TURNS,
     add_buffer,
     args,
     aten,
@@ -67,7 +68,7 @@ def _drop_no_ops(program: ExportedProgram) -> None:
             continue
         source = args(node)[0]
         same = shape_of(node) == shape_of(source) and dtype_of(node) == dtype_of(source)
-        if is_call(node, aten.transpose.int, aten.permute.default) and moves_only_ones(node):
+        if is_call(node, *TURNS) and moves_only_ones(node):
             replace(graph, node, aten.view.default, (source, list(shape_of(node))))
             graph.erase_node(node)
         elif same and _keeps_its_input(node):
@@ -145,7 +146,7 @@ def _matmul_to_linear(program: ExportedProgram) -> None:
         x, weight = args(node)
         if weight not in constant or len(shape_of(weight)) != 2 or x in constant or len(shape_of(x)) < 2:
             continue
-        turned = is_call(weight, aten.t.default, aten.transpose.int, aten.permute.default)
+        turned = is_call(weight, aten.t.default, *TURNS)
         source = args(weight)[0] if turned else None
         if not (isinstance(source, Node) and source.op == "placeholder"):
             value = evaluate(program, weight, {}).t().contiguous()

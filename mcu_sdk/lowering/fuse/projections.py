@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.graph import (
-    SAME_BYTES,
+    MOVES,
     add_buffer,
     args,
     aten,
@@ -27,7 +27,6 @@ from mcu_sdk.lowering.fuse.graph import (
 )
 from mcu_sdk.lowering.fuse.new_node import call_before
 
-MOVES = (*SAME_BYTES, aten.transpose.int, aten.permute.default)
 PARTS = (aten.slice.Tensor, aten.select.int)
 
 

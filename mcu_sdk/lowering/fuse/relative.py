@@ -16,12 +16,15 @@ from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
+    TURNS,
     add_buffer,
     args,
     aten,
+    behind,
     depends_only_on,
     evaluate,
     is_call,
+    is_turn,
     shape_of,
 )
 from mcu_sdk.lowering.fuse.masks import padding_behind, probes
@@ -113,8 +116,7 @@ def fuse_relative_attention(program: ExportedProgram) -> int:
 def _parts_of(node: Node) -> _Parts | None:
     """What a product of shares with values is made of, if the scores are a sum with other products."""
     shares, value = args(node)[:2]
-    while is_call(shares, aten.dropout.default, *SAME_BYTES):
-        shares = args(shares)[0]
+    shares = behind(shares, aten.dropout.default, *SAME_BYTES)
     if not is_call(shares, aten.softmax.int, aten._softmax.default) or not isinstance(value, Node):
         return None
     scores = args(shares)[0]
@@ -149,25 +151,14 @@ def _heads_of(node: Node) -> tuple[int, ...]:
     return shape if len(shape) == 3 else ()
 
 
-SCALINGS = (aten.div.Tensor, aten.mul.Tensor, aten.transpose.int, aten.permute.default)
+SCALINGS = (aten.div.Tensor, aten.mul.Tensor, *TURNS)
 
 
 def _unscaled(node: Node) -> Node:
-    """The value that is scaled and turned on its way to a product."""
-    while is_call(node, *SCALINGS) and not _splits_heads(node):
+    """The value that is scaled and turned on its way to a product, behind the turn of [1, L, H, n] to [1, H, L, n]."""
+    while is_call(node, *SCALINGS) and not is_turn(node, 0, 2, 1, 3):
         node = args(node)[0]
     return node
-
-
-def _splits_heads(node: Node) -> bool:
-    """Whether it turns [1, L, H, n] into [1, H, L, n]."""
-    if is_call(node, aten.permute.default):
-        return [axis % 4 for axis in args(node)[1]] == [0, 2, 1, 3]
-    return (
-        is_call(node, aten.transpose.int)
-        and len(shape_of(node)) == 4
-        and {axis % 4 for axis in args(node)[1:3]} == {1, 2}
-    )
 
 
 Read = tuple[torch.Tensor | None, torch.Tensor | None, float]

@@ -15,7 +15,7 @@ from torch.fx import Node
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.graph import (
-    SAME_BYTES,
+    MOVES,
     add_buffer,
     args,
     aten,
@@ -23,18 +23,18 @@ from mcu_sdk.lowering.fuse.graph import (
     dtype_of,
     evaluate,
     is_call,
+    is_turn,
     shape_of,
 )
 from mcu_sdk.lowering.fuse.new_node import call_before
 
 mcu = torch.ops.mcu
 
-MOVES = (*SAME_BYTES, aten.transpose.int, aten.permute.default)
 LINEAR = (
-    *SAME_BYTES,
+    *MOVES,
     *(aten.mul.Tensor, aten.neg.default, aten.add.Tensor, aten.sub.Tensor),
     *(aten.cat.default, aten.stack.default, aten.slice.Tensor, aten.select.int),
-    *(aten.transpose.int, aten.permute.default, aten.expand.default),
+    aten.expand.default,
 )
 """What a rotation is made of."""
 
@@ -192,7 +192,11 @@ def _rewrite(
 
     x = source
     if axis == 2:
-        x = args(source)[0] if _swaps(source) else call(aten.permute.default, source, [0, 2, 1, 3])
+        x = (
+            args(source)[0]
+            if is_turn(source, 0, 2, 1, 3)
+            else call(aten.permute.default, source, [0, 2, 1, 3])
+        )
     _, length, heads, n = shape_of(x)
     rows = call(aten.reshape.default, x, [1, length, heads * n])
     cos, sin, interleaved = tables
@@ -201,10 +205,3 @@ def _rewrite(
     if axis == 2:
         result = call(aten.permute.default, result, [0, 2, 1, 3])
     rotated.replace_all_uses_with(result)
-
-
-def _swaps(node: Node) -> bool:
-    """Whether it turns [1, L, H, n] into [1, H, L, n]."""
-    if is_call(node, aten.permute.default):
-        return [place % 4 for place in args(node)[1]] == [0, 2, 1, 3]
-    return is_call(node, aten.transpose.int) and {place % 4 for place in args(node)[1:3]} == {1, 2}

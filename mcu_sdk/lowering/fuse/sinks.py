@@ -17,6 +17,7 @@ from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
     args,
     aten,
+    behind,
     depends_only_on,
     either_order,
     evaluate,
@@ -46,9 +47,7 @@ class Sinks:
 
 def looked_through(node: object) -> object:
     """What has the same values, before it was copied, viewed or expanded."""
-    while is_call(node, *LOOKED_THROUGH):
-        node = args(node)[0]
-    return node
+    return behind(node, *LOOKED_THROUGH)
 
 
 def read_dropped_sinks(program: ExportedProgram, weights: object) -> tuple[object, Sinks | None]:

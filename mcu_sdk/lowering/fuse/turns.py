@@ -15,11 +15,18 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from mcu_sdk.lowering.fuse.channels_last import ONE_VALUE, POOLS, TWO_VALUES
-from mcu_sdk.lowering.fuse.graph import SAME_BYTES, args, aten, is_call, moves_only_ones, shape_of
+from mcu_sdk.lowering.fuse.graph import (
+    MOVES,
+    TURNS,
+    args,
+    aten,
+    axes_of_turn,
+    is_call,
+    moves_only_ones,
+    shape_of,
+)
 from mcu_sdk.lowering.fuse.new_node import call_before
 
-TURNS = (aten.transpose.int, aten.permute.default)
-MOVES = (*SAME_BYTES, *TURNS)
 BY_VALUE = {*TWO_VALUES, *ONE_VALUE} - {aten.clone.default}
 IMAGES = (aten.conv2d.default, *POOLS)
 
@@ -30,17 +37,6 @@ class Way:
 
     sizes: tuple[int, ...]
     order: tuple[int, ...]
-
-
-def axes_of_turn(node: Node) -> list[int]:
-    """Of a transpose or permute: for each axis of the result, which one of the source it is."""
-    rank = len(shape_of(node))
-    if is_call(node, aten.permute.default):
-        return [int(axis) % rank for axis in args(node)[1]]
-    order = list(range(rank))
-    first, second = (int(axis) % rank for axis in args(node)[1:3])
-    order[first], order[second] = order[second], order[first]
-    return order
 
 
 def moves_before(node: Node) -> tuple[Node, list[Node]]:
