@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NoReturn, TypeVar
 
-from mcu_sdk.npu.encodings import definitions
+from mcu_sdk.npu.encodings import definitions, signed, signed_stride
 from mcu_sdk.npu.errors import MiscompiledError, SimulationError
 from mcu_sdk.npu.opcodes import (
     SCALES,
@@ -301,7 +301,7 @@ class _Decoder:
         if region > 7:
             self._refuse(f"a feature map lies in region {region}")
         wide = [self._wide[SetWide(base + offset)] for offset in range(7)]
-        stride_x, stride_y, stride_c = map(_signed, wide[4:])
+        stride_x, stride_y, stride_c = map(signed_stride, wide[4:])
         return FeatureMap(
             shape=shape,
             type=kind,
@@ -341,7 +341,7 @@ class _Decoder:
 
     def _number(self, value: int, kind: ElementType) -> int:
         """A 16-bit register as a number of a feature map's kind."""
-        return value - (1 << 16) if kind.signed and value >> 15 else value
+        return signed(value, 16) if kind.signed else value
 
     def _known(self, names: type[Field], value: int) -> Field:
         try:
@@ -361,9 +361,3 @@ def command_name(command: Command) -> str:
         if command.opcode in names._value2member_map_:
             return prefix + names(command.opcode).name
     return f"{command.opcode:#05x}"
-
-
-def _signed(stride: int) -> int:
-    """A stride of 32 bits in two's complement, or of 40."""
-    bits = 32 if stride < 1 << 32 else 40
-    return stride - (1 << bits) if stride >> (bits - 1) else stride

@@ -315,3 +315,13 @@ def _opcode_of(kind: str, name: str) -> int:
     prefix, _, short = name.partition("_")
     numbers: type[IntEnum] = SetWide if kind == "wide" else Op if prefix == "OP" else Set
     return numbers[short].value
+
+
+def signed(value: int, bits: int) -> int:
+    """A field of `bits` bits as a number in two's complement."""
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def signed_stride(value: int) -> int:
+    """A stride of 32 bits in two's complement, or of 40."""
+    return signed(value, 32 if value < 1 << 32 else 40)
