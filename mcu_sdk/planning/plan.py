@@ -5,8 +5,6 @@ Everything is decided here: which function, which arguments, where its scratch l
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +12,8 @@ from typing import Any
 from mcu_sdk.errors import McuSdkError, PteError, as_ours
 from mcu_sdk.planning import registry
 from mcu_sdk.planning.buffers import Buffer, NamedCall, name_buffers, parameters_of
+from mcu_sdk.planning.comments import comment_of, printable
+from mcu_sdk.planning.cpp import render_argument, table_key, table_name
 from mcu_sdk.planning.delegate_io import place_in_scratch
 from mcu_sdk.planning.instruction import (
     Argument,
@@ -26,26 +26,14 @@ from mcu_sdk.planning.instruction import (
     Scratch,
     Space,
     Tensor,
-    Value,
 )
 from mcu_sdk.planning.liveness import live_bytes
-from mcu_sdk.planning.pieces import WHOLE, Piece, Places
+from mcu_sdk.planning.pieces import Piece, Places
 from mcu_sdk.planning.pte.read import Metadata, Pte
 from mcu_sdk.planning.pte.values import ALIGNMENT, LARGEST
 from mcu_sdk.planning.quantized_bounds import check_quantized_bounds
 
-_ACCESSORS = {Space.ARENA: "arena", Space.KV_CACHE: "kv_cache", Space.MODEL: "weights"}
 _SIZES = {dtype.c_type: dtype.size for dtype in DType} | {"uint32_t": 4, "uint64_t": 8}
-_INTEGERS = {
-    "int8_t": (-(2**7), 2**7 - 1),
-    "int16_t": (-(2**15), 2**15 - 1),
-    "int32_t": (-(2**31), 2**31 - 1),
-    "int64_t": (-(2**63), 2**63 - 1),
-    "uint8_t": (0, 2**8 - 1),
-    "uint16_t": (0, 2**16 - 1),
-    "uint32_t": (0, 2**32 - 1),
-    "uint64_t": (0, 2**64 - 1),
-}
 
 
 @dataclass(frozen=True)
@@ -126,7 +114,7 @@ class Plan:
         buffers: what it gives a name, name, comment, index, operator), prefill and encoder (their inputs, outputs, buffers and
         calls; or None).
         """
-        names = {_table_key(table): name for name, table in self.tables.items()}
+        names = {table_key(table): name for name, table in self.tables.items()}
         places = Places(pieces)
         return {
             "model_hash": self.model_hash,
@@ -138,7 +126,7 @@ class Plan:
             "headers": list(self.headers),
             "sources": list(self.sources),
             "tables": [
-                {"name": name, "c_type": table.c_type, "values": list(_table_key(table)[1]), **_fields(table)}
+                {"name": name, "c_type": table.c_type, "values": list(table_key(table)[1]), **_fields(table)}
                 for name, table in self.tables.items()
             ],
             **self._method_to_template(names, places),
@@ -193,13 +181,13 @@ def _with_others(step: Plan, others: Mapping[str, Plan]) -> Plan:
     if not others:
         return step
     plans = (step, *others.values())
-    tables = {_table_key(table): table for plan in plans for table in plan.tables.values()}
+    tables = {table_key(table): table for plan in plans for table in plan.tables.values()}
     return replace(
         step,
         arena_bytes=max(plan.arena_bytes for plan in plans),
         headers=tuple(sorted({header for plan in plans for header in plan.headers})),
         sources=tuple(sorted({source for plan in plans for source in plan.sources})),
-        tables={_table_name(table, number): table for number, table in enumerate(tables.values())},
+        tables={table_name(table, number): table for number, table in enumerate(tables.values())},
         prefill=others.get("prefill"),
         encoder=others.get("encoder"),
     )
@@ -226,13 +214,13 @@ def _compile_method(pte: Pte) -> Plan:
             for argument in call.arguments:
                 _check(argument, instruction, sizes)
                 if isinstance(argument, (ConstantArray, Parameters)):
-                    tables.setdefault(_table_key(argument), argument)
+                    tables.setdefault(table_key(argument), argument)
             placed.append((call, instruction))
     for tensor in pte.inputs + pte.outputs:
         _check_tensor(tensor, "An input or output of the model", sizes)
     lasting, named = name_buffers(placed, pte.writes, pte.inputs)
     planned = [
-        PlannedCall(call, instruction, _comment(call, instruction, written), names, tuple(written))
+        PlannedCall(call, instruction, comment_of(call, instruction, written), names, tuple(written))
         for (call, instruction), names in zip(placed, named, strict=True)
         for written in [pte.writes[instruction.index]]
     ]
@@ -247,7 +235,7 @@ def _compile_method(pte: Pte) -> Plan:
         metadata=pte.metadata,
         headers=tuple(sorted({p.call.header for p in planned})),
         sources=tuple(sorted({source for p in planned for source in p.call.sources})),
-        tables={_table_name(table, number): table for number, table in enumerate(tables.values())},
+        tables={table_name(table, number): table for number, table in enumerate(tables.values())},
         live_bytes=live_bytes(pte),
         model_bytes=pte.size,
         model_hash=pte.hash,
@@ -310,7 +298,7 @@ def _check(argument: Argument, instruction: Instruction, sizes: Mapping[Space, i
     else:
         try:
             if isinstance(argument, (ConstantArray, Parameters)):
-                _table_key(argument)
+                table_key(argument)
             else:
                 render_argument(argument)
         except ValueError as error:
@@ -330,112 +318,11 @@ def _check_tensor(tensor: Tensor, owner: str, sizes: Mapping[Space, int]) -> Non
         )
 
 
-# ---- C++ text
-
-
-def render_argument(
-    argument: Argument,
-    tables: Mapping[tuple[str, tuple[str, ...]], str] | None = None,
-    places: Places = WHOLE,
-) -> str:
-    """An argument as C++: `arena<int8_t>(1024)`, `weights<float>(64)`, `0x1.8p+1f`, `INT32_MIN`, `kTable3`.
-
-    `tables` names the constant arrays by type and literals; `places` knows where the .pte's bytes lie. Raises ValueError for a number outside int64, a
-    float outside float32's range, a table without a name, and scratch that has no place yet.
-    """
-    if isinstance(argument, Tensor):
-        return _pointer(argument, 0, argument.dtype.c_type, places)
-    if isinstance(argument, Pointer):
-        c_type = argument.c_type or argument.tensor.dtype.c_type
-        return _pointer(argument.tensor, argument.byte_offset, c_type, places)
-    if isinstance(argument, (ConstantArray, Parameters)):
-        key = _table_key(argument)
-        if tables is None or key not in tables:
-            raise ValueError("a table without a name")
-        return f"&{tables[key]}" if isinstance(argument, Parameters) else tables[key]
-    if isinstance(argument, Scratch):
-        raise ValueError("scratch has no place before the plan is compiled")
-    if argument is None:
-        return "nullptr"
-    if isinstance(argument, bool):
-        return "true" if argument else "false"
-    if isinstance(argument, int):
-        return render_integer(argument)
-    return render_float(float(argument))  # numpy's float32 among them
-
-
-def _pointer(tensor: Tensor, inside: int, c_type: str, places: Places) -> str:
-    """A pointer to byte `inside` of a tensor."""
-    found = places.find(tensor.offset, inside) if tensor.space is Space.MODEL else None
-    if found is not None:
-        return f"{found[0].array}<{c_type}>({found[1]})"
-    return f"{_ACCESSORS[tensor.space]}<{c_type}>({tensor.offset + inside})"
-
-
-def render_integer(value: int) -> str:
-    """A literal of int32_t where it fits, else of int64_t. The lowest of each has a name: -N is no literal."""
-    low32, high32 = _INTEGERS["int32_t"]
-    low64, high64 = _INTEGERS["int64_t"]
-    if value in (low32, low64):
-        return "INT32_MIN" if value == low32 else "INT64_MIN"
-    if low32 < value <= high32:
-        return str(value)
-    if low64 < value <= high64:
-        return f"INT64_C({value})"
-    raise ValueError(f"{value} is no 64-bit integer")
-
-
-def render_float(value: float, c_type: str = "float") -> str:
-    """The exact value (rounded to float32 for `float`) as a hexadecimal literal; infinities and NaN by builtin."""
-    suffix = "f" if c_type == "float" else ""
-    if math.isnan(value):
-        return f'__builtin_nan{suffix}("")'
-    if math.isinf(value):
-        return f"{'-' if value < 0 else ''}__builtin_inf{suffix}()"
-    if c_type == "float":
-        try:
-            (value,) = struct.unpack("<f", struct.pack("<f", value))
-        except OverflowError as error:
-            raise ValueError(f"{value!r} is too large for a 32-bit float") from error
-    mantissa, exponent = value.hex().split("p")
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}p{exponent}{suffix}"
+# ---- for the template
 
 
 def _fields(table: ConstantArray | Parameters) -> dict[str, list[str]]:
     return {"fields": [name for name, _ in table.fields]} if isinstance(table, Parameters) else {}
-
-
-def _table_name(table: ConstantArray | Parameters, number: int) -> str:
-    """kTable0, and kWindow1 for a McuWindow."""
-    return f"k{table.c_type.removeprefix('Mcu') if isinstance(table, Parameters) else 'Table'}{number}"
-
-
-def _table_key(table: ConstantArray | Parameters) -> tuple[str, tuple[str, ...]]:
-    """Type and literals: equal keys are equal bytes (values alone are not: 0.0 equals -0.0)."""
-    if isinstance(table, Parameters):
-        return table.c_type, tuple(map(_field, table.values))
-    if table.c_type in ("float", "double"):
-        return table.c_type, tuple(render_float(float(value), table.c_type) for value in table.values)
-    if table.c_type == "bool":
-        return table.c_type, tuple("true" if value else "false" for value in table.values)
-    if table.c_type not in _INTEGERS:
-        raise ValueError(f"a table of the unknown type {table.c_type}")
-    low, high = _INTEGERS[table.c_type]
-    texts = []
-    for value in table.values:
-        if not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{value!r} is no {table.c_type}")
-        texts.append(f"UINT64_C({value})" if value > 2**63 - 1 else render_integer(value))
-    return table.c_type, tuple(texts)
-
-
-def _field(value: int | float) -> str:
-    """A literal of int32_t or float."""
-    if isinstance(value, float):
-        return render_float(value)
-    return _table_key(ConstantArray("int32_t", (value,)))[1][0]
 
 
 def _tensor_to_template(tensor: Tensor, places: Places) -> dict[str, Any]:
@@ -478,38 +365,3 @@ def _named_arguments(
     if not parameters:
         return texts
     return [f"/*{parameter}=*/{text}" for parameter, text in zip(parameters, texts, strict=True)]
-
-
-def _comment(call: KernelCall, instruction: Instruction, written: Iterable[Tensor]) -> str:
-    shapes = _signature(instruction, written)
-    return printable(f"{shapes}; {call.comment}" if call.comment else shapes)
-
-
-def _signature(instruction: Instruction, written: Iterable[Tensor]) -> str:
-    """ "mcu::rms_norm(f32[1,1,64], f32[64], 1e-05) -> f32[1,1,64]"."""
-    written = tuple(written)
-    shown = [a for a in instruction.arguments if instruction.in_place or not _is_out(a, written)]
-    results = ", ".join(map(_brief, written))
-    return f"{instruction.operator}({', '.join(map(_brief, shown))})" + (f" -> {results}" if results else "")
-
-
-def _is_out(value: Value, written: tuple[Tensor, ...]) -> bool:
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(item, Tensor) and item in written for item in value)
-    return isinstance(value, Tensor) and value in written
-
-
-def _brief(value: Value) -> str:
-    if isinstance(value, Tensor):
-        return f"{value.dtype!r}[{','.join(map(str, value.shape))}]"
-    if isinstance(value, list):
-        items = ", ".join(map(_brief, value[:8]))
-        return f"[{items}{', ...' if len(value) > 8 else ''}]"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return repr(value)
-
-
-def printable(text: str) -> str:
-    """Text from a file, fit for a C++ comment or a terminal: one line of ASCII, no backslash to continue it."""
-    return "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import PteError, UnsupportedOperatorError, UsageError
 from mcu_sdk.operators.table import OWN
+from mcu_sdk.planning.cpp import render_argument
 from mcu_sdk.planning.delegate_io import place_in_scratch
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor
 from mcu_sdk.planning.operands import tensors_in, touched
-from mcu_sdk.planning.plan import Plan, PlannedCall, compile_plan, render_argument
+from mcu_sdk.planning.plan import Plan, PlannedCall, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.files import replace_file
 from mcu_sdk.project.library import library_prefix

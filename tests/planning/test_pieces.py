@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.errors import DoesNotFitError
+from mcu_sdk.planning.cpp import render_argument
 from mcu_sdk.planning.fit import Layout, Sizes, check_fit, could_hold, fits, place
 from mcu_sdk.planning.instruction import DType, Pointer, Space, Tensor
 from mcu_sdk.planning.pieces import Constant, Places, make_pieces
-from mcu_sdk.planning.plan import render_argument
 
 BOARDS = Path(__file__).parents[1] / "data" / "boards"
 COPIES, LOADED = load_board(BOARDS / "copies-an386"), load_board(BOARDS / "loaded-an500")

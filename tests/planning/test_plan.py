@@ -1,19 +1,12 @@
-"""The plan: calls, scratch, checks, C++ literals."""
+"""The plan: calls, scratch, checks."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import shutil
-import struct
-import subprocess
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mcu_sdk.errors import PteError, UnsupportedOperatorError
 from mcu_sdk.planning import registry
@@ -30,9 +23,8 @@ from mcu_sdk.planning.instruction import (
     Tensor,
 )
 from mcu_sdk.planning.liveness import live_bytes
-from mcu_sdk.planning.plan import compile_plan, printable, render_argument, render_float, render_integer
+from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
-from mcu_sdk.project.compile_flags import cxx_flags
 from mcu_sdk.project.render import format_entries
 
 
@@ -211,79 +203,6 @@ def test_a_whole_file(tiny: dict[str, Any], emitters: dict[str, registry.Emitter
         "elements": 1,
         "bytes": 8,
     }
-
-
-# ---- literals
-
-
-@given(st.floats(width=32))
-def test_float_literals_are_exact(value: float) -> None:
-    text = render_float(value)
-    if math.isnan(value):
-        assert text == '__builtin_nanf("")'
-    elif math.isinf(value):
-        assert text == ("-" if value < 0 else "") + "__builtin_inff()"
-    else:
-        assert text.endswith("f") and "p" in text
-        assert struct.pack("<f", float.fromhex(text[:-1])) == struct.pack("<f", value)
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_double_literals_are_exact(value: float) -> None:
-    assert struct.pack("<d", float.fromhex(render_float(value, "double"))) == struct.pack("<d", value)
-
-
-@given(st.integers(-(2**63), 2**63 - 1))
-def test_integer_literals(value: int) -> None:
-    names = {"INT32_MIN": -(2**31), "INT64_MIN": -(2**63)}
-    text = render_integer(value)
-    assert (
-        names[text] == value
-        if text in names
-        else int(text.removeprefix("INT64_C(").removesuffix(")")) == value
-    )
-
-
-@pytest.mark.parametrize(
-    ("argument", "text"),
-    [
-        (True, "true"),
-        (False, "false"),
-        (None, "nullptr"),
-        (1, "1"),
-        (1.0, "0x1p+0f"),
-        (0.1, "0x1.99999ap-4f"),
-        (-(2**31), "INT32_MIN"),
-        (2**31, "INT64_C(2147483648)"),
-        (Pointer(A, 8, "int8_t"), "arena<int8_t>(8)"),
-        (Pointer(f32(64, 2, space=Space.MODEL), 4), "weights<float>(68)"),
-    ],
-)
-def test_rendered_arguments(argument: Argument, text: str) -> None:
-    assert render_argument(argument) == text
-
-
-def test_a_compiler_takes_the_literals(tmp_path: Path) -> None:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("no g++")
-    floats = [0.0, -0.0, 1.5, 3.4028234663852886e38, 1e-45, math.inf, -math.inf, math.nan]
-    integers = [0, -1, 2**31 - 1, -(2**31), 2**31, 2**63 - 1, -(2**63)]
-    lines = ["#include <cstdint>"]
-    lines += [f"constexpr float f{n} = {render_float(v)};" for n, v in enumerate(floats)]
-    lines += [f"constexpr int64_t i{n} = {render_integer(v)};" for n, v in enumerate(integers)]
-    lines += ['static_assert(f2 == 1.5f && f5 > f3 && i3 < 0 && i6 < i3 && i4 == -(i3 + 0), "");']
-    source = tmp_path / "literals.cpp"
-    source.write_text("\n".join(lines) + "\n")
-    flags = cxx_flags(None, "-O0", "-fsyntax-only", "-pedantic")
-    subprocess.run([compiler, *flags, "-Wno-unused", str(source)], check=True, timeout=60)
-
-
-@given(st.text())
-def test_text_from_a_file_stays_one_line_of_ascii(text: str) -> None:
-    shown = printable(text)
-    assert len(shown) == len(text) and shown.isascii() and (shown.isprintable() or not shown)
-    assert "\\" not in shown
 
 
 # ---- live bytes
