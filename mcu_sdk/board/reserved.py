@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mcu_sdk.board.board import Board, Reserved
+from mcu_sdk.board.board import Board
+from mcu_sdk.board.memory import Reserved
 from mcu_sdk.errors import BoardError
 
 Stored = tuple[int, bytes]

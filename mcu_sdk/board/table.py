@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ADDRESS_LIMIT = 1 << 32
+IDENTIFIER = r"^[a-z][a-z0-9_]{0,31}$"
+"""A name in a board.toml."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 

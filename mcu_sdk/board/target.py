@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcu_sdk.board.board import Board, family_of
+from mcu_sdk.board.board import Board
+from mcu_sdk.board.npu import family_of
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
 from mcu_sdk.errors import BoardError, UsageError
 

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from mcu_sdk.board.board import Board, Region
+from mcu_sdk.board.board import Board
 from mcu_sdk.board.core import CORES, MOST_ISSUE
+from mcu_sdk.board.memory import Region
 from mcu_sdk.operators.table import Work
 from mcu_sdk.planning.constants import constants_of, instructions_of
 from mcu_sdk.planning.fit import Layout

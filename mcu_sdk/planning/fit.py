@@ -8,7 +8,8 @@ from fractions import Fraction
 from itertools import product
 from typing import TYPE_CHECKING
 
-from mcu_sdk.board.board import Board, Placement, Region, stored_in
+from mcu_sdk.board.board import Board
+from mcu_sdk.board.memory import Placement, Region, stored_in
 from mcu_sdk.errors import DoesNotFitError
 from mcu_sdk.planning.pieces import Constant, Piece, make_pieces, room_for
 from mcu_sdk.planning.placement import Item, Room, assign, explain

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from mcu_sdk.board.board import Core
+from mcu_sdk.board.devices import Core
 from mcu_sdk.operators.table import Operator, Work
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor
 from mcu_sdk.planning.operands import tensors_in, touched

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcu_sdk.board.board import BOARD_SOURCE, Board, npu_base
+from mcu_sdk.board.board import BOARD_SOURCE, Board
+from mcu_sdk.board.npu import npu_base
 from mcu_sdk.project.flags import CXX, RELEASE, RUNTIME, SECTIONS, STANDARD, WARNINGS
 
 FAST = RELEASE["speed"][0]

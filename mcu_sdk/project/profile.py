@@ -13,7 +13,7 @@ from mcu_sdk.text import folded
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mcu_sdk.board.board import Core
+    from mcu_sdk.board.devices import Core
     from mcu_sdk.planning.plan import Plan
 
 

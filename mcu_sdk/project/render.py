@@ -20,7 +20,8 @@ from typing import Any, Protocol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mcu_sdk import resources
-from mcu_sdk.board.board import Board, stored_in
+from mcu_sdk.board.board import Board
+from mcu_sdk.board.memory import stored_in
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import BoardError
 from mcu_sdk.folders import made

@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mcu_sdk import cache
-from mcu_sdk.board.board import Board, Region
+from mcu_sdk.board.board import Board
+from mcu_sdk.board.memory import Region
 from mcu_sdk.board.toolchain import LINKER
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.planning.pieces import Piece

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from mcu_sdk.board.board import Board, UsbPort
+from mcu_sdk.board.board import Board
+from mcu_sdk.board.devices import UsbPort
 from mcu_sdk.errors import DeviceMissingError, McuSdkError, RunError, TargetTimeoutError, UsageError
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mcu_sdk.board.board import SIMULATORS, Board
+from mcu_sdk.board.board import Board
+from mcu_sdk.board.devices import SIMULATORS
 from mcu_sdk.targets.process import DEFAULT_TIMEOUT
 from mcu_sdk.targets.protocol import Message, OnText, Transcript
 from mcu_sdk.targets.verdict import check_verdict

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcu_sdk.board.board import SECTIONS, Core, board_names, list_boards, load_board, npu_base
+from mcu_sdk.board.board import board_names, list_boards, load_board
+from mcu_sdk.board.devices import Core
+from mcu_sdk.board.memory import SECTIONS
+from mcu_sdk.board.npu import npu_base
 from mcu_sdk.errors import BoardError
 from mcu_sdk.project.compile_flags import definitions
 

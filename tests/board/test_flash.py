@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mcu_sdk.board.board import UsbPort, load_board
+from mcu_sdk.board.board import load_board
+from mcu_sdk.board.devices import UsbPort
 from mcu_sdk.errors import BoardError
 from tests.board.test_board import GOOD, write
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mcu_sdk.board.board import Board, Reserved, board_names, load_board
+from mcu_sdk.board.board import Board, board_names, load_board
+from mcu_sdk.board.memory import Reserved
 from mcu_sdk.board.reserved import check_reserved
 from mcu_sdk.errors import BoardError, BuildError
 from mcu_sdk.targets.flash.segments import Segment, check_segments

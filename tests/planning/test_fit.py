@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcu_sdk.board.board import SECTIONS, Board, load_board
+from mcu_sdk.board.board import Board, load_board
+from mcu_sdk.board.memory import SECTIONS
 from mcu_sdk.errors import DoesNotFitError
 from mcu_sdk.planning.fit import Layout, Sizes, bytes_over, check_fit, fits, place
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mcu_sdk.board.board import SIMULATORS, Board, list_boards, load_board
+from mcu_sdk.board.board import Board, list_boards, load_board
+from mcu_sdk.board.devices import SIMULATORS
 from mcu_sdk.errors import UsageError
 from mcu_sdk.targets.runner import RUNNERS, Job, Runner, runner
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcu_sdk.board.board import Board, Reserved
+from mcu_sdk.board.board import Board
+from mcu_sdk.board.memory import Reserved
 from mcu_sdk.errors import BuildError
 
 _HEX_BYTES = 16  # in a record
