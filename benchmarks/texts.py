@@ -22,7 +22,7 @@ from mcu_sdk import resources
 from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.model.tokenizer import DeviceTokenizer, compile_tokenizer
 from mcu_sdk.project.fitting import table_bytes
-from mcu_sdk.project.render import environment
+from mcu_sdk.project.templates import environment
 
 SOURCE = Path(__file__).with_name("texts.cpp")
 BOARDS = ("mps2-an386",)

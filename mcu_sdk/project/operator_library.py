@@ -16,7 +16,7 @@ from mcu_sdk.operators.table import Operator, called_operators
 from mcu_sdk.planning.kernel_files import closure, kernel_sources
 from mcu_sdk.planning.pte.read import Pte, load_bytes, read_pte
 from mcu_sdk.project import flags
-from mcu_sdk.project.render import environment
+from mcu_sdk.project.templates import environment
 from mcu_sdk.project.wrappers import Wrapper, all_wrappers, registered_names
 
 OLDEST = "1.5"

@@ -5,19 +5,15 @@ The project is written beside its destination and renamed when complete, so that
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mcu_sdk import resources
 from mcu_sdk.board.board import Board
@@ -34,14 +30,14 @@ from mcu_sdk.project import ci, flags, manifest
 from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.debugging import debug_servers
 from mcu_sdk.project.destination import check_destination
-from mcu_sdk.project.edited import KEPT, check_edited, hashes, merge
+from mcu_sdk.project.edited import KEPT, check_edited, hashes
 from mcu_sdk.project.library import MAIN, SECTIONS, SYMBOLS, Format, Library
 from mcu_sdk.project.presets import Optimize, presets
+from mcu_sdk.project.replace import replace_generated
+from mcu_sdk.project.templates import environment
 from mcu_sdk.targets.runner import runner
 
 MODEL_FILE = "model/model.pte"
-
-LISTS = "CMakeLists.txt"
 
 DRIVER_FILES = {
     "failed": "ethos_u_failed",
@@ -151,7 +147,7 @@ def render_project(inputs: ProjectInputs, destination: Path, *, force: bool = Fa
         staging = Path(folder) / "project"
         write_files(inputs, staging)
         if exists:
-            _replace_generated(staging, destination, Path(folder) / "old")
+            replace_generated(staging, destination, Path(folder) / "old")
         else:
             os.rename(staging, destination)
     return destination
@@ -335,75 +331,6 @@ def _shell(command: Sequence[str]) -> str:
     return text.replace("'", "") if "{input}" in text else text
 
 
-def environment() -> Environment:
-    templates = Environment(
-        loader=FileSystemLoader(resources.templates()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # the output is C++ and CMake; whatever is not ours goes through the filters below
-    )
-    templates.filters |= {
-        "c_string": c_string,
-        "json": json.dumps,
-        "comment": lambda text: text.replace("*/", "* /"),
-        "c_bool": lambda value: "true" if value else "false",
-        "type_name": lambda text: f"k{text.capitalize()}",
-        "address": format_address,
-        "rows": wrap,
-        "entries": format_entries,
-        "call": format_call,
-    }
-    return templates
-
-
-def c_string(text: str) -> str:
-    """A C string literal: everything but plain ASCII as octal escapes of its UTF-8 bytes."""
-    plain = set(range(0x20, 0x7F)) - set(b'"\\?')
-    return (
-        '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode("utf-8", "replace")) + '"'
-    )
-
-
-def wrap(items: Sequence[str], width: int = 108) -> list[str]:
-    """Lines of "a, b, c," no wider than `width` (one item at least)."""
-    lines: list[str] = []
-    for item in items or ["0"]:
-        if lines and len(lines[-1]) + len(item) + 2 <= width:
-            lines[-1] += f" {item},"
-        else:
-            lines.append(f"{item},")
-    return lines
-
-
-def format_address(tensor: Mapping[str, Any], memories: Sequence[Mapping[str, Any]]) -> str:
-    """A tensor's address as a constant expression: nothing may have to run before main()."""
-    if tensor["space"] == "model":
-        return f"const_cast<uint8_t*>(mcu_model_pte) + {tensor['offset']}"
-    if tensor["space"].startswith("weights_in_"):
-        return f"const_cast<uint8_t*>(mcu_{tensor['space']}) + {tensor['offset']}"
-    empty = any(memory["name"] == tensor["space"] and not memory["bytes"] for memory in memories)
-    return "nullptr" if empty else f"{tensor['space']}_memory + {tensor['offset']}"
-
-
-def format_entries(table: Mapping[str, Any]) -> list[str]:
-    """The values of a table; with the fields' names before them if it is a struct."""
-    fields = table.get("fields", [])
-    if not fields:
-        return list(table["values"])
-    return [f"/*{name}=*/{value}" for name, value in zip(fields, table["values"], strict=True)]
-
-
-def format_call(call: Mapping[str, Any], indent: int = 4, width: int = 110) -> str:
-    """`function(a, b);`, wrapped under the opening parenthesis, with the names of tensors and parameters if it has any."""
-    arguments = call.get("named", call["arguments"])
-    head = f"{call['function']}("
-    pad = " " * (indent + len(head))
-    lines = wrap(arguments, width - len(pad)) if arguments else [""]
-    return head + f"\n{pad}".join(lines).rstrip(",") + ");"
-
-
 # ---- sources
 
 
@@ -573,52 +500,3 @@ def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-
-
-def _replace_generated(staging: Path, project: Path, old: Path) -> None:
-    """Swap the generated entries of an existing project, the manifest last; app/ stays if it is there, and what is for
-    CI, as its owner left it: changed, or removed."""
-    old.mkdir()
-    for name in ci.TEMPLATES:
-        top = staging / name.removesuffix(".j2").split("/")[0]
-        shutil.rmtree(top) if top.is_dir() else top.unlink(missing_ok=True)
-    if (project / KEPT).exists() and (staging / KEPT).exists():
-        _keep_app(staging / KEPT, project / KEPT)
-    merge(staging, project)
-    _keep_times(staging, project)
-    entries = sorted(staging.iterdir(), key=lambda entry: (entry.name == manifest.FILE, entry.name))
-    try:
-        for entry in entries:
-            target = project / entry.name
-            if target.is_symlink() or target.exists():
-                os.rename(target, old / entry.name)
-            os.rename(entry, target)
-    except BaseException:
-        _put_back(entries, project, old)
-        raise
-
-
-def _keep_app(staging: Path, app: Path) -> None:
-    """Leave app/ as it is; a project from before app/CMakeLists.txt gets one, without which it cannot be built."""
-    if not (app / LISTS).exists():
-        shutil.copyfile(staging / LISTS, app / LISTS)
-    shutil.rmtree(staging)
-
-
-def _put_back(entries: Sequence[Path], project: Path, old: Path) -> None:
-    """Undo a swap that was not finished: what is new returns to `entries`, what was there to `project`."""
-    for entry in entries:
-        target, before = project / entry.name, old / entry.name
-        if target.exists() and not entry.exists():
-            os.rename(target, entry)
-        if before.is_symlink() or before.exists():
-            os.rename(before, target)
-
-
-def _keep_times(staging: Path, project: Path) -> None:
-    """Give files that did not change their old times, so that a build sees that there is nothing to do."""
-    for file in staging.rglob("*"):
-        before = project / file.relative_to(staging)
-        if file.is_file() and before.is_file() and before.read_bytes() == file.read_bytes():
-            times = before.stat()
-            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -26,7 +26,8 @@ from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.files import replace_file
 from mcu_sdk.project.library import library_prefix
 from mcu_sdk.project.manifest import digest, read_manifest
-from mcu_sdk.project.render import MODEL_FILE, SELF_TEST_TEMPLATE, environment
+from mcu_sdk.project.render import MODEL_FILE, SELF_TEST_TEMPLATE
+from mcu_sdk.project.templates import environment
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,7 +25,7 @@ from mcu_sdk.planning.instruction import (
 from mcu_sdk.planning.liveness import live_bytes
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
-from mcu_sdk.project.render import format_entries
+from mcu_sdk.project.templates import format_entries
 
 
 def f32(offset: int, *shape: int, space: Space = Space.ARENA) -> Tensor:

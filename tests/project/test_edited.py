@@ -113,7 +113,7 @@ def test_a_failure_leaves_the_owners_files(
     (project / "sdk/mine.cpp").write_text("// mine\n")
     (project / "README.md").write_text("mine\n")
     before = tree(project)
-    monkeypatch.setattr("mcu_sdk.project.render._keep_times", lambda *_: 1 / 0)
+    monkeypatch.setattr("mcu_sdk.project.replace._keep_times", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         render_project(tiny_inputs(), project)
     assert tree(project) == before

@@ -18,16 +18,7 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project import render
 from mcu_sdk.project.manifest import Input, ModelFacts, read_manifest, read_places
-from mcu_sdk.project.render import (
-    ProjectInputs,
-    c_string,
-    format_call,
-    needed_files,
-    render_project,
-    slug,
-    title,
-    wrap,
-)
+from mcu_sdk.project.render import ProjectInputs, needed_files, render_project, slug, title
 
 Inputs = Callable[..., ProjectInputs]
 
@@ -65,15 +56,6 @@ def test_a_title_is_one_harmless_line(name: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9 .,_+()-]{1,80}", title(name))
 
 
-@given(st.text(max_size=50))
-def test_c_strings_are_ascii_and_say_the_same(text: str) -> None:
-    literal = c_string(text)
-    assert literal.isascii() and literal.isprintable() and literal[0] == literal[-1] == '"'
-    inside = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), literal[1:-1])
-    assert inside.encode("latin-1") == text.encode("utf-8", "replace")
-    assert "\\" not in re.sub(r"\\[0-7]{3}", "", literal) and "??" not in literal
-
-
 @pytest.mark.parametrize("name", NASTY)
 def test_names_never_reach_paths_or_code_raw(tmp_path: Path, tiny_inputs: Inputs, name: str) -> None:
     project = render_project(tiny_inputs(name=name), tmp_path / "p")
@@ -94,20 +76,6 @@ def test_descriptions_of_boards_are_cleaned(tmp_path: Path, tiny_inputs: Inputs)
 
 
 # ---- the parts that format
-
-
-@given(st.lists(st.text("abc", min_size=1, max_size=30)), st.integers(10, 60))
-def test_wrapping_loses_nothing(items: list[str], width: int) -> None:
-    lines = wrap(items, width)
-    assert [x.strip() for x in " ".join(lines).split(",") if x.strip()] == (items or ["0"])
-    assert all(len(line) <= width or line.count(",") == 1 for line in lines)
-
-
-def test_calls_are_wrapped_under_their_parenthesis() -> None:
-    assert format_call({"function": "f", "arguments": []}) == "f();"
-    assert format_call({"function": "f", "arguments": ["1", "x"]}) == "f(1, x);"
-    long = format_call({"function": "kernel", "arguments": ["a" * 50, "b" * 50, "c"]})
-    assert long == f"kernel({'a' * 50},\n           {'b' * 50}, c);"
 
 
 def test_headers_are_found_however_indirectly() -> None:
