@@ -6,6 +6,7 @@
 # make bench     instructions, RAM and code of every benchmark in QEMU, against the committed baseline
 # make bench-baseline   the same, and the result becomes the baseline
 # make npu-matrix  every model on every simulated NPU against the TOSA reference model; to docs/npu-matrix.md
+# make npu-bench   what models on an Ethos-U take and lose; goes on where it was interrupted; to docs/npu-bench.md
 # make fuzz      thousands of damaged inputs for every verb; goes on where it was interrupted; to docs/fuzz.md
 # make guard     what the guard finds for every configuration of tests/models; to docs/verification.md
 # make census    what becomes of each decoder that transformers knows; goes on where it was interrupted; to docs/support.md
@@ -28,7 +29,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test-tools test test-all matrix npu-matrix fuzz bench bench-baseline guard census encoders boards real check types style setup system
+.PHONY: demo test-tools test test-all matrix npu-matrix npu-bench fuzz bench bench-baseline guard census encoders boards real check types style setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -54,6 +55,9 @@ bench-baseline: setup
 
 npu-matrix: setup
 	$(BIN)/python tools/run_npu_matrix.py
+
+npu-bench: setup
+	$(BIN)/python tools/run_npu_bench.py
 
 # SEED=2 makes other damage.
 fuzz: setup
