@@ -20,11 +20,20 @@ from mcu_sdk.lowering.ethos_u.step import NpuStep
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-BATCH = 16
-"""Positions observed at one time."""
+AT_ONCE = 128
+"""Positions observed at one time: a run of the graph takes its thousands of observers' time, hardly the positions'."""
+
+CACHE_BYTES = 1 << 27
+"""Of the caches of the positions observed at one time."""
 
 OBSERVED = 512
 """Positions that scales are observed on, spread over the calibration windows."""
+
+
+def positions_at_once(step: NpuStep) -> int:
+    """AT_ONCE, or as many positions as have room for their caches in CACHE_BYTES."""
+    each = 2 * 4 * step.cache_rows * step.cache_length * step.head_dim
+    return max(1, min(AT_ONCE, CACHE_BYTES // each))
 
 
 def step_inputs(
@@ -38,9 +47,14 @@ def step_inputs(
 
 
 def batches(
-    step: NpuStep, model: PreTrainedModel, windows: torch.Tensor, masked: float, count: int = OBSERVED
+    step: NpuStep,
+    model: PreTrainedModel,
+    windows: torch.Tensor,
+    masked: float,
+    batch: int,
+    count: int = OBSERVED,
 ) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Inputs of the step for `count` (sequence, position) pairs of windows int64[n, L], BATCH at a time.
+    """Inputs of the step for `count` (sequence, position) pairs of windows int64[n, L], `batch` at a time.
 
     Pairs are spread evenly, each window from its first to its last position; the count is rounded up to whole
     batches, and is at most all pairs.
@@ -48,18 +62,18 @@ def batches(
     n, length = windows.shape
     caches = _cached(step, model, windows)  # [n, R, L, D] each
     total = n * length
-    wanted = min(total, -(-count // BATCH) * BATCH)
+    wanted = min(total, -(-count // batch) * batch)
     flat = torch.linspace(0, total - 1, wanted).round().long()
     flat = flat[torch.randperm(wanted, generator=torch.Generator().manual_seed(0))]
-    flat = torch.cat([flat, flat[: -wanted % BATCH]])
-    for begin in range(0, len(flat), BATCH):
-        chosen = flat[begin : begin + BATCH]
+    flat = flat[torch.arange(-(-wanted // batch) * batch) % wanted]
+    for begin in range(0, len(flat), batch):
+        chosen = flat[begin : begin + batch]
         sequence, position = chosen // length, chosen % length
         rows = step_inputs(step, windows[sequence, position], position, masked)
         visible = (torch.arange(length)[None, :] < position[:, None])[:, None, :, None]
         padded = []
         for cached in caches:
-            cache = torch.zeros(BATCH, step.cache_rows, step.cache_length, step.head_dim)
+            cache = torch.zeros(batch, step.cache_rows, step.cache_length, step.head_dim)
             cache[:, :, :length] = cached[sequence] * visible
             padded.append(cache)
         yield (*rows, padded[0], padded[1].transpose(2, 3).contiguous())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,12 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from mcu_sdk import console
 from mcu_sdk.board.npu_target import NpuTarget
-from mcu_sdk.lowering.ethos_u.calibrate import BATCH, batches, observe_tables, share_observers
+from mcu_sdk.lowering.ethos_u.calibrate import (
+    batches,
+    observe_tables,
+    positions_at_once,
+    share_observers,
+)
 from mcu_sdk.lowering.ethos_u.decoder import DecoderStep, export_step, mask_table
 from mcu_sdk.lowering.ethos_u.delegate import compile_spec, lower_whole
 from mcu_sdk.lowering.ethos_u.quantizer import StepQuantizer
@@ -25,6 +31,9 @@ from mcu_sdk.npu.artifact import DelegateArtifact
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+BATCH = 16
+"""Sequences that an evaluation runs side by side."""
+
 DELEGATE = "step"
 """The delegate's name, in the cache's files and the report."""
 
@@ -35,9 +44,14 @@ class QuantizedStep:
 
     step: NpuStep
     one: GraphModule
-    many: GraphModule
     batch: int
     masked: float
+    make_many: Callable[[], GraphModule]
+
+    @cached_property
+    def many(self) -> GraphModule:
+        """Made on first use: only an evaluation over text needs it."""
+        return self.make_many()
 
 
 @dataclass(frozen=True)
@@ -60,18 +74,26 @@ def quantize_decoder(
 ) -> QuantizedStep:
     """Calibrate a fused step on windows int64[n, L] and quantize it; `batch` is that of the evaluation's graph."""
     step = NpuStep(program, cache_length)
+    at_once = positions_at_once(step)
     with torch.no_grad():
         masked = bounded_mask(step, model, windows)
-        observed, one = (_prepare(step, target, size) for size in (BATCH, 1))
-        for inputs in batches(step, model, windows, masked):
+        observed, one = (_prepare(step, target, size) for size in (at_once, 1))
+        for inputs in batches(step, model, windows, masked, at_once):
             observed(*inputs)
         observe_tables(step, observed)
         share_observers(observed, one)
-        many = observed
-        if batch != BATCH:
-            many = _prepare(step, target, batch)
-            share_observers(observed, many)
-        return QuantizedStep(step, convert_pt2e(one), convert_pt2e(many), batch, masked)
+        return QuantizedStep(
+            step, convert_pt2e(one), batch, masked, partial(_converted, step, target, batch, observed)
+        )
+
+
+@torch.no_grad()
+def _converted(step: NpuStep, target: NpuTarget, batch: int, observed: GraphModule) -> GraphModule:
+    """The quantized graph for `batch` sequences, with what `observed` has seen."""
+    prepared = _prepare(step, target, batch)
+    share_observers(observed, prepared)
+    many: GraphModule = convert_pt2e(prepared)
+    return many
 
 
 def bounded_mask(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -> float:
@@ -87,7 +109,7 @@ def bounded_mask(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -
         greatest = max(greatest, float(scores.abs().max()))
 
     step.observe_scores = observe
-    for inputs in batches(step, model, windows, -1e4):
+    for inputs in batches(step, model, windows, -1e4, positions_at_once(step)):
         step(*inputs)
     step.observe_scores = None
     return -(2 * greatest + 12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,13 @@ from transformers import PreTrainedModel
 
 from mcu_sdk.board.npu_target import default_target
 from mcu_sdk.lowering.calibrate import cache_ranges, sample_windows
-from mcu_sdk.lowering.ethos_u.calibrate import batches, step_inputs
+from mcu_sdk.lowering.ethos_u.calibrate import (
+    AT_ONCE,
+    CACHE_BYTES,
+    batches,
+    positions_at_once,
+    step_inputs,
+)
 from mcu_sdk.lowering.ethos_u.compile import QuantizedStep, bounded_mask, quantize_decoder
 from mcu_sdk.lowering.ethos_u.score import total_loss
 from mcu_sdk.lowering.ethos_u.step import NpuStep
@@ -78,7 +85,7 @@ def test_step_computes_what_the_model_computes(family: str, tmp_path: Path) -> N
 def test_one_token_and_many_give_the_same_integers(llama: Fused, quantized: QuantizedStep) -> None:
     """What is lowered is what is measured: caches equal, logits within one step of their scale."""
     model, step, windows = llama
-    inputs = next(iter(batches(step, model, windows, quantized.masked)))
+    inputs = next(iter(batches(step, model, windows, quantized.masked, quantized.batch)))
     with torch.no_grad():
         many = quantized.many(*inputs)
         scale = _output_scale(quantized)
@@ -95,11 +102,30 @@ def _output_scale(quantized: QuantizedStep) -> float:
 
 def test_new_rows_are_the_integers_of_the_cache(llama: Fused, quantized: QuantizedStep) -> None:
     model, step, windows = llama
-    inputs = next(iter(batches(step, model, windows, quantized.masked)))
+    inputs = next(iter(batches(step, model, windows, quantized.masked, quantized.batch)))
     with torch.no_grad():
         _, keys, values = quantized.many(*inputs)
     for rows in (keys, values):
         assert torch.equal(rows, rows.round()) and rows.abs().max() <= 127
+
+
+@pytest.mark.parametrize(("batch", "count", "found"), [(7, 20, 3), (7, 21, 3), (500, 512, 1)])
+def test_batches_are_whole_and_have_each_position_once_before_any_twice(
+    llama: Fused, batch: int, count: int, found: int
+) -> None:
+    model, step, windows = llama
+    rows = [inputs[0] for inputs in batches(step, model, windows, -1e4, batch, count)]
+    assert len(rows) == found and all(len(each) == batch for each in rows)
+    caches = [inputs[-2] for inputs in batches(step, model, windows, -1e4, batch, count)]
+    distinct = {each.numpy().tobytes() for each in torch.cat(caches)}
+    # Positions 0 have one cache, an empty one, in common.
+    assert len(distinct) >= min(found * batch, windows.numel()) - len(windows) + 1
+
+
+def test_caches_of_the_positions_that_are_observed_together_have_room() -> None:
+    small, large = (SimpleNamespace(cache_rows=r, cache_length=512, head_dim=64) for r in (2, 60))
+    assert positions_at_once(small) == AT_ONCE  # type: ignore[arg-type]
+    assert positions_at_once(large) == CACHE_BYTES // (2 * 4 * 60 * 512 * 64) > 0  # type: ignore[arg-type]
 
 
 def test_mask_hides_every_score(llama: Fused) -> None:
@@ -108,7 +134,7 @@ def test_mask_hides_every_score(llama: Fused) -> None:
     seen: list[torch.Tensor] = []
     masked = bounded_mask(step, model, windows)
     step.observe_scores = seen.append
-    for inputs in batches(step, model, windows, masked):
+    for inputs in batches(step, model, windows, masked, 16):
         step(*inputs)
     step.observe_scores = None
     greatest = max(float(scores.abs().max()) for scores in seen)
