@@ -18,7 +18,9 @@ from mcu_sdk.errors import UnsupportedOperatorError
 from mcu_sdk.operators.table import called_operators
 from mcu_sdk.planning.emitters.cortex_m_images import depthwise_scratch
 from mcu_sdk.planning.emitters.mcu_linear import two_rows_scratch
+from mcu_sdk.planning.executorch_memory import _scratch_of
 from mcu_sdk.planning.instruction import DType, Instruction, Tensor, Value
+from mcu_sdk.planning.registry import emit
 from mcu_sdk.project.wrappers import names_of
 from tests.kernels import test_cortex_m
 from tests.kernels.call import assert_same_bits
@@ -66,15 +68,15 @@ def registered(made: Instruction) -> str:
     return ""
 
 
-def run(caller: ctypes.CDLL, machine: Machine, made: Instruction) -> int:
-    """The error that the kernel reports, on memory made anew."""
+def run(caller: ctypes.CDLL, machine: Machine, made: Instruction, *, scratch_bytes: int = SCRATCH) -> int:
+    """The error that the kernel reports, on memory made anew, with so much temporary memory."""
     machine.prepare(made)
     keep: list[Any] = []
     arguments = (_Argument * len(made.arguments))(*(_argument(a, machine, keep) for a in made.arguments))
     scratch = np.zeros(SCRATCH + 16, np.uint8)
     start = scratch.ctypes.data + -scratch.ctypes.data % 16
     error: int = caller.official_call(
-        registered(made).encode(), ctypes.addressof(arguments), len(arguments), start, SCRATCH
+        registered(made).encode(), ctypes.addressof(arguments), len(arguments), start, scratch_bytes
     )
     return error
 
@@ -145,6 +147,18 @@ def test_it_gives_what_the_plan_gives(name: str, kernel_library: ctypes.CDLL, ca
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_it_takes_the_scratch_that_inspect_reckons_with(name: str, caller: ctypes.CDLL) -> None:
+    """What the plan's call has, in steps of 16 bytes: enough, and not with a step less, where both call the same kernel."""
+    machine = Machine()
+    made, _ = made_of(name, machine)
+    needed = _scratch_of(made)
+    assert run(caller, machine, made, scratch_bytes=needed) == 0
+    by_rows = {call.function for call in emit(made)} == {"mcu_conv2d_rows_s8"}  # which no wrapper calls
+    if needed and not by_rows:
+        assert run(caller, machine, made, scratch_bytes=needed - 16) != 0
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_the_plan_refuses_is_refused(name: str, caller: ctypes.CDLL) -> None:
     """Each tensor with an element less in one axis, of another type, or none; each value of another kind."""
     machine = Machine()
@@ -169,8 +183,6 @@ def _is_unused(made: Instruction, index: int) -> bool:
 
 
 def _planned(made: Instruction) -> None:
-    from mcu_sdk.planning.registry import emit
-
     try:
         emit(made)
     except UnsupportedOperatorError as error:
