@@ -212,11 +212,13 @@ def module_accuracy(
     *,
     logits: bool,
     graphs: tuple[GraphModule, GraphModule] | None = None,
+    graph_calls: Sequence[Sequence[torch.Tensor]] | None = None,
 ) -> dict[str, Any]:
     """What a quantized module's float outputs are worth against the module's, on the first calls.
 
     `logits`: the first output is some, of which the most likely class is compared too. `graphs`: the float and the
     quantized graph; where the numbers are poor, `layers` then names the modules whose quantization changes most.
+    `graph_calls`: what these graphs take, where that is not what the module takes.
     """
     pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
     for rights, lefts in _outputs_of_both(expected, found, calls):
@@ -231,7 +233,7 @@ def module_accuracy(
     accuracy = measure(ours, theirs, logits=logits)
     if not accuracy.poor or graphs is None:
         return accuracy.facts()
-    return {**accuracy.facts(), "layers": module_layer_errors(*graphs, calls[:CALLS])}
+    return {**accuracy.facts(), "layers": module_layer_errors(*graphs, (graph_calls or calls)[:CALLS])}
 
 
 class DecoderGuard:

@@ -195,17 +195,17 @@ class Encoder(nn.Module):
         task: Task,
         pooling: Pooling | None,
         *,
-        several: bool,
         front: Front | None = None,
     ) -> None:
         super().__init__()
         self.model, self.task, self.pooling, self.front = model, task, pooling, front
         self.input_name = str(model.main_input_name)
-        self.input_names = _input_names(model) if several else (self.input_name,)
+        self.input_names = _input_names(model)
         if front is not None:
             self.input_names = front.input_names
         self.output_names = task.outputs if pooling is None else ("sentence_embedding",)
         self.gives_logits = task.logits
+        self.float_parts = () if pooling is None else ("pooling",)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         given = self.given(inputs)
@@ -246,8 +246,8 @@ def load_encoder(
     """The model in float32 and evaluation mode. `make_front` makes the part that takes what a sensor gives. Raises ModelError
     for weights that are missing, broken or not finite, and for a class or a pooling that is not known.
 
-    For an NPU it takes its main input alone and has attention in plain PyTorch, which ExecuTorch's quantizer wants; for
-    a processor it has scaled_dot_product_attention where its class can.
+    For an NPU it has attention in plain PyTorch, which ExecuTorch's quantizer wants; for a processor it has
+    scaled_dot_product_attention where its class can.
     """
     task = task_of(architecture, checkpoint.name)
     config = read_config(checkpoint.folder)
@@ -276,7 +276,7 @@ def load_encoder(
     front = None
     if make_front is not None and not for_npu:
         front = make_front(model, checkpoint)
-    return Encoder(model, task, pooling, several=not for_npu, front=front)
+    return Encoder(model, task, pooling, front=front)
 
 
 def sound_facts_of(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, Any] | None:

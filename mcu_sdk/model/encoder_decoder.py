@@ -54,7 +54,7 @@ def load_pair(
             f"{architecture}, is something else: what it makes of an image or a sound goes among its tokens.",
             hint=HALVES,
         )
-    return model, Encoder(inner, FEATURES, None, several=True, front=make_front(inner, checkpoint))
+    return model, Encoder(inner, FEATURES, None, front=make_front(inner, checkpoint))
 
 
 def start_ids(checkpoint: Checkpoint, model: PreTrainedModel) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ class CheckpointReference:
     """The float outputs of a checkpoint; None where it is not at hand: not there, or not the one with this fingerprint.
 
     `model`: None for the bundled one; `text`: the file that was calibrated on, if any; `samples`: whether that is at
-    hand; `for_npu`: whether an encoder was made for an NPU, and so has its main input alone; `stream`: of
+    hand; `for_npu`: whether an encoder was made for an NPU, and so has no front end; `stream`: of
     sound, frames of a step; `frame`: (height, width) of a camera's; `slides`: (positions, sinks) of a decoder's cache that
     slides.
     """
@@ -109,8 +109,8 @@ class CheckpointReference:
             from mcu_sdk.lowering.memoryless import without_memory
 
             encoder = self._encoder
-            if encoder is None:
-                return None
+            if encoder is None or any(len(arrays) != len(encoder.input_names) for arrays in steps):
+                return None  # the second: a project of an earlier version, for an NPU
             calls = [[torch.from_numpy(array.copy()) for array in arrays] for arrays in steps]
             try:
                 if not self.for_npu:

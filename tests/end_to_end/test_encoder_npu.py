@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from mcu_sdk import run_texts, verify
+from mcu_sdk.evaluate_dataset import evaluate_dataset
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.runners import run_on
+from mcu_sdk.quality import DatasetScore
 from mcu_sdk.targets.protocol import Request
 from tests.checkpoints import encoder_length, make_encoder
 from tests.npu.exchanges import QEMU_U85, delegate_calls, different_from_tosa, record
+from tests.text_checkpoints import make_text_encoder
 
 
 @pytest.mark.slow
@@ -34,3 +38,35 @@ def test_a_u85_computes_what_the_reference_model_does(family: str, tmp_path: Pat
     assert different_from_tosa(project, recorded) == []
     on_host = run_on("host", project, build(project.folder, "host").program, asked)
     assert on_host.digest == recorded.transcript.digest
+
+
+@pytest.mark.slow
+def test_an_npu_reads_texts(tmp_path: Path) -> None:
+    """Of any length: what fills a short one up does not count, on the device as in transformers."""
+    checkpoint = make_text_encoder("bert", tmp_path / "checkpoint")
+    request = GenerateRequest(
+        "corstone-300",
+        CompileOptions(encoder_length("bert")),
+        model=str(checkpoint),
+        target="ethos-u55-128",
+        output=tmp_path / "firmware",
+        use_cache=False,
+    )
+    made = generate(request)
+    project = open_project(made.project)
+    assert project.takes_texts and len(delegate_calls(project)) == 1
+    assert made.facts["accuracy"]["relative_rms_error"] < 0.1  # 0.044 was measured
+    texts = ["the lamp", ("is the light on", "off"), "the lamp is very good and not bad " * 3]
+    answers = run_texts(project.folder, texts, simulator="host").answers
+    assert [len(answer.transcript.prompt_ids) for answer in answers] == [4, 8, 16] and answers[
+        2
+    ].dropped == 10
+    for text in texts[:2]:
+        pair = text if isinstance(text, tuple) else (text, None)
+        verdict = verify(project.folder, text=pair[0], text_pair=pair[1]).verdict
+        assert verdict.ok, verdict.summary
+        assert len(verdict.checks) == 4
+    table = tmp_path / "table.csv"
+    table.write_text("text,label\nthe lamp is good,yes\nwhat is not on,no\n")
+    score = evaluate_dataset(str(project.folder), table, CompileOptions())
+    assert isinstance(score, DatasetScore) and score.rows == 2 and score.agreement is not None

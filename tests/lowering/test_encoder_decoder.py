@@ -25,7 +25,7 @@ def heads() -> Heads:
     buckets = {"relative_attention_num_buckets": 4, "relative_attention_max_distance": 6}
     model = T5ForConditionalGeneration(AutoConfig.for_model("t5", **sizes, **buckets)).eval()
     model.requires_grad_(False)
-    return Heads(model, Encoder(model.get_encoder(), FEATURES, None, several=True))
+    return Heads(model, Encoder(model.get_encoder(), FEATURES, None))
 
 
 def test_the_step_attends_to_the_encoder_as_transformers_does(heads: Heads) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,37 +39,29 @@ def reference_of(folder: Path, *, for_npu: bool = True, **settings: Any) -> Chec
     )
 
 
-def logits_of(folder: Path, ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+NAMES = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def logits_of(folder: Path, arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """transformers' own, of arrays by NAMES."""
     model = BertForSequenceClassification.from_pretrained(folder).eval()
     with torch.no_grad():
-        found: np.ndarray[Any, Any] = model(input_ids=torch.from_numpy(ids)).logits.numpy()
+        given = dict(zip(NAMES, map(torch.from_numpy, arrays), strict=True))
+        found: np.ndarray[Any, Any] = model(**given).logits.numpy()
     return found
 
 
-def test_an_encoders_outputs_are_the_checkpoints(encoder: Path) -> None:
-    reference = reference_of(encoder)
-    sample = reference.sample(LENGTH)
-    assert sample is not None and len(sample) == SAMPLE
-    outputs = reference.outputs(sample)
-    assert outputs is not None
-    for arrays, found in zip(sample, outputs, strict=True):
-        assert arrays[0].shape == (1, LENGTH) and arrays[0].max() > 3  # not what a firmware makes up
-        np.testing.assert_allclose(found[0], logits_of(encoder, arrays[0]).ravel(), rtol=1e-4, atol=1e-5)
-
-
-def test_an_encoder_for_a_processor_reads_a_mask_and_segments(encoder: Path) -> None:
-    reference = reference_of(encoder, for_npu=False)
+@pytest.mark.parametrize("for_npu", [False, True])
+def test_an_encoders_outputs_are_the_checkpoints(encoder: Path, for_npu: bool) -> None:
+    reference = reference_of(encoder, for_npu=for_npu)
     sample = reference.sample(LENGTH)
     assert sample is not None and [array.shape for array in sample[0]] == [(1, LENGTH)] * 3
+    assert len(sample) == SAMPLE and sample[0][0].max() > 3  # not what a firmware makes up
     outputs = reference.outputs(sample)
     assert outputs is not None
-    model = BertForSequenceClassification.from_pretrained(encoder).eval()
-    names = ("input_ids", "attention_mask", "token_type_ids")
     for arrays, found in zip(sample, outputs, strict=True):
-        with torch.no_grad():
-            given = dict(zip(names, map(torch.from_numpy, arrays), strict=True))
-            right = model(**given).logits.numpy().ravel()
-        np.testing.assert_allclose(found[0], right, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found[0], logits_of(encoder, arrays).ravel(), rtol=1e-4, atol=1e-5)
+    assert reference.outputs([arrays[:1] for arrays in sample]) is None  # of an earlier version's NPU project
 
 
 def test_a_checkpoint_that_is_not_at_hand_gives_nothing(encoder: Path, tmp_path: Path) -> None:
@@ -83,18 +76,19 @@ def test_a_checkpoint_that_is_not_at_hand_gives_nothing(encoder: Path, tmp_path:
         assert reference.outputs([ids]) is None and reference.sample(LENGTH) is None
         assert reference.logits([1, 2]) is None
     assert reference_of(encoder, samples=False).sample(LENGTH) is None
-    assert reference_of(encoder).outputs([[np.full((1, LENGTH), 50, np.int64)]]) is None  # no such id
+    no_such_id = [np.full((1, LENGTH), value, np.int64) for value in (50, 1, 0)]
+    assert reference_of(encoder).outputs([no_such_id]) is None
 
 
 @pytest.mark.parametrize(("factor", "ok"), [(1.0, True), (1.02, True), (0.5, False)])
 def test_an_encoders_pte_is_held_against_its_checkpoint(encoder: Path, factor: float, ok: bool) -> None:
     """In the place of the .pte stands the checkpoint, its outputs times a factor."""
-    view = torch.zeros(1, LENGTH, dtype=torch.long)
+    views = [torch.zeros(1, LENGTH, dtype=torch.long) for _ in NAMES]
 
-    def run(ids: torch.Tensor) -> list[torch.Tensor]:
-        return [torch.from_numpy(logits_of(encoder, ids.numpy()) * factor)]
+    def run(*inputs: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.from_numpy(logits_of(encoder, [value.numpy() for value in inputs]) * factor)]
 
-    interpreter: Any = SimpleNamespace(inputs=[view], run=run)
+    interpreter: Any = SimpleNamespace(inputs=views, run=run)
     (check,) = compare_sample(interpreter, reference_of(encoder), 0.01)
     assert check.name == "PyTorch = the checkpoint, within" and check.ok == ok
     assert "of the outputs (RMS; 0.01 at generation" in check.detail

@@ -29,13 +29,15 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.constants import fold_constants
+from mcu_sdk.lowering.ethos_u import padding
 from mcu_sdk.lowering.ethos_u.compile import CompiledModule
 from mcu_sdk.lowering.ethos_u.delegate import compile_spec, operator_name, operators_left, partition
-from mcu_sdk.lowering.ethos_u.quantizer import SMALLEST_SCALE
+from mcu_sdk.lowering.ethos_u.lookups import Joined, split_integers
+from mcu_sdk.lowering.ethos_u.quantizer import SMALLEST_SCALE, Nodes
 from mcu_sdk.lowering.ethos_u.separate import separate_tables
-from mcu_sdk.lowering.fuse.graph import args, aten, is_call
 from mcu_sdk.lowering.guard import check_module, module_accuracy
 from mcu_sdk.lowering.lower import lower_edge
+from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.vela import read_summary
 
@@ -52,7 +54,7 @@ def compile_module_npu(
     for a module that cannot be exported or compiled, and when nothing of it goes to the NPU.
     """
     with step("Exporting, calibrating and quantizing"):
-        program, compared = _quantized(module.eval(), example_inputs, list(calibration), target)
+        program, compared = quantize_module(module.eval(), example_inputs, list(calibration), target)
     with tempfile.TemporaryDirectory(prefix="mcu-sdk-vela-") as temporary:
         folder = Path(temporary)
         edge = partition(program, target, folder)
@@ -75,17 +77,13 @@ def compile_module_npu(
     return CompiledModule(lowered.pte, lowered.names, facts, delegates)
 
 
-def _quantized(
+def quantize_module(
     module: nn.Module, example_inputs: Inputs, calibration: list[Inputs], target: NpuTarget
 ) -> tuple[ExportedProgram, dict[str, Any]]:
     """The quantized program, and what comparing it and the steps before it with the module gave."""
     if not calibration:
         raise ModelError("At least one set of inputs was expected to calibrate on; there was none.")
-    quantizer = EthosUQuantizer(compile_spec(target))
-    if target.activation_bits == 16:
-        quantizer.set_global(get_symmetric_a16w8_quantization_config(epsilon=SMALLEST_SCALE))
-    else:
-        quantizer.set_global(get_symmetric_quantization_config())
+    quantizer = _quantizer(module, target)
     with torch.no_grad():
         try:
             exported = torch.export.export(module, example_inputs, strict=False)
@@ -96,43 +94,46 @@ def _quantized(
             ) from error
         graph = exported.module(check_guards=False)
         guard = {"exported": check_module(module, graph, calibration, "exported")}
+        if padding.add_rows(exported):
+            graph = exported.module(check_guards=False)
         fold_constants(graph)
         separate_tables(graph, target.activation_bits)
         guard["fused"] = check_module(module, graph, calibration, "fused")
-        fused = GraphModule(graph, copy.deepcopy(graph.graph))  # preparing changes the graph itself
-        prepared = prepare_pt2e(graph, quantizer)
-        for inputs in calibration:
+        padding.bound(graph, calibration)
+        before, after, calls = None, graph, calibration
+        parts = split_integers(graph)
+        if parts is not None:
+            before, after = parts
+            calls = [before(*inputs) for inputs in calibration]
+        fused = GraphModule(after, copy.deepcopy(after.graph))  # preparing changes the graph itself
+        prepared = prepare_pt2e(after, quantizer)
+        for inputs in calls:
             prepared(*inputs)
         converted = convert_pt2e(prepared)
-        _look_up_by_int64(converted)
-        program: ExportedProgram = torch.export.export(converted, example_inputs, strict=False)
+        whole = converted if before is None else Joined(before, converted)
+        program: ExportedProgram = torch.export.export(whole, example_inputs, strict=False)
         quantized = program.module(check_guards=False)
         logits = getattr(module, "gives_logits", False) is True
         # The program is traced anew and knows no modules any more; what it was traced from does.
-        graphs = fused, converted
-        accuracy = module_accuracy(module, quantized, calibration, logits=logits, graphs=graphs)
+        accuracy = module_accuracy(
+            module, quantized, calibration, logits=logits, graphs=(fused, converted), graph_calls=calls
+        )
         return program, {"guard": guard, "accuracy": accuracy}
 
 
-def _look_up_by_int64(module: GraphModule) -> None:
-    """Make look-ups by token ids embeddings again: they stay on the processor, whose kernels take int64.
-
-    ExecuTorch's quantizer turned them into a cast to int32, a reshape and an index_select.
-    """
-    for node in list(module.graph.nodes):
-        if not is_call(node, aten.index_select.default) or args(node)[1] != 0:
-            continue
-        index = args(node)[2]
-        while index.op == "call_function" and len(index.all_input_nodes) == 1:
-            index = index.all_input_nodes[0]
-        if index.op != "placeholder" or index.meta["val"].dtype is not torch.int64:
-            continue
-        with module.graph.inserting_before(node):
-            embedding = module.graph.call_function(aten.embedding.default, (args(node)[0], index))
-            rows = module.graph.call_function(aten.reshape.default, (embedding, list(node.meta["val"].shape)))
-        node.replace_all_uses_with(rows)
-    module.graph.eliminate_dead_code()
-    module.recompile()
+def _quantizer(module: nn.Module, target: NpuTarget) -> EthosUQuantizer:
+    """ExecuTorch's own widths, 16 bits where scores are masked, and float for `module.float_parts`, names of its modules."""
+    quantizer = EthosUQuantizer(compile_spec(target))
+    if target.activation_bits == 16:
+        quantizer.set_global(get_symmetric_a16w8_quantization_config(epsilon=SMALLEST_SCALE))
+    else:
+        config = get_symmetric_quantization_config()
+        quantizer.set_global(config)
+        padding.widen(quantizer, config)
+    parts = tuple(getattr(module, "float_parts", ()))
+    if parts:
+        quantizer.set_node_finder(None, Nodes(lambda node: module_path(node) in parts, ", ".join(parts)))
+    return quantizer
 
 
 def _artifacts(folder: Path, target: NpuTarget) -> tuple[DelegateArtifact, ...]:

@@ -81,7 +81,7 @@ ATTENTION = (aten.bmm.default, aten.matmul.default)
 LOGISTIC = (aten.sigmoid.default, aten.tanh.default)
 
 
-class _Nodes(NodeFinder):  # type: ignore[misc]  # executorch carries no types
+class Nodes(NodeFinder):  # type: ignore[misc]  # executorch carries no types
     """The nodes for which `chosen` holds."""
 
     def __init__(self, chosen: Callable[[Node], bool], name: str) -> None:
@@ -108,7 +108,7 @@ class StepQuantizer(Quantizer):  # type: ignore[misc]
         bias = get_symmetric_quantization_config().bias
         self.inner.set_global(TOSAQuantizationConfig(INT16, INT16, WEIGHT, bias))
         narrow = TOSAQuantizationConfig(INT8, INT16, WEIGHT, bias)
-        self.inner.set_node_finder(narrow, _Nodes(self._is_narrow, "products"))
+        self.inner.set_node_finder(narrow, Nodes(self._is_narrow, "products"))
 
     def _is_narrow(self, node: Node) -> bool:
         return is_call(node, *self.narrow)
