@@ -8,6 +8,7 @@ the device has the same bits.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 
 CLASSIFICATION = "text-classification"
 SOUNDS = "audio-classification"
+TEXTS = (
+    CLASSIFICATION, TOKENS, "fill-mask", "question-answering", "next-sentence-prediction", "feature-extraction",
+)  # fmt: skip
+"""Tasks of models that may read texts."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +237,13 @@ def _labels(project: Project, head: Head) -> Labels:
     """Raises UsageError for what is no classifier with one right label."""
     labels = head.labels
     if labels is not None and labels.scores == "softmax":
+        twice = next((name for name, times in Counter(labels.names).items() if times > 1), None)
+        if twice is not None:
+            raise UsageError(
+                f"Labels of different names were expected; {project.manifest.name} has {twice!r} twice, and which of them is "
+                "right cannot be told.",
+                hint="Name them in id2label of the checkpoint's config.json, and generate again.",
+            )
         return labels
     kinds = {"sigmoid": "several labels of a text may be right", "value": "it gives a value"}
     why = f": {kinds[labels.scores]}" if labels is not None and labels.scores in kinds else ""
@@ -278,6 +290,7 @@ def _outputs_of(model: HostModel, asked: Asked, reader: Reader) -> dict[str, NDA
 def _task_of(model: str | None) -> str:
     """Of a checkpoint, by its configuration: before it is compiled. Raises UsageError for one that reads no texts."""
     from mcu_sdk.model.load import find_checkpoint
+    from mcu_sdk.model.tokenizer import tokenizer_file
 
     with step("Reading the checkpoint"):
         checkpoint = find_checkpoint(model)
@@ -285,10 +298,15 @@ def _task_of(model: str | None) -> str:
 
         architecture = encoder_architecture(checkpoint)
         task = "text generation" if architecture is None else task_of(architecture, checkpoint.name).name
-    if architecture is None or task == "image-classification":
+    if architecture is None or (task not in TEXTS and task != SOUNDS):
         raise UsageError(
             f"--dataset is for encoders of texts and classifiers of sounds; {checkpoint.name} is for {task}.",
             hint="Name one, or measure a language model on a text: mcu-sdk evaluate TEXT.",
+        )
+    if task != SOUNDS and not tokenizer_file(checkpoint.folder).is_file():
+        raise UsageError(
+            f"--dataset needs texts to become tokens; {checkpoint.name} has no tokenizer.json.",
+            hint="Save its tokenizer beside the model.",
         )
     return task
 

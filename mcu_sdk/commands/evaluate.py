@@ -126,8 +126,9 @@ def _evaluate_dataset(given: Given, place: Path | None, dataset: Path, as_json: 
                 )
     elif request.target is not None:
         raise UsageError(
-            "--dataset measures a processor's code; an NPU's encoder reads no attention mask, and so no texts.",
-            hint="Leave --target out.",
+            "--dataset generates a checkpoint for this computer, which has no NPU.",
+            hint="Name a project in its place: mcu-sdk generate --board BOARD --target "
+            f"{request.target} --model ... --output PROJECT, then mcu-sdk evaluate PROJECT --dataset ...",
         )
     else:
         request.check_kind(Kind.ENCODER)

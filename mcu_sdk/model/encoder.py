@@ -287,7 +287,8 @@ def sound_facts_of(model: PreTrainedModel, checkpoint: Checkpoint) -> dict[str, 
 
 
 def labels_of(encoder: Encoder) -> dict[str, Any] | None:
-    """How the scores of a classifier are read: {"output", "names", "scores"}; None for what is none.
+    """How the scores of a classifier are read: {"output", "names", "scores"}; None for what is none. Raises ModelError for
+    names of other classes than it has.
 
     `scores`: "softmax" where one label is right, "sigmoid" where each may be, "value" for a regression.
     """
@@ -296,6 +297,13 @@ def labels_of(encoder: Encoder) -> dict[str, Any] | None:
         return None
     names = {int(number): str(label) for number, label in (config.id2label or {}).items()}
     count = int((config.num_targets if encoder.task.name == _SERIES else config.num_labels) or 0)
+    strange = sorted(set(names) - set(range(count))) if encoder.task.name != _SERIES else []
+    if strange:
+        raise ModelError(
+            f"id2label of config.json was expected to name the classes 0 to {count - 1}; it names {strange[0]}, and "
+            f"{count} in all.",
+            hint="Number the names from 0 on, as many as the head has scores.",
+        )
     problem = getattr(config, "problem_type", None)
     scores = "softmax"
     if problem == "multi_label_classification":

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 YOURSELF = "Prepare it yourself, and give it with --input FILE.npy."
 CONVERT = "Convert it: sox IN.wav -b 16 -c 1 -r {rate} OUT.wav, or ffmpeg -i IN -ac 1 -ar {rate} -sample_fmt s16 OUT.wav"
 
+STREAMED = 1 << 30
+"""Samples that no file has: what is written to a pipe says so, because its length is not known at the beginning."""
+
 SAMPLES = "samples"
 """The input of a model that takes sound itself."""
 
@@ -166,6 +169,11 @@ def read_wav(path: Path, rate: int) -> NDArray[Any]:
             f"{str(path)!r} cannot be read: {error.strerror or error}.", hint="Check the path."
         ) from error
     samples = np.frombuffer(content[: len(content) // 2 * 2], "<i2").astype(np.int16)
+    if len(samples) < frames < STREAMED:
+        raise UsageError(
+            f"{str(path)!r} says that it has {frames:,} samples; {len(samples):,} are there.",
+            hint=f"Fetch or record it again. {convert}",
+        )
     if not len(samples):
         raise UsageError(f"{str(path)!r} has no samples.", hint="Give a file with sound in it.")
     return samples

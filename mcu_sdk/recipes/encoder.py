@@ -38,7 +38,7 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
     calibrated scales. Raises UsageError for a length that the model does not have, ModelError and TextError."""
     with stage(f"Loading PyTorch and the checkpoint, a {architecture}"):
         from mcu_sdk.lowering.memoryless import without_memory
-        from mcu_sdk.model.encoder import load_encoder
+        from mcu_sdk.model.encoder import labels_of, load_encoder
         from mcu_sdk.model.encoder_calls import example_calls
         from mcu_sdk.recipes.fronts import front_maker
 
@@ -48,6 +48,7 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
             for_npu=options.npu is not None,
             make_front=front_maker(options.stream, options.frame_size()),
         )
+        labels = labels_of(encoder)
         calls = example_calls(encoder, options.cache_length, options.calibration_text, checkpoint)
         if options.npu is None:
             with without_memory(encoder):
@@ -63,7 +64,7 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
             reference=_as_written(encoder),
             logits=encoder.gives_logits,
         )
-    facts = {**compiled.facts, **_facts(encoder, checkpoint), **front}
+    facts = {**compiled.facts, **_facts(encoder, checkpoint, labels), **front}
     if options.calibration_text is None:
         facts["notes"] = [*facts.get("notes", ()), _note(facts)]
     return replace(compiled, facts=facts)
@@ -78,12 +79,10 @@ def _note(facts: Mapping[str, Any]) -> str:
     return RANDOM_NOTE.format(what="token ids" if "texts" in facts else "noise")
 
 
-def _facts(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
+def _facts(encoder: Encoder, checkpoint: Checkpoint, labels: dict[str, Any] | None) -> dict[str, Any]:
     """What is called how, how a classifier's scores are read, and how texts or images become its inputs."""
-    from mcu_sdk.model.encoder import labels_of
     from mcu_sdk.model.encoder_calls import texts_of
 
-    labels = labels_of(encoder)
     return {
         "task": encoder.task.name,
         "input_names": list(encoder.input_names),

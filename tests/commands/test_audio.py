@@ -92,6 +92,8 @@ def test_sounds_that_do_not_go(project: Path, tmp_path: Path, capsys: Capture) -
     assert "cannot be read as a .wav" in refusal(tmp_path / "compressed.wav")
     (tmp_path / "cut.wav").write_bytes(bytes(write(tmp_path / "x.wav").read_bytes()[:30]))
     assert "cannot be read as a .wav" in refusal(tmp_path / "cut.wav")
+    (tmp_path / "half.wav").write_bytes(bytes(write(tmp_path / "x.wav").read_bytes()[:1044]))
+    assert "500 are there" in refusal(tmp_path / "half.wav")
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from mcu_sdk.evaluate_dataset import evaluate_dataset, quality
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.project.host_library import HostModel
 from tests.commands.conftest import TEXT_LENGTH
-from tests.text_checkpoints import WORDS, make_text_encoder
+from tests.text_checkpoints import WORDS, make_text_encoder, without_tokenizer
 
 Capture = pytest.CaptureFixture[str]
 NAMES = ("no", "yes", "may be")
@@ -130,7 +131,9 @@ def test_macro_f1() -> None:
         ),
         (["{project}", "--dataset", "{table}", "--model", "x"], 2, "both name a model"),
         (["{tensors}", "--dataset", "{table}"], 2, "takes tensors, not texts"),
-        (["{checkpoint}", "--dataset", "{table}", "--target", "ethos-u55-128"], 2, "reads no attention mask"),
+        (["{checkpoint}", "--dataset", "{table}", "--target", "ethos-u55-128"], 2, "which has no NPU"),
+        (["{bare}", "--dataset", "{table}"], 2, "no tokenizer.json"),
+        (["{twice}", "--dataset", "{table}"], 2, "has 'yes' twice"),
         (["{checkpoint}", "--dataset", "{table}", "--weights", "int4"], 2, "--weights is for"),
         (["--dataset", "{table}"], 2, "--dataset is for encoders of texts and "),
         ([], 2, "A text to measure on was expected, or --dataset"),
@@ -147,13 +150,20 @@ def test_what_cannot_be_measured(
     capsys: Capture,
 ) -> None:
     (tmp_path / "empty").mkdir()
+    shutil.copytree(text_classifier, tmp_path / "twice", ignore=shutil.ignore_patterns("build"))
+    report = tmp_path / "twice" / "model" / "report.json"
+    facts = json.loads(report.read_text())
+    facts["labels"]["names"] = ["yes", "yes", "may be"]
+    report.write_text(json.dumps(facts))
     places = {
+        "twice": tmp_path / "twice",
         "project": text_classifier,
         "checkpoint": text_checkpoint,
         "tensors": tensor_project,
         "empty": tmp_path / "empty",
         "table": table(tmp_path / "good.csv", ["the lamp"], ["yes"]),
         "wrong": table(tmp_path / "wrong.csv", ["the lamp"], ["perhaps"]),
+        "bare": without_tokenizer(text_checkpoint, tmp_path / "bare"),
     }
     assert cli.run(["evaluate", *(each.format(**places) for each in arguments)]) == code
     out, err = capsys.readouterr()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import BertForSequenceClassification, BertModel
 
+from mcu_sdk.errors import ModelError
 from mcu_sdk.model.encoder import load_encoder
 from mcu_sdk.model.encoder_calls import example_calls
 from mcu_sdk.model.load import find_checkpoint
@@ -49,6 +51,17 @@ def test_names_and_labels(bert: tuple[Path, CompiledModel]) -> None:
     assert facts["guard"]["exported"] < 1e-5 and facts["guard"]["fused"] < 1e-5
     assert "random token ids" in facts["notes"][0]
     assert [tuple(tensor.shape) for tensor in read_pte(bert[1].pte).inputs] == [(1, LENGTH)] * 3
+
+
+def test_names_of_other_classes_are_refused(bert: tuple[Path, CompiledModel], tmp_path: Path) -> None:
+    """At once: transformers would leave class 2 without a name, and "may be" without a class."""
+    folder = tmp_path / "bert"
+    shutil.copytree(bert[0], folder)
+    config = json.loads((folder / "config.json").read_text())
+    names = {"0": "no", "1": "yes", "3": "may be"}
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": names, "label2id": {}}))
+    with pytest.raises(ModelError, match="name the classes 0 to 2; it names 3"):
+        compile_checkpoint(find_checkpoint(str(folder)), CompileOptions(LENGTH))
 
 
 def test_what_is_padding_does_not_count(bert: tuple[Path, CompiledModel]) -> None:
