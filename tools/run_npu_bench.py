@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -58,8 +59,8 @@ class Row:
 
     @property
     def request(self) -> list[str]:
-        """Options of `run`: two tokens from the start, or one step."""
-        return ["--steps", "1"] if self.case is not None else ["--ids", "1", "--tokens", "2"]
+        """Options of `verify`: 64 steps of a decoder, or one inference."""
+        return ["--steps", "1"] if self.case is not None else ["--ids", "1", "--tokens", "64"]
 
 
 def rows() -> tuple[Row, ...]:
@@ -82,25 +83,26 @@ def rows() -> tuple[Row, ...]:
 
 
 def measure(row: Row) -> dict[str, Any]:
-    """Generate, read the estimates, build, and run where QEMU has the board. Raises RuntimeError with a command's words."""
+    """Generate with an empty cache, read the estimates, build, and verify where QEMU has the board.
+
+    Raises RuntimeError with a command's words.
+    """
     project = WORK / row.name
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    mcu_sdk(
+    shutil.rmtree(WORK / "cache", ignore_errors=True)
+    _, seconds = mcu_sdk(
         *("generate", "--board", row.board, "--target", row.target, "--memory-mode", row.memory_mode),
         *(*row.options, *row.checkpoint(), "--output", str(project), "--force"),
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     opened = open_project(project)
     details, accuracy = opened.npu_details(), opened.accuracy()
     assert details is not None, f"{row.name} has nothing on an NPU"
-    found = {**facts(details), "error": None, "instructions": None}
-    found["seconds"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    found = {**facts(details), "error": None, "instructions": None, "generate": seconds, "verify": None}
     if accuracy is not None:
         found["error"] = accuracy.relative_rms_error
     if opened.npu_on("qemu") is not None and "qemu" in opened.board.simulator:
         mcu_sdk("build", str(project))
-        ran = mcu_sdk("run", str(project), *row.request, "--simulator", "qemu")
-        found["instructions"] = ran["run"].get("instructions_last")
+        report, found["verify"] = mcu_sdk("verify", str(project), *row.request, "--simulator", "qemu")
+        found["instructions"] = report["run"].get("instructions_last")
     return found
 
 
@@ -124,20 +126,25 @@ def facts(details: NpuDetails) -> dict[str, Any]:
     }
 
 
-def mcu_sdk(*arguments: str) -> Any:
-    """What a command's --json says. Raises RuntimeError with its error."""
+def mcu_sdk(*arguments: str) -> tuple[Any, float]:
+    """What a command's --json says, and its seconds of processor time, all its processes together.
+
+    Raises RuntimeError with its error.
+    """
     command = [sys.executable, "-m", "mcu_sdk.cli", "--quiet", *arguments, "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MCU_SDK_CACHE": str(WORK / "cache")}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"mcu-sdk {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
+    return json.loads(done.stdout), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 HEAD = (
     *("model", "target", "memory mode", "operations on the NPU", "MACs"),
     *("cycles, Vela's", "ours", "apart", "MACs used", "processor's instructions"),
-    *("bytes of constants", "of the scratch", "error"),
+    *("bytes of constants", "of the scratch", "error", "generate", "verify"),
 )
 
 
@@ -159,6 +166,8 @@ def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
                 instructions,
                 *(f"{one['constants']:,}", f"{one['scratch']:,}"),
                 "" if one["error"] is None else f"{100 * one['error']:.2g} %",
+                f"{one['generate']:.0f} s",
+                "" if one["verify"] is None else f"{one['verify']:.0f} s",
             )
         )
     return "\n".join(
@@ -170,11 +179,13 @@ def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
             "the two differ by more than 25 %. The processor's instructions are counted on QEMU's Cortex-M55 beside the simulated",
             "NPU; empty where nothing runs the board. Constants (weights, scales, tables, commands) come from flash with the memory",
             "mode Shared_Sram on a U55, from DRAM on a U85; with Sram_Only all is SRAM. The error is that of the outputs against",
-            "the float checkpoint, root mean square. BERT and ViT have random weights.",
+            "the float checkpoint, root mean square. BERT and ViT have random weights. The last columns are seconds of processor",
+            "time of this computer at that hour: `generate` with an empty cache, and `verify`, 64 steps of a decoder or one",
+            "inference, with what it compiles.",
             "",
             f"Made from {code}.",
             "",
-            *table(HEAD, "lllrrrrrrrrrr", lines),
+            *table(HEAD, "lllrrrrrrrrrrrr", lines),
             "",
         ]
     )

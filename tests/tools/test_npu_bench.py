@@ -27,7 +27,8 @@ FOUND = {
     "layers": 629,
     "error": 0.0216,
     "instructions": 29_214,
-    "seconds": 80.0,
+    "generate": 80.0,
+    "verify": 41.4,
 }
 
 
@@ -55,6 +56,7 @@ def test_an_interrupted_run_goes_on_and_a_failed_row_is_no_row(measured: list[st
     assert len(measured) == len(bench.rows())
     page = (tmp_path / "page.md").read_text()
     assert "| 699 of 707 | 1,135,144 | 1,314,765 | 1,434,758 | 416 of 629 | 0.6 % | 29,214 |" in page
+    assert "| 2.2 % | 80 s | 41 s |" in page
     assert page.count("ethos-u85-256") == 2  # bundled and BERT
     measured.clear()
     assert bench.main([]) == 1 and measured == ["vit-u85-256-Shared_Sram"]
