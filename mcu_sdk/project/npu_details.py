@@ -70,7 +70,10 @@ class NpuDetails:
 
     def _our_rows(self) -> list[tuple[str, str]]:
         if not self.cycles:
-            return [("  our estimates", "not known: a command stream has what the simulator does not know")]
+            why = (
+                "the simulator does not know all of the command stream, or the project is older than they are"
+            )
+            return [("  our estimates", f"not known: {why}")]
         first, cycles = self.cycles[0], sum(stream.cycles for stream in self.cycles)
         seconds = sum(s.cycles / s.clock_hz for s in self.cycles if s.clock_hz)
         constants, scratch = (sum(part) for part in zip(*(s.bytes_moved() for s in self.cycles), strict=True))
@@ -207,7 +210,7 @@ def read_details(folder: Path) -> NpuDetails | None:
     try:
         content = object_or_nothing(folder / "npu.json")
         estimates = tuple(VelaSummary.from_json(entry) for entry in content["estimates"])
-        cycles = tuple(StreamCycles.from_json(entry) for entry in content["cycles"])
+        cycles = tuple(StreamCycles.from_json(entry) for entry in content.get("cycles", ()))
         found = NpuDetails(content["operations"], content["calls"], tuple(content["left"]), estimates, cycles)
     except (ValueError, KeyError, TypeError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,10 @@ def test_a_project_keeps_them(tmp_path: Path) -> None:
     for name, data in details_files(details()).items():
         (tmp_path / name).write_bytes(data)
     assert read_details(tmp_path) == details()
+    content = json.loads((tmp_path / "npu.json").read_text())
+    del content["cycles"]  # as before there were any
+    (tmp_path / "npu.json").write_text(json.dumps(content))
+    assert read_details(tmp_path) == replace(details(), cycles=())
     (tmp_path / "npu.json").write_text("{}")
     assert read_details(tmp_path) is None
     assert read_details(tmp_path / "nowhere") is None
