@@ -58,8 +58,8 @@ DECODER_SIZES = {
 class Case:
     """One row of the table. `cache` is in positions; 0 for a model without a cache. `module` names a .pte of
     benchmarks/models.py, `folder` a checkpoint of this repository, `stream` generate's option of that name. `seed`: of the
-    inputs, where they are random. `weights`, `optimize` and `prefill` are generate's options; with the last one the figures
-    are those of a chunk for each of its tokens."""
+    inputs, where they are random. `weights`, `optimize`, `prefill` and `when_full` are generate's options; with a prefill the
+    figures are those of a chunk for each of its tokens."""
 
     name: str
     title: str
@@ -75,6 +75,7 @@ class Case:
     weights: Literal["int8", "int4"] = "int8"
     optimize: Literal["speed", "size"] = "speed"
     prefill: int | None = None
+    when_full: Literal["stop", "slide"] = "stop"
     scales: Literal["calibrated", "dynamic"] | None = None
 
     @property
@@ -96,10 +97,12 @@ class Case:
 
     @property
     def positions(self) -> tuple[int, int]:
-        """The two positions that are measured, of a prefill those that its first and last chunk end with; steps of a model
-        without a cache are all alike."""
+        """The two positions that are measured, of a prefill those that its first and last chunk end with, of a cache that
+        slides the last one as long behind it; steps of a model without a cache are all alike."""
         if self.prefill is not None:
             return (self.prefill - 1, self.cache - 1)
+        if self.when_full == "slide":
+            return (FIRST_POSITION, 2 * self.cache - 1)
         return (FIRST_POSITION, self.cache - 1) if self.cache else (0, 1)
 
 
@@ -207,12 +210,21 @@ EXPERTS = Case(
     64,
     decoder=Decoder("olmoe", _EXPERTS),
 )
+EXPERTS_INT4 = Case(
+    "experts-int4", "the mixture of experts with int4 weights", 64, decoder=EXPERTS.decoder, weights="int4"
+)
 _WINDOW = {"hidden_size": 64, "intermediate_size": 172, "sliding_window": 64}
 WINDOW = Case(
     "window",
     "a window of 64 in a cache of 512: Mistral, hidden 64, 2 layers",
     512,
     decoder=Decoder("mistral", _WINDOW),
+)
+SLIDE = Case(
+    "bundled-64-slide",
+    "the bundled model, cache 64, which slides: position 127 for last",
+    64,
+    when_full="slide",
 )
 
 CASES = {
@@ -228,7 +240,9 @@ CASES = {
         *OTHER_CORES,
         *PREFILL,
         EXPERTS,
+        EXPERTS_INT4,
         WINDOW,
+        SLIDE,
         VIT,
         *BERT,
         *CONVOLUTIONS,

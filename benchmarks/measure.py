@@ -51,6 +51,7 @@ def prepare(case: Case, folder: Path) -> Built:
             weights=case.weights,
             stream=case.stream,
             prefill=case.prefill,
+            when_full=case.when_full,
         ),
         model=str(checkpoint) if checkpoint is not None else None,
         pte=models.module_pte(case.module, folder / "models") if case.source == "pte" else None,
@@ -79,7 +80,8 @@ def run_to(built: Built, position: int, program: Path | None = None) -> Transcri
     """Run up to and including the step at `position`; `instructions_last` is that step's count."""
     board = load_board(built.case.board)
     if built.case.cache:
-        request = Request(ids=token_ids(built.vocabulary, position + 1), tokens=1)
+        prompt = token_ids(built.vocabulary, min(position + 1, built.case.cache))
+        request = Request(ids=prompt, tokens=position + 2 - len(prompt), past_end=True)
     else:
         request = Request(steps=position + 1, seed=built.case.seed)
     return qemu.run(board, program or built.program, request)

@@ -146,5 +146,7 @@ def test_every_case_is_of_a_board_and_measured_inside_of_its_cache() -> None:
     for case in CASES.values():
         assert load_board(case.board).name == case.board
         first, last = case.positions
-        assert case.length is None or (0 <= first < last and (not case.cache or last < case.cache)), case.name
+        assert case.length is None or (
+            0 <= first < last and (not case.cache or (last < case.cache) == (case.when_full == "stop"))
+        ), case.name
         assert case.prefill is None or (last + 1) % case.prefill == (first + 1) % case.prefill == 0
