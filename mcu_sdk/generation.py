@@ -264,7 +264,9 @@ def _generate(request: GenerateRequest) -> Generated:
     with step("Fitting it into the board's memories"):
         choices = Choices(
             length=language_model.max_sequence_length if language_model else None,
-            int4=request.pte is None and npu is None and request.compile_options.weights == "int8",
+            int4=request.pte is None
+            and npu is None
+            and (request.compile_options.weights, request.compile_options.operators) == ("int8", "mcu"),
             checkpoint=request.pte is None,
         )
         fitted = _fit(request, inputs, plan, choices, facts, destination / KEPT)

@@ -30,6 +30,7 @@ Activations = Literal["dynamic", "static"]
 CacheScales = Literal["calibrated", "dynamic"]
 Weights = Literal["int8", "int4", "auto"]
 WhenFull = Literal["stop", "slide"]
+Operators = Literal["mcu", "portable"]
 
 SINKS = 4
 """Positions that a cache which slides keeps from the beginning: as many as StreamingLLM (arXiv 2309.17453) found to be
@@ -127,7 +128,7 @@ class CompileOptions:
     one the model generates what it is calibrated on. `prefill`: tokens of a prompt that a second method reads at once; None
     for no such method. `when_full`: generation ends where the cache is full, or goes on, of which `sinks` positions stay (None:
     SINKS). `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
-    32 inputs; the embedding and the last linear are int8 then. "auto": each linear's by what it costs. Not the user's:
+    32 inputs; the embedding and the last linear are int8 then. "auto": each linear's by what it costs. `operators`: "portable" for those of ExecuTorch alone. Not the user's:
     `npu`, the Ethos-U to lower to (None for the processor), `weight_layout`, what the board's core reads fastest, and
     `int4_saving`, the bytes that "auto" saves of an int8 .pte (None: none).
     """
@@ -213,6 +214,14 @@ class CompileOptions:
         ),
     ] = "int8"
     int4_saving: int | None = None
+    operators: Annotated[
+        Operators,
+        Flag(
+            "--operators",
+            "Of the .pte: mcu, this SDK's; portable, ExecuTorch's own alone, which its runtime has as it comes, slower.",
+            Kind.DECODER,
+        ),
+    ] = "mcu"
 
     def check(self) -> None:
         """Raises UsageError for options that do not go together, or have a value that they cannot have."""
@@ -233,6 +242,8 @@ class CompileOptions:
             )
         if self.sinks is not None and self.sinks < 0:
             raise UsageError(f"--sinks is a number of positions from 0 up, not {self.sinks}.")
+        if self.operators == "portable":
+            self._check_portable()
         if self.cache_length is not None:
             self.check_length(self.cache_length)
         if self.weights != "int8" and self.npu is not None:
@@ -240,6 +251,30 @@ class CompileOptions:
                 f"int4 weights are for a board's processor; {self.npu.accelerator} takes int8.",
                 hint="Leave --weights out, or take another --target.",
             )
+
+    def _check_portable(self) -> None:
+        """Raises UsageError for what ExecuTorch's own operators have no form of, or what would change nothing there."""
+        if self.npu is not None:
+            raise UsageError(
+                f"--operators portable is for a processor; {self.npu.accelerator} is the target.",
+                hint="Leave --operators out, or take --target with the board's processor.",
+            )
+        why = {
+            "activations": "activations are float32 in it",
+            "cache_scales": "the KV cache is float32 in it",
+            "calibration_text": "nothing is calibrated in it",
+            "prefill": "it reads prompts token by token",
+            "when_full": "its cache ends where it is full",
+            "weights": "its weights are int8",
+        }
+        own = options_of(CompileOptions)
+        for name, reason in why.items():
+            if getattr(self, name) != own[name].default:
+                flag = own[name].flags[0]
+                raise UsageError(
+                    f"{flag} and --operators portable do not go together: {reason}.",
+                    hint=f"Leave {flag} out, or --operators.",
+                )
 
     @property
     def kept_sinks(self) -> int | None:

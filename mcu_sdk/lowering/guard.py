@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mcu_sdk.lowering.ethos_u.compile import QuantizedStep
     from mcu_sdk.lowering.fuse.cached_attention import CacheRange
 
-Stage = Literal["exported", "fused"]
+Stage = Literal["exported", "fused", "portable"]
 
 POSITIONS = 64
 """Positions that a model without a window is compared over."""
@@ -298,11 +298,22 @@ class DecoderGuard:
 
     def check_fused(self, program: ExportedProgram, ranges: dict[str, CacheRange] | None) -> None:
         """Raises ModelError unless the fused step, with its cache in float32, computes what the checkpoint does."""
-        if self._cut is not None:
-            fuse(self._cut[1], min(self.cache_length, CUT_CACHE), ranges)
-        self._check(program, "fused")
+
+        def fused(step: ExportedProgram, length: int) -> None:
+            fuse(step, length, ranges)
+
+        self.check_rewritten(program, fused, "fused")
         if self.sinks is not None:
             self.facts["sliding"] = _short(self._check_sliding(self.sinks, ranges))
+
+    def check_rewritten(
+        self, program: ExportedProgram, rewrite: Callable[[ExportedProgram, int], object], stage: Stage
+    ) -> None:
+        """Raises ModelError unless a step computes what the checkpoint does that `rewrite(step, cache length)` made of the
+        exported one, in place; the step of a copy with shorter windows is then rewritten as well."""
+        if self._cut is not None:
+            rewrite(self._cut[1], min(self.cache_length, CUT_CACHE))
+        self._check(program, stage)
 
     def _check_sliding(self, sinks: int, ranges: dict[str, CacheRange] | None) -> float:
         """The greatest difference beyond the end of a cache. Raises ModelError for one that rounding does not explain."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ import torch
 
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.module_path import module_path
+from mcu_sdk.lowering.portable import check_portable
 
 if TYPE_CHECKING:
     from executorch.exir import EdgeProgramManager, ExecutorchProgramManager
+    from torch._ops import OpOverload
     from torch.export import ExportedProgram
     from torch.fx import Node
 
@@ -55,10 +57,20 @@ def lower(
     return lower_edge(_to_edge(methods, metadata, cortex_m_passes))
 
 
-def lower_edge(edge: EdgeProgramManager) -> Lowered:
+def lower_portable(program: ExportedProgram, metadata: Mapping[str, Any]) -> Lowered:
+    """Lower a method "forward" to ExecuTorch's portable and quantized kernels alone. Raises ModelError when ExecuTorch refuses
+    the program, or where it takes an operator that these libraries do not have."""
+    edge = _to_edge({FORWARD: program}, metadata, cortex_m_passes=False, preserved=())
+    return lower_edge(edge, check_operators=check_portable)
+
+
+def lower_edge(
+    edge: EdgeProgramManager, *, check_operators: Callable[[Sequence[str]], None] | None = None
+) -> Lowered:
     """The last stage, for a program that is in the edge dialect: writes in place, planned memory, the file.
 
-    Raises ModelError when ExecuTorch refuses the program.
+    `check_operators` raises what there is against the operators in the file, by their full names. Raises ModelError when
+    ExecuTorch refuses the program.
     """
     from executorch.exir import ExecutorchBackendConfig
     from executorch.exir.passes import MemoryPlanningPass
@@ -83,22 +95,35 @@ def lower_edge(edge: EdgeProgramManager) -> Lowered:
         lowered = edge.to_executorch(config)
     except Exception as error:
         raise _refused(error) from error
+    if check_operators is not None:
+        check_operators(_operators_of(lowered))
     pte = bytes(lowered.buffer)
     methods = [name for name in (FORWARD, PREFILL, ENCODER) if name in edge.methods]
     return Lowered(pte, tuple(name for method in methods for name in _instruction_names(lowered, method)))
 
 
+def _operators_of(lowered: ExecutorchProgramManager) -> list[str]:
+    """The full names of the operators that the methods call: "aten::add.out"."""
+    found = [each for plan in lowered.executorch_program.execution_plan for each in plan.operators]
+    return [f"{each.name}.{each.overload}" if each.overload else each.name for each in found]
+
+
 def _to_edge(
-    methods: dict[str, ExportedProgram], metadata: Mapping[str, Any], cortex_m_passes: bool
+    methods: dict[str, ExportedProgram],
+    metadata: Mapping[str, Any],
+    cortex_m_passes: bool,
+    preserved: Sequence[OpOverload] = (torch.ops.aten.linear.default, torch.ops.aten.silu.default),
 ) -> EdgeProgramManager:
+    """`preserved`: operators of ATen that are not decomposed; those beyond the core set are let through."""
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.exir import EdgeCompileConfig, to_edge
 
-    aten = torch.ops.aten
     config = EdgeCompileConfig(
         _check_ir_validity=False,
-        preserve_ops=[aten.linear.default, aten.silu.default],
-        _core_aten_ops_exception_list=[aten.silu.default],
+        preserve_ops=list(preserved),
+        _core_aten_ops_exception_list=[
+            each for each in preserved if each is not torch.ops.aten.linear.default
+        ],
     )
     try:
         edge = to_edge(methods, compile_config=config, constant_methods=dict(metadata))

@@ -14,7 +14,7 @@ from mcu_sdk.json_file import object_or_nothing
 class Accuracy:
     """The quantized model against the checkpoint, in float. `poor`: whether a user is to be warned; `layers`: modules whose own error is largest, with it.
 
-    `steps`: {"exported", "fused": the greatest difference of the float steps, as a share of the greatest output}.
+    `steps`: {"exported", "fused" or "portable": the greatest difference of the float steps, as a share of the greatest output}.
     `checkpoint`: the fingerprint of the checkpoint's folder, None for a module or a foreign .pte.
     """
 
@@ -57,7 +57,7 @@ def accuracy_of(facts: Mapping[str, Any]) -> Accuracy | None:
     if not isinstance(measured, Mapping) or not isinstance(measured.get("relative_rms_error"), (int, float)):
         return None
     steps = (
-        {name: guard[name] for name in ("exported", "fused") if name in guard}
+        {name: guard[name] for name in ("exported", "fused", "portable") if name in guard}
         if isinstance(guard, Mapping)
         else {}
     )

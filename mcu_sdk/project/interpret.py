@@ -48,6 +48,7 @@ _SCALAR_TYPES = {
     7: torch.float64,
     11: torch.bool,
 }
+_QUANTIZED_WEIGHTS = "mcu_sdk.operators.reference.of_executorch.quantized_weights"
 _LIBRARIES = {
     "aten": (),
     OWN: ("mcu_sdk.operators.reference",),
@@ -55,8 +56,10 @@ _LIBRARIES = {
     "cortex_m": ("executorch.backends.cortex_m.passes", "executorch.backends.cortex_m.ops.operators"),
     "dim_order_ops": ("executorch.exir.passes.dim_order_ops_registry",),
     "quantized_decomposed": ("torch.ao.quantization.fx._decomposed",),
+    "quantized_decomposed::mixed_linear": (_QUANTIZED_WEIGHTS,),
+    "quantized_decomposed::embedding_byte": (_QUANTIZED_WEIGHTS,),
 }
-"""Modules that define the operators of a namespace."""
+"""Modules that define the operators of a namespace, or an operator that is not defined with its namespace."""
 
 
 class Interpreter:
@@ -79,8 +82,9 @@ class Interpreter:
         if beside is not None:
             self._memory[Space.KV_CACHE] = beside._memory[Space.KV_CACHE]
         self._views: dict[Tensor, torch.Tensor] = {}
-        for namespace in {instruction.operator.split("::")[0] for instruction in pte.instructions}:
-            _load_library(namespace)
+        operators = {instruction.operator for instruction in pte.instructions}
+        for name in (*{operator.split("::")[0] for operator in operators}, *operators):
+            _load_library(name)
         self._bytes_of = {space: memory.numpy() for space, memory in self._memory.items()}
         self._steps = [self._prepare(*pair) for pair in zip(pte.instructions, pte.writes, strict=True)]
         self.inputs = [self._view(tensor) for tensor in pte.inputs]
@@ -245,9 +249,9 @@ def _count_inputs(instruction: Instruction, written: Sequence[Tensor]) -> int:
     return len(instruction.arguments) - (1 if isinstance(last, list) else len(written))
 
 
-def _load_library(namespace: str) -> None:
-    """Import what defines a namespace's operators. Raises UnsupportedOperatorError where nothing does."""
-    for module_name in _LIBRARIES.get(namespace, ()):
+def _load_library(name: str) -> None:
+    """Import what defines a namespace's operators, or an operator."""
+    for module_name in _LIBRARIES.get(name, ()):
         if util.find_spec(module_name.split(".")[0]) is not None:
             import_module(module_name)
 

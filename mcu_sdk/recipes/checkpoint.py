@@ -38,6 +38,7 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
         from mcu_sdk.model.encoder import encoder_architecture
         from mcu_sdk.model.encoder_decoder import pair_architecture
         from mcu_sdk.recipes.decoder import compile_decoder
+        from mcu_sdk.recipes.decoder_portable import compile_portable_decoder
         from mcu_sdk.recipes.encoder import compile_encoder
         from mcu_sdk.recipes.encoder_decoder import compile_encoder_decoder
 
@@ -45,6 +46,8 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     if pair is not None and options.npu is None:
         return compile_encoder_decoder(checkpoint, pair, options)
     architecture = encoder_architecture(checkpoint)
+    if architecture is None and options.operators == "portable":
+        return compile_portable_decoder(checkpoint, options)
     if architecture is None and options.npu is None:
         return compile_decoder(checkpoint, options)
     if options.npu is not None:

@@ -64,6 +64,15 @@ ROWS = (
         index="indices",
     ),
     Operator(
+        "quantized_decomposed::embedding_byte",
+        "Tensor weight, Tensor weight_scales, Tensor? weight_zero_points, int weight_quant_min, int weight_quant_max, "
+        "Tensor indices",
+        weight="weight",
+        weight_bits=8,
+        one_of={"weight": 0, "weight_scales": 0},
+        index="indices",
+    ),
+    Operator(
         "cortex_m::transpose",
         "Tensor input, int[] perm",
         work=Work.UNKNOWN,

@@ -287,4 +287,9 @@ ROWS = (
     _product("aten::addmm", "Tensor self, Tensor mat1, Tensor mat2", weight="mat2", input="mat1"),
     _product("aten::mm", "Tensor self, Tensor mat2", weight="mat2"),
     Operator("aten::bmm", "Tensor self, Tensor mat2", work=Work.BATCHED),
+    _product_s8(
+        "quantized_decomposed::mixed_linear",
+        "Tensor input, Tensor weight, Tensor weight_scales",
+        channels=("weight_scales",),
+    ),
 )
