@@ -264,7 +264,7 @@ class ValueReader:
         if value.extra_tensor_info and value.extra_tensor_info.location:
             raise UnsupportedOperatorError(
                 f"Value {index} keeps its data outside the .pte ({shown(value.extra_tensor_info.fully_qualified_name)}).",
-                hint="Export without external constants: the .pte must hold its weights.",
+                hint="Export without external constants: the .pte must hold its weights; a .ptd beside it is not read.",
             )
         segment, number = self._program.constant_segment, value.data_buffer_idx
         if segment is not None and segment.offsets:
