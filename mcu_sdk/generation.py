@@ -34,7 +34,7 @@ from mcu_sdk.model.tokenizer import (
     tokenizer_file,
 )
 from mcu_sdk.operators.layouts import layout_for
-from mcu_sdk.options import CompileOptions, GenerateRequest, Kind, no_npu_library
+from mcu_sdk.options import CompileOptions, GenerateRequest, Kind, no_npu_executorch, no_npu_library
 from mcu_sdk.planning.bound import step_bound
 from mcu_sdk.planning.delegates import check_delegates
 from mcu_sdk.planning.experts import experts_of
@@ -49,6 +49,7 @@ from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
 from mcu_sdk.planning.where import where
 from mcu_sdk.project.destination import check_format, check_kept_app, check_output
 from mcu_sdk.project.edited import KEPT, check_edited
+from mcu_sdk.project.executorch import executorch_of
 from mcu_sdk.project.fitting import Choices, Fitted, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
 from mcu_sdk.project.library import Library, check_name
@@ -86,7 +87,7 @@ class Generated:
             "hash": self.plan.model_hash,
             "kernel_calls": len(self.plan.calls),
             "model_bytes": self.plan.model_bytes,
-            "arena_bytes": self.plan.arena_bytes,
+            "arena_bytes": self.facts.get("executorch", {}).get("arena_bytes", self.plan.arena_bytes),
             "kv_cache_bytes": self.plan.kv_cache_bytes,
             **self._code(),
             "regions": dict(self.layout.regions),
@@ -196,6 +197,9 @@ def _generate(request: GenerateRequest) -> Generated:
         text_model = None if language_model is not None else describe_text_model(plan, source.facts)
     if request.format == "library" and npu is not None:
         raise no_npu_library(npu)
+    if request.runtime == "executorch" and npu is not None:
+        raise no_npu_executorch(npu)
+    official = executorch_of(source.pte, pte) if request.runtime == "executorch" else None
     if request.format == "library" and language_model is not None and language_model.encoder is not None:
         raise UsageError(
             f"--format library is for decoders and encoders; {source.name} is both in one.",
@@ -209,6 +213,8 @@ def _generate(request: GenerateRequest) -> Generated:
         board = board.with_npu_memory()
     facts = _facts(request, board, pte, source) | _prefill_facts(plan, language_model, source)
     facts |= _encoder_facts(pte, plan, source)
+    if official is not None:
+        facts["executorch"] = official.to_json()
     with step("Packing the tokenizer"):
         tables, told = _tokenizer(request, source, language_model, text_model)
     facts |= {**told, "notes": [*facts["notes"], *told.get("notes", ())]}
@@ -250,6 +256,7 @@ def _generate(request: GenerateRequest) -> Generated:
         profile=request.profile,
         optimize=request.optimize,
         format=request.format,
+        executorch=official,
     )
     if request.store_system_cache and npu is not None:
         raise UsageError(

@@ -22,6 +22,7 @@ from mcu_sdk.errors import UsageError
 from mcu_sdk.operators.layouts import WeightLayout
 from mcu_sdk.option import Flag, Option, options_of
 from mcu_sdk.project.asked import check_stops, parse_stops
+from mcu_sdk.project.executorch import Runtime
 from mcu_sdk.project.library import Format
 from mcu_sdk.project.manifest import Input
 from mcu_sdk.project.presets import Optimize
@@ -435,6 +436,14 @@ class GenerateRequest:
         Format,
         Flag("--format", "A firmware that runs, or a library for a firmware that is there already."),
     ] = "firmware"
+    runtime: Annotated[
+        Runtime,
+        Flag(
+            "--runtime",
+            "What runs the model: its compiled plan, or ExecuTorch's own runtime.",
+            ON_PROCESSOR | PTE,
+        ),
+    ] = "plan"
 
     expected: Mapping[str, Input] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
@@ -462,6 +471,8 @@ class GenerateRequest:
             )
         if self.format == "library" and npu is not None and self.pte is None:
             raise no_npu_library(npu)
+        if self.runtime == "executorch":
+            self._check_official(npu if self.pte is None else None)
         if self.format == "library" and self.asks_for_chat:
             raise UsageError(
                 "--chat, --system, --chat-date and --store-system-cache are for a firmware; a library is given token ids by its program.",
@@ -471,6 +482,17 @@ class GenerateRequest:
         if self.chat_date is not None:
             check_day(self.chat_date)
         self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)
+
+    def _check_official(self, npu: NpuTarget | None) -> None:
+        """Raises UsageError for what ExecuTorch's own runtime cannot have here."""
+        if self.format == "library":
+            raise UsageError(
+                "--runtime executorch is for a firmware; a library is made of a compiled plan.",
+                hint="Leave --runtime or --format out; the operators for a program of yours are written by "
+                "mcu_sdk.write_operator_library().",
+            )
+        if npu is not None:
+            raise no_npu_executorch(npu)
 
     def check_flash(self, *, on_host: bool = False) -> None:
         """Raises UsageError for a budget that nothing is chosen by, and on a host for a choice without one."""
@@ -554,6 +576,15 @@ def no_npu_library(npu: NpuTarget) -> UsageError:
     return UsageError(
         f"--format library is for models on the processor; {npu.accelerator} is the target.",
         hint="Take --target with the board's processor, or leave --format out.",
+    )
+
+
+def no_npu_executorch(npu: NpuTarget) -> UsageError:
+    """ExecuTorch's backend for an NPU comes with a driver of its own, which is not in a project."""
+    return UsageError(
+        f"--runtime executorch is for models on the processor; {npu.accelerator} is the target, whose parts of the model "
+        "take ExecuTorch's own backend and driver.",
+        hint="Take --target with the board's processor, or leave --runtime out.",
     )
 
 

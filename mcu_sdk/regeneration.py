@@ -88,6 +88,11 @@ def make_profiled(project: Project) -> tuple[Path, Plan]:
     generated, and what `generate` raises.
     """
     board, manifest = project.board, project.manifest
+    if manifest.options.get("runtime") == "executorch":
+        raise UsageError(
+            "A profile is of a plan's calls; ExecuTorch's own runtime runs this project's model.",
+            hint="Generate it with --runtime plan.",
+        )
     if not board.counts_instructions:
         raise UsageError(
             f"A profile counts instructions; the board {board.name} has no counter of them.",

@@ -148,6 +148,21 @@ void console_succeed() {
 #ifdef MCU_PROFILE
     model::print_profile();
 #endif
+#if MCU_EXECUTORCH
+    print_text("@mcu runtime=executorch");
+    for (int32_t i = 0; i < model::kRuntimeUses; ++i) {
+        const model::RuntimeUse use = model::runtime_use(i);
+        print_text(" ");
+        print_text(use.what);
+        print_text("_bytes=");
+        print_unsigned(use.bytes);
+        print_text(" ");
+        print_text(use.what);
+        print_text("_used=");
+        print_unsigned(use.used);
+    }
+    print_text("\n");
+#endif
     console_done();
 }
 

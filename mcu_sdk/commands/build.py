@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,13 @@ def build_command(
     self_test: Annotated[
         bool, typer.Option("--self-test", help="A firmware that tests each of its kernels at boot.")
     ] = False,
+    objects: Annotated[
+        bool,
+        typer.Option(
+            "--objects",
+            help="Of a project for ExecuTorch's runtime: compile against the installed headers, and link nothing.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build a project with CMake and report flash and RAM by region."""
@@ -30,6 +38,9 @@ def build_command(
         raise UsageError(
             f"There is no preset {preset!r}.", hint="The presets are release, debug, host, host-debug."
         )
+    if objects:
+        _compile(project, preset, board, as_json=as_json)
+        return
     found = build(project, preset, board=board, self_test=self_test)
     built, report = found.result, found.report
     if as_json:
@@ -45,3 +56,20 @@ def build_command(
     if built.sizes is not None:
         print_report(report)
     print(f"{built.archive or built.program}")
+
+
+def _compile(project: Path, preset: str, board: str | None, *, as_json: bool) -> None:
+    """Compile a project's objects, and say how large they are: more than in an image, of which a linker drops a part."""
+    from dataclasses import asdict
+
+    from mcu_sdk.project.build import build
+    from mcu_sdk.project.opened import open_project
+
+    built = build(open_project(project, board).folder, preset, objects=True)
+    if as_json:
+        print(json.dumps({part: asdict(sizes) for part, sizes in built.objects.items()}, indent=2))
+        return
+    print(f"{'compiled, not linked':24} {'code':>10} {'variables':>10}")
+    for part, sizes in built.objects.items():
+        print(f"{part:24} {sizes.code:>10,} {sizes.variables:>10,}")
+    print(f"{built.program}")

@@ -87,6 +87,8 @@ def show(generated: Generated, as_json: bool) -> None:
             reason = (
                 "at most; no compiler is installed" if summary["code_is_bound"] else "compiled and linked"
             )
+            if "executorch" in summary:
+                reason = "at most, with ExecuTorch's runtime"
         place = f"  in {region}: {reason}" if region else ""
         print(f"  {part:15} {summary[key]:>12,} bytes{place}")
         for name, piece in summary.get("constants", {}).items() if section == "weights" else ():
@@ -116,6 +118,15 @@ def show(generated: Generated, as_json: bool) -> None:
             f"  {'prefill':15} {told['rows']} tokens of a prompt at once, in {told['arena_bytes']:,} bytes of the arena; a step "
             f"takes {told['step_arena_bytes']:,}"
         )
+    if "executorch" in summary:
+        told = summary["executorch"]
+        methods = ", ".join(f"{name} {size:,}" for name, size in told["method_allocator"].items())
+        print(
+            f"  {'runtime':15} ExecuTorch's own, with {len(told['operators'])} operators of ours; of the arena activations take "
+            f"{told['activations']:,} bytes, values and instructions {methods}, temporary memory {told['temporary']:,}"
+        )
+        if told["executorch_operators"]:
+            print(f"  {'':15} its kernel libraries have to bring {', '.join(told['executorch_operators'])}")
     if "sinks" in summary:
         print(f"  {'when full':15} {sliding(summary['cache_length'], summary['sinks'])}")
     if "tokenizer" in summary:

@@ -146,9 +146,8 @@ def memory_of(
     plans: Sequence[ExecutionPlan], pte: Pte, structures: Structures = BITS_32
 ) -> dict[str, RuntimeMemory]:
     """Each computing method of a program and what it takes. Methods share their planned memories."""
-    methods = {"forward": pte.instructions}
-    if pte.prefill is not None:
-        methods["prefill"] = pte.prefill.instructions
+    found = {"forward": pte, "prefill": pte.prefill, "encoder": pte.encoder}
+    methods = {name: method.instructions for name, method in found.items() if method is not None}
     return {
         plan.name: runtime_memory(plan, methods[plan.name], structures)
         for plan in plans

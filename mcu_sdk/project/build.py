@@ -13,12 +13,14 @@ from typing import TextIO
 
 from mcu_sdk.board.toolchain import GCC_PACKAGES, LINKER, TOOLCHAINS
 from mcu_sdk.console import log, step
-from mcu_sdk.errors import BuildError, DoesNotFitError, ToolMissingError, UsageError
+from mcu_sdk.errors import BuildError, DoesNotFitError, McuSdkError, ToolMissingError, UsageError
 from mcu_sdk.project.destination import check_path
 from mcu_sdk.project.edited import edited_sources, said
 from mcu_sdk.project.elf import ElfSizes, forbidden_symbols, read_sizes, uses_helium
+from mcu_sdk.project.installed import executorch_settings, explain_executorch, is_official
 from mcu_sdk.project.library import archive_sizes, library_prefix, stated_stack
 from mcu_sdk.project.map import LibraryPart, library_parts
+from mcu_sdk.project.objects import ObjectSizes, object_sizes
 from mcu_sdk.project.stack import StackBound, interface_bound, stack_bound
 from mcu_sdk.targets.tool import run_group
 
@@ -50,6 +52,7 @@ class BuildResult:
     `program` is firmware.elf for a board, an executable for a host. `stack` is how deep a board's stack can get,
     `libraries` what of libc and libgcc is in it. `edited`: generated files that were changed and went into it.
     `archive`: what a library was made for, and `archive_parts` its bytes in an image that uses all of its interface.
+    `objects`: where nothing was linked, the bytes of what was compiled, by part of the project.
     """
 
     preset: str
@@ -63,11 +66,15 @@ class BuildResult:
     edited: tuple[str, ...] = ()
     archive: Path | None = None
     archive_parts: Mapping[str, int] = field(default_factory=dict)
+    objects: Mapping[str, ObjectSizes] = field(default_factory=dict)
 
 
-def build(project: Path, preset: str = "release", *, self_test: bool = False) -> BuildResult:
+def build(
+    project: Path, preset: str = "release", *, self_test: bool = False, objects: bool = False
+) -> BuildResult:
     """Configure and build `preset` of a generated project; the steps show on stderr. With `self_test` a firmware that
-    tests its kernels at boot, in a folder of its own.
+    tests its kernels at boot, in a folder of its own. With `objects` a project for ExecuTorch's runtime is compiled
+    against the installed package's headers, and not linked.
 
     Raises UsageError for a folder without presets, ToolMissingError (with the line that installs it), BuildError
     with the first errors of the compiler or where the firmware has instructions that the core lacks, or a heap, printf
@@ -81,12 +88,18 @@ def build(project: Path, preset: str = "release", *, self_test: bool = False) ->
     check_path(str(project.resolve()), "Move the project to another folder.")
     native = preset in HOST_PRESETS or not (project / _CROSS).is_file()
     cmake, ninja = _find_tools(project, native)
+    official = executorch_settings(project, native=native, objects=objects)
+    if self_test and official:
+        raise UsageError(
+            "--self-test is for compiled plans, and ExecuTorch's runtime runs this project's model.",
+            hint="Generate the project with --runtime plan: its kernels are the same.",
+        )
     if self_test:
         _prepare_self_test(project)
     changed = tuple(edited_sources(project))
     if changed:
         log(f"changed since they were generated, and built as they are: {said(changed)}")
-    folder = build_folder(project, preset, self_test=self_test)
+    folder = build_folder(project, preset, self_test=self_test, objects=objects)
     _forget_if_moved(folder, project)
     folder.mkdir(parents=True, exist_ok=True)
     log_file = folder / "build.log"
@@ -94,9 +107,11 @@ def build(project: Path, preset: str = "release", *, self_test: bool = False) ->
     with log_file.open("w", encoding="utf-8") as output, step(f"Building {project.name} ({folder.name})"):
         # A relative path in the log and in messages, so that neither depends on where the project lies.
         place = folder.relative_to(project).as_posix()
-        defined = [f"-DCMAKE_MAKE_PROGRAM={ninja}", *(["-DMCU_SELF_TEST=ON"] if self_test else [])]
+        defined = [f"-DCMAKE_MAKE_PROGRAM={ninja}", *(["-DMCU_SELF_TEST=ON"] if self_test else []), *official]
         _run([cmake, "--preset", preset, "-B", place, *defined], project, output, log_file)
         _run([cmake, "--build", place, "--parallel", jobs], project, output, log_file)
+        if objects:
+            return BuildResult(preset, folder, log_file, edited=changed, objects=object_sizes(folder))
         prefix = library_prefix(project)
         archive = folder / f"lib{prefix}.a" if prefix is not None else None
         result = BuildResult(preset, folder / "firmware", log_file, edited=changed, archive=archive)
@@ -132,7 +147,8 @@ def _examined(result: BuildResult, project: Path, prefix: str | None) -> BuildRe
     folder = result.program.parent
     program, map_file = folder / "firmware.elf", folder / "firmware.map"
     _check_instructions(program, project)
-    _check_symbols(program)
+    if not is_official(project):  # ExecuTorch's libraries may have what they like
+        _check_symbols(program)
     sizes, stack = read_sizes(program), stack_bound(program)
     _check_stack(stack, sizes.stack)
     parts: dict[str, int] = {}
@@ -151,9 +167,9 @@ def _examined(result: BuildResult, project: Path, prefix: str | None) -> BuildRe
     )
 
 
-def build_folder(project: Path, preset: str, *, self_test: bool = False) -> Path:
+def build_folder(project: Path, preset: str, *, self_test: bool = False, objects: bool = False) -> Path:
     """Where `build` builds."""
-    return project / "build" / (f"{preset}-self-test" if self_test else preset)
+    return project / "build" / (preset + ("-self-test" if self_test else "-objects" if objects else ""))
 
 
 def find_compilers(project: Path) -> None:
@@ -248,8 +264,11 @@ def _run(command: Sequence[str], project: Path, log: TextIO, log_file: Path) -> 
         raise _explain(output, log_file)
 
 
-def _explain(output: str, log_file: Path) -> BuildError | DoesNotFitError:
+def _explain(output: str, log_file: Path) -> McuSdkError:
     """The exception for a build that failed."""
+    official = explain_executorch(output, log_file)
+    if official is not None:
+        return official
     over = re.findall(r"region [`'](\w+)' overflowed by (\d+) bytes", output)
     if over:
         told = " and ".join(f"region '{name}' is over by {int(count):,} bytes" for name, count in over)

@@ -18,6 +18,7 @@ from mcu_sdk.planning.fpu import needs_fpu
 from mcu_sdk.planning.instruction import DType, Space, Tensor
 from mcu_sdk.planning.plan import Plan
 from mcu_sdk.planning.traffic import step_traffic
+from mcu_sdk.project.executorch import CODE_BOUND
 from mcu_sdk.project.render import ProjectInputs
 from mcu_sdk.project.trial import CodeSizes, measure
 
@@ -157,11 +158,14 @@ def _sizes(inputs: ProjectInputs, plan: Plan, measured: CodeSizes | None) -> Siz
         inputs.npu is None and inputs.library is None
     ):  # an NPU takes one file, and a library's user has one section
         sizes = replace(sizes, constants=constants_of(plan))
+    if inputs.executorch is not None:  # which reads its weights out of one file
+        sizes = replace(sizes, constants=(), arena=inputs.executorch.arena_bytes)
     if measured is None:
         tables = table_bytes(inputs.tokenizer) if inputs.tokenizer else 0
         tables += inputs.grammar["bytes"] if inputs.grammar else 0
         tables += _chat_bytes(inputs.chat) if inputs.chat else 0
-        return replace(sizes, code=_code_bound(plan), tokenizer=tables, code_is_bound=True)
+        code = _code_bound(plan) + (CODE_BOUND if inputs.executorch is not None else 0)
+        return replace(sizes, code=code, tokenizer=tables, code_is_bound=True)
     return _with_code(sizes, measured)
 
 

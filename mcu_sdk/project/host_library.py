@@ -16,6 +16,7 @@ from mcu_sdk.npu.failures import driver_error
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.tensors import Borders, borders_of, with_one_nan
+from mcu_sdk.targets.executorch import runtime_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +85,9 @@ class HostModel:
         self._borders: Borders | None = None
         self._position = 0
         self._npu = _SimulatedNpu(library, accelerator) if accelerator is not None else None
+        self._executor_failure = getattr(library, "model_executor_failure", None)
+        if self._executor_failure is not None:
+            self._executor_failure.restype = library.model_runtime_use.restype = ctypes.c_char_p
 
     @classmethod
     def of(cls, project: str | Path, board: str | None = None) -> HostModel:
@@ -152,7 +156,7 @@ class HostModel:
         logits = np.empty((len(tokens), self.vocab_size), dtype=np.float32)
         self.reset()
         self._library.model_tokens(tokens.ctypes.data, len(tokens), 0, logits.ctypes.data)
-        self._check_npu()
+        self._check_failure()
         self._position = len(tokens)
         return logits
 
@@ -170,6 +174,7 @@ class HostModel:
         self._check(int(tokens.max()), self._position + len(tokens) - 1)
         logits = np.empty(self.vocab_size, dtype=np.float32)
         self._library.model_chunk(tokens.ctypes.data, self._position, logits.ctypes.data)
+        self._check_failure()
         self._position += len(tokens)
         return logits
 
@@ -204,6 +209,7 @@ class HostModel:
         self._check(int(tokens.min()), 0)
         self._check(int(tokens.max()), 0)
         self._library.model_read_source(tokens.ctypes.data, len(tokens))
+        self._check_failure()
         self._source = len(tokens) - 1
 
     def kv_cache(self) -> bytes:
@@ -216,12 +222,31 @@ class HostModel:
 
     def _step(self) -> None:
         self._library.model_step()
-        self._check_npu()
+        self._check_failure()
 
-    def _check_npu(self) -> None:
-        """Raises what the simulated NPU stopped at."""
+    def _check_failure(self) -> None:
+        """Raises what the simulated NPU, or ExecuTorch's runtime, stopped at."""
         if self._npu is not None:
             self._npu.check()
+        if self._executor_failure is not None:
+            what, error = ctypes.c_char_p(), ctypes.c_uint32()
+            reason = self._executor_failure(ctypes.byref(what), ctypes.byref(error))
+            if reason is not None:
+                raise runtime_error(
+                    reason.decode(), (what.value or b"").decode(), error.value, "this computer"
+                )
+
+    def runtime_memory(self) -> dict[str, tuple[int, int]]:
+        """Of a model that ExecuTorch's runtime runs: bytes that each method's values and instructions, and temporary memory,
+        were given, and have used so far. Nothing of another model."""
+        if self._executor_failure is None:
+            return {}
+        used, given = ctypes.c_uint64(), ctypes.c_uint64()
+        found = {}
+        for index in range(self._library.model_runtime_uses()):
+            name = self._library.model_runtime_use(index, ctypes.byref(given), ctypes.byref(used))
+            found[name.decode()] = (given.value, used.value)
+        return found
 
     def _check(self, token: int, position: int) -> None:
         if not self.is_language_model:

@@ -10,40 +10,14 @@ import tempfile
 from pathlib import Path
 
 from mcu_sdk import resources
-from mcu_sdk.errors import UnsupportedOperatorError, UsageError
+from mcu_sdk.errors import UsageError
 from mcu_sdk.folders import made
-from mcu_sdk.operators.table import Operator, called_operators
-from mcu_sdk.planning.kernel_files import closure, kernel_sources
-from mcu_sdk.planning.pte.read import Pte, load_bytes, read_pte
+from mcu_sdk.operators.table import called_operators
+from mcu_sdk.planning.pte.read import load_bytes, read_pte
 from mcu_sdk.project import flags
+from mcu_sdk.project.executorch import OLDEST, library_files, library_sources, operators_of
 from mcu_sdk.project.templates import environment
-from mcu_sdk.project.wrappers import Wrapper, all_wrappers, registered_names
-
-OLDEST = "1.5"
-"""Of ExecuTorch: older packages have no CMake package with a runtime."""
-
-THEIRS = ("aten", "dim_order_ops", "executorch_prim", "quantized_decomposed")
-"""Namespaces that ExecuTorch's runtime and its kernel libraries know."""
-
-_CHECKS = ("arguments", "broadcast", "images", "sound")
-
-
-def operators_of(pte: Pte) -> list[Operator]:
-    """The operators of ours that a .pte calls, in any method, sorted by name; others are ExecuTorch's kernel libraries'.
-
-    Raises UnsupportedOperatorError for an operator that neither has.
-    """
-    methods = [pte, *([pte.prefill] if pte.prefill is not None else [])]
-    names = {instruction.full_name for method in methods for instruction in method.instructions}
-    known = registered_names()
-    missing = sorted(name for name in names if name not in known and name.partition("::")[0] not in THEIRS)
-    if missing:
-        raise UnsupportedOperatorError(
-            f"Neither ExecuTorch's kernel libraries nor ours for its runtime have {', '.join(missing)}.",
-            hint="Let mcu-sdk compile the model into a firmware, which has kernels for it, or lower it differently.",
-        )
-    rows = {known[name].name: known[name] for name in names if name in known}
-    return [rows[name] for name in sorted(rows)]
+from mcu_sdk.project.wrappers import Wrapper, all_wrappers
 
 
 def write_operator_library(folder: str | Path, pte: str | Path | None = None) -> Path:
@@ -74,18 +48,14 @@ def write_operator_library(folder: str | Path, pte: str | Path | None = None) ->
 
 def write_library_files(folder: Path, wrappers: list[Wrapper]) -> None:
     """The library's files, into a folder of their own."""
-    headers = sorted({header for wrapper in wrappers for header in wrapper.headers})
-    sources = sorted({source for header in headers for source in kernel_sources(header)})
-    checks = [f"operators/{name}.{kind}" for name in _CHECKS for kind in ("h", "cpp")]
-    files = [*closure(headers), *checks, *closure(["kernels/conv/window.h"])]
-    for name in sorted(set(files)):
+    for name in library_files(wrappers):
         target = folder / "sdk" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((resources.firmware() / name).read_bytes())
     context = {
         "wrappers": wrappers,
-        "headers": headers,
-        "sources": [*sources, *(f"operators/{name}.cpp" for name in _CHECKS)],
+        "headers": sorted({header for wrapper in wrappers for header in wrapper.headers}),
+        "sources": library_sources(wrappers),
         "flags": flags,
         "oldest": OLDEST,
     }

@@ -31,6 +31,7 @@ from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.debugging import debug_servers
 from mcu_sdk.project.destination import check_destination
 from mcu_sdk.project.edited import KEPT, check_edited, hashes
+from mcu_sdk.project.executorch import Executorch, library_files
 from mcu_sdk.project.library import MAIN, SECTIONS, SYMBOLS, Format, Library
 from mcu_sdk.project.presets import Optimize, presets
 from mcu_sdk.project.replace import replace_generated
@@ -60,6 +61,14 @@ _NO_TOKENIZER = {
     "normalize": [],
     "sources": ["runtime/tokenizer/encode.cpp", "runtime/tokenizer/unicode.cpp"],
 }
+_PLAN_TEMPLATE = "model/plan.cpp.j2"
+_EXECUTORCH_TEMPLATES = {
+    "executorch/model/program.cpp.j2": "model/program.cpp",
+    "executorch/cmake/executorch.cmake.j2": "cmake/executorch.cmake",
+    "executorch/operators/operators.h.j2": "model/operators.h",
+    "executorch/operators/operators.cpp.j2": "model/operators.cpp",
+}
+"""Where in a project that ExecuTorch's runtime runs; the other templates of that folder are operator_library.py's."""
 _BOARD_TEMPLATES = ("cmake/board.cmake.j2", "cmake/board.ld.j2", "cmake/arm-none-eabi.cmake.j2")
 
 
@@ -88,7 +97,8 @@ class ProjectInputs:
     `options` and `inputs` go into the manifest; `places`, where the inputs lie, beside it. `npu`: what delegates were compiled for; `shared_layout`: the layout for a run in
     QEMU, which shares one region with the simulated NPU. `optimize` is what the release build's kernels are
     compiled for; the rest is outside of the steps and always compiled for size.
-    With `profile` the firmware counts the instructions of each call of the plan. `format`: what the model becomes, and
+    With `profile` the firmware counts the instructions of each call of the plan. `executorch`: of a model that ExecuTorch's
+    own runtime runs, in the place of its plan. `format`: what the model becomes, and
     `library_stack` the bytes of stack that a call of a library needs.
     """
 
@@ -113,6 +123,7 @@ class ProjectInputs:
     optimize: Optimize = "speed"
     format: Format = "firmware"
     library_stack: int | None = None
+    executorch: Executorch | None = None
 
     @property
     def library(self) -> Library | None:
@@ -172,7 +183,14 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
     pieces = inputs.layout.pieces
     plan = inputs.plan.to_template(pieces) if pieces else inputs.plan.to_template()
     language_model, library = inputs.language_model, inputs.library
+    official = inputs.executorch
+    if official is not None:
+        plan = {**plan, "arena_bytes": official.arena_bytes}
     return {
+        "executorch": official.to_template(plan) if official is not None else None,
+        "wrappers": official.wrappers if official is not None else (),
+        "headers": official.headers if official is not None else [],
+        "plan_file": "model/plan.cpp" if official is None else "model/program.cpp",
         "library": library.to_template([*inputs.plan.sources, *inputs.plan.headers], inputs.library_stack)
         if library
         else None,
@@ -336,7 +354,12 @@ def _shell(command: Sequence[str]) -> str:
 
 def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
     """The .cpp files of the project by part, as CMake names them."""
-    model = [f"sdk/{source}" for source in sorted(inputs.plan.sources)]
+    official = inputs.executorch
+    if official is None:
+        model = [f"sdk/{source}" for source in sorted(inputs.plan.sources)]
+    else:
+        model = ["model/operators.cpp", "sdk/executor/method.cpp"]
+        model += [f"sdk/{source}" for source in sorted(official.sources)]
     runtime = ["answer", "console", "crc", "print", "request"]
     if inputs.language_model is not None:
         runtime += ["chooser", "language_model", "sampler", "stop"]
@@ -361,7 +384,11 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         model.append("sdk/runtime/sampler.cpp")
     return {
         "model": model,
-        "runtime": [f"sdk/runtime/{name}.cpp" for name in sorted(runtime)],
+        "runtime": [
+            *(f"sdk/runtime/{name}.cpp" for name in sorted(runtime)),
+            *(["sdk/executor/failed.cpp"] if official is not None else []),
+        ],
+        "library": ["sdk/executor/failed_library.cpp"] if official is not None else [],
         "platform": [f"sdk/platform/{name}" for name in _platform(inputs.board, inputs.optimize)],
         "host": [f"sdk/platform/host/{name}.cpp" for name in ("platform", "build_id", "library")],
     }
@@ -405,7 +432,8 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
     for name in sorted(templates.list_templates(filter_func=lambda name: name.endswith(".j2"))):
         if name == SELF_TEST_TEMPLATE:
             continue
-        if name in ci.TEMPLATES and (inputs.profile or (name == ci.FVP_TEMPLATE and not context["has_fvp"])):
+        left_out = inputs.profile or inputs.executorch is not None  # which no runner of theirs has
+        if name in ci.TEMPLATES and (left_out or (name == ci.FVP_TEMPLATE and not context["has_fvp"])):
             continue
         place = _path_of(name, inputs)
         if place is not None:
@@ -429,7 +457,8 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
     own = {f"platform/{name}": path for name, path in inputs.board.sources.items()}
     included = [name for path in own.values() for name in includes(path) if (firmware / name).is_file()]
     wanted.append(_SELF_TEST)  # compiled only where it is asked for
-    for name in needed_files([*(n for n in wanted if n not in own), *included, *inputs.plan.headers]):
+    headers = inputs.plan.headers if inputs.executorch is None else library_files(inputs.executorch.wrappers)
+    for name in needed_files([*(n for n in wanted if n not in own), *included, *headers]):
         _write(folder / "sdk" / name, (firmware / name).read_bytes())
     for name, path in own.items():
         _write(folder / "sdk" / name, path.read_bytes())
@@ -445,7 +474,9 @@ def write_files(inputs: ProjectInputs, folder: Path) -> None:
 def _path_of(template: str, inputs: ProjectInputs) -> str | None:
     """Where in the project a template goes; None if this project has none of it."""
     name, library = template.removesuffix(".j2"), inputs.library
-    if name.startswith("executorch/"):  # of operator_library.py
+    if name.startswith("executorch/"):
+        return _EXECUTORCH_TEMPLATES.get(template) if inputs.executorch is not None else None
+    if template == _PLAN_TEMPLATE and inputs.executorch is not None:
         return None
     if template == _TOKENIZER_TEMPLATE and not _has_tables(inputs):
         return None

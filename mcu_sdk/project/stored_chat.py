@@ -63,7 +63,14 @@ def _parts(cache: bytes) -> Iterator[tuple[int, int]]:
 def stored_cache(inputs: ProjectInputs, ids: Sequence[int]) -> StoredCache:
     """The cache of a project's model after these tokens. Raises what building for this computer raises."""
     here = replace(
-        inputs, board=load_board("host"), layout=Layout(), shared_layout=None, files={}, inputs={}, places={}
+        inputs,
+        board=load_board("host"),
+        layout=Layout(),
+        shared_layout=None,
+        files={},
+        inputs={},
+        places={},
+        executorch=None,  # a plan writes the same bytes
     )
     with tempfile.TemporaryDirectory(prefix="mcu-sdk-chat-") as folder:
         project = render_project(here, Path(folder) / "project")

@@ -68,6 +68,8 @@ def measure(inputs: ProjectInputs, app: Path | None = None, *, keep: bool = True
     the cache where they are there. What does not compile is left for `mcu-sdk build` to explain.
     """
     compiler = inputs.board.tools.compiler
+    if inputs.executorch is not None:
+        return None  # its runtime is not here, and may not be there yet
     if compiler is None or shutil.which(LINKER) is None or inputs.board.is_host:
         return None
     with tempfile.TemporaryDirectory() as folder, _cache(keep) as kept:

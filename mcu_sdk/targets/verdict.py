@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcu_sdk.errors import McuSdkError, RunError, TextError, UsageError
 from mcu_sdk.npu.failures import driver_error
+from mcu_sdk.targets.executorch import runtime_failure
 from mcu_sdk.targets.protocol import LONGEST_STOP, MOST_BIASES, Transcript
 
 
@@ -141,6 +142,9 @@ def check_verdict(transcript: Transcript, target: str) -> Transcript:
     npu = driver_error(reason, target, details)
     if npu is not None:
         raise npu
+    official = runtime_failure(reason, target, details)
+    if official is not None:
+        raise official
     raise RunError(
         f"The firmware on {target} failed: {reason}" + (f" ({details})." if details else "."),
         hint="docs/run-protocol.md lists the reasons.",

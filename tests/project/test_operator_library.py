@@ -11,7 +11,8 @@ from mcu_sdk.errors import PteError, UnsupportedOperatorError, UsageError
 from mcu_sdk.operators.table import OPERATORS
 from mcu_sdk.planning.instruction import Instruction
 from mcu_sdk.planning.pte.read import Pte
-from mcu_sdk.project.operator_library import operators_of, write_library_files, write_operator_library
+from mcu_sdk.project.executorch import operators_of
+from mcu_sdk.project.operator_library import write_library_files, write_operator_library
 from mcu_sdk.project.wrappers import all_wrappers
 
 

@@ -26,6 +26,10 @@ extern uint32_t __vectors[];
 extern uint32_t __data_load[], __data_start[], __data_end[];
 extern uint32_t __bss_start[], __bss_end[];
 extern const Copy __copies_start[], __copies_end[];
+#if MCU_EXECUTORCH
+extern void (*const __init_array_start[])();
+extern void (*const __init_array_end[])();
+#endif
 void Reset_Handler();
 [[noreturn]] void start_after_reset();
 [[noreturn]] void report_fault(const uint32_t* frame);
@@ -99,6 +103,9 @@ void start_after_reset() {
     for (const Copy* copy = __copies_start; copy != __copies_end; ++copy) memcpy(copy->to, copy->from, copy->bytes);
 #endif
     uart_start();
+#if MCU_EXECUTORCH
+    for (auto* constructor = __init_array_start; constructor != __init_array_end; ++constructor) (*constructor)();
+#endif
     platform_exit(main());
 }
 

@@ -70,6 +70,18 @@ EXPORT void* model_output(int32_t index, uint64_t* bytes, int32_t* type) {
     return describe(find(model::kOutputs, model::kOutputCount, index), bytes, type);
 }
 
+#if MCU_EXECUTORCH
+EXPORT int32_t model_runtime_uses() { return model::kRuntimeUses; }
+
+// What memory of ExecuTorch's runtime number `index` is for, the bytes that it has, and that were used so far.
+EXPORT const char* model_runtime_use(int32_t index, uint64_t* bytes, uint64_t* used) {
+    const model::RuntimeUse use = model::runtime_use(index);
+    *bytes = use.bytes;
+    *used = use.used;
+    return use.what;
+}
+#endif
+
 // FNV-1a, 64 bits, of `bytes` bytes, going on from `value` (0: from the start).
 EXPORT uint64_t model_digest(uint64_t value, const void* data, uint64_t bytes) {
     Digest digest = value != 0 ? Digest(value) : Digest();

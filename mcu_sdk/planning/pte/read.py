@@ -75,7 +75,7 @@ class Pte:
     """A checked .pte.
 
     `writes[i]` are the tensors that `instructions[i]` writes. `memory` holds the planned bytes by ExecuTorch's
-    memory id; `arena_bytes` and `kv_cache_bytes` are the same after inputs without a plan, outputs without one
+    memory id, and `places` the memory here ("arena", "kv_cache") and the byte in it where each begins; `arena_bytes` and `kv_cache_bytes` are the same after inputs without a plan, outputs without one
     and memories above 2 were put at the arena's end. `notes` say what a user may want to know. `prefill`: the method of that
     name, which reads a chunk of a prompt into the same buffers; `encoder`: that which writes what `forward` attends to.
     """
@@ -97,6 +97,7 @@ class Pte:
     hash: str
     prefill: Pte | None = None
     encoder: Pte | None = None
+    places: tuple[tuple[str, int], ...] = ()
 
     @property
     def beside(self) -> tuple[Pte, ...]:
@@ -178,6 +179,7 @@ def _read_method(program: Program, plan: ExecutionPlan, data: bytes, names: Sequ
         notes=tuple(reader.notes),
         size=len(data),
         hash=sha256(data).hexdigest(),
+        places=reader.places,
     )
 
 

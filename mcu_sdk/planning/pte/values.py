@@ -87,6 +87,7 @@ class ValueReader:
                 self._bases[memory] = (Space.KV_CACHE, 0)
             else:
                 self._bases[memory] = (Space.ARENA, self._append(size))
+        self.places = tuple((space.value, base) for space, base in self._bases.values())
         if len(self.memory) > 2:
             self.notes.append(f"Memories 3 to {len(self.memory)} were put behind memory 1 in the arena.")
 
