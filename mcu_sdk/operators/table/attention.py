@@ -44,7 +44,7 @@ def _rope(name: str) -> Operator:
     )
 
 
-def _rotated_rows(x: str, kind: str, ratio: str) -> str:
+def _rotated_rows(kernel: str, x: str, kind: str, ratio: str, *, check: str = "") -> str:
     return f"""
         {x} {kind}[1, positions, width]
         require n >= 1 && width % n == 0
@@ -53,8 +53,8 @@ def _rotated_rows(x: str, kind: str, ratio: str) -> str:
         require 2 * half <= n
         out {kind}(positions * width)
         same {x}
-        {"require is_scale(ratio)" if ratio == "ratio" else ""}
-        call rope_rows{"" if kind == "f32" else "_s8"}({x}, cos, sin, out, McuRopeRows{{positions, width / n, n, half, interleaved ? 2 : 1, interleaved ? 1 : half, {ratio}}})
+        {check}
+        call {kernel}({x}, cos, sin, out, McuRopeRows{{positions, width / n, n, half, interleaved ? 2 : 1, interleaved ? 1 : half, {ratio}}})
     """
 
 
@@ -202,7 +202,7 @@ ROWS = (
         "mcu::rope_rows",
         "Tensor x, Tensor cos, Tensor sin, int n, bool interleaved",
         arithmetic=2,
-        call=_rotated_rows("x", "f32", "1.0f"),
+        call=_rotated_rows("rope_rows", "x", "f32", "1.0f"),
     ),
     # For 16 elements, four vectors each time: convert, two products, scale, round.
     Operator(
@@ -210,7 +210,7 @@ ROWS = (
         "Tensor self, Tensor cos, Tensor sin, int n, bool interleaved, float ratio",
         in_place=True,
         arithmetic=28,
-        call=_rotated_rows("self", "s8", "ratio"),
+        call=_rotated_rows("rope_rows_s8", "self", "s8", "ratio", check="require is_scale(ratio)"),
     ),
     _cache_write_s8("cache_write", columns=False, dynamic=False),
     _cache_write_s8("cache_write_columns", columns=True, dynamic=False),

@@ -96,8 +96,9 @@ def _to_floats(
     )
 
 
-def _of_experts(name: str, tensors: str, weights: str, channels: str) -> str:
-    """`weights` are the lines of the weights and their scales, `channels` the values of each expert's bias."""
+def _of_experts(name: str, tensors: str, weights: str, channels: str, *, summed: str = SUMMED) -> str:
+    """`weights` are the lines of the weights and their scales, `channels` the values of each expert's bias, `summed` what a
+    sum of k products takes."""
     return f"""
         x s8[*rows, k]
         x_scale f32(rows)
@@ -105,7 +106,7 @@ def _of_experts(name: str, tensors: str, weights: str, channels: str) -> str:
         bias f32?[experts, {channels}]
         expert s64(chosen)
         require rows == 1 || rows == chosen
-        {SUMMED if "_s8" in name else ""}
+        {summed}
         out f32(chosen * n)
         call {name}({tensors}, bias, expert, out, McuExperts{{chosen, rows > 1 ? 1 : 0, experts, k, n}})
     """
@@ -236,6 +237,7 @@ ROWS = (
                 weight s8@16[experts, {_BLOCKS_S4}]
             """,
             "n",
+            summed="",
         ),
     ),
     Operator(
