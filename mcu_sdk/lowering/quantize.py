@@ -43,7 +43,7 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
-from mcu_sdk.lowering.fuse.turns import join_turns
+from mcu_sdk.lowering.fuse.turns import drop_copies, join_turns
 from mcu_sdk.lowering.gates_s8 import annotate_gates, rewrite_gates
 from mcu_sdk.lowering.images_s8 import annotate_images, rewrite_images
 from mcu_sdk.lowering.recurrent_s8 import annotate_recurrent, rewrite_recurrent, set_ranges
@@ -244,6 +244,7 @@ def quantize(
         rewrite_gates(quantized)
         add_embeddings(quantized)
         join_turns(quantized)
+        drop_copies(quantized)
     tidy(quantized)
     return _without_fused(quantized)
 

@@ -17,6 +17,7 @@ from torch.fx import Node
 from mcu_sdk.lowering.fuse.channels_last import ONE_VALUE, POOLS, TWO_VALUES
 from mcu_sdk.lowering.fuse.graph import (
     MOVES,
+    SAME_BYTES,
     TURNS,
     args,
     aten,
@@ -164,3 +165,41 @@ def join_turns(program: ExportedProgram) -> int:
     if count:
         program.graph.eliminate_dead_code()
     return count
+
+
+def drop_copies(program: ExportedProgram) -> int:
+    """Turns of axes of one alone become views, and copies of what lies in order go, in place; returns how many there were.
+
+    Of what a program takes and gives a copy stays one.
+    """
+    count = 0
+    for node in list(program.graph.nodes):
+        if not is_call(node, *TURNS, aten.clone.default) or not _lies_in_order(args(node)[0]):
+            continue
+        source = args(node)[0]
+        if is_call(node, *TURNS) and moves_only_ones(node):
+            new = call_before(program.graph, node, aten.view.default, source, list(shape_of(node)))
+            new.meta = {**node.meta, "val": new.meta["val"]}
+            node.replace_all_uses_with(new)
+        elif is_call(node, aten.clone.default) and _may_go(node, source):
+            node.replace_all_uses_with(source)
+        else:
+            continue
+        program.graph.erase_node(node)
+        count += 1
+    return count
+
+
+def _lies_in_order(node: object) -> bool:
+    value = node.meta.get("val") if isinstance(node, Node) else None
+    return isinstance(value, torch.Tensor) and value.is_contiguous()
+
+
+def _may_go(clone: Node, source: Node) -> bool:
+    """Whether nobody sees that a copy and what it is of are one."""
+    order = clone.kwargs.get("memory_format")
+    root = source
+    while is_call(root, *SAME_BYTES):
+        root = args(root)[0]
+    is_given = root.op != "call_function" or any(user.op == "output" for user in clone.users)
+    return order in (None, torch.contiguous_format, torch.preserve_format) and not is_given

@@ -11,7 +11,7 @@ from torch import nn
 
 import mcu_sdk
 from mcu_sdk.lowering.fuse.graph import aten, is_call, tidy
-from mcu_sdk.lowering.fuse.turns import TURNS, join_turns, turn_later
+from mcu_sdk.lowering.fuse.turns import TURNS, drop_copies, join_turns, turn_later
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.interpret import Interpreter
 
@@ -65,6 +65,28 @@ def test_what_turns_back_is_gone() -> None:
     tidy(program)
     assert not any(is_call(node, *TURNS) for node in program.graph.nodes)
     assert torch.equal(program.module()(x), expected)
+
+
+class OneQuery(nn.Module):
+    """Heads of one row, where turning them moves nothing; beside it rows that are moved, and what is given and returned."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        heads = (x * 2.0).view(1, 2, 1, 4).permute(0, 2, 1, 3)
+        rows = heads.clone(memory_format=torch.contiguous_format).view(1, 1, 8)
+        turned = (y * 2.0).transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        return rows + 1.0, turned.view(1, 12), y.clone(), (y + 1.0).clone()
+
+
+def test_copies_of_what_lies_in_order_are_gone() -> None:
+    inputs = torch.randn(1, 1, 8), torch.randn(1, 3, 4)
+    program = torch.export.export(OneQuery(), inputs).run_decompositions({})
+    expected = program.module()(*inputs)
+    assert drop_copies(program) == 2
+    tidy(program)
+    assert sum(is_call(node, *TURNS) for node in program.graph.nodes) == 1
+    assert sum(is_call(node, aten.clone.default) for node in program.graph.nodes) == 3
+    found = program.module()(*inputs)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 class Sums(nn.Module):
