@@ -10,7 +10,7 @@
 # make fuzz      thousands of damaged inputs for every verb; goes on where it was interrupted; to docs/fuzz.md
 # make guard     what the guard finds for every configuration of tests/models; to docs/verification.md
 # make census    what becomes of each decoder that transformers knows; goes on where it was interrupted; to docs/support.md
-# make encoders  what becomes of each encoder of tests/models/encoders; to docs/models.md
+# make encoders  what becomes of each encoder of tests/models/encoders; goes on where it was interrupted; to docs/models.md
 # make real      checkpoints that other people made, from Python packages: what each can do; to docs/real-models.md
 # make boards    the bundled model on every packaged board, run where something runs it; to docs/boards.md
 # make setup     only what is needed: Debian packages, and a virtual environment in .venv
@@ -70,7 +70,8 @@ census: setup
 	$(BIN)/python tools/census.py --jobs $(JOBS)
 
 encoders: setup
-	$(BIN)/python tools/encoder_families.py
+	@mkdir -p build
+	$(BIN)/python tools/encoder_families.py --found build/encoders.json
 
 boards: setup
 	$(BIN)/python tools/run_boards.py
