@@ -21,10 +21,13 @@ from mcu_sdk.quality import DatasetScore, agreement, quality
 if TYPE_CHECKING:
     from mcu_sdk.project.opened import Project
 
+WAV = ".wav"
+
 
 def find_sounds(folder: Path, labels: Labels) -> list[tuple[Path, int]]:
     """The .wav files of a folder with one folder for each label, and the number of each file's label. Raises UsageError for
-    a folder without any, and for one that is called as no label is."""
+    a folder without any, for one that is called as no label is, and for what would not be measured: other files in a label's
+    folder, sounds beside them. Hidden files do not count."""
     if not folder.is_dir():
         raise UsageError(
             f"A folder of sounds was expected, not {str(folder)!r}.",
@@ -37,13 +40,30 @@ def find_sounds(folder: Path, labels: Labels) -> list[tuple[Path, int]]:
                 f"The model has no label {place.name!r}, which a folder in {str(folder)!r} is called.",
                 hint=f"Its labels are {', '.join(labels.names[:20])}{', ...' if len(labels.names) > 20 else ''}.",
             )
-        found += [(file, labels.names.index(place.name)) for file in sorted(place.glob("*.wav"))]
+        number = labels.names.index(place.name)
+        found += [
+            (_checked(file), number) for file in sorted(place.iterdir()) if not file.name.startswith(".")
+        ]
+    beside = next((each for each in sorted(folder.iterdir()) if each.suffix.lower() == WAV), None)
+    if beside is not None and beside.is_file():
+        raise UsageError(
+            f"{str(beside)!r} lies in no label's folder.", hint="Move it into the folder of its label."
+        )
     if not found:
         raise UsageError(
             f"{str(folder)!r} has no sounds.",
             hint="Give a folder with a folder of .wav files for each label.",
         )
     return found
+
+
+def _checked(file: Path) -> Path:
+    if file.suffix.lower() != WAV or not file.is_file():
+        raise UsageError(
+            f"A label's folder was expected to have .wav files alone; {str(file)!r} is none.",
+            hint="Convert it, or take it out: sox IN -b 16 -c 1 OUT.wav.",
+        )
+    return file
 
 
 def score_sounds(project: Project, folder: Path) -> DatasetScore:

@@ -12,8 +12,11 @@ import pytest
 from transformers import ASTFeatureExtractor
 
 from mcu_sdk import cli
+from mcu_sdk.errors import UsageError
+from mcu_sdk.evaluate_sounds import find_sounds
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.project.labels import Labels
 from tests.checkpoints import make_encoder
 
 Capture = pytest.CaptureFixture[str]
@@ -94,6 +97,20 @@ def test_sounds_that_do_not_go(project: Path, tmp_path: Path, capsys: Capture) -
     assert "cannot be read as a .wav" in refusal(tmp_path / "cut.wav")
     (tmp_path / "half.wav").write_bytes(bytes(write(tmp_path / "x.wav").read_bytes()[:1044]))
     assert "500 are there" in refusal(tmp_path / "half.wav")
+
+
+def test_what_would_not_be_measured_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "yes").mkdir()
+    (tmp_path / "yes" / ".hidden").touch()
+    found = write(tmp_path / "yes" / "LOUD.WAV")
+    labels = Labels("logits", ("yes", "no"), "softmax")
+    assert find_sounds(tmp_path, labels) == [(found, 0)]
+    (tmp_path / "beside.wav").touch()
+    with pytest.raises(UsageError, match=r"beside\.wav' lies in no label's folder"):
+        find_sounds(tmp_path, labels)
+    (tmp_path / "yes" / "b.flac").touch()
+    with pytest.raises(UsageError, match=r"b\.flac' is none"):
+        find_sounds(tmp_path, labels)
 
 
 @pytest.mark.slow
