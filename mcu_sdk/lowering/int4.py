@@ -32,7 +32,7 @@ from mcu_sdk.lowering.fuse.graph import (
 from mcu_sdk.lowering.gptq import Grouped, dequantize_groups, quantize_groups
 from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.lowering.moments import weight_digest
-from mcu_sdk.operators.layouts import BLOCK_BYTES, GROUP, ROWS
+from mcu_sdk.operators.layouts import int4_bytes
 from mcu_sdk.operators.reference.int4 import pack_groups
 
 mcu = torch.ops.mcu
@@ -223,7 +223,7 @@ def _int8_experts(
 def _block_bytes(weight: torch.Tensor) -> int:
     """Bytes of the blocks of float32[N, K] or [E, N, K], with what fills them up."""
     n, k = weight.shape[-2:]
-    return prod(weight.shape[:-2]) * -(-n // ROWS) * -(-k // GROUP) * BLOCK_BYTES
+    return prod(weight.shape[:-2]) * int4_bytes(n, k)
 
 
 def _is_smaller(weight: torch.Tensor) -> bool:

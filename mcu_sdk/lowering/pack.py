@@ -25,14 +25,11 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
     tidy,
 )
-from mcu_sdk.operators.layouts import COLUMNS, ROWS, WeightLayout
+from mcu_sdk.operators.layouts import COLUMNS, MOST_PADDING, ROWS, WeightLayout
 from mcu_sdk.operators.reference.packed import interleave, pack, pad_channels
 from mcu_sdk.operators.table import OPERATORS, Operator
 
 RECURRENT = (torch.ops.mcu.lstm_s8.default, torch.ops.mcu.gru_s8.default)
-
-MOST_PADDING = 1.5
-"""Times a weight may grow: a matrix of two rows would become four times as large, and hardly faster."""
 
 
 def pack_weights(program: ExportedProgram, layout: WeightLayout) -> int:

@@ -23,3 +23,22 @@ BLOCK_BYTES = NIBBLE_BYTES + 2 * ROWS
 def layout_for(*, helium: bool) -> WeightLayout:
     """What a core with or without Helium reads fastest."""
     return "helium-8x16" if helium else "rows"
+
+
+MOST_PADDING = 1.5
+"""Times a weight may grow where int8 is packed: a matrix of two rows would become four times as large, and hardly faster."""
+
+
+def packed_bytes(rows: int, columns: int) -> int:
+    """Of an int8 matrix in "helium-8x16"; its rows as they are where that would be mostly padding."""
+    padded = _up(rows, ROWS) * _up(columns, COLUMNS)
+    return padded if padded <= MOST_PADDING * rows * columns else rows * columns
+
+
+def int4_bytes(rows: int, columns: int) -> int:
+    """Of the same matrix in blocks of int4, its factors among them."""
+    return _up(rows, ROWS) // ROWS * (_up(columns, GROUP) // GROUP) * BLOCK_BYTES
+
+
+def _up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple

@@ -10,6 +10,7 @@ from typing import Any
 
 from mcu_sdk.board.board import Board
 from mcu_sdk.errors import DoesNotFitError
+from mcu_sdk.operators.layouts import ROWS, int4_bytes, packed_bytes
 from mcu_sdk.planning.fit import Sizes, bytes_over, contents, could_hold, fits, place
 
 Shape = tuple[int, ...]
@@ -21,16 +22,15 @@ _POSITIONS = re.compile(r"(^|\.)(wpe|embed_positions|position_embeddings?|rotary
 _EMBEDDING = re.compile(r"(^|\.)(wte|embed_tokens|embed_in|word_embeddings)\b|(^|\.)(lm_head|embed_out)\b")
 _EXPERTS = re.compile(r"\.experts\.")
 """Linears of a mixture of experts."""
+_ROUTER = re.compile(r"\.(gate|router)\.((layer|linear)\.)?weight$")
+"""Of such a mixture, which stay floats."""
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out)\b")
 
 _ALL_HEADS = ("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "phi", "bloom")
 """Types of models that keep keys and values of every head, and have no number of such heads in their configuration."""
 
-INT8, INT4 = 1.0, 0.5
-"""Bytes of a weight at least; int4's factors come to these."""
-
-MOST_INT4 = 0.6
-"""Bytes of an int4 weight at most, with its factor and what fills up blocks."""
+_TURNED = re.compile(r"(^|\.)(c_attn|q_attn|c_fc|c_proj)\.weight$")
+"""Matrices that some families store as [in, out]."""
 
 MOST_CODE, MOST_CODE_OF_LAYER = 40 * 1024, 2 * 1024
 """Bytes of code and tables of a decoder at most, and of each layer's calls."""
@@ -53,32 +53,34 @@ class Forecast:
             return self.length
         return min(limit, LONGEST_DEFAULT) if isinstance(limit, int) and limit > 0 else None
 
-    @property
-    def _of_weight(self) -> float:
-        return INT4 if self.int4 else INT8
-
     def least(self) -> Sizes:
         """No image of this model has less of anything."""
-        counted = self._of_weight * sum(map(prod, self._matrices().values()))
+        counted = sum(self._least_of(name, shape) for name, shape in self._matrices().items())
         cache = self._cache(self.positions or 1)
-        return Sizes(code=0, bss=0, weights=int(counted), kv_cache=cache)
+        return Sizes(code=0, bss=0, weights=counted, kv_cache=cache)
 
     def of_experts(self) -> int:
         """Bytes of all experts' weights, at least."""
-        found = (shape for name, shape in self.shapes.items() if _EXPERTS.search(name) and len(shape) > 1)
-        return int(self._of_weight * sum(map(prod, found)))
+        found = (each for each in self.shapes.items() if _EXPERTS.search(each[0]) and len(each[1]) > 1)
+        return sum(self._least_of(*each) for each in found)
+
+    def _least_of(self, name: str, shape: Shape) -> int:
+        """Bytes of a matrix, or of one for each expert: a byte for each weight, or blocks of int4 where these are fewer."""
+        if not self.int4 or (_EMBEDDING.search(name) and not _HEAD.search(name)):
+            return prod(shape)
+        return prod(shape[:-2]) * min(prod(shape[-2:]), *(int4_bytes(*side) for side in _sides(name, shape)))
 
     def most(self, length: int, *, int4: bool) -> Sizes:
         """An image of this model with `length` positions has no more, if its operators are fused."""
         weights = 64 * 1024
         for name, shape in self.shapes.items():
-            rows = shape[0] if shape else 1
-            if len(shape) < 2:
+            if len(shape) < 2 or _ROUTER.search(name):
                 weights += 4 * prod(shape) + 64
-            elif int4 and not _EMBEDDING.search(name):
-                weights += int(prod(shape) * MOST_INT4) + 4 * rows + 64
             else:
-                weights += int(prod(shape) * 1.02) + 4 * rows + 64
+                halved = int4 and not _EMBEDDING.search(name)
+                weights += (
+                    prod(shape[:-2]) * max(_most_of(*side, halved) for side in _sides(name, shape)) + 64
+                )
         hidden = self._number("hidden_size", "n_embd") or 0
         wide = self._number("intermediate_size", "n_inner") or 0
         weights += 8 * length * max(hidden, 1)  # tables of the rotation
@@ -130,6 +132,21 @@ class Forecast:
     def _number(self, *names: str) -> int | None:
         values = (self.config.get(name) for name in names)
         return next((value for value in values if isinstance(value, int) and value > 0), None)
+
+
+def _sides(name: str, shape: Shape) -> list[tuple[int, int]]:
+    """Outputs and inputs of a matrix; both ways round where its name does not say which comes first."""
+    first, second = shape[-2:]
+    either = _TURNED.search(name) or len(shape) > 2
+    return [(first, second), (second, first)] if either else [(first, second)]
+
+
+def _most_of(rows: int, columns: int, halved: bool) -> int:
+    """Bytes of a matrix in an image at most: int4 in blocks where these are smaller than int8, else int8, packed for vectors
+    or not, with a scale for each row."""
+    if halved and int4_bytes(rows, columns) < rows * columns:
+        return int4_bytes(rows, columns)
+    return max(packed_bytes(rows, columns), rows * columns) + 4 * (rows + ROWS)
 
 
 def check_forecast(board: Board, forecast: Forecast) -> None:

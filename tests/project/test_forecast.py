@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.errors import DoesNotFitError
+from mcu_sdk.operators.layouts import MOST_PADDING
+from mcu_sdk.operators.reference.int4 import pack_groups
+from mcu_sdk.operators.reference.packed import pack, pad_channels
 from mcu_sdk.planning.fit import fits
 from mcu_sdk.project.forecast import Forecast, check_forecast
 from tests.planning.test_fit import two_regions
@@ -47,10 +51,12 @@ def forecast(length: int | None = None, *, int4: bool = False, **config: Any) ->
 
 
 def test_the_least_counts_what_every_image_has() -> None:
-    """No masks, no positions, one matrix where embedding and head share it; a byte each, or half of one."""
+    """No masks, no positions, one matrix where embedding and head share it; a byte each, or blocks of int4."""
     assert forecast().least().weights == LINEARS + 256_000
     assert forecast(tie_word_embeddings=False).least().weights == LINEARS + 512_000
-    assert forecast(int4=True).least().weights == (LINEARS + 256_000) // 2
+    assert (
+        forecast(int4=True).least().weights == LINEARS * 9 // 16 + 256_000
+    )  # with bfloat16 factors; not the embedding
     assert forecast(100).least().kv_cache == 2 * 4 * 4 * 32 * 100
     assert forecast(100, sliding_window=16).least().kv_cache == 0  # nobody knows how long
     mixed = ["full_attention", "sliding_attention"]
@@ -102,6 +108,49 @@ def test_experts_are_halved_by_int4_and_named_where_they_do_not_fit() -> None:
     asked = Forecast(SHAPES | matrices, CONFIG, None)
     assert asked.of_experts() == 8 * 64 * 256 and forecast().of_experts() == 0
     halved = Forecast(SHAPES | matrices, CONFIG, None, int4=True).least().weights
-    assert halved == forecast(int4=True).least().weights + 8 * 64 * 256 // 2
+    assert halved == forecast(int4=True).least().weights + 8 * 64 * 256 * 9 // 16
     with pytest.raises(DoesNotFitError, match=r"131,072 bytes are experts, all of which lie in the image"):
         check_forecast(two_regions(64 * 1024, flash=256 * 1024), asked)
+
+
+@pytest.mark.parametrize("shape", [(64, 96), (7, 33), (2, 256), (100, 100), (1, 1), (40, 5), (3, 24, 70)])
+@pytest.mark.parametrize("int4", [False, True])
+def test_what_a_matrix_takes_is_what_the_lowering_makes_of_it(shape: tuple[int, ...], int4: bool) -> None:
+    """Never under, and over by no more than a few scales and what a constant is aligned by; of experts, which may lie the
+    other way round, of the larger of the two."""
+    name = (
+        "model.layers.0.mlp.up_proj.weight"
+        if len(shape) == 2
+        else "model.layers.0.mlp.experts.up_proj.weight"
+    )
+    found = (
+        Forecast({name: shape}, {}, 1).most(1, int4=int4).weights
+        - Forecast({}, {}, 1).most(1, int4=int4).weights
+    )
+    sides = {shape[-2:], shape[:-3:-1]} if len(shape) == 3 else {shape}
+    made = (
+        shape[0] * max(lowered(*side, int4) for side in sides) if len(shape) == 3 else lowered(*shape, int4)
+    )
+    assert made <= found <= made + 64 + 4 * 2 * 8 * (shape[0] if len(shape) == 3 else 1)
+    least = Forecast({name: shape}, {}, 1, int4).least().weights
+    assert least <= made
+
+
+@pytest.mark.parametrize("name", ["mlp.gate.weight", "mlp.router.weight", "moe.router.layer.weight"])
+def test_a_router_stays_in_floats(name: str) -> None:
+    both = [
+        Forecast(shapes, {}, 1).most(1, int4=True).weights
+        for shapes in ({}, {f"model.layers.0.{name}": (8, 64)})
+    ]
+    assert both[1] - both[0] == 4 * 8 * 64 + 64
+
+
+def lowered(n: int, k: int, int4: bool) -> int:
+    """Bytes of the constants of a linear, packed for vectors where it can be, with its scales."""
+    groups = -(-k // 32)
+    blocks = pack_groups(torch.zeros(n, k, dtype=torch.int8), torch.ones(n, groups).bfloat16())
+    if int4 and blocks.numel() < n * k:
+        return blocks.numel()
+    packed = pack(torch.zeros(n, k, dtype=torch.int8))
+    is_packed = packed.numel() <= MOST_PADDING * n * k
+    return packed.numel() + 4 * pad_channels(torch.zeros(n)).numel() if is_packed else n * k + 4 * n
