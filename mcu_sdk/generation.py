@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.board.core import check_core
@@ -157,6 +158,11 @@ def _generate(request: GenerateRequest) -> Generated:
     )
     request.check(npu)
     request.check_flash(on_host=board.is_host)
+    if request.pte_partition is not None and board.is_host:
+        raise UsageError(
+            "--pte-partition is a part of a board's flash, and a host has none.",
+            hint="Leave --pte-partition out.",
+        )
     if request.pte is None:
         check_checkpoint(board)
     if request.output is not None:
@@ -211,6 +217,9 @@ def _generate(request: GenerateRequest) -> Generated:
     check_kept_app(destination, language_model=language_model is not None)
     if npu is not None:
         board = board.with_npu_memory()
+    if official is not None and request.pte_partition is not None:
+        board = board.with_partition(request.pte_partition)
+        official = replace(official, partition_crc=crc32(source.pte))
     facts = _facts(request, board, pte, source) | _prefill_facts(plan, language_model, source)
     facts |= _encoder_facts(pte, plan, source)
     if official is not None:

@@ -38,6 +38,8 @@ SINKS = 4
 enough."""
 
 PREFILL_ROWS = (8, 16, 32)
+PARTITION_UNIT = 4096
+"""Bytes of the smallest erase sectors."""
 LEAST_RING = 2
 """Positions beside the sinks: the token's own, and one before it."""
 
@@ -93,14 +95,24 @@ WORDS = {
 
 def parse_flash(text: str) -> int:
     """Bytes of "512K", "2M" or "524288". Raises UsageError for what is no size, or nothing."""
+    return parse_size(text, "--flash", "of flash that the image may take")
+
+
+def parse_partition(text: str) -> int:
+    """Bytes of a partition, as parse_flash has them."""
+    return parse_size(text, "--pte-partition", "that the .pte may take")
+
+
+def parse_size(text: str, flag: str, which: str) -> int:
+    """The same for another option: `which` bytes it is about."""
     try:
         size = int(bytes_of(str(text).strip()))
     except ValueError:
         size = 0
     if size < 1:
         raise UsageError(
-            f"--flash takes a number of bytes, or of K or M, such as 512K, not {text!r}.",
-            hint="Give the bytes of flash that the image may take.",
+            f"{flag} takes a number of bytes, or of K or M, such as 512K, not {text!r}.",
+            hint=f"Give the bytes {which}.",
         )
     return size
 
@@ -444,6 +456,15 @@ class GenerateRequest:
             ON_PROCESSOR | PTE,
         ),
     ] = "plan"
+    pte_partition: Annotated[
+        int | None,
+        Flag(
+            "--pte-partition",
+            "With --runtime executorch: the bytes at the end of a flash region that are the .pte's own, such as 2M.",
+            ON_PROCESSOR | PTE,
+            read=parse_partition,
+        ),
+    ] = None
 
     expected: Mapping[str, Input] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
@@ -473,6 +494,11 @@ class GenerateRequest:
             raise no_npu_library(npu)
         if self.runtime == "executorch":
             self._check_official(npu if self.pte is None else None)
+        elif self.pte_partition is not None:
+            raise UsageError(
+                "--pte-partition is for --runtime executorch; a compiled plan's weights lie where a step costs least.",
+                hint="Add --runtime executorch, or leave --pte-partition out.",
+            )
         if self.format == "library" and self.asks_for_chat:
             raise UsageError(
                 "--chat, --system, --chat-date and --store-system-cache are for a firmware; a library is given token ids by its program.",
@@ -493,6 +519,11 @@ class GenerateRequest:
             )
         if npu is not None:
             raise no_npu_executorch(npu)
+        if self.pte_partition is not None and (self.pte_partition < 1 or self.pte_partition % PARTITION_UNIT):
+            raise UsageError(
+                f"--pte-partition is a multiple of {PARTITION_UNIT} bytes, not {self.pte_partition}.",
+                hint="Give whole erase sectors of the board's flash.",
+            )
 
     def check_flash(self, *, on_host: bool = False) -> None:
         """Raises UsageError for a budget that nothing is chosen by, and on a host for a choice without one."""

@@ -59,6 +59,8 @@ def value_of(option: Option, folder: Path) -> str:
         return str(folder / "schema")
     if option.name == "tokenizer":
         return str(small_tokenizer(folder / "tokenizer.json"))
+    if option.name == "pte_partition":
+        return str(1 << 20)
     if int in kinds:
         return "8"
     if Path in kinds:
@@ -73,7 +75,7 @@ def value_of(option: Option, folder: Path) -> str:
     }.get(option.name, "x")
 
 
-WITH = {"sinks": ["--when-full", "slide"]}
+WITH = {"sinks": ["--when-full", "slide"], "pte_partition": ["--runtime", "executorch"]}
 """What an option has to be given with."""
 
 

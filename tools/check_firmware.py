@@ -38,6 +38,7 @@ COMMON = (
 )
 BOARDS = ROOT / "boards"
 OPERATORS = FIRMWARE / "operators"
+EXECUTOR = FIRMWARE / "executor"
 BOARD_ONLY = ("register_access_mmio.cpp", "register_access_semihosting.cpp")
 """Outside platform/cortex_m, but with the processor's instructions in them."""
 
@@ -115,11 +116,14 @@ def write_model_header(folder: Path) -> None:
             "labels": ["no", "yes"],
         },
         profile=True,
+        executorch={"methods": []},
         library=None,
         namespace="model",
     )
     (folder / "model").mkdir()
     (folder / "model" / "model.h").write_text(text, encoding="utf-8")
+    operators = environment.get_template("executorch/operators/operators.h.j2").render(wrappers=[])
+    (folder / "model" / "operators.h").write_text(operators, encoding="utf-8")
 
 
 def write_intrinsics(folder: Path) -> None:
@@ -144,7 +148,7 @@ def main() -> None:
         def lint(path: Path) -> subprocess.CompletedProcess[str]:
             for_board = "cortex_m" in path.parts or BOARDS in path.parents or path.name in BOARD_ONLY
             flags = [*board_flags(board_of(path)), *board] if for_board else host
-            if OPERATORS in path.parents:
+            if OPERATORS in path.parents or EXECUTOR in path.parents:
                 flags = [*host, *official.includes(official.package())]
             command = [
                 tool("clang-tidy"),

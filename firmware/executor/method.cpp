@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "model/operators.h"
+#include "runtime/crc.h"
 
 namespace executor {
 
@@ -48,7 +49,7 @@ class Temporary final : public MemoryAllocator {
 };
 
 bool opened = false;
-Shared shared = {{nullptr, 0}, {nullptr, 0}, {nullptr, 0}, nullptr};
+Shared shared = {{nullptr, 0}, {nullptr, 0}, {nullptr, 0}, nullptr, false, 0};
 size_t kernel_count = 0;
 alignas(16) uint8_t temporary_storage[sizeof(Temporary)];
 alignas(16) uint8_t loader_storage[sizeof(BufferDataLoader)];
@@ -164,6 +165,10 @@ void find_kernels() {
 
 bool load_program() {
     if (program_loaded) return true;
+    const char* const bytes = reinterpret_cast<const char*>(shared.file.data);
+    if (shared.is_apart && crc_add(kCrcOfNothing, bytes, static_cast<int32_t>(shared.file.bytes)) != shared.crc) {
+        return fail("executorch_other_program", "model.pte", Error::InvalidProgram);
+    }
     executorch::runtime::runtime_init();
     auto* const loader = new (loader_storage) BufferDataLoader(shared.file.data, shared.file.bytes);
     Result<Program> found = Program::load(loader);

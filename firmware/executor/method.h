@@ -50,12 +50,15 @@ struct Slot {
 };
 
 // What all methods share: the .pte, 64-aligned; the temporary memory, which they take in turn; room for the kernels of
-// all operators that are called; and the names of those that are not ours, null at the end.
+// all operators that are called; and the names of those that are not ours, null at the end. A file in a partition of
+// its own may have been replaced without the firmware: `crc` is what its CRC-32 has to be.
 struct Shared {
     Memory file;
     Memory temporary;
     Memory kernels;
     const char* const* foreign;
+    bool is_apart;
+    uint32_t crc;
 };
 
 // Before the first method runs; again is no harm.

@@ -39,7 +39,10 @@ from mcu_sdk.board.memory import (
 from mcu_sdk.board.npu import Npu, check_npu
 from mcu_sdk.board.table import Size, Table
 from mcu_sdk.board.toolchain import TOOLCHAINS, Toolchain, ToolchainName
-from mcu_sdk.errors import BoardError
+from mcu_sdk.errors import BoardError, DoesNotFitError
+
+PARTITION = "pte"
+"""The region of a .pte that lies in a partition of its own."""
 
 SIMULATED_NPU_PRESET = "qemu"
 """The preset of a project whose firmware reaches the NPU's registers through semihosting."""
@@ -146,6 +149,31 @@ class Board(Table):
             arena = weights = (npu.shared,)
         placement = self.placement.model_copy(update={"arena": arena, "weights": weights})
         return self.model_copy(update={"placement": placement})
+
+    def with_partition(self, size: int) -> Board:
+        """The board with the last `size` bytes of a region, the first of those for weights with room for them, as a region of
+        its own, PARTITION, in which the weights lie alone. Raises DoesNotFitError where no region has room, or none that
+        keeps its bytes."""
+        if self.placement is None:
+            return self
+        kept = [
+            self.regions[name]
+            for name in self.placement.of("weights")
+            if stored_in(self.regions, self.placement.of("code")[0], name) == name
+        ]
+        found = next((region for region in kept if region.size > size), None)
+        if found is None:
+            told = ", ".join(f"{region.name} {region.size:,}" for region in kept) or "none"
+            raise DoesNotFitError(
+                f"A region of {self.name} with room for a partition of {size:,} bytes was expected; those for weights that "
+                f"keep their bytes: {told}.",
+                hint="Give a smaller --pte-partition, or leave it out.",
+            )
+        own = found.model_copy(update={"name": PARTITION, "origin": found.end - size, "size": size})
+        rest = found.model_copy(update={"size": found.size - size})
+        regions = tuple(rest if region is found else region for region in self.region)
+        placement = self.placement.model_copy(update={"weights": (PARTITION,)})
+        return self.model_copy(update={"region": (*regions, own), "placement": placement})
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

@@ -388,8 +388,11 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
             *(f"sdk/runtime/{name}.cpp" for name in sorted(runtime)),
             *(["sdk/executor/failed.cpp"] if official is not None else []),
         ],
-        "library": ["sdk/executor/failed_library.cpp"] if official is not None else [],
-        "platform": [f"sdk/platform/{name}" for name in _platform(inputs.board, inputs.optimize)],
+        "library": ["sdk/executor/failed_library.cpp", "sdk/runtime/crc.cpp"] if official is not None else [],
+        "platform": [
+            *(f"sdk/platform/{name}" for name in _platform(inputs.board, inputs.optimize)),
+            *(["sdk/executor/no_heap.cpp"] if official is not None and not inputs.board.is_host else []),
+        ],
         "host": [f"sdk/platform/host/{name}.cpp" for name in ("platform", "build_id", "library")],
     }
 

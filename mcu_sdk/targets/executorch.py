@@ -13,8 +13,8 @@ FAILURES: dict[str, tuple[type[McuSdkError], str, str]] = {
     "executorch_pte_not_loaded": (PteError, "it does not take the .pte", _AGAIN),
     "executorch_other_program": (
         PteError,
-        "the .pte has other methods, inputs or outputs than the project was generated for",
-        _AGAIN,
+        "the .pte is another one than the project was generated for",
+        "Flash the project's own, or generate the project for this one.",
     ),
     "executorch_planned_memory_too_small": (
         DoesNotFitError,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,32 @@ def test_what_it_cannot_have(tmp_path: Path) -> None:
     ):
         generate(asked(FIXTURES / "stock-convolutions.pte", tmp_path / "p"))
     assert not (tmp_path / "p").exists()
+
+
+def test_a_partition_of_its_own(tmp_path: Path) -> None:
+    request = asked(DECODER, tmp_path / "p", "frdm-k64f", pte_partition=128 << 10)
+    made = generate(request)
+    script = (made.project / "cmake" / "board.ld").read_text()
+    assert (
+        "pte      (rx) : ORIGIN = 0x000E0000, LENGTH = 0x00020000" in script
+    )  # the last of the flash's 1 MiB
+    assert re.search(r"\.weights : ALIGN\(64\)\n    \{[^}]*\} > pte AT > pte", script)
+    crc = f"0x{zlib.crc32(DECODER.read_bytes()):08x}"
+    assert f"true,\n        {crc}," in (made.project / "model" / "program.cpp").read_text()
+    before = (made.project / "cmake" / "board.ld").read_bytes()
+    assert (regenerate(made.project).project / "cmake" / "board.ld").read_bytes() == before
+    with pytest.raises(DoesNotFitError, match="region 'pte' of 4,096 bytes is over"):
+        generate(replace(request, pte_partition=4096))
+    with pytest.raises(
+        DoesNotFitError, match=r"room for a partition of 4,194,304 bytes was expected; .*flash 1,0"
+    ):
+        generate(replace(request, pte_partition=4 << 20))
+    with pytest.raises(UsageError, match="a host has none"):
+        generate(replace(request, board="host"))
+    with pytest.raises(UsageError, match="multiple of 4096 bytes, not 5000"):
+        generate(replace(request, pte_partition=5000))
+    with pytest.raises(UsageError, match="is for --runtime executorch"):
+        generate(replace(request, runtime="plan"))
 
 
 def test_where_executorch_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
