@@ -6,8 +6,7 @@ request -> recipe -> plan -> fit -> project
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -18,20 +17,30 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.choice import first_that_fits, is_open
 from mcu_sdk.console import step
+from mcu_sdk.device_texts import (
+    Texts,
+    chat_of,
+    check_grammar,
+    chooser_notes,
+    folders_of_tokenizer,
+    grammar_tables,
+    prompt_notes,
+    read_chat_template,
+    stop_texts,
+    tokenizer_tables,
+)
 from mcu_sdk.errors import DoesNotFitError, UsageError
+from mcu_sdk.generated import Generated
 from mcu_sdk.inputs import identify
-from mcu_sdk.model.chat.files import CHAT_CONFIG, ChatFiles, no_chat, read_chat
+from mcu_sdk.model.chat.files import CHAT_CONFIG, ChatFiles
 from mcu_sdk.model.folder import check_fetched, read_config
-from mcu_sdk.model.grammar.automaton import Automaton
-from mcu_sdk.model.grammar.files import check_length, grammar_of_tokens, read_grammar, tables_of
+from mcu_sdk.model.grammar.files import read_grammar
 from mcu_sdk.model.load import Checkpoint, find_checkpoint
-from mcu_sdk.model.special_tokens import read_special_tokens, vocabulary_of
+from mcu_sdk.model.special_tokens import vocabulary_of
 from mcu_sdk.model.stored import read_stored
 from mcu_sdk.model.tokenizer import (
     check_given,
     check_tokenizer,
-    device_tables,
-    text_tables,
     tokenizer_file,
 )
 from mcu_sdk.operators.layouts import layout_for
@@ -42,7 +51,6 @@ from mcu_sdk.planning.experts import experts_of
 from mcu_sdk.planning.fit import Layout, Sizes, image_bytes
 from mcu_sdk.planning.fpu import check_checkpoint, check_integers_only
 from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
-from mcu_sdk.planning.pieces import by_region
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.planning.text_model import TextModel, describe_text_model
@@ -63,63 +71,6 @@ from mcu_sdk.saving import TooLargeError, first_that_saves_enough
 
 if TYPE_CHECKING:
     from mcu_sdk.npu.artifact import DelegateArtifact
-
-
-@dataclass(frozen=True)
-class Generated:
-    """The project's folder, what is in it, and in which region each part will lie.
-
-    `chosen`: what was chosen to fit the board, where nothing was asked for; empty if nothing had to be.
-    """
-
-    project: Path
-    name: str
-    plan: Plan
-    layout: Layout
-    facts: dict[str, Any] = field(default_factory=dict)
-    sizes: Sizes | None = None
-    chosen: str = ""
-
-    def summary(self) -> dict[str, Any]:
-        """Plain data for `--json` and the terminal; sizes in bytes."""
-        return {
-            "project": str(self.project),
-            "model": self.name,
-            "hash": self.plan.model_hash,
-            "kernel_calls": len(self.plan.calls),
-            "model_bytes": self.plan.model_bytes,
-            "arena_bytes": self.facts.get("executorch", {}).get("arena_bytes", self.plan.arena_bytes),
-            "kv_cache_bytes": self.plan.kv_cache_bytes,
-            **self._code(),
-            "regions": dict(self.layout.regions),
-            "used_bytes": dict(self.layout.used),
-            "placement": dict(self.layout.reasons),
-            **({"constants": by_region(self.layout.pieces)} if self.layout.pieces else {}),
-            "peak_memory_bytes": peak_memory(),
-            "chosen": self.chosen,
-            **self.facts,
-        }
-
-    def _code(self) -> dict[str, Any]:
-        """Of a board's image: the code as it was compiled for this, or at most."""
-        if self.sizes is None or not self.layout.regions:
-            return {}
-        sizes = self.sizes
-        return {
-            "code_bytes": sizes.code,
-            "code_is_bound": sizes.code_is_bound,
-            "tokenizer_bytes": sizes.tokenizer,
-            "variables_bytes": sizes.data + sizes.bss,
-        }
-
-
-def peak_memory() -> int:
-    """The most bytes of main memory that this process has had so far."""
-    import resource
-    import sys
-
-    unit = 1 if sys.platform == "darwin" else 1024  # of getrusage's figure
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @dataclass(frozen=True)
@@ -182,7 +133,8 @@ def _generate(request: GenerateRequest) -> Generated:
         automaton = read_grammar(request.grammar, request.json_schema)
         sources = identify(request, board, checkpoint).expect(request.expected)
     if automaton is not None and checkpoint is not None:
-        _check_grammar(request, checkpoint, npu, automaton)
+        _check_kind_of(request, checkpoint, npu)
+        check_grammar(request, checkpoint, automaton)
     if checkpoint is not None:
         source = _from_checkpoint(request, checkpoint, board, npu)
     assert source is not None
@@ -192,8 +144,8 @@ def _generate(request: GenerateRequest) -> Generated:
     check_format(destination, request.format)
     _check_library(request, source.name)
     edited = check_edited(destination, force=request.force)
-    edited += _chooser_notes(destination) if automaton is not None else []
-    edited += _prompt_notes(destination) if request.compile_options.prefill is not None else []
+    edited += chooser_notes(destination) if automaton is not None else []
+    edited += prompt_notes(destination) if request.compile_options.prefill is not None else []
     with step("Compiling the plan"):
         pte = read_pte(source.pte, source.names)
         plan = compile_plan(pte)
@@ -225,9 +177,9 @@ def _generate(request: GenerateRequest) -> Generated:
     if official is not None:
         facts["executorch"] = official.to_json()
     with step("Packing the tokenizer"):
-        tables, told = _tokenizer(request, source, language_model, text_model)
+        tables, told = tokenizer_tables(source.tokenizer, source.facts, language_model, text_model)
     facts |= {**told, "notes": [*facts["notes"], *told.get("notes", ())]}
-    grammar = _grammar(automaton, source, language_model)
+    grammar = grammar_tables(automaton, source.tokenizer, language_model)
     if grammar is not None:
         facts["grammar"] = {key: grammar[key] for key in ("states", "bytes", "shortest")}
     files = _model_files(source, facts, pte, plan, npu)
@@ -236,7 +188,7 @@ def _generate(request: GenerateRequest) -> Generated:
         for option, name in GRAMMARS.items()
         if isinstance(path := getattr(request, option), Path)
     }
-    chat = _chat(request, source, language_model, tables)
+    chat = chat_of(request, source.chat, language_model, tables)
     if isinstance(chat, ChatFiles):
         files[CHAT_CONFIG] = chat.config
         facts["chat"] = chat.facts
@@ -256,7 +208,7 @@ def _generate(request: GenerateRequest) -> Generated:
         text_model=text_model if tables is not None and isinstance(text_model, TextModel) else None,
         tokenizer=tables,
         grammar=grammar,
-        stops=_stops(request, tables),
+        stops=stop_texts(request, tables),
         chat=chat.chat.to_template() if isinstance(chat, ChatFiles) else None,
         files=files,
         options=request.to_manifest(kind, source.name),
@@ -348,10 +300,6 @@ def _check_library(request: GenerateRequest, name: str) -> None:
         check_name(Library.of(slug(name), request.optimize, is_language_model=True, has_tokenizer=True))
 
 
-Texts = TextModel | str | None
-"""What reads texts, or why that does not; None for what is not for texts."""
-
-
 def _kind(
     request: GenerateRequest, language_model: LanguageModel | None, texts: Texts, npu: NpuTarget | None
 ) -> Kind:
@@ -377,76 +325,6 @@ def _check_reads_text(
     raise UsageError(f"--tokenizer is for models that read texts; of {name}, {why}.", hint="Leave it out.")
 
 
-def _tokenizer(
-    request: GenerateRequest, source: _Source, language_model: LanguageModel | None, texts: Texts
-) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
-    """The firmware's tables, and what there is to say of them: facts for the report."""
-    if language_model is not None:
-        side = language_model.encoder
-        length = side.length if side is not None else language_model.max_sequence_length
-        tables, word, notes = device_tables(source.tokenizer, language_model.vocab_size, length)
-        return tables, {"tokenizer": word, "notes": notes}
-    if texts is None:
-        return None, {}
-    if isinstance(texts, str):
-        return None, {"tokenizer": f"none, the firmware takes tensors: {texts}"}
-    tables, word, notes = text_tables(source.tokenizer, texts.vocab_size, texts.length, texts.segments)
-    told = {"length": texts.length, "bytes": tables["text_bytes"]} if tables is not None else {}
-    return tables, {"tokenizer": word, "notes": notes, "texts": {**source.facts["texts"], **told}}
-
-
-def _check_grammar(
-    request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None, automaton: Automaton
-) -> None:
-    """Raises GrammarError, before anything is compiled, for a grammar that the checkpoint's tokens cannot follow."""
-    _check_kind_of(request, checkpoint, npu)
-    config = read_config(checkpoint.folder)
-    ends = read_special_tokens(checkpoint.folder, config).ends
-    tokenizer = request.tokenizer or checkpoint.folder
-    found = grammar_of_tokens(automaton, tokenizer, vocabulary_of(config), ends)
-    check_length(found, request.compile_options.cache_length)
-
-
-def _chooser_notes(destination: Path) -> list[str]:
-    """What to say of an app/ that is there already, and that no grammar reaches."""
-    texts = _app_texts(destination)
-    if not texts or any("Chooser" in text for text in texts):
-        return []
-    return [
-        "app/main.cpp chooses tokens itself and follows no grammar, so the firmware will refuse every request: let a Chooser "
-        "choose, as docs/sampling.md shows."
-    ]
-
-
-def _prompt_notes(destination: Path) -> list[str]:
-    """What to say of an app/ that is there already, and that reads prompts token by token."""
-    texts = _app_texts(destination)
-    if not texts or any(".read(" in text for text in texts):
-        return []
-    return [
-        "app/main.cpp reads prompts token by token, so --prefill makes nothing faster: let language_model.read(ids, count) "
-        "read them, as a new project's app/main.cpp does."
-    ]
-
-
-def _app_texts(destination: Path) -> list[str]:
-    """The sources of an app/ that stays."""
-    files = (destination / KEPT).rglob("*.cpp")
-    return [path.read_text(encoding="utf-8", errors="replace") for path in files]
-
-
-def _grammar(
-    automaton: Automaton | None, source: _Source, language_model: LanguageModel | None
-) -> Mapping[str, Any] | None:
-    """The firmware's tables of a grammar."""
-    if automaton is None or language_model is None:
-        return None
-    vocabulary, ends = language_model.vocab_size, language_model.eos_ids
-    found = grammar_of_tokens(automaton, source.tokenizer, vocabulary, ends)
-    check_length(found, language_model.max_sequence_length)
-    return tables_of(found)
-
-
 def _from_checkpoint(
     request: GenerateRequest, checkpoint: Checkpoint, board: Board, npu: NpuTarget | None
 ) -> _Source:
@@ -461,7 +339,7 @@ def _from_checkpoint(
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
     _check_kind_of(request, checkpoint, npu)
-    chat = _read_chat(request, [*_folders(request), checkpoint.folder], tokenizer)
+    chat = read_chat_template(request, [*folders_of_tokenizer(request), checkpoint.folder], tokenizer)
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
     facts = {
         **compiled.facts,
@@ -512,69 +390,13 @@ def _is_encoder(checkpoint: Checkpoint) -> bool:
     return encoder_architecture(checkpoint) is not None
 
 
-def _stops(request: GenerateRequest, tables: Mapping[str, Any] | None) -> tuple[bytes, ...]:
-    """The texts that end an answer. Raises UsageError where there is no tokenizer that could write them."""
-    if request.stop and (tables is None or request.format == "library"):
-        why = (
-            "a library's program ends its answers itself" if tables else "there is no tokenizer on the device"
-        )
-        raise UsageError(f"--stop is a text that ends an answer; {why}.", hint="Leave --stop out.")
-    return tuple(text.encode() for text in request.stop)
-
-
-def _folders(request: GenerateRequest) -> list[Path]:
-    """Where a tokenizer that was named has its chat template."""
-    return [tokenizer_file(request.tokenizer).parent] if request.tokenizer is not None else []
-
-
-def _read_chat(
-    request: GenerateRequest, folders: Sequence[Path], tokenizer: Path | None
-) -> ChatFiles | str | None:
-    """The chat template of the first folder that has one, or why it cannot be followed; None without one. Raises ModelError
-    where there has to be one."""
-    if tokenizer is None or request.format == "library":
-        found: ChatFiles | str | None = None
-    else:
-        with step("Reading the chat template"):
-            found = read_chat(folders, tokenizer, request.system, request.chat_date)
-    if request.asks_for_chat and not isinstance(found, ChatFiles):
-        raise no_chat(found)
-    return found
-
-
-def _chat(
-    request: GenerateRequest,
-    source: _Source,
-    language_model: LanguageModel | None,
-    tables: Mapping[str, Any] | None,
-) -> ChatFiles | str | None:
-    """What the firmware has of the chat template, or why it has none of it. Raises ModelError where it has to."""
-    is_decoder = language_model is not None and language_model.encoder is None
-    found = source.chat if is_decoder else None
-    if isinstance(found, ChatFiles) and language_model is not None:
-        if tables is None:
-            found = "the firmware takes and prints token ids"
-        elif found.greatest_id >= language_model.vocab_size:
-            found = f"its chat template writes the token {found.greatest_id}, and the model has {language_model.vocab_size}"
-        elif language_model.sinks >= 0 and found.chat.rewrites:
-            found = "its chat template changes past answers, and a cache that slides (--when-full) cannot go back to them"
-        elif found.shortest >= language_model.max_sequence_length:
-            found = (
-                f"{found.shortest} tokens stand around the first text of a conversation, and the cache holds "
-                f"{language_model.max_sequence_length}"
-            )
-    if request.asks_for_chat and not isinstance(found, ChatFiles):
-        raise no_chat(found)
-    return found
-
-
 def _from_pte(request: GenerateRequest) -> _Source:
     assert request.pte is not None
     path = request.pte
     check_fetched(path)
     found = read_compiled(path)
     name = request.name or path.stem
-    chat = _read_chat(request, _folders(request), request.tokenizer)
+    chat = read_chat_template(request, folders_of_tokenizer(request), request.tokenizer)
     return _Source(name, found.pte, found.names, request.tokenizer, found.facts, found.delegates, chat)
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mcu_sdk.errors import UsageError
-from mcu_sdk.generation import Generated, generate
+from mcu_sdk.generated import Generated
+from mcu_sdk.generation import generate
 from mcu_sdk.inputs import BUNDLED
 from mcu_sdk.options import GenerateRequest
 from mcu_sdk.planning.plan import Plan

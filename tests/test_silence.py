@@ -16,7 +16,7 @@ SHOWN = {"step", "stage"}
 
 SLOW = {
     "generation.py": {
-        "find_checkpoint", "identify", "read_pte", "compile_plan", "device_tables", "fit_project", "render_project",
+        "find_checkpoint", "identify", "read_pte", "compile_plan", "tokenizer_tables", "fit_project", "render_project",
     },
     "project/build.py": {"_run", "_check_instructions", "_check_symbols", "read_sizes", "stack_bound"},
     "project/pair.py": {"ask"},

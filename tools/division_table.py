@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mcu_sdk.board.board import load_board  # noqa: E402
-from mcu_sdk.generation import Generated, generate  # noqa: E402
+from mcu_sdk.generated import Generated  # noqa: E402
+from mcu_sdk.generation import generate  # noqa: E402
 from mcu_sdk.options import CompileOptions, GenerateRequest  # noqa: E402
 from mcu_sdk.planning.bound import Bound, bound_from_json  # noqa: E402
 

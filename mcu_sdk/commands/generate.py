@@ -12,7 +12,7 @@ from mcu_sdk.commands.options import Given, JsonOption, with_options
 from mcu_sdk.options import CompileOptions, GenerateRequest
 
 if TYPE_CHECKING:
-    from mcu_sdk.generation import Generated
+    from mcu_sdk.generated import Generated
 
 NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")]
 ForceOption = Annotated[

@@ -11,7 +11,8 @@ import pytest
 from benchmarks.models import module_pte
 from mcu_sdk import cli
 from mcu_sdk.board.board import Board, load_board
-from mcu_sdk.generation import Generated, generate
+from mcu_sdk.generated import Generated
+from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import read_sizes

@@ -11,7 +11,8 @@ import torch
 
 from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import DoesNotFitError
-from mcu_sdk.generation import Generated, generate
+from mcu_sdk.generated import Generated
+from mcu_sdk.generation import generate
 from mcu_sdk.lowering.accuracy import measure
 from mcu_sdk.lowering.run_step import StepRunner
 from mcu_sdk.model.load import find_checkpoint

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mcu_sdk.errors import DoesNotFitError
-from mcu_sdk.generation import Generated, generate
+from mcu_sdk.generated import Generated
+from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.project.build import build
 from mcu_sdk.regeneration import regenerate
