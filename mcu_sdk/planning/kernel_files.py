@@ -16,7 +16,7 @@ from mcu_sdk import resources
 
 FOLDER = "kernels"
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
-_DECLARATION = re.compile(r'^extern "C" void mcu_(\w+)\(([^)]*)\);', re.MULTILINE)
+_DECLARATION = re.compile(r'^extern "C" \w+ mcu_(\w+)\(([^)]*)\);', re.MULTILINE)
 _ROW_MACRO = re.compile(
     r'^#define (\w+)\(name\b[^\n]*?\)\s*(?:\\\n\s*)?extern "C" void mcu_##name\(([^)]*)\);', re.MULTILINE
 )
@@ -39,7 +39,7 @@ def kernel(name: str) -> Declaration:
 
 
 def kernels() -> dict[str, Declaration]:
-    """Every function that a header of firmware/kernels declares as extern "C" void, by its name without `mcu_`."""
+    """Every function that a header of firmware/kernels declares as extern "C", by its name without `mcu_`."""
     return _kernels(resources.firmware())
 
 

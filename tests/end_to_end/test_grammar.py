@@ -44,7 +44,7 @@ def test_a_thousand_answers_of_a_random_transformer(tmp_path: Path) -> None:
     options = CompileOptions(LENGTH)
     made = generate(
         GenerateRequest(
-            "corstone-300", options, str(model), json_schema=tmp_path / "schema", output=tmp_path / "p"
+            "corstone-300", options, model=str(model), json_schema=tmp_path / "schema", output=tmp_path / "p"
         )
     )
     shortest = made.facts["grammar"]["shortest"]

@@ -66,6 +66,19 @@ def test_every_row_of_every_table_is_found() -> None:
     assert rows >= 70
 
 
+def test_whatever_a_function_gives_it_is_found() -> None:
+    """Also what kernels call of each other, and not only void: libraries rename all that links under a name of its own."""
+    declared = [
+        name
+        for header in KERNELS.glob("*/*.h")
+        for line in header.read_text().splitlines()
+        if line.startswith('extern "C"')
+        for name in re.findall(r"\bmcu_(\w+)\(", line)
+    ]
+    assert set(declared) <= kernels().keys() and len(declared) > 100
+    assert {"row_magnitude", "row_scale", "exp_shares_s8"} <= set(declared)
+
+
 def test_a_name_without_a_kernel() -> None:
     with pytest.raises(KeyError, match="no_such_kernel"):
         kernel("no_such_kernel")
