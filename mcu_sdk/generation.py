@@ -66,7 +66,7 @@ from mcu_sdk.project.manifest import GRAMMARS, TOKENIZER
 from mcu_sdk.project.npu_details import describe_npu, details_files
 from mcu_sdk.project.render import ProjectInputs, render_project, slug
 from mcu_sdk.project.stored_chat import stored_cache
-from mcu_sdk.recipes.compiled import names_json, read_compiled
+from mcu_sdk.recipes.compiled import ETRECORD, names_json, read_compiled
 from mcu_sdk.saving import TooLargeError, first_that_saves_enough
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class _Source:
     facts: dict[str, Any]
     delegates: tuple[DelegateArtifact, ...] = ()
     chat: ChatFiles | str | None = None
+    etrecord: bytes = b""
 
 
 def generate(request: GenerateRequest) -> Generated:
@@ -347,7 +348,9 @@ def _from_checkpoint(
         "notes": [*checkpoint.notes, *compiled.facts.get("notes", ())],
     }
     name = request.name or checkpoint.name
-    return _Source(name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates, chat)
+    return _Source(
+        name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates, chat, compiled.etrecord
+    )
 
 
 def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None) -> None:
@@ -458,6 +461,8 @@ def _model_files(
         files |= details_files(describe_npu(pte, plan, source.facts, source.delegates, npu))
     if source.names is not None:
         files["names.json"] = names_json(source.pte, source.names, source.facts).encode()
+    if source.etrecord:
+        files[f"model{ETRECORD}"] = source.etrecord
     return files
 
 

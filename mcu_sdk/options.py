@@ -141,7 +141,7 @@ class CompileOptions:
     one the model generates what it is calibrated on. `prefill`: tokens of a prompt that a second method reads at once; None
     for no such method. `when_full`: generation ends where the cache is full, or goes on, of which `sinks` positions stay (None:
     SINKS). `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
-    32 inputs; the embedding and the last linear are int8 then. "auto": each linear's by what it costs. `operators`: "portable" for those of ExecuTorch alone. Not the user's:
+    32 inputs; the embedding and the last linear are int8 then. "auto": each linear's by what it costs. `operators`: "portable" for those of ExecuTorch alone. `etrecord`: with an ETRecord of the .pte. Not the user's:
     `npu`, the Ethos-U to lower to (None for the processor), `weight_layout`, what the board's core reads fastest, and
     `int4_saving`, the bytes that "auto" saves of an int8 .pte (None: none).
     """
@@ -235,6 +235,14 @@ class CompileOptions:
             Kind.DECODER,
         ),
     ] = "mcu"
+    etrecord: Annotated[
+        bool,
+        Flag(
+            "--etrecord",
+            "Also write model.etrecord: the graph with its modules, for ExecuTorch's Inspector.",
+            ON_PROCESSOR,
+        ),
+    ] = False
 
     def check(self) -> None:
         """Raises UsageError for options that do not go together, or have a value that they cannot have."""
@@ -257,6 +265,11 @@ class CompileOptions:
             raise UsageError(f"--sinks is a number of positions from 0 up, not {self.sinks}.")
         if self.operators == "portable":
             self._check_portable()
+        if self.etrecord and self.npu is not None:
+            raise UsageError(
+                f"--etrecord is for a processor; {self.npu.accelerator} is the target.",
+                hint="Leave --etrecord out, or take another --target.",
+            )
         if self.cache_length is not None:
             self.check_length(self.cache_length)
         if self.weights != "int8" and self.npu is not None:

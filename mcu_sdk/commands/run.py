@@ -78,6 +78,14 @@ def run_command(
         bool,
         typer.Option("--profile", help="Count the instructions of each operator in the last step instead."),
     ] = False,
+    etdump: Annotated[
+        Path | None,
+        typer.Option(
+            "--etdump",
+            help="With --profile: also write it as an ETDump, for ExecuTorch's Inspector.",
+            show_default=False,
+        ),
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,6 +106,8 @@ def run_command(
             "--output writes what --input, --text, --image or --audio gives.", hint="Name one, too."
         )
     exclude(("--profile", profile), ("--prompts", prompts), *own)
+    if etdump is not None and not profile:
+        raise UsageError("--etdump is what --profile counts, in a file.", hint="Add --profile.")
     exclude(("--markdown", markdown), ("--prompts", prompts), ("--csv", table))
     others = (("--ids", ids), ("--steps", steps), ("--profile", profile), ("--markdown", markdown), *own)
     check_chat(chat=chat, system=system, others=others)
@@ -141,7 +151,7 @@ def run_command(
                 "do not go with it.",
                 hint="Leave them out.",
             )
-        _profile(opened, request, where, as_json)
+        _profile(opened, request, where, as_json, etdump)
         return
     report = _run(opened, request, where, prompt or "", shows_text=opened.is_language_model and not as_json)
     if as_json:
@@ -173,22 +183,27 @@ def _run(opened: Project, request: Request, where: Where, prompt: str, *, shows_
             say("\n")
 
 
-def _profile(opened: Project, request: Request, where: Where, as_json: bool) -> None:
-    """Run the project's profiled twin, and show what each operator costs."""
+def _profile(opened: Project, request: Request, where: Where, as_json: bool, etdump: Path | None) -> None:
+    """Run the project's profiled twin, and show what each operator costs; `etdump`: where to write it as an ETDump."""
     from rich.console import Console
 
     from mcu_sdk.project import profile
+    from mcu_sdk.project.etdump import check_place, etdump_of
     from mcu_sdk.project.runners import built_device, choose_simulator
     from mcu_sdk.project.verify import last_position
     from mcu_sdk.regeneration import make_profiled
 
     choose_simulator(opened, where.get("simulator"))  # before the twin is generated
+    if etdump is not None:
+        check_place(etdump)
     folder, plan = make_profiled(opened)
     twin = built_device(replace(opened, folder=folder), **where)
     with step(f"Running on {twin.target}"):
         transcript = twin.device(request)
     position = last_position(transcript)
     rows = profile.costs(plan, transcript.profile, position, opened.board.core)
+    if etdump is not None:
+        etdump.write_bytes(etdump_of(plan, transcript.profile))
     if as_json:
         print(json.dumps(profile.to_json(rows, position), indent=2))
         return

@@ -13,6 +13,7 @@ import torch
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.lowering.portable import check_portable
+from mcu_sdk.lowering.record import number_calls, record_of
 
 if TYPE_CHECKING:
     from executorch.exir import EdgeProgramManager, ExecutorchProgramManager
@@ -30,10 +31,11 @@ ALIGNMENT = 16
 @dataclass(frozen=True)
 class Lowered:
     """A .pte and the module path each of its kernel calls came from ("" where it is not known), `forward`'s, then that of the
-    method beside it."""
+    method beside it. `etrecord`: the ETRecord of `forward`, where one was asked for."""
 
     pte: bytes
     names: tuple[str, ...]
+    etrecord: bytes = b""
 
 
 def lower(
@@ -43,29 +45,33 @@ def lower(
     prefill: ExportedProgram | None = None,
     encoder: ExportedProgram | None = None,
     cortex_m_passes: bool = True,
+    record: bool = False,
 ) -> Lowered:
     """Lower a method "forward" and, where they are given, "prefill" and "encoder", which share the weights and by their names
     the buffers that live from call to call; `metadata` are constant methods (a list becomes several outputs).
 
-    `cortex_m_passes` turns quantized operators into Cortex-M's; around a delegate there are none. Raises ModelError
+    `cortex_m_passes` turns quantized operators into Cortex-M's; around a delegate there are none. `record`: with an ETRecord. Raises ModelError
     when ExecuTorch refuses the program.
     """
     import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
 
     beside = {PREFILL: prefill, ENCODER: encoder}
     methods = {FORWARD: program, **{name: other for name, other in beside.items() if other is not None}}
-    return lower_edge(_to_edge(methods, metadata, cortex_m_passes))
+    return lower_edge(_to_edge(methods, metadata, cortex_m_passes), record=record)
 
 
-def lower_portable(program: ExportedProgram, metadata: Mapping[str, Any]) -> Lowered:
+def lower_portable(program: ExportedProgram, metadata: Mapping[str, Any], *, record: bool = False) -> Lowered:
     """Lower a method "forward" to ExecuTorch's portable and quantized kernels alone. Raises ModelError when ExecuTorch refuses
     the program, or where it takes an operator that these libraries do not have."""
     edge = _to_edge({FORWARD: program}, metadata, cortex_m_passes=False, preserved=())
-    return lower_edge(edge, check_operators=check_portable)
+    return lower_edge(edge, check_operators=check_portable, record=record)
 
 
 def lower_edge(
-    edge: EdgeProgramManager, *, check_operators: Callable[[Sequence[str]], None] | None = None
+    edge: EdgeProgramManager,
+    *,
+    check_operators: Callable[[Sequence[str]], None] | None = None,
+    record: bool = False,
 ) -> Lowered:
     """The last stage, for a program that is in the edge dialect: writes in place, planned memory, the file.
 
@@ -79,6 +85,7 @@ def lower_edge(
 
     for method in edge.methods:
         _write_in_place(edge, method)
+    recorded = number_calls(edge.exported_program(FORWARD)) if record else None
     planning = MemoryPlanningPass(
         memory_planning_algo=plan_memory,
         share_mutable_buffers=len(edge.methods) > 1,
@@ -99,7 +106,8 @@ def lower_edge(
         check_operators(_operators_of(lowered))
     pte = bytes(lowered.buffer)
     methods = [name for name in (FORWARD, PREFILL, ENCODER) if name in edge.methods]
-    return Lowered(pte, tuple(name for method in methods for name in _instruction_names(lowered, method)))
+    names = tuple(name for method in methods for name in _instruction_names(lowered, method))
+    return Lowered(pte, names, b"" if recorded is None else record_of(recorded, lowered))
 
 
 def _operators_of(lowered: ExecutorchProgramManager) -> list[str]:

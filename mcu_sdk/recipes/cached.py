@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 
 from mcu_sdk import cache
 from mcu_sdk.npu.artifact import DelegateArtifact
-from mcu_sdk.recipes.compiled import CompiledModel
+from mcu_sdk.recipes.compiled import ETRECORD, CompiledModel
+
+RECORD = f"model{ETRECORD}"
 
 
 def cached(facts: Mapping[str, object], compile: Callable[[], CompiledModel]) -> CompiledModel:
@@ -18,10 +20,17 @@ def cached(facts: Mapping[str, object], compile: Callable[[], CompiledModel]) ->
         return kept
     compiled = compile()
     delegates = [artifact.name for artifact in compiled.delegates]
-    info = {"names": compiled.names, "facts": compiled.facts, "delegates": delegates}
+    info = {
+        "names": compiled.names,
+        "facts": compiled.facts,
+        "delegates": delegates,
+        "etrecord": bool(compiled.etrecord),
+    }
     files = {"model.pte": compiled.pte, "info.json": json.dumps(info).encode()}
     for artifact in compiled.delegates:
         files |= artifact.files()
+    if compiled.etrecord:
+        files[RECORD] = compiled.etrecord
     cache.store(key, files)
     return compiled
 
@@ -37,4 +46,9 @@ def _kept(key: str) -> CompiledModel | None:
         if files is None:
             return None
         delegates.append(DelegateArtifact.from_files(name, files))
-    return CompiledModel(kept["model.pte"], tuple(info["names"]), info["facts"], tuple(delegates))
+    record = cache.load(key, (RECORD,)) if info["etrecord"] else {RECORD: b""}
+    if record is None:
+        return None
+    return CompiledModel(
+        kept["model.pte"], tuple(info["names"]), info["facts"], tuple(delegates), record[RECORD]
+    )

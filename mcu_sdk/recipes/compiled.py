@@ -13,15 +13,20 @@ from mcu_sdk.errors import PteError
 from mcu_sdk.json_file import object_or_nothing
 from mcu_sdk.npu.artifact import DelegateArtifact
 
+ETRECORD = ".etrecord"
+"""The end of an ETRecord's name, which is otherwise that of its .pte."""
+
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """A .pte, the module path of each of its instructions, and what the report wants to know."""
+    """A .pte, the module path of each of its instructions, and what the report wants to know. `etrecord`: the ETRecord of its
+    method "forward"; empty where none was asked for."""
 
     pte: bytes
     names: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
     delegates: tuple[DelegateArtifact, ...] = ()
+    etrecord: bytes = b""
 
 
 def write_compiled(compiled: CompiledModel, path: Path) -> None:
@@ -33,6 +38,8 @@ def write_compiled(compiled: CompiledModel, path: Path) -> None:
     path.write_bytes(compiled.pte)
     text = names_json(compiled.pte, compiled.names, compiled.facts)
     path.with_suffix(".names.json").write_text(text, encoding="utf-8")
+    if compiled.etrecord:
+        path.with_suffix(ETRECORD).write_bytes(compiled.etrecord)
     for number, delegate in enumerate(compiled.delegates):
         for name, data in replace(delegate, name=f"{path.stem}.delegate_{number}").files().items():
             path.with_name(name).write_bytes(data)

@@ -47,8 +47,8 @@ def compile_decoder(checkpoint: Checkpoint, options: CompileOptions) -> Compiled
         facts["packed_weights"] = pack_weights(quantized, options.weight_layout)
         if prefill is not None:
             pack_weights(prefill, options.weight_layout)
-        lowered = lower(quantized, metadata, prefill=prefill)
-    return CompiledModel(lowered.pte, lowered.names, facts)
+        lowered = lower(quantized, metadata, prefill=prefill, record=options.etrecord)
+    return CompiledModel(lowered.pte, lowered.names, facts, etrecord=lowered.etrecord)
 
 
 def quantized_step(

@@ -60,5 +60,5 @@ def compile_portable_decoder(checkpoint: Checkpoint, options: CompileOptions) ->
     }
     drop_weights(model, quantized)
     with stage("Lowering to ExecuTorch and planning memory"), without_provenance():
-        lowered = lower_portable(quantized, metadata)
-    return CompiledModel(lowered.pte, lowered.names, facts)
+        lowered = lower_portable(quantized, metadata, record=options.etrecord)
+    return CompiledModel(lowered.pte, lowered.names, facts, etrecord=lowered.etrecord)

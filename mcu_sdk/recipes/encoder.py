@@ -63,6 +63,7 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
             layout=options.weight_layout,
             reference=_as_written(encoder),
             logits=encoder.gives_logits,
+            record=options.etrecord,
         )
     facts = {**compiled.facts, **_facts(encoder, checkpoint, labels), **front}
     if options.calibration_text is None:

@@ -178,8 +178,8 @@ def _lowered(
         facts["packed_weights"] += pack_weights(encoder, options.weight_layout)
         padding = facts["texts"]["padding"] if "texts" in facts else 0
         metadata = llm_metadata(model, length) | encoder_metadata(start, padding)
-        lowered = lower(step, metadata, encoder=encoder)
-    return CompiledModel(lowered.pte, lowered.names, facts)
+        lowered = lower(step, metadata, encoder=encoder, record=options.etrecord)
+    return CompiledModel(lowered.pte, lowered.names, facts, etrecord=lowered.etrecord)
 
 
 def _shares(*programs: ExportedProgram) -> dict[str, int]:

@@ -177,10 +177,12 @@ def compile_for_processor(
     layout: WeightLayout = "rows",
     reference: torch.nn.Module | None = None,
     logits: bool = False,
+    record: bool = False,
 ) -> CompiledModel:
     """A module in evaluation mode for a processor; `example` (None: the first call) is exported with, `calls` calibrate.
 
     Each step is compared with `reference`, by default the module itself. `logits`: the outputs are scores of classes.
+    `record`: with an ETRecord.
     """
     quantized, facts = quantized_module(
         module, calls, example, activations=activations, border=border, reference=reference, logits=logits
@@ -198,9 +200,9 @@ def compile_for_processor(
 
         shares = int8_share(quantized)
         packed = pack_weights(quantized, layout)
-        lowered = lower(quantized, {})
+        lowered = lower(quantized, {}, record=record)
     facts = {**facts, **shares, "weight_layout": layout, "packed_weights": packed, **scales}
-    return CompiledModel(lowered.pte, lowered.names, facts)
+    return CompiledModel(lowered.pte, lowered.names, facts, etrecord=lowered.etrecord)
 
 
 def quantized_module(
