@@ -27,6 +27,7 @@ from mcu_sdk.lowering.fuse.graph import (
     tidy,
 )
 from mcu_sdk.lowering.fuse.new_node import call_before
+from mcu_sdk.lowering.fuse.windows import choose_windows
 
 
 def normalize(program: ExportedProgram) -> None:
@@ -43,6 +44,7 @@ def normalize(program: ExportedProgram) -> None:
     _put_to_where(program)
     _count_as_integers(program)
     _split_to_slices(program)
+    choose_windows(program)
     tidy(program)
     fold_constants(program)
 
