@@ -58,7 +58,7 @@ from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
 from mcu_sdk.planning.where import where
 from mcu_sdk.project.destination import check_format, check_kept_app, check_output
 from mcu_sdk.project.edited import KEPT, check_edited
-from mcu_sdk.project.executorch import executorch_of
+from mcu_sdk.project.executorch import STACK_BYTES, executorch_of
 from mcu_sdk.project.fitting import Choices, Fitted, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
 from mcu_sdk.project.library import Library, check_name
@@ -170,6 +170,8 @@ def _generate(request: GenerateRequest) -> Generated:
     check_kept_app(destination, language_model=language_model is not None)
     if npu is not None:
         board = board.with_npu_memory()
+    if official is not None:
+        board = board.with_stack(STACK_BYTES)
     if official is not None and request.pte_partition is not None:
         board = board.with_partition(request.pte_partition)
         official = replace(official, partition_crc=crc32(source.pte))

@@ -150,6 +150,12 @@ class Board(Table):
         placement = self.placement.model_copy(update={"arena": arena, "weights": weights})
         return self.model_copy(update={"placement": placement})
 
+    def with_stack(self, least: int) -> Board:
+        """The board with at least so many bytes of stack; a native board's is the system's."""
+        if self.placement is None or self.stack_bytes >= least:
+            return self
+        return self.model_copy(update={"stack_bytes": least})
+
     def with_partition(self, size: int) -> Board:
         """The board with the last `size` bytes of a region, the first of those for weights with room for them, as a region of
         its own, PARTITION, in which the weights lie alone. Raises DoesNotFitError where no region has room, or none that

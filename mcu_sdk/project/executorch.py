@@ -29,6 +29,9 @@ CODE_BOUND = 96 * 1024
 """Bytes of the runtime's own code at most: built for size, with one kernel and what it takes of libc and libstdc++, it is
 about 60 KiB. Nobody knows better before it is linked, as there may be no ExecuTorch for the board yet."""
 
+STACK_BYTES = 4096
+"""Of stack at least: method, kernel and a name of up to 659 bytes that the runtime looks for are deeper than a plan."""
+
 _CHECKS = ("arguments", "broadcast", "images", "sound")
 _ALIGNMENT = 64
 _FUNCTIONS = {"forward": "step", "prefill": "prefill", "encoder": "encode"}
