@@ -23,7 +23,7 @@ FAILURES: dict[str, tuple[type[McuSdkError], str, str]] = {
     ),
     "executorch_method_memory_too_small": (
         DoesNotFitError,
-        "the memory for a method's values and instructions is too small",
+        "the memory for a method's values and instructions is too small, or the temporary memory to look kernels up",
         _MEMORY,
     ),
     "executorch_temporary_memory_too_small": (

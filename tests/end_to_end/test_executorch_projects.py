@@ -98,19 +98,19 @@ def test_a_decoder_and_what_is_too_small_for_it(tmp_path: Path) -> None:
 
 
 def _check_too_small(project: Path) -> None:
-    """With a byte less the runtime's own refusal ends the run, with its meaning."""
+    """With less, the runtime's own refusal ends the run, with its meaning."""
     program = project / "model" / "program.cpp"
     text = program.read_text()
-    for pattern, words in (
-        (r"(?<=step_memory\[k64 \? )\d+", "memory for a method's values and instructions is too small"),
-        (r"(?<=MCU_TEMPORARY_BYTES \(k64 \? )\d+", "temporary memory of an operator is too small"),
+    words = "values and instructions is too small, or the temporary memory"
+    for number, (pattern, less) in enumerate(
+        ((r"(?<=step_memory\[k64 \? )\d+", 1), (r"(?<=\(k64 \? )\d+", 384))
     ):
-        program.write_text(re.sub(pattern, lambda found: str(max(int(found[0]) - 1024, 16)), text))
+        program.write_text(re.sub(pattern, lambda found, less=less: str(int(found[0]) - less), text))
         built = build(project, "host")
         assert built.edited == ("model/program.cpp",) and built.library is not None
         with pytest.raises(DoesNotFitError, match=words):
             host.run(built.program, Request(ids=IDS, tokens=4))
-        renamed = built.library.with_name(f"again-{len(words)}.so")  # a library is loaded once by its path
+        renamed = built.library.with_name(f"again-{number}.so")  # a library is loaded once by its path
         renamed.write_bytes(built.library.read_bytes())
         with pytest.raises(McuSdkError, match=words):
             HostModel(renamed).tokens(IDS)
