@@ -310,14 +310,19 @@ class CompileOptions:
         return SINKS if self.sinks is None else self.sinks
 
     def check_length(self, length: int) -> None:
-        """Raises UsageError for chunks or sinks that a cache of `length` positions has no room for."""
-        if self.kept_sinks is not None and 0 < length < self.kept_sinks + LEAST_RING:
+        """Raises UsageError for a cache of no positions, and for chunks or sinks that one of `length` has no room for."""
+        if length < 1:
+            raise UsageError(
+                f"--max-cache-len takes a number of positions from 1 up; {length} was given.",
+                hint="Leave it out for the model's own limit.",
+            )
+        if self.kept_sinks is not None and length < self.kept_sinks + LEAST_RING:
             raise UsageError(
                 f"A cache that slides keeps {self.kept_sinks} first positions and {LEAST_RING} others at least; it has "
                 f"{length}.",
                 hint="Give a longer --max-cache-len, or fewer --sinks.",
             )
-        if self.prefill is not None and 0 < length < self.prefill:
+        if self.prefill is not None and length < self.prefill:
             raise UsageError(
                 f"--prefill {self.prefill} reads more tokens at once than the cache's {length} positions.",
                 hint=f"Give --max-cache-len {self.prefill} at least, a smaller --prefill, or none.",

@@ -177,6 +177,7 @@ def test_every_kind_has_a_word() -> None:
         (2, ["generate", "--grammar={text}", "--json-schema={text}"], "exclude each other"),
         (2, ["generate", "--json-schema={text}"], "text: A JSON schema was expected; this is no JSON"),
         (2, ["generate", "--grammar={lookahead}"], "a look at what follows or comes before"),
+        (2, ["generate", "--max-cache-len=0"], "positions from 1 up; 0 was given"),
         (2, ["generate", "--grammar={long}", "--max-cache-len=64"], "tokens; the model's cache holds 64"),
     ],
 )

@@ -29,19 +29,14 @@ def position_limit(model: PreTrainedModel) -> int | None:
 def choose_cache_length(model: PreTrainedModel, wanted: int | None) -> int:
     """The static cache's length in positions: `wanted`, checked against the model, or the model's limit (at most 2,048).
 
-    Raises UsageError for a length of 0 or less, or beyond the model's positions, or beyond those up to which its rotary
-    embedding stays as it is.
+    Raises UsageError for a length beyond the model's positions, or beyond those up to which its rotary embedding stays as it
+    is.
     """
     limit = position_limit(model)
     changing = _changing_frequencies(model)
     fixed = min(changing.values(), default=None)
     if wanted is None:
         return min(limit or 2048, fixed or 2048, 2048)
-    if wanted < 1:
-        raise UsageError(
-            f"--max-cache-len takes a number of positions from 1 up; {wanted} was given.",
-            hint=f"Leave it out for the model's own {limit}." if limit else "",
-        )
     if limit is not None and wanted > limit:
         raise UsageError(
             f"--max-cache-len {wanted} is beyond the model's {limit} positions.",

@@ -216,7 +216,7 @@ def test_an_encoder_with_a_decoder_is_refused_as_what_it_is(name: str) -> None:
     [
         (INVALID, "BertForMultipleChoice", [], ["BertForMultipleChoice", "another one", "compile_module"]),
         (USAGE, "BertModel", ["--max-cache-len=33"], ["1 to 32 tokens", "33"]),
-        (USAGE, "BertModel", ["--max-cache-len=0"], ["1 to 32 tokens"]),
+        (USAGE, "BertModel", ["--max-cache-len=0"], ["from 1 up"]),
         (USAGE, "BertModel", ["--weights=int4"], ["--weights is for a decoder's checkpoint", "an encoder's"]),
         (USAGE, "BertModel", ["--activations=dynamic"], ["--activations is for"]),
         (INVALID, "BertModel", ["--calibration-text=text"], ["tokenizer"]),
