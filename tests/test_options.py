@@ -104,11 +104,11 @@ def test_every_option_makes_a_difference_or_is_refused(
     )
     monkeypatch.setattr(generation, "check_tokenizer", lambda *given: None)
     for check in (
-        "_check_grammar",
-        "_grammar",
-        "_read_chat",
-        "_chat",
-        "_stops",
+        "check_grammar",
+        "grammar_tables",
+        "read_chat_template",
+        "chat_of",
+        "stop_texts",
     ):  # these models have no tokenizer
         monkeypatch.setattr(generation, check, lambda *given: None)
     if kind & PTE:
