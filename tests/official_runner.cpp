@@ -2,6 +2,7 @@
 // file.
 //
 //   runner read FILE ROWS ID...        chunks of ROWS by the method "prefill" (0: none), the rest by "forward"
+//   runner answer FILE PAD COUNT ID... COUNT by the method "encoder", filled up with PAD, then the rest by "forward"
 //   runner fit FILE METHOD TEMPORARY   one step with so many bytes for the method allocator, and of temporary memory
 //   runner flip FILE SEED COUNT        COUNT times: one byte flipped, loaded, two steps; each in a process of its own
 #include <executorch/extension/data_loader/buffer_data_loader.h>
@@ -91,19 +92,31 @@ struct Loaded {
     MemoryManager manager;
 };
 
-// One call: ids and positions into the method's own inputs; false where the runtime refused.
-bool call(Method& method, const int64_t* ids, int64_t first, size_t count) {
-    for (size_t input = 0; input < 2; ++input) {
-        if (method.inputs_size() != 2 || !method.get_input(input).isTensor()) return false;
-        const auto& tensor = method.get_input(input).toTensor();
-        if (tensor.nbytes() != count * sizeof(int64_t) || tensor.const_data_ptr() == nullptr) return false;
-        int64_t* values = static_cast<int64_t*>(tensor.mutable_data_ptr());
-        for (size_t i = 0; i < count; ++i) {
-            const int64_t value = input == 0 ? ids[i] : first + static_cast<int64_t>(i);
-            memcpy(values + i, &value, sizeof value);
-        }
+// Puts values into the method's own input; false where it does not take so many.
+bool fill(Method& method, size_t input, const std::vector<int64_t>& values) {
+    if (input >= method.inputs_size() || !method.get_input(input).isTensor()) return false;
+    const auto& tensor = method.get_input(input).toTensor();
+    const size_t bytes = values.size() * sizeof(int64_t);
+    if (tensor.nbytes() != bytes || tensor.const_data_ptr() == nullptr) return false;
+    memcpy(tensor.mutable_data_ptr(), values.data(), bytes);
+    return true;
+}
+
+// One call: ids and their positions from `first` on, and what further inputs hold; false where the runtime refused.
+bool call(Method& method, const std::vector<int64_t>& ids, int64_t first, const std::vector<int64_t>& further = {}) {
+    std::vector<int64_t> positions(ids.size());
+    for (size_t i = 0; i < ids.size(); ++i) positions[i] = first + static_cast<int64_t>(i);
+    if (method.inputs_size() != 2 + further.size() || !fill(method, 0, ids) || !fill(method, 1, positions))
+        return false;
+    for (size_t i = 0; i < further.size(); ++i) {
+        if (!fill(method, 2 + i, {further[i]})) return false;
     }
     return method.execute() == Error::Ok;
+}
+
+void add_logits(Digest& digest, Method& method) {
+    const auto& logits = method.get_output(0).toTensor();
+    digest.add_f32(logits.const_data_ptr(), static_cast<size_t>(logits.numel()));
 }
 
 std::vector<uint8_t> contents(const char* path) {
@@ -140,13 +153,43 @@ int read(const std::vector<uint8_t>& file, size_t rows, const std::vector<int64_
         const bool whole = rows > 0 && ids.size() - at >= rows;
         Method& method = whole ? *prefill : *forward;
         const size_t count = whole ? rows : 1;
-        if (!call(method, ids.data() + at, static_cast<int64_t>(at), count)) return 3;
-        const auto& logits = method.get_output(0).toTensor();
-        digest.add_f32(logits.const_data_ptr(), static_cast<size_t>(logits.numel()));
+        const auto begin = ids.begin() + static_cast<ptrdiff_t>(at);
+        if (!call(method, {begin, begin + static_cast<ptrdiff_t>(count)}, static_cast<int64_t>(at))) return 3;
+        add_logits(digest, method);
         at += count;
     }
     printf("digest %016llx method %zu\n", static_cast<unsigned long long>(digest.value()),
            step.method_allocator.used_size());
+    return 0;
+}
+
+int answer(const std::vector<uint8_t>& file, int64_t pad, size_t count, const std::vector<int64_t>& ids) {
+    Memory aligned(file.size());
+    memcpy(aligned.data, file.data(), file.size());
+    BufferDataLoader loader(aligned.data, file.size());
+    Result<Program> program = Program::load(&loader);
+    if (!program.ok() || count == 0 || count > ids.size()) return 3;
+    Planned planned;
+    for (const char* name : {"encoder", "forward"}) {
+        if (planned.allow(*program, name) != Error::Ok) return 3;
+    }
+    Loaded source(planned), step(planned);
+    Result<Method> encoder = program->load_method("encoder", &source.manager);
+    Result<Method> forward = program->load_method("forward", &step.manager);
+    if (!encoder.ok() || !forward.ok() || encoder->inputs_size() != 2) return 3;
+    const size_t length = static_cast<size_t>(encoder->get_input(0).toTensor().numel());
+    if (count > length) return 3;
+    std::vector<int64_t> read(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(count)), counts(length, 0);
+    read.resize(length, pad);
+    std::fill_n(counts.begin(), count, 1);
+    if (!fill(*encoder, 0, read) || !fill(*encoder, 1, counts) || encoder->execute() != Error::Ok) return 3;
+    Digest digest;
+    for (size_t at = count; at < ids.size(); ++at) {
+        const int64_t position = static_cast<int64_t>(at - count);
+        if (!call(*forward, {ids[at]}, position, {static_cast<int64_t>(count) - 1})) return 3;
+        add_logits(digest, *forward);
+    }
+    printf("digest %016llx\n", static_cast<unsigned long long>(digest.value()));
     return 0;
 }
 
@@ -160,8 +203,7 @@ int fit(const std::vector<uint8_t>& file, size_t method_bytes, size_t temporary_
     Loaded step(planned, method_bytes, temporary_bytes);
     Result<Method> forward = program->load_method("forward", &step.manager);
     if (!forward.ok()) return 3;
-    const int64_t id = 3;
-    if (!call(*forward, &id, 0, 1)) return 3;
+    if (!call(*forward, {3}, 0)) return 3;
     printf("method %zu\n", step.method_allocator.used_size());
     return 0;
 }
@@ -178,8 +220,7 @@ int try_steps(const std::vector<uint8_t>& file) {
     Loaded step(planned);
     Result<Method> forward = program->load_method("forward", &step.manager);
     if (!forward.ok()) return 3;
-    const int64_t ids[] = {3, 1};
-    return call(*forward, ids, 0, 1) && call(*forward, ids + 1, 1, 1) ? 0 : 3;
+    return call(*forward, {3}, 0) && call(*forward, {1}, 1) ? 0 : 3;
 }
 
 int flip(std::vector<uint8_t> file, uint64_t seed, int count) {
@@ -221,7 +262,9 @@ int main(int count, char** words) {
     if (file.size() < 64) return 2;
     if (strcmp(words[1], "flip") == 0) return flip(file, strtoull(words[3], nullptr, 10), atoi(words[4]));
     if (strcmp(words[1], "fit") == 0) return fit(file, strtoul(words[3], nullptr, 10), strtoul(words[4], nullptr, 10));
+    const bool answers = strcmp(words[1], "answer") == 0;
     std::vector<int64_t> ids;
-    for (int i = 4; i < count; ++i) ids.push_back(atoll(words[i]));
+    for (int i = answers ? 5 : 4; i < count; ++i) ids.push_back(atoll(words[i]));
+    if (answers) return answer(file, atoll(words[3]), strtoul(words[4], nullptr, 10), ids);
     return read(file, strtoul(words[3], nullptr, 10), ids);
 }

@@ -16,6 +16,7 @@ from mcu_sdk import resources
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.executorch_memory import BITS_64, memory_of
+from mcu_sdk.planning.language_model import PAD
 from mcu_sdk.planning.pte.program import read_program
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
@@ -25,6 +26,7 @@ from mcu_sdk.targets.protocol import Request
 from tests.checkpoints import FAMILIES, encoder_length, make_encoder
 from tests.decoders import MODELS, save_small_decoder
 from tests.official import build_runner, build_shared
+from tests.pairs import make_pair
 
 PROMPT, TOKENS = "ROMEO:", 24
 
@@ -168,6 +170,25 @@ def test_a_prefill_and_the_steps_behind_it_share_their_caches(
     folder = str(save_small_decoder(family, tmp_path))
     request = GenerateRequest("host", options, model=folder, output=tmp_path / "host")
     same_digest(runner, generate(request).project, tuple(7 * i % 40 for i in range(29)))
+
+
+@pytest.mark.slow
+def test_an_encoder_and_the_steps_that_attend_to_it(runner: Path, tmp_path: Path) -> None:
+    """Two methods, of which the first leaves keys and values to the second; read twice, of different lengths."""
+    folder = make_pair("t5", tmp_path)
+    options = CompileOptions(24, encoder_length=16)
+    project = generate(GenerateRequest("host", options, model=str(folder), output=tmp_path / "host")).project
+    built, pte = build(project, "host").library, project / "model" / "model.pte"
+    assert built is not None
+    ours, pad = HostModel(built), read_pte(pte.read_bytes()).metadata[PAD]
+    answer = [pad, *(5 * i % ours.vocab_size for i in range(11))]
+    for source in ([4, 9, 12, 1], [(3 * i + 4) % ours.vocab_size for i in range(16)]):
+        ours.reset()
+        ours.encode_source(source)
+        wanted = f"{ours.digest(ours.read_prompt(answer)):016x}"
+        done = run(runner, "answer", pte, pad, len(source), *source, *answer)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["digest", wanted]
 
 
 @pytest.mark.slow

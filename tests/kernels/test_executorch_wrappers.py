@@ -34,6 +34,7 @@ pytestmark = pytest.mark.slow
 INVALID_ARGUMENT = 0x12
 SCRATCH = 1 << 20
 KINDS = {DType.U8: 0, DType.S8: 1, DType.S16: 2, DType.S32: 3, DType.S64: 4, DType.F16: 5, DType.F32: 6}
+KINDS |= {DType.F64: 7, DType.BOOL: 11}
 
 
 class _Argument(ctypes.Structure):
@@ -68,15 +69,23 @@ def registered(made: Instruction) -> str:
     return ""
 
 
-def run(caller: ctypes.CDLL, machine: Machine, made: Instruction, *, scratch_bytes: int = SCRATCH) -> int:
-    """The error that the kernel reports, on memory made anew, with so much temporary memory."""
+def run(
+    caller: ctypes.CDLL,
+    machine: Machine,
+    made: Instruction,
+    *,
+    scratch_bytes: int = SCRATCH,
+    name: str | None = None,
+) -> int:
+    """The error that the kernel reports, on memory made anew, with so much temporary memory. `name`: in the registry, where it
+    is no operator of ours; -1 where there is none."""
     machine.prepare(made)
     keep: list[Any] = []
     arguments = (_Argument * len(made.arguments))(*(_argument(a, machine, keep) for a in made.arguments))
     scratch = np.zeros(SCRATCH + 16, np.uint8)
     start = scratch.ctypes.data + -scratch.ctypes.data % 16
     error: int = caller.official_call(
-        registered(made).encode(), ctypes.addressof(arguments), len(arguments), start, scratch_bytes
+        (name or registered(made)).encode(), ctypes.addressof(arguments), len(arguments), start, scratch_bytes
     )
     return error
 
