@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,8 +48,10 @@ class NpuDetails:
         total = self.operations + self.calls
         share = 100 * self.operations / total if total else 0.0
         rows = [("  operations on it", f"{self.operations:,} of {total:,} ({share:.1f} %)")]
+        left = Counter((entry.get("operator"), entry.get("reason")) for entry in self.left)
         rows += [
-            ("  on the processor", f"{entry.get('operator')}: {entry.get('reason')}") for entry in self.left
+            ("  on the processor", f"{operator}{f' ({count} times)' if count > 1 else ''}: {reason}")
+            for (operator, reason), count in left.items()
         ]
         return rows + self._vela_rows() + self._our_rows()
 

@@ -11,7 +11,7 @@ from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
 from mcu_sdk.project.npu_details import SHOWN_LAYERS, NpuDetails, details_files, read_details
 
 
-def details() -> NpuDetails:
+def details(*names: str) -> NpuDetails:
     layers = tuple(
         LayerEstimate(f"layer{i}", "Conv2D", "Conv2D" if i else "Mul", 100 * (i % 7), 10 * i, 64, (i,))
         for i in range(15)
@@ -24,18 +24,23 @@ def details() -> NpuDetails:
     summary = VelaSummary(
         "Ethos_U55_128", "System", "Shared_Sram", True, 500e6, 5_000_000, 900, 4096, 0, 8192, 100, 90, layers
     )
-    left = ({"operator": "aten.sort", "name": "sort", "reason": "not in TOSA"},)
+    left = tuple({"operator": "aten.sort", "name": name, "reason": "not in TOSA"} for name in names)
     return NpuDetails(operations=30, calls=10, left=left, estimates=(summary,), cycles=(stream,))
 
 
 def test_estimates_are_called_estimates_and_time_follows_from_the_clock() -> None:
-    rows = dict(replace(details(), cycles=()).rows())
+    rows = dict(replace(details("sort"), cycles=()).rows())
     assert rows["  operations on it"] == "30 of 40 (75.0 %)"
     assert rows["  on the processor"] == "aten.sort: not in TOSA"
     assert rows["    cycles"] == "5,000,000 (10.00 ms at 500 MHz)"
     assert "no measurements" in rows["  Vela's estimates"]
     assert rows["    SRAM used"] == "4,096 bytes" and rows["    flash used"] == "8,192 bytes"
     assert "estimates by layer" in details().to_markdown() and details().to_markdown().count("| layer") == 16
+
+
+def test_an_operator_that_stayed_for_one_reason_is_named_once() -> None:
+    rows = dict(details("sort", "sort_1", "sort_2").rows())
+    assert rows["  on the processor"] == "aten.sort (3 times): not in TOSA"
 
 
 def test_the_slowest_layers_come_first() -> None:
@@ -67,13 +72,13 @@ def test_unknown_estimates_are_said_to_be_unknown() -> None:
 
 
 def test_a_project_keeps_them(tmp_path: Path) -> None:
-    for name, data in details_files(details()).items():
+    for name, data in details_files(details("sort")).items():
         (tmp_path / name).write_bytes(data)
-    assert read_details(tmp_path) == details()
+    assert read_details(tmp_path) == details("sort")
     content = json.loads((tmp_path / "npu.json").read_text())
     del content["cycles"]  # as before there were any
     (tmp_path / "npu.json").write_text(json.dumps(content))
-    assert read_details(tmp_path) == replace(details(), cycles=())
+    assert read_details(tmp_path) == replace(details("sort"), cycles=())
     (tmp_path / "npu.json").write_text("{}")
     assert read_details(tmp_path) is None
     assert read_details(tmp_path / "nowhere") is None
