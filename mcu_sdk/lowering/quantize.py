@@ -236,9 +236,9 @@ def quantize(
         rewrite_before_linears(quantized)
         quantize_parts(quantized)
         rewrite_images(quantized)
-    _rewrite_linears(quantized, requantize)
+    rewrite_linears(quantized, requantize)
     rewrite_experts(quantized)
-    _rewrite_embeddings(quantized)
+    rewrite_embeddings(quantized)
     if requantize:
         rewrite_after_linears(quantized)
         rewrite_gates(quantized)
@@ -283,11 +283,14 @@ def _tensors(program: ExportedProgram) -> list[torch.Tensor]:
     return [value for value in program.constants.values() if isinstance(value, torch.Tensor)]
 
 
-def _rewrite_linears(program: ExportedProgram, requantize: bool) -> None:
+def rewrite_linears(
+    program: ExportedProgram, requantize: bool, but: Callable[[Node], bool] = lambda node: False
+) -> None:
+    """Quantized linears become integer operators, `but` these."""
     graph = program.graph
     rows: dict[Node, tuple[Node, Node]] = {}
     for node in list(graph.nodes):
-        if not is_call(node, aten.linear.default):
+        if not is_call(node, aten.linear.default) or but(node):
             continue
         weight = _per_channel_weight(program, args(node)[1])
         x = args(node)[0]
@@ -329,7 +332,8 @@ def _rewrite_static_linear(
     replace(program.graph, node, mcu.linear_s8_static.default, arguments)
 
 
-def _rewrite_embeddings(program: ExportedProgram) -> None:
+def rewrite_embeddings(program: ExportedProgram) -> None:
+    """Look-ups in quantized tables become integer operators."""
     for node in list(program.graph.nodes):
         if not is_call(node, aten.embedding.default):
             continue

@@ -92,13 +92,13 @@ def annotate_sequence(
     """Annotate what becomes int8 besides the linears, which have been annotated. Sums of a value in `uneven` stay float."""
     for node in model.graph.nodes:
         specs: dict[Any, QuantizationSpec] = {}
-        if _is_attention(node) and (_leads_to_a_linear(node) or _leads_to(node, _is_both)):
+        if is_attention(node) and (leads_to_a_linear(node) or _leads_to(node, _is_both)):
             specs = dict.fromkeys(args(node)[:3], SYMMETRIC)
         elif _is_summed_in_int8(node) or is_multiplied_in_int8(node):
             specs = dict.fromkeys(args(node)[:2], static)
         elif is_call(node, mcu.rope_rows.default):
             specs = {args(node)[0]: SYMMETRIC}
-        elif is_call(node, *TABLES) and _leads_to_a_linear(node):
+        elif is_call(node, *TABLES) and leads_to_a_linear(node):
             specs = {args(node)[0]: static}
         elif is_call(node, aten.add.Tensor) and _is_residual_of_norm(node):
             summed = args(node)[:2]
@@ -109,16 +109,16 @@ def annotate_sequence(
             )
 
 
-def _is_attention(node: Node) -> bool:
+def is_attention(node: Node) -> bool:
     """Whether there is an int8 form of it."""
     return is_call(node, RELATIVE) or (is_call(node, ATTENTION) and is_plain_attention(node) and _reads(node))
 
 
-def _leads_to_a_linear(node: Node) -> bool:
+def leads_to_a_linear(node: Node) -> bool:
     """Whether every use of the value, behind views, turned axes and functions of one value, is the input of a linear or of
     a convolution."""
     return bool(node.users) and all(
-        _leads_to_a_linear(user)
+        leads_to_a_linear(user)
         if is_call(user, *MOVES, *TABLES)
         else is_call(user, aten.linear.default, aten.conv2d.default) and args(user)[0] is node
         for user in node.users
@@ -127,26 +127,26 @@ def _leads_to_a_linear(node: Node) -> bool:
 
 def _is_summed_in_int8(node: Node) -> bool:
     """Whether it is the sum of an attention and of another one or a convolution (Nystromformer's), for a linear."""
-    if not is_call(node, aten.add.Tensor) or node.kwargs.get("alpha", 1) != 1 or not _leads_to_a_linear(node):
+    if not is_call(node, aten.add.Tensor) or node.kwargs.get("alpha", 1) != 1 or not leads_to_a_linear(node):
         return False
     values = args(node)[:2]
     if len(set(values)) != 2 or any(shape_of(value) != shape_of(node) for value in values):
         return False
     sources = [moves_before(value)[0] for value in values]
-    given = [is_call(source, aten.conv2d.default) or _is_attention(source) for source in sources]
-    return all(given) and any(_is_attention(source) for source in sources)
+    given = [is_call(source, aten.conv2d.default) or is_attention(source) for source in sources]
+    return all(given) and any(is_attention(source) for source in sources)
 
 
 def is_multiplied_in_int8(node: Node) -> bool:
     """Whether it is a product, for a linear, of an attention and a linear's result, clamps and moves between."""
-    if not is_call(node, aten.mul.Tensor) or not _leads_to_a_linear(node):
+    if not is_call(node, aten.mul.Tensor) or not leads_to_a_linear(node):
         return False
     values = args(node)[:2]
     if len(set(values)) != 2 or not all(isinstance(value, Node) for value in values):
         return False
     sources = [_before_clamps(value) for value in values]
-    given = [is_call(source, aten.linear.default) or _is_attention(source) for source in sources]
-    return all(given) and any(_is_attention(source) for source in sources)
+    given = [is_call(source, aten.linear.default) or is_attention(source) for source in sources]
+    return all(given) and any(is_attention(source) for source in sources)
 
 
 def _before_clamps(node: Node) -> Node:
@@ -213,7 +213,7 @@ def _reads_int8(node: Node) -> bool:
 def _is_taken_from(norm: Node) -> bool:
     """Whether linears read one token's row of a norm, and nothing else reads it: a pooler."""
     return len(norm.users) == 1 and all(
-        is_call(user, aten.select.int) and _leads_to_a_linear(user) for user in norm.users
+        is_call(user, aten.select.int) and leads_to_a_linear(user) for user in norm.users
     )
 
 
@@ -252,11 +252,13 @@ def rewrite_before_linears(program: ExportedProgram) -> None:
             rewrite_relative(program, node)
 
 
-def rewrite_after_linears(program: ExportedProgram) -> None:
-    """Norms and functions between two int8 values."""
+def rewrite_after_linears(program: ExportedProgram, but: Callable[[Node], bool] = lambda node: False) -> None:
+    """Norms and functions between two int8 values, `but` these."""
     for node in list(program.graph.nodes):
         if is_call(node, _QUANTIZE):
             source = args(node)[0]
+            if isinstance(source, Node) and but(source):
+                continue
             if is_call(source, *TABLES):
                 _rewrite_table(program, node, source)
             elif is_call(source, mcu.layer_norm.default):

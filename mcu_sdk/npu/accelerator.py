@@ -13,7 +13,8 @@ class Family:
     """`product` is the number in the NPU's CONFIG register, `stream_version` that of its command streams there, and
     `architecture` (major, minor, patch) what its ID register says: those that Vela 5.1.0 compiles for. `system_config` and `memory_mode` are sections of Vela's
     Arm/vela.ini: the system that ExecuTorch takes too, and a memory mode that needs no fast scratch. `bus_bytes` are those
-    that a port moves at once."""
+    that a port moves at once. `multiplies_activations`: whether a product of two activations uses all MACs; the others have
+    one row of it multiplied elementwise."""
 
     name: str
     product: int
@@ -22,11 +23,12 @@ class Family:
     system_config: str
     memory_mode: str
     bus_bytes: int
+    multiplies_activations: bool = False
 
 
 U55 = Family("u55", 0, 0, (1, 0, 6), "Ethos_U55_High_End_Embedded", "Shared_Sram", 8)
 U65 = Family("u65", 1, 0, (1, 0, 6), "Ethos_U65_High_End", "Shared_Sram", 16)
-U85 = Family("u85", 2, 1, (2, 0, 0), "Ethos_U85_SYS_DRAM_Mid", "Shared_Sram", 16)
+U85 = Family("u85", 2, 1, (2, 0, 0), "Ethos_U85_SYS_DRAM_Mid", "Shared_Sram", 16, multiplies_activations=True)
 FAMILIES = (U55, U65, U85)
 
 PRODUCTS = {family.product: family.name for family in FAMILIES}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mcu_sdk.board.npu_target import ActivationBits, NpuTarget, default_target
 from mcu_sdk.console import quiet_libraries
 from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.operators.layouts import WeightLayout, layout_for
 from mcu_sdk.options import Activations
 from mcu_sdk.recipes.compiled import CompiledModel, write_compiled
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from mcu_sdk.lowering.border import Scale
+    from mcu_sdk.lowering.ethos_u.compile import CompiledModule
 
 Border = Literal["float", "int8"]
 Inputs = tuple[Any, ...]
@@ -149,22 +151,72 @@ def _npu(target: str | None, board: str | None, bits: ActivationBits) -> NpuTarg
 
 
 def compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget) -> CompiledModel:
-    """A module in evaluation mode for an NPU; `calls[0]` is the example, all of them calibrate."""
+    """A module in evaluation mode for an NPU; `calls[0]` is the example, all of them calibrate.
+
+    Where the NPU is slow at products between activations, and the module has attention, that is the processor's.
+    """
     from mcu_sdk.lowering.provenance import without_provenance
     from mcu_sdk.lowering.reproducible import reproducible
 
+    _check_calibration(calls, calls[0])
+    if not accelerator(npu.accelerator).kind.multiplies_activations:
+        divided = _compile_divided(module, calls, npu)
+        if divided is not None:
+            return divided
     with stage(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
         from mcu_sdk.lowering.ethos_u.module import compile_module_npu
 
-        _check_calibration(calls, calls[0])
         compiled = compile_module_npu(module, calls[0], calls, npu)
-    facts = {
+    return _of_npu(module, calls, compiled.facts, compiled)
+
+
+def _compile_divided(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget) -> CompiledModel | None:
+    """A module whose attention stays on the processor; None for one that has none, or some that does not become int8."""
+    from mcu_sdk.lowering.fuse import fuse
+    from mcu_sdk.lowering.provenance import without_provenance
+    from mcu_sdk.lowering.reproducible import reproducible
+
+    program, guard = _exported_module(module, calls, calls[0], "static", module)
+    with stage("Fusing, for what stays on the processor"):
+        from mcu_sdk.lowering.ethos_u.divided import attends, is_dividable
+
+        if not attends(program):
+            return None
+        counts = fuse(program, None, None)
+        if not is_dividable(program) or not _has_kernels(program):
+            return None
+    guard |= _check_fused(program, calls, module)
+    with stage(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
+        from mcu_sdk.lowering.ethos_u.module import compile_divided_npu
+
+        logits = getattr(module, "gives_logits", False) is True
+        compiled = compile_divided_npu(program, calls, npu, reference=module, logits=logits)
+    known = {"fused": asdict(counts), "guard": guard}
+    return None if compiled is None else _of_npu(module, calls, compiled.facts | known, compiled)
+
+
+def _has_kernels(program: ExportedProgram) -> bool:
+    """Whether a processor can take whatever the NPU does not."""
+    from mcu_sdk.lowering.without_kernel import refuse_complex, refuse_without_kernel
+
+    try:
+        refuse_without_kernel(program, "static")
+        refuse_complex(program)
+    except ModelError:
+        return False
+    return True
+
+
+def _of_npu(
+    module: torch.nn.Module, calls: list[Inputs], facts: dict[str, Any], compiled: CompiledModule
+) -> CompiledModel:
+    known = {
         "activations": "static",
         "parameters": sum(p.numel() for p in module.parameters()),
         "input_names": _input_names(module, len(calls[0])),
-        **compiled.facts,
+        **facts,
     }
-    return CompiledModel(compiled.pte, compiled.names, facts, compiled.delegates)
+    return CompiledModel(compiled.pte, compiled.names, known, compiled.delegates)
 
 
 def compile_for_processor(
@@ -220,13 +272,7 @@ def quantized_module(
 
     example = calls[0] if example is None else example
     reference = module if reference is None else reference
-    with stage("Exporting the module"):
-        program = _export(module, example, activations)
-        _check_calibration(calls, example)
-    with stage("Comparing the exported module with the module"), reproducible():
-        from mcu_sdk.lowering.guard import check_module, module_accuracy
-
-        guard = {"exported": check_module(reference, program.module(check_guards=False), calls, "exported")}
+    program, guard = _exported_module(module, calls, example, activations, reference)
     with stage("Fusing"):
         from mcu_sdk.lowering.fuse import fuse
         from mcu_sdk.lowering.without_kernel import refuse_complex, refuse_without_kernel
@@ -234,8 +280,7 @@ def quantized_module(
         counts = fuse(program, None, None)
         refuse_without_kernel(program, activations)
         refuse_complex(program)
-    with stage("Comparing the fused module with the module"), reproducible():
-        guard["fused"] = check_module(reference, program.module(check_guards=False), calls, "fused")
+    guard |= _check_fused(program, calls, reference)
     with stage("Quantizing to int8"), reproducible():
         from mcu_sdk.lowering.memoryless import without_memory
         from mcu_sdk.lowering.quantize import check_finite, quantize
@@ -250,6 +295,8 @@ def quantized_module(
         )
         check_finite(quantized)
     with stage("Comparing the quantized module with the module"), reproducible():
+        from mcu_sdk.lowering.guard import module_accuracy
+
         graphs = program.module(check_guards=False), quantized.module(check_guards=False)
         accuracy = module_accuracy(reference, graphs[1], calls, logits=logits, graphs=graphs)
     facts = {
@@ -262,6 +309,38 @@ def quantized_module(
         "accuracy": accuracy,
     }
     return quantized, facts
+
+
+def _exported_module(
+    module: torch.nn.Module,
+    calls: list[Inputs],
+    example: Inputs,
+    activations: Activations,
+    reference: torch.nn.Module,
+) -> tuple[ExportedProgram, dict[str, float]]:
+    """The exported program, and how far it is from `reference`."""
+    from mcu_sdk.lowering.reproducible import reproducible
+
+    with stage("Exporting the module"):
+        program = _export(module, example, activations)
+        _check_calibration(calls, example)
+    with stage("Comparing the exported module with the module"), reproducible():
+        from mcu_sdk.lowering.guard import check_module
+
+        apart = check_module(reference, program.module(check_guards=False), calls, "exported")
+    return program, {"exported": apart}
+
+
+def _check_fused(
+    program: ExportedProgram, calls: list[Inputs], reference: torch.nn.Module
+) -> dict[str, float]:
+    """How far a fused program is from `reference`."""
+    from mcu_sdk.lowering.reproducible import reproducible
+
+    with stage("Comparing the fused module with the module"), reproducible():
+        from mcu_sdk.lowering.guard import check_module
+
+        return {"fused": check_module(reference, program.module(check_guards=False), calls, "fused")}
 
 
 def _input_names(module: torch.nn.Module, count: int) -> list[str]:

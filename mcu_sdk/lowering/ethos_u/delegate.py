@@ -8,11 +8,12 @@ import logging
 import operator
 import re
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from executorch.backends.arm.ethosu import EthosUCompileSpec, EthosUPartitioner
 from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge_transform_and_lower
@@ -24,7 +25,8 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.npu.artifact import DelegateArtifact
-from mcu_sdk.npu.vela import read_summary
+from mcu_sdk.npu.blob import read_blob
+from mcu_sdk.npu.vela import VelaSummary, read_summary
 from mcu_sdk.npu.vela_ini import require_vela
 from mcu_sdk.operators.table import find
 
@@ -87,16 +89,27 @@ def compile_spec(target: NpuTarget, folder: Path | None = None) -> EthosUCompile
     return spec
 
 
-def partition(program: ExportedProgram, target: NpuTarget, folder: Path) -> EdgeProgramManager:
-    """Lower what the NPU takes; the rest stays in the edge program. Vela's files are in `folder` afterwards.
+def partition(
+    program: ExportedProgram, target: NpuTarget
+) -> tuple[EdgeProgramManager, list[DelegateArtifact]]:
+    """Lower what the NPU takes; the rest stays in the edge program. The artifacts are those of the delegates' calls in
+    the graph's order, and named by it.
 
     Raises ModelError, naming the operator where ExecuTorch or Vela does.
     """
     require_vela()
+    with tempfile.TemporaryDirectory(prefix="mcu-sdk-vela-") as temporary:
+        return _partition(program, target, Path(temporary))
+
+
+def _partition(
+    program: ExportedProgram, target: NpuTarget, folder: Path
+) -> tuple[EdgeProgramManager, list[DelegateArtifact]]:
     spec = compile_spec(target, folder)
     config = EdgeCompileConfig(_check_ir_validity=False)
     printed = io.StringIO()
-    with _quiet(), step("Lowering to TOSA"), _vela_shown(), contextlib.redirect_stdout(printed):
+    compiled: dict[_Streams, tuple[bytes, VelaSummary]] = {}
+    with _quiet(), step("Lowering to TOSA"), _vela_watched(compiled), contextlib.redirect_stdout(printed):
         try:
             edge = to_edge_transform_and_lower(
                 program, partitioner=[EthosUPartitioner(spec)], compile_config=config
@@ -108,7 +121,26 @@ def partition(program: ExportedProgram, target: NpuTarget, folder: Path) -> Edge
                 target, f"{type(error).__name__}: {_first_line(error)}", printed.getvalue()
             ) from error
     _forget_folder(edge)
-    return edge
+    return edge, _artifacts(edge, compiled)
+
+
+_Streams = tuple[bytes, bytes]
+"""The commands and the encoded weights of a delegate, by which its call is known."""
+
+
+def _artifacts(
+    edge: EdgeProgramManager, compiled: Mapping[_Streams, tuple[bytes, VelaSummary]]
+) -> list[DelegateArtifact]:
+    """Of each call its graph and Vela's estimates: the order of compilation is not that of the calls."""
+    program = edge.exported_program()
+    found: list[DelegateArtifact] = []
+    for node in program.graph.nodes:
+        if node.target is torch.ops.higher_order.executorch_call_delegate:
+            lowered = getattr(program.graph_module, str(node.args[0].target))
+            blob = read_blob(lowered.processed_bytes)
+            tosa, summary = compiled[blob.commands, blob.weights]
+            found.append(DelegateArtifact(f"delegate{len(found)}", tosa, summary))
+    return found
 
 
 def _forget_folder(edge: EdgeProgramManager) -> None:
@@ -123,23 +155,18 @@ def lower_whole(program: ExportedProgram, target: NpuTarget, name: str) -> Deleg
 
     Raises ModelError naming the operators that would stay on the processor.
     """
-    with tempfile.TemporaryDirectory(prefix="mcu-sdk-vela-") as temporary:
-        folder = Path(temporary)
-        edge = partition(program, target, folder)
-        lowered = edge.exported_program()
-        left = operators_left(lowered)
-        calls = [
-            n for n in lowered.graph.nodes if n.target is torch.ops.higher_order.executorch_call_delegate
-        ]
-        if left or len(calls) != 1:
-            named = ", ".join(sorted({entry["operator"] for entry in left})) or "none"
-            raise ModelError(
-                f"One delegate for {target.accelerator} was expected; the partitioner made {len(calls)} and left "
-                f"{named} on the processor.",
-                hint="--debug shows the partitioner's report.",
-            )
-        artifact = DelegateArtifact(name, _tosa(folder), read_summary(folder / "output"))
-    return _border(lowered, calls[0], artifact)
+    edge, artifacts = partition(program, target)
+    lowered = edge.exported_program()
+    left = operators_left(lowered)
+    calls = [n for n in lowered.graph.nodes if n.target is torch.ops.higher_order.executorch_call_delegate]
+    if left or len(calls) != 1:
+        named = ", ".join(sorted({entry["operator"] for entry in left})) or "none"
+        raise ModelError(
+            f"One delegate for {target.accelerator} was expected; the partitioner made {len(calls)} and left "
+            f"{named} on the processor.",
+            hint="--debug shows the partitioner's report.",
+        )
+    return _border(lowered, calls[0], replace(artifacts[0], name=name))
 
 
 def operators_left(program: ExportedProgram) -> list[dict[str, str]]:
@@ -195,10 +222,6 @@ def _scale(node: Node) -> Scale:
     return Scale(float(scale), int(zero_point), int(low), int(high), dtype)  # type: ignore[arg-type]
 
 
-def _tosa(folder: Path) -> bytes:
-    return (folder / "out.tosa").read_bytes()
-
-
 def _refused(target: NpuTarget, reason: str, printed: str) -> ModelError:
     named = re.findall(r"(?:aten|tosa|quantized_decomposed)[.:_]+[a-zA-Z_0-9.]+", reason + printed)
     operator_text = f" at {named[-1]}" if named else ""
@@ -217,8 +240,9 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _vela_shown() -> Iterator[None]:
-    """Show Vela's part, which ExecuTorch calls from the midst of lowering, as a step of its own.
+def _vela_watched(compiled: dict[_Streams, tuple[bytes, VelaSummary]]) -> Iterator[None]:
+    """Show Vela's part, which ExecuTorch calls from the midst of lowering, as a step of its own, and keep what it wrote:
+    the files of each delegate are written over by the next one's.
 
     ExecuTorch tells nobody when it begins; what it calls then is Vela's public entry point.
     """
@@ -226,11 +250,16 @@ def _vela_shown() -> Iterator[None]:
 
     compile: Any = vela.main
 
-    def shown(*arguments: Any) -> Any:
+    def watched(arguments: list[str]) -> Any:
         with step("Compiling the delegate with Vela"):
-            return compile(*arguments)
+            result = compile(arguments)
+        graph = Path(arguments[-1])
+        with np.load(graph.parent / "output" / f"{graph.stem}_vela.npz", allow_pickle=False) as data:
+            streams = data["cmd_data"].tobytes(), data["weight_data"].tobytes()
+        compiled[streams] = graph.read_bytes(), read_summary(graph.parent / "output")
+        return result
 
-    vela.main = shown
+    vela.main = watched
     try:
         yield
     finally:

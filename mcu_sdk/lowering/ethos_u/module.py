@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
-from executorch.backends.arm.arm_vela import vela_compile
-from executorch.backends.arm.ethosu import EthosUCompileSpec
 from executorch.backends.arm.operator_support.tosa_supported_operators import tosa_support_factory
 from executorch.backends.arm.quantizer import (
     EthosUQuantizer,
@@ -32,16 +26,19 @@ from mcu_sdk.lowering.constants import fold_constants
 from mcu_sdk.lowering.ethos_u import padding
 from mcu_sdk.lowering.ethos_u.compile import CompiledModule
 from mcu_sdk.lowering.ethos_u.delegate import compile_spec, operator_name, operators_left, partition
+from mcu_sdk.lowering.ethos_u.divided import left_in_float, quantize_divided
 from mcu_sdk.lowering.ethos_u.lookups import Joined, split_integers
 from mcu_sdk.lowering.ethos_u.quantizer import SMALLEST_SCALE, Nodes
 from mcu_sdk.lowering.ethos_u.separate import separate_tables
 from mcu_sdk.lowering.guard import check_module, module_accuracy
 from mcu_sdk.lowering.lower import lower_edge
 from mcu_sdk.lowering.module_path import module_path
-from mcu_sdk.npu.artifact import DelegateArtifact
-from mcu_sdk.npu.vela import read_summary
+from mcu_sdk.operators.table import OWN
 
 Inputs = tuple[torch.Tensor, ...]
+
+KEPT = "kept for the processor (docs/npu_lowering.md)"
+"""Why an operator is there that divided.py left to the processor."""
 
 
 def compile_module_npu(
@@ -55,10 +52,35 @@ def compile_module_npu(
     """
     with step("Exporting, calibrating and quantizing"):
         program, compared = quantize_module(module.eval(), example_inputs, list(calibration), target)
-    with tempfile.TemporaryDirectory(prefix="mcu-sdk-vela-") as temporary:
-        folder = Path(temporary)
-        edge = partition(program, target, folder)
-        delegates = _artifacts(folder, target)
+    return _lowered(program, target, compared)
+
+
+def compile_divided_npu(
+    fused: ExportedProgram, calls: list[Inputs], target: NpuTarget, *, reference: nn.Module, logits: bool
+) -> CompiledModule | None:
+    """The same for a fused program whose attention stays on the processor (divided.py); None if some cannot in int8.
+
+    `reference` is what the outputs are compared with; `logits`: they are scores of classes.
+    """
+    with step("Calibrating and quantizing"):
+        quantized = quantize_divided(
+            fused, lambda prepared: _run_all(prepared, calls), target.activation_bits
+        )
+        if left_in_float(quantized):
+            return None
+        graphs = fused.module(check_guards=False), quantized.module(check_guards=False)
+        accuracy = module_accuracy(reference, graphs[1], calls, logits=logits, graphs=graphs)
+    return _lowered(quantized, target, {"accuracy": accuracy})
+
+
+def _run_all(module: GraphModule, calls: Iterable[Inputs]) -> None:
+    for inputs in calls:
+        module(*inputs)
+
+
+def _lowered(program: ExportedProgram, target: NpuTarget, compared: dict[str, Any]) -> CompiledModule:
+    """Partitioned, compiled, in a .pte; `compared` goes into the facts."""
+    edge, delegates = partition(program, target)
     if not delegates:
         raise ModelError(
             f"A model with something for {target.accelerator} was expected; the partitioner took none of it.",
@@ -74,7 +96,7 @@ def compile_module_npu(
         "cpu_operators": left,
         **compared,
     }
-    return CompiledModule(lowered.pte, lowered.names, facts, delegates)
+    return CompiledModule(lowered.pte, lowered.names, facts, tuple(delegates))
 
 
 def quantize_module(
@@ -136,25 +158,6 @@ def _quantizer(module: nn.Module, target: NpuTarget) -> EthosUQuantizer:
     return quantizer
 
 
-def _artifacts(folder: Path, target: NpuTarget) -> tuple[DelegateArtifact, ...]:
-    """One for each delegate, in order. Vela overwrites its files with each: of several, each is compiled once more."""
-    graphs = sorted(folder.glob("output_tag*.tosa"), key=lambda path: int(path.name[10:].split("_")[0]))
-    if len(graphs) == 1:
-        return (DelegateArtifact("delegate0", graphs[0].read_bytes(), read_summary(folder / "output")),)
-    artifacts = []
-    for index, path in enumerate(graphs):
-        again = folder / f"again{index}"
-        again.mkdir()
-        spec = compile_spec(target)
-        assert isinstance(spec, EthosUCompileSpec)
-        with contextlib.redirect_stdout(io.StringIO()):
-            vela_compile(path.read_bytes(), list(spec.compiler_flags), intermediate_path=str(again))
-        artifacts.append(
-            DelegateArtifact(f"delegate{index}", path.read_bytes(), read_summary(again / "output"))
-        )
-    return tuple(artifacts)
-
-
 class _Reasons(WhyNoPartitionReporter):  # type: ignore[misc]  # executorch carries no types
     """Keeps the first reason for each node by name."""
 
@@ -183,4 +186,10 @@ def _with_reasons(program: ExportedProgram, target: NpuTarget) -> list[dict[str,
             continue
         if accepted:
             reporter.found.setdefault(node.name, "not quantized, or nothing beside it is on the NPU")
-    return [{**entry, "reason": reporter.found.get(entry["name"], "no reason given")} for entry in left]
+    return [{**entry, "reason": _reason(entry, reporter.found)} for entry in left]
+
+
+def _reason(entry: dict[str, str], found: dict[str, str]) -> str:
+    """Of an operator of ours that it was meant to stay, of another what the partitioner found."""
+    own = entry["operator"].startswith(f"{OWN}.")
+    return KEPT if own else found.get(entry["name"], "no reason given")

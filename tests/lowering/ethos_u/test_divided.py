@@ -1,0 +1,98 @@
+"""A sequence's block divided between an NPU and the processor."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+import mcu_sdk
+from mcu_sdk.lowering.ethos_u.divided import attends, is_dividable
+from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.npu.reference import TosaDelegate
+from mcu_sdk.planning.pte.read import Pte, read_pte
+from mcu_sdk.project.interpret import Interpreter
+from mcu_sdk.recipes.compiled import CompiledModel
+from tests.lowering.test_sequence_s8 import Block, calls
+
+NPU = "delegate::EthosUBackend"
+
+
+class Classifier(Block):
+    """The block, and classes of its first token: a product of one row."""
+
+    def forward(self, ids: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        return self.head.weight.new_tensor(0.5) * super().forward(ids, counts)[:, 0]
+
+
+def compiled(module: nn.Module, target: str, bits: int = 8) -> CompiledModel:
+    return mcu_sdk.compile_module(
+        module, calls()[0], calibration=calls(), target=target, activation_bits=8 if bits == 8 else 16
+    )
+
+
+def error(module: nn.Module, pte: Pte, made: CompiledModel) -> float:
+    """Of the visible rows, with delegates as the TOSA reference model computes them; those of the simulator are equal."""
+    tosa = Interpreter(pte, [TosaDelegate(delegate.tosa) for delegate in made.delegates])
+    simulated, found, wanted = Interpreter(pte), [], []
+    for ids, mask in calls():
+        count = int(mask.sum())
+        outputs = tosa.run(ids, mask)[0]
+        assert torch.equal(outputs, simulated.run(ids, mask)[0])
+        found.append(outputs[0, :count])
+        wanted.append(module(ids, mask)[0, :count].detach())
+    return float((torch.cat(found) - torch.cat(wanted)).norm() / torch.cat(wanted).norm())
+
+
+@pytest.mark.parametrize("bits", [8, pytest.param(16, marks=pytest.mark.slow)])
+def test_attention_and_norms_are_the_processors(bits: int) -> None:
+    torch.manual_seed(0)
+    module = Block(spelt_out=False)
+    made = compiled(module, "ethos-u55-128", bits)
+    pte = read_pte(made.pte, made.names)
+    counts = Counter(instruction.operator for instruction in pte.instructions)
+    assert (
+        counts[NPU] == made.facts["npu_delegates"] == len(made.delegates) == 4
+    )  # q k v; sum; GELU and sum; head
+    assert counts["mcu::sequence_attention_s8"] == 1
+    assert counts["mcu::embedding_s8"] == counts["mcu::embedding_s8_add_"] == 1
+    assert not any("linear" in operator or "lookup" in operator for operator in counts)
+    assert sum(delegate.vela_summary.macs for delegate in made.delegates) >= 8 * (4 * 32 * 32 + 2 * 32 * 64)
+    assert error(module, pte, made) < (0.03 if bits == 8 else 0.02)
+    left = {entry["operator"]: entry["reason"] for entry in made.facts["cpu_operators"]}
+    assert "processor" in left["mcu.sequence_attention_s8"]
+
+
+@pytest.mark.slow
+def test_a_u85_takes_attention_too() -> None:
+    torch.manual_seed(0)
+    made = compiled(Block(spelt_out=False), "ethos-u85-128")
+    counts = Counter(instruction.operator for instruction in read_pte(made.pte).instructions)
+    assert counts[NPU] == 1 and "mcu::sequence_attention_s8" not in counts
+
+
+def exported(module: nn.Module, *inputs: torch.Tensor) -> torch.export.ExportedProgram:
+    return torch.export.export(module.eval(), inputs, strict=False).run_decompositions({})
+
+
+def test_what_has_no_attention_is_not_divided() -> None:
+    program = exported(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)), torch.randn(1, 4, 8))
+    assert not attends(program) and not is_dividable(program)
+
+
+def test_a_convolution_keeps_all_on_the_npu() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.block = nn.Conv1d(4, 4, 3, padding=1), nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.convolution(x).transpose(1, 2)[:, None]
+            return self.block(nn.functional.scaled_dot_product_attention(x + 1, x, x * 2))
+
+    program = exported(Mixed(), torch.randn(1, 4, 6))
+    assert attends(program)
+    fuse(program, None, None)
+    assert not is_dividable(program)
