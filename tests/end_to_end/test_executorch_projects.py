@@ -126,7 +126,7 @@ def test_files_of_an_earlier_executorch(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_bundled_model(tmp_path: Path) -> None:
     project = check_twins(GenerateRequest("host", output=tmp_path))
-    found = api.verify(project, text="ROMEO:", tokens=16)
+    found = api.verify(project, prompt="ROMEO:", tokens=16)
     assert found.verdict.ok and len(found.verdict.checks) >= 3, found.verdict.summary
 
 
