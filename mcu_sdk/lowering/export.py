@@ -80,7 +80,7 @@ def export_decoder(model: PreTrainedModel, cache_length: int, way: Way | None = 
             follow_position(decomposed, cache_length)
         _require_shapes(decomposed)
     except Exception as error:  # torch.export and the wrapper raise all kinds
-        if _branches_on_values(error):
+        if branches_on_values(error):
             raise ValuesError(
                 f"A decoder whose step does the same at every position was expected; the code of {type(model).__name__} "
                 "decides by the values of tensors, which torch.export cannot follow.",
@@ -107,7 +107,7 @@ def _require_shapes(program: ExportedProgram) -> None:
             raise _UnknownShapes(node.name)
 
 
-def _branches_on_values(error: Exception) -> bool:
+def branches_on_values(error: Exception) -> bool:
     """Whether it is one of the ways to say that a program is not the same for all values."""
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 

@@ -45,13 +45,15 @@ def load_pair(
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     inner: Any = getattr(model, "get_encoder", lambda: None)()
-    is_pair = bool(getattr(model.config, "is_encoder_decoder", False)) and isinstance(
-        inner, transformers.PreTrainedModel
-    )
-    if not is_pair:
+    what = None
+    if not getattr(model.config, "is_encoder_decoder", False):
+        what = "is something else: what it makes of an image or a sound goes among its tokens"
+    elif not isinstance(inner, transformers.PreTrainedModel):
+        what = f"has an encoder ({type(inner).__name__}) that is no model of transformers by itself"
+    if what is not None:
         raise ModelError(
             f"A decoder, an encoder, or an encoder with a decoder that attends to it was expected; {checkpoint.name}, a "
-            f"{architecture}, is something else: what it makes of an image or a sound goes among its tokens.",
+            f"{architecture}, {what}.",
             hint=HALVES,
         )
     return model, Encoder(inner, FEATURES, None, front=make_front(inner, checkpoint))

@@ -362,6 +362,7 @@ def _export(module: torch.nn.Module, example: Inputs, activations: Activations) 
     """The module's ATen graph for these shapes. Raises ModelError for whatever torch.export refuses."""
     import torch
 
+    from mcu_sdk.lowering.export import branches_on_values
     from mcu_sdk.lowering.memoryless import without_memory
 
     try:
@@ -379,11 +380,27 @@ def _export(module: torch.nn.Module, example: Inputs, activations: Activations) 
             program: ExportedProgram = exported.run_decompositions(_recurrent(exported, activations))
             return program
     except Exception as error:  # torch.export raises all kinds
+        name = _class_of(module)
+        if branches_on_values(error):
+            raise ModelError(
+                f"A module that does the same whatever it is given was expected; the code of {name} decides by the values of "
+                "tensors, which torch.export cannot follow.",
+                hint="Control flow that depends on values, and shapes that change, cannot become a fixed plan.",
+            ) from error
         raise ModelError(
-            f"A module that torch.export can trace was expected; {type(module).__name__} is none: "
+            f"A module that torch.export can trace was expected; {name} is none: "
             f"{type(error).__name__}: {_first_line(error)}",
             hint="Control flow that depends on values, and shapes that change, cannot become a fixed plan.",
         ) from error
+
+
+def _class_of(module: torch.nn.Module) -> str:
+    """The name of the module's class; of what it is put around where that is one of ours."""
+    ours = __name__.partition(".")[0]
+    classes = (type(each) for each in module.modules())
+    return next(
+        (each for each in classes if each.__module__.partition(".")[0] != ours), type(module)
+    ).__name__
 
 
 def _recurrent(program: ExportedProgram, activations: Activations) -> dict[Any, Any]:
