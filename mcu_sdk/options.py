@@ -134,16 +134,16 @@ def check_choices(options: object) -> None:
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """What the user can decide about a checkpoint's way to a .pte.
+    """What the user can decide about a checkpoint's way to a .pte; each option's help stands beside it.
 
-    `cache_length` is in positions (None: the model's own limit), and of an encoder the tokens that it reads.
-    `activations`: int8 scales found per token at run time, or calibrated (an encoder's always are). `cache_scales`: the same choice for the KV cache. `calibration_text`: a UTF-8 file; without
-    one the model generates what it is calibrated on. `prefill`: tokens of a prompt that a second method reads at once; None
-    for no such method. `when_full`: generation ends where the cache is full, or goes on, of which `sinks` positions stay (None:
-    SINKS). `stream`: frames of sound in a step. `weights`: "int4" for the linears of the blocks, in groups of
-    32 inputs; the embedding and the last linear are int8 then. "auto": each linear's by what it costs. `operators`: "portable" for those of ExecuTorch alone. `etrecord`: with an ETRecord of the .pte. Not the user's:
-    `npu`, the Ethos-U to lower to (None for the processor), `weight_layout`, what the board's core reads fastest, and
-    `int4_saving`, the bytes that "auto" saves of an int8 .pte (None: none).
+    `cache_length`: positions, and of an encoder the tokens that it reads; None for the model's own limit.
+    `activations`: int8 scales found per token at run time, or calibrated, as an encoder's always are. `cache_scales`:
+    the same choice for the KV cache. `calibration_text`: a UTF-8 file; without one the model generates what it is
+    calibrated on. `prefill`: None for no second method, which reads several tokens of a prompt at once. `sinks`: None
+    for SINKS, where the cache slides. `weights`: with "int4" the embedding and the last linear are int8 all the same.
+
+    Not the user's: `npu`, the Ethos-U to lower to (None for the processor), `weight_layout`, what the board's core
+    reads fastest, and `int4_saving`, the bytes that "auto" saves of an int8 .pte (None: none).
     """
 
     cache_length: Annotated[
