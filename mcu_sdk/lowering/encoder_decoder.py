@@ -16,6 +16,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.export import branches_on_values
 from mcu_sdk.lowering.fuse.cross_attention import KEYS, LAST, VALUES
 from mcu_sdk.lowering.fuse.graph import mutate_buffer
 from mcu_sdk.text import one_line
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MASK = "attention_mask"
+
+HALVES_OR_PTE = (
+    "Save one of its halves as a checkpoint of its own, or lower it yourself and pass it with --pte."
+)
 
 
 def cross_names(layer: int) -> tuple[str, str]:
@@ -166,10 +171,17 @@ def export_encoder_step(
     except ModelError:
         raise
     except Exception as error:  # torch.export and the model's own code raise all kinds
+        name = type(model).__name__
+        if branches_on_values(error):
+            raise ModelError(
+                f"An encoder-decoder whose step does the same at every position was expected; the code of {name} decides by "
+                "the values of tensors, which torch.export cannot follow.",
+                hint=HALVES_OR_PTE,
+            ) from error
         raise ModelError(
-            f"An encoder-decoder whose decoder exports with static caches was expected; {type(model).__name__} does not: "
+            f"An encoder-decoder whose decoder exports with static caches was expected; {name} does not: "
             f"{type(error).__name__}: {one_line(str(error))[:300]}",
-            hint="Save one of its halves as a checkpoint of its own, or lower it yourself and pass it with --pte.",
+            hint=HALVES_OR_PTE,
         ) from error
     _keep_from_folding(program)
     return program

@@ -48,3 +48,19 @@ def test_the_step_attends_to_the_encoder_as_transformers_does(heads: Heads) -> N
     wrong._rows = [[rows.flip(0) for rows in each] for each in guard._rows]
     with pytest.raises(ModelError, match=r"fused step was expected to compute .* from position 0 on"):
         wrong.check(step, "fused")
+
+
+def test_code_that_decides_by_values_is_named(heads: Heads) -> None:
+    """As MVP's decoder does; not by what torch.export says of it."""
+
+    def decide(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        if given[0].sum() > 0:
+            given[0].abs()
+
+    ids = torch.ones(1, LENGTH, dtype=torch.int64)
+    hook = heads.model.decoder.block[0].register_forward_pre_hook(decide)
+    with pytest.raises(
+        ModelError, match="the code of T5ForConditionalGeneration decides by the values of tensors"
+    ):
+        export_encoder_step(heads.model, heads, (ids, ids), CACHE)
+    hook.remove()
