@@ -96,6 +96,7 @@ def fuse(
         add_to_parts(program)
         tidy(program)
     if position is not None and cache_length is not None:
+        drop_padding(program)
         positions = PositionTable(program, position, cache_length)
         rope = fuse_rope(program, positions, pairs=not npu)
         attention = fuse_cached_attention(

@@ -195,7 +195,16 @@ def drop_padding(program: ExportedProgram) -> None:
             )
         new.meta = {**node.meta, "val": node.meta["val"][..., :n].contiguous()}
         _follow(program.graph, node, new)
+        _erase(program.graph, node)
     program.graph.eliminate_dead_code()
+
+
+def _erase(graph: Graph, node: Node) -> None:
+    """Erase a node and what reads it, which nothing else does. An attention is none that dead code's elimination takes:
+    it could be random."""
+    for user in list(node.users):
+        _erase(graph, user)
+    graph.erase_node(node)
 
 
 def _follow(graph: Graph, node: Node, narrow: Node) -> None:
@@ -203,6 +212,9 @@ def _follow(graph: Graph, node: Node, narrow: Node) -> None:
     for user in list(node.users):
         if is_call(user, aten.slice.Tensor):
             user.replace_all_uses_with(narrow)
+        elif is_call(user, *_VIEWS):
+            shape = [*shape_of(user)[:-1], shape_of(narrow)[-1]]
+            _follow(graph, user, call_before(graph, user, aten.reshape.default, narrow, shape))
         else:
             moved = call_before(graph, user, user.target, narrow, *args(user)[1:], **user.kwargs)
             _follow(graph, user, moved)
@@ -219,13 +231,18 @@ def _before_padding(value: object) -> Node | None:
     return source if only_last and zeros and isinstance(source, Node) else None
 
 
+_VIEWS = (aten.view.default, aten.reshape.default)
+
+
 def _takes_channels(node: Node, n: int) -> bool:
-    """Whether every use of [B, H, L, ...], axes turned but for the last, takes the first n channels."""
+    """Whether every use of [B, H, L, ...], axes turned or seen as others but for the last, takes the first n channels."""
+    rank = len(shape_of(node))
     return bool(node.users) and all(
         _takes_channels(user, n)
         if is_call(user, *TURNS, aten.clone.default)
+        or (is_call(user, *_VIEWS) and shape_of(user)[-1] == shape_of(node)[-1])
         else is_call(user, aten.slice.Tensor)
-        and args(user)[1] % 4 == 3
+        and args(user)[1] % rank == rank - 1
         and shape_of(user)[-1] == n
         and args(user)[2] in (0, None)
         for user in node.users
