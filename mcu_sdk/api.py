@@ -37,11 +37,13 @@ from mcu_sdk.project.asked import (
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.chat import Turns, check_holds_chats, converse
 from mcu_sdk.project.compare import Compared
+from mcu_sdk.project.heard import Heard
 from mcu_sdk.project.images import read_image
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
 from mcu_sdk.project.runners import BuiltDevice, built_device, choose_simulator
+from mcu_sdk.project.sounds import read_sound
 from mcu_sdk.project.tensors import Borders, Inputs, borders_of, choose, prepare, run_series, stack
 from mcu_sdk.project.texts import Reader, TextAnswer, ask_texts
 from mcu_sdk.project.verify_chat import verify_chat as verify_turns
@@ -194,6 +196,7 @@ def run(
     *,
     inputs: Arrays | None = None,
     image: str | Path | None = None,
+    audio: str | Path | None = None,
     board: str | None = None,
     on_text: OnText | None = None,
     **options: Unpack[RunOptions],
@@ -201,15 +204,15 @@ def run(
     """Build a project's firmware and run it: in the board's simulator, in `simulator`, or on a board at `port`.
 
     `options`: those of the command, which project/asked.py lists: `prompt` or `ids` for a language model, with `tokens`,
-    `temperature`, `top_k`, `seed`; for one of tensors `inputs`, or `image`, a file, whose outputs come back, or `steps` on made-up
-    ones; for an encoder `text` and `text_pair`;
+    `temperature`, `top_k`, `seed`; for one of tensors `inputs`, or `image` or `audio`, a file, whose outputs come back, or `steps` on made-up
+    ones; for one that answers a sound `audio`, or its encoder's `inputs`; for an encoder `text` and `text_pair`;
     `simulator`, `port`, `timeout`. `on_text` is called with each piece of text as it comes.
     """
     opened = _opened(project, board)
     if opened.answers_texts:
         options = with_text_as_prompt(options)
     asked, where = asked_in(options), where_in(options)
-    text, inputs = text_in(options), _with_image(opened, inputs, image)
+    text, inputs = text_in(options), _with_media(opened, inputs, image, audio)
     if text is not None:
         _check_alone(asked, inputs)
         read = run_texts(opened, [text], **where)
@@ -217,9 +220,34 @@ def run(
         return Ran(answer.transcript, read.report, answer.outputs, answer)
     if inputs is not None:
         _check_alone(asked)
+        if opened.answers_tensors:
+            return run_heard(opened, _heard(opened, inputs, options), on_text=on_text, **where)
         borders = borders_of(opened)
         return run_inputs(opened, borders, _prepared(borders, inputs), **where)
     return run_request(opened, opened.request(**asked), on_text=on_text, **where)
+
+
+def run_heard(
+    project: Project,
+    heard: Heard,
+    *,
+    on_text: OnText | None = None,
+    on_start: Callable[[], None] | None = None,
+    **where: Unpack[Where],
+) -> Ran:
+    """`run` for what an encoder takes, checked already; `on_start` is called when the build is done."""
+    found = built_device(project, on_text=on_text, **where)
+    if on_start is not None:
+        on_start()
+    with nullcontext() if on_text is not None else step(f"Running on {found.target}"):
+        transcript = heard.ask(found.device)
+    return Ran(transcript, _report(project, found.built, transcript, found.target))
+
+
+def _heard(project: Project, inputs: Arrays, options: RunOptions) -> Heard:
+    """What an encoder takes, by its names."""
+    borders = borders_of(project).inputs
+    return Heard.of(project, choose(borders, _named(inputs), "an input"), **sampling_in(options))
 
 
 def run_request(
@@ -431,6 +459,7 @@ def verify(
     *,
     inputs: Arrays | None = None,
     image: str | Path | None = None,
+    audio: str | Path | None = None,
     board: str | None = None,
     with_python: bool = True,
     **options: Unpack[RunOptions],
@@ -443,11 +472,21 @@ def verify(
     if opened.answers_texts:
         options = with_text_as_prompt(options)
     asked, where = asked_in(options), where_in(options)
-    text, inputs = text_in(options), _with_image(opened, inputs, image)
+    text, inputs = text_in(options), _with_media(opened, inputs, image, audio)
     if text is not None:
         _check_alone(asked, inputs)
         (found,) = verify_texts(opened, [text], with_python=with_python, **where)
         return found
+    if inputs is not None and opened.answers_tensors:
+        _check_alone(asked)
+        verdict = verifying.verify_heard(
+            opened,
+            _heard(opened, inputs, options),
+            with_python=with_python,
+            checkpoint=checkpoint_of(opened),
+            **where,
+        )
+        return _verified(opened, verdict, where)
     if inputs is not None:
         _check_alone(asked)
         borders = borders_of(opened)
@@ -527,25 +566,30 @@ def _check_alone(asked: Asked, inputs: object = None) -> None:
         )
 
 
-def _with_image(project: Project, inputs: Arrays | None, image: str | Path | None) -> Arrays | None:
-    """The inputs, or those that an image becomes. Raises UsageError for both, and what read_image raises."""
-    if image is None:
-        return inputs
-    if inputs is not None:
-        raise UsageError("Inputs and an image exclude each other.", hint="Give one of them.")
-    return read_image(project, Path(image))
+def _with_media(
+    project: Project, inputs: Arrays | None, image: str | Path | None, audio: str | Path | None
+) -> Arrays | None:
+    """The inputs, or those that an image or a sound becomes. Raises UsageError for two of them, and what read_image and
+    read_sound raise."""
+    if sum(given is not None for given in (inputs, image, audio)) > 1:
+        raise UsageError("Inputs, an image and a sound exclude each other.", hint="Give one of them.")
+    if image is not None:
+        return read_image(project, Path(image))
+    return inputs if audio is None else read_sound(project, Path(audio))
 
 
 def _prepared(borders: Borders, inputs: Arrays) -> Inputs:
     """The inputs as the model takes them."""
-    given: dict[str | None, Any] = {}
+    return prepare(borders.inputs, choose(borders.inputs, _named(inputs), "an input"))
+
+
+def _named(inputs: Arrays) -> dict[str | None, Any]:
+    """By name, by place, or of the only one."""
     if isinstance(inputs, Mapping):
-        given.update(inputs.items())
-    elif isinstance(inputs, Sequence):
-        given = {str(number): array for number, array in enumerate(inputs)}
-    else:
-        given = {None: inputs}
-    return prepare(borders.inputs, choose(borders.inputs, given, "an input"))
+        return dict(inputs.items())
+    if isinstance(inputs, Sequence):
+        return {str(number): array for number, array in enumerate(inputs)}
+    return {None: inputs}
 
 
 def _opened(project: str | Path | Project, board: str | None) -> Project:

@@ -32,6 +32,7 @@ CacheScales = Literal["calibrated", "dynamic"]
 Weights = Literal["int8", "int4", "auto"]
 WhenFull = Literal["stop", "slide"]
 Operators = Literal["mcu", "portable"]
+Task = Literal["transcribe", "translate"]
 
 SINKS = 4
 """Positions that a cache which slides keeps from the beginning: as many as StreamingLLM (arXiv 2309.17453) found to be
@@ -167,7 +168,24 @@ class CompileOptions:
         int | None,
         Flag(
             "--max-encoder-len",
-            "Tokens that the encoder of an encoder-decoder reads. Default: the model's own, at most 128.",
+            "Tokens that the encoder of an encoder-decoder reads, or samples that it hears. Default: the model's own; of a "
+            "text at most 128, of a waveform a second.",
+            Kind.ENCODER_DECODER,
+        ),
+    ] = None
+    language: Annotated[
+        str | None,
+        Flag(
+            "--language",
+            "The language that is spoken to an encoder-decoder, such as en. Default: what its generation_config.json says.",
+            Kind.ENCODER_DECODER,
+        ),
+    ] = None
+    task: Annotated[
+        Task | None,
+        Flag(
+            "--task",
+            "What an encoder-decoder makes of speech: transcribe it, or translate it into English. Default: as --language.",
             Kind.ENCODER_DECODER,
         ),
     ] = None

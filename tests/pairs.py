@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.checkpoints import MODELS, save_checkpoint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PAIRS = tuple(sorted(path.stem for path in (MODELS / "pairs").glob("*.json")))
 WORDS = ("the", "red", "lamp", "is", "on", "off", "blue", "light")
@@ -24,6 +29,38 @@ def make_pair(name: str, folder: Path, seed: int = 0, **changes: object) -> Path
     if not (made / "tokenizer.json").exists():
         write_unigram(made / "tokenizer.json")
     return made
+
+
+SAMPLES = {"moonshine": 4000, "whisper": 16_000}
+"""Of a sound, by the models that hear such; Whisper's are a second, with frames of 200."""
+
+
+def make_listener(name: str, folder: Path, **generation: object) -> Path:
+    """One of SAMPLES with what prepares its sounds beside it; `generation`: what its generation_config.json says, too."""
+    from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+
+    sizes = {"max_source_positions": 40} if name == "whisper" else {}
+    made = make_pair(name, folder, **sizes)
+    if name == "whisper":
+        extractor = WhisperFeatureExtractor(feature_size=8, chunk_length=1, hop_length=200)
+    else:
+        extractor = Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True)
+    extractor.save_pretrained(made)
+    path = made / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **generation}))
+    return made
+
+
+def write_wav(path: Path, samples: NDArray[np.int16], rate: int = 16_000, channels: int = 1) -> Path:
+    """A file of 16-bit samples."""
+    import wave
+
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+    return path
 
 
 def write_unigram(path: Path) -> None:

@@ -144,8 +144,8 @@ def _measured(checkpoint: Path, destination: Path) -> dict[str, Any]:
     assert library is not None
     firmware = HostModel(library)
     tokens = tokens_of(firmware.vocab_size)
-    if firmware.encoder_length:
-        found, wanted = _of_pair(firmware, checkpoint, tokens)
+    if firmware.encoder_length or firmware.encoder_inputs:
+        found, wanted = _of_pair(firmware, checkpoint, made.project, tokens)
     else:
         wanted = checkpoint_logits(load_model(find_checkpoint(str(checkpoint))), tokens)[0]
         found = torch.from_numpy(firmware.tokens(tokens[0].tolist()).copy())
@@ -163,20 +163,32 @@ def _measured(checkpoint: Path, destination: Path) -> dict[str, Any]:
 
 
 def _of_pair(
-    firmware: HostModel, checkpoint: Path, tokens: torch.Tensor
+    firmware: HostModel, checkpoint: Path, project: Path, tokens: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The firmware's logits and the checkpoint's for tokens of a decoder whose encoder has read some of its own."""
+    """The firmware's logits and the checkpoint's for tokens of a decoder whose encoder has read some of its own, or heard
+    noise."""
+    import numpy as np
     import torch
 
     from mcu_sdk.model.load import find_checkpoint
+    from mcu_sdk.planning.pte.read import read_pte
+    from mcu_sdk.project.verify import encoder_read
     from mcu_sdk.recipes.reference import CheckpointReference
 
-    source, read = tokens[0, ::2].tolist(), tokens[0].tolist()
+    pte = read_pte((project / "model" / "model.pte").read_bytes())
+    read = tokens[0].tolist()
     firmware.reset()
-    firmware.encode_source(source)
+    if firmware.encoder_length:
+        firmware.encode_source(tokens[0, ::2].tolist())
+        source = [array[None] for array in encoder_read(tokens[0, ::2].tolist(), pte)[0]]
+    else:
+        assert pte.encoder is not None
+        random = np.random.default_rng(5)
+        source = [random.standard_normal(tensor.shape, np.float32) for tensor in pte.encoder.inputs]
+        firmware.encode_tensors([array.ravel() for array in source])
     found = torch.stack([torch.from_numpy(firmware.step(token).copy()) for token in read])
     reference = CheckpointReference(str(checkpoint), find_checkpoint(str(checkpoint)).fingerprint())
-    wanted = reference.pair_logits(source, firmware.encoder_length, read)
+    wanted = reference.pair_logits(source, read)
     assert wanted is not None
     return found, torch.from_numpy(wanted)
 

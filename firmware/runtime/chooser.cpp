@@ -1,13 +1,26 @@
 // See chooser.h.
 #include "runtime/chooser.h"
 
+#include <string.h>
+
 #include "model/model.h"
 #include "runtime/grammar.h"
 #include "runtime/print.h"
 
+namespace {
+
+// Makes each of `ids` a NaN, which is chosen only where there is nothing else.
+[[maybe_unused]] void suppress(float* logits, const int32_t* ids, int32_t count) {
+    constexpr uint32_t kNan = 0x7FC00000u;
+    for (int32_t i = 0; i < count; ++i) memcpy(logits + ids[i], &kNan, sizeof kNan);
+}
+
+}  // namespace
+
 const char* Chooser::start(const int32_t* ids, int32_t count, const Sampling& sampling) {
     ids_ = ids;
     count_ = count;
+    if constexpr (model::kFirstSuppressedCount > 0) is_first_ = true;
     how_ = {sampling.temperature,        sampling.top_k,  sampling.top_p,     sampling.min_p,
             sampling.repetition_penalty, sampling.biases, sampling.bias_count};
     random_ = sampling.seed;
@@ -28,6 +41,11 @@ const char* Chooser::start(const int32_t* ids, int32_t count, const Sampling& sa
 
 int32_t Chooser::next(float* logits) {
     if (model::kHasTokenizer && stops_ != nullptr && stops_->found()) return kNoToken;
+    if constexpr (model::kSuppressedCount > 0) suppress(logits, model::kSuppressedIds, model::kSuppressedCount);
+    if constexpr (model::kFirstSuppressedCount > 0) {
+        if (is_first_) suppress(logits, model::kFirstSuppressedIds, model::kFirstSuppressedCount);
+        is_first_ = false;
+    }
     if constexpr (model::kHasGrammar) {
         if (follows_grammar_ && mcu_grammar_bar(logits, state_, tokens_left_) == 0) return kNoToken;
     }

@@ -25,6 +25,7 @@ class Chooser {
   private:
     const int32_t* ids_ = nullptr;
     int32_t count_ = 0;
+    bool is_first_ = true;
     mcu_sampling how_ = {};
     uint64_t random_ = 0;
     bool follows_grammar_ = false;

@@ -108,21 +108,26 @@ int32_t console_next_line(char* line, int32_t capacity) {
     }
 }
 
+bool console_take_request(char* line, int32_t length, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
+                          Request* request) {
+    const char* error = request_parse(line, length, defaults, ids, id_capacity, request);
+    answer_start(request->number);
+#if MCU_SELF_TEST
+    if (error == nullptr && self_test_failed()) {
+        self_test_print_broken();
+        error = "self_test_failed";
+    }
+#endif
+    if (error != nullptr) console_fail(error);
+    return error == nullptr;
+}
+
 bool console_read_request(char* line, int32_t capacity, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
                           Request* request) {
     for (;;) {
         const int32_t length = console_next_line(line, capacity);
         if (length < 0) return false;
-        const char* error = request_parse(line, length, defaults, ids, id_capacity, request);
-        answer_start(request->number);
-#if MCU_SELF_TEST
-        if (error == nullptr && self_test_failed()) {
-            self_test_print_broken();
-            error = "self_test_failed";
-        }
-#endif
-        if (error == nullptr) return true;
-        console_fail(error);
+        if (console_take_request(line, length, defaults, ids, id_capacity, request)) return true;
     }
 }
 

@@ -32,6 +32,11 @@ int32_t console_read_line(char* line, int32_t capacity);
 // Returns the line's length, or -1 at the end of the input.
 int32_t console_next_line(char* line, int32_t capacity);
 
+// Begins the answer to a line that is a request, of `length` bytes; refuses another one with a verdict, and is false.
+// The parameters are those of request_parse (request.h).
+bool console_take_request(char* line, int32_t length, const Sampling& defaults, int32_t* ids, int32_t id_capacity,
+                          Request* request);
+
 // Waits for a line that is a request, and begins its answer; refuses others with a verdict. False at the end of the
 // input. The parameters are those of request_parse (request.h); `capacity` is how many bytes `line` holds.
 bool console_read_request(char* line, int32_t capacity, const Sampling& defaults, int32_t* ids, int32_t id_capacity,

@@ -7,7 +7,8 @@ int64_t last = -1;
 
 }  // namespace
 
-void encoder_read(const int32_t* ids, int32_t count) {
+void encoder_read([[maybe_unused]] const int32_t* ids, [[maybe_unused]] int32_t count) {
+    if constexpr (model::kEncoderLength == 0) return;
     int64_t* const tokens = static_cast<int64_t*>(model::kEncoderInputs[0].data);
     int64_t* const mask = static_cast<int64_t*>(model::kEncoderInputs[1].data);
     for (int32_t i = 0; i < model::kEncoderLength; ++i) {
@@ -16,6 +17,16 @@ void encoder_read(const int32_t* ids, int32_t count) {
     }
     model::encode();
     last = count - 1;
+}
+
+void encoder_take() {
+    if constexpr (model::kEncoderMaskInput >= 0) {
+        const model::Tensor& mask = model::kEncoderInputs[model::kEncoderMaskInput];
+        const int64_t* const counts = static_cast<const int64_t*>(mask.data);
+        const int64_t rows = static_cast<int64_t>(mask.elements);
+        for (last = 0; last + 1 < rows && counts[last + 1] != 0;) ++last;
+    }
+    model::encode();
 }
 
 int64_t encoder_last() { return last; }

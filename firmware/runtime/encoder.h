@@ -9,5 +9,9 @@
 // the decoder reads. What fills its inputs up does not count.
 void encoder_read(const int32_t* ids, int32_t count);
 
-// The place of the last of its rows that counts: an input of every step. -1 before anything was read.
+// Lets it take the tensors that lie in model::kEncoderInputs, which are used up; where one of them is a mask of its
+// rows (model::kEncoderMaskInput), the ones at its beginning count.
+void encoder_take();
+
+// The place of the last of its rows that counts: an input of the steps that have a third. -1 before anything was read.
 int64_t encoder_last();

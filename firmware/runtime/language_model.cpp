@@ -7,6 +7,7 @@
 #include "runtime/encoder.h"
 #include "runtime/print.h"
 #include "runtime/stop.h"
+#include "runtime/tensor_transfer.h"
 #include "runtime/tokenizer.h"
 
 namespace {
@@ -86,8 +87,17 @@ void drop_old_ids() {
     dropped += old;
 }
 
-// The number of tokens in `ids` up to the answer, or 0 and a verdict.
-int32_t prompt_from(const Request& request) {
+// What is wrong with a request whose answer is about what the encoder takes, or nullptr.
+[[maybe_unused]] const char* refusal(const Request& request) {
+    if (request.steps != 0) return "steps_for_a_language_model";
+    if (request.text != nullptr || request.has_ids) return "no_prompt_is_taken";
+    return tensor_transfer_is_complete() ? nullptr : "inputs_expected";
+}
+
+// The number of tokens in `ids` up to the answer, or what is wrong; nullptr if nothing is.
+const char* prompt_from(const Request& request, int32_t* out) {
+    *out = 0;
+    if constexpr (model::kEncoderTensors > 0) return refusal(request);
     int32_t count = request.id_count;
     if constexpr (model::kHasChat) {
         restores = false;
@@ -109,9 +119,21 @@ int32_t prompt_from(const Request& request) {
     for (int32_t i = 0; error == nullptr && i < count; ++i) {
         if (ids[i] < 0 || ids[i] >= model::kVocabSize) error = "id_out_of_range";
     }
-    if (error == nullptr) return count;
-    console_fail(error);
-    return 0;
+    *out = count;
+    return error;
+}
+
+// Waits for a request; what a host puts into an encoder's inputs is taken on the way. False at the end of the input.
+bool next_request(const Sampling& defaults, Request* request) {
+    if constexpr (model::kEncoderTensors > 0) {
+        for (;;) {
+            const int32_t length = console_next_line(line, kLineCapacity);
+            if (length < 0) return false;
+            if (tensor_transfer_take(line, length)) continue;
+            if (console_take_request(line, length, defaults, ids, kIdCapacity, request)) return true;
+        }
+    }
+    return console_read_request(line, kLineCapacity, defaults, ids, kIdCapacity, request);
 }
 
 // Takes the request's biases into its settings; returns what is wrong, or nullptr.
@@ -225,6 +247,9 @@ void print_ids(const int32_t* values, int32_t count) {
 }  // namespace
 
 LanguageModel::LanguageModel() : position_(text_begin() + prompt_begin()) {
+    if constexpr (model::kEncoderTensors > 0) {
+        if (tensor_transfer_is_complete()) return;  // the first piece of it made the model forget
+    }
     if constexpr (model::kSlides) end_ = text_begin() + model::kMaxTextTokens;
     if (model::kHasChat && position_ > 0 && !restores) {
         digest_ = Digest(chat.digest);
@@ -249,7 +274,7 @@ float* LanguageModel::step(int32_t token) {
     const uint64_t before = counter_read();
     *static_cast<int64_t*>(model::kInputs[0].data) = token;
     *static_cast<int64_t*>(model::kInputs[1].data) = position_;
-    if constexpr (model::kEncoderLength > 0) *static_cast<int64_t*>(model::kInputs[2].data) = encoder_last();
+    if constexpr (model::kInputCount > 2) *static_cast<int64_t*>(model::kInputs[2].data) = encoder_last();
     model::step();
     float* logits = static_cast<float*>(model::kOutputs[0].data);
     add(counter_instructions(before, counter_read()), logits, 1);
@@ -297,6 +322,15 @@ void LanguageModel::encode(const int32_t* tokens, int32_t count) {
     }
 }
 
+void LanguageModel::encode() {
+    if constexpr (model::kEncoderTensors > 0) {
+        const uint64_t before = counter_read();
+        encoder_take();
+        instructions_encoder_ = counter_instructions(before, counter_read());
+        tensor_transfer_forget();
+    }
+}
+
 bool LanguageModel::is_end(int32_t token) {
     for (int32_t i = 0; i < model::kEosCount; ++i) {
         if (model::kEosIds[i] == token) return true;
@@ -311,7 +345,7 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt) {
 bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* chooser) {
     for (;;) {
         Request request;
-        if (!console_read_request(line, kLineCapacity, defaults, ids, kIdCapacity, &request)) return false;
+        if (!next_request(defaults, &request)) return false;
         if constexpr (model::kHasChat) {
             if (request.forgets) {
                 forget();
@@ -319,21 +353,25 @@ bool conversation_next(const Sampling& defaults, Prompt* prompt, Chooser* choose
                 continue;
             }
         }
-        const int32_t count = prompt_from(request);
-        if (count == 0) continue;
+        int32_t count;
+        const char* error = prompt_from(request, &count);
+        if (error != nullptr) {
+            console_fail(error);
+            continue;
+        }
         if constexpr (model::kHasChat) read_before = restores ? mcu_chat.stored.tokens : turn ? chat.read : 0;
         prompt_count = count - prompt_begin();
-        const char* error = take_biases(request, &request.sampling);
+        error = take_biases(request, &request.sampling);
         if (error == nullptr && chooser == nullptr &&
             (model::kHasGrammar || model::kStopsBytes > 0 || request.wants_chooser)) {
             error = "app_chooses_tokens";
         }
-        if constexpr (model::kEncoderLength > 0) {
+        if constexpr (model::kStartCount > 0) {
             for (int32_t i = 0; i < model::kStartCount; ++i) ids[count + i] = model::kStartIds[i];
         }
         if (error == nullptr && chooser != nullptr) {
-            error = model::kEncoderLength > 0 ? chooser->start(ids + count, model::kStartCount, request.sampling)
-                                              : chooser->start(ids, count, request.sampling);
+            error = model::kStartCount > 0 ? chooser->start(ids + count, model::kStartCount, request.sampling)
+                                           : chooser->start(ids, count, request.sampling);
         }
         if (error != nullptr) {
             console_fail(error);
@@ -394,7 +432,7 @@ void conversation_end(const LanguageModel& language_model) {
         print_fact("left", static_cast<uint64_t>(model::kSlides ? kMax : kMax - chat.read));
         if (restores) print_fact("stored", static_cast<uint64_t>(read_before));
     }
-    if constexpr (model::kEncoderLength > 0) {
+    if constexpr (model::kStartCount > 0) {
         print_text("@mcu start_ids=");
         print_ids(model::kStartIds, model::kStartCount);
         print_text("\n");

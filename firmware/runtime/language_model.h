@@ -29,6 +29,10 @@ class LanguageModel {
     // Before the first step.
     void encode(const int32_t* ids, int32_t count);
 
+    // Of one whose encoder takes tensors (model::kEncoderTensors): lets it take those that lie in
+    // model::kEncoderInputs, put there by a host, or written since this LanguageModel was made. Before the first step.
+    void encode();
+
     // How many more tokens it can read: what the KV cache has left or, where that slides, the text.
     int32_t room() const { return (model::kSlides ? end_ : model::kMaxSequenceLength) - position_; }
 
@@ -68,7 +72,7 @@ class LanguageModel {
     uint32_t chunks_ = 0;
 };
 
-// What to continue, and how; of a model with an encoder, what that reads.
+// What to continue, and how; of a model with an encoder, what that reads (nothing, where it takes tensors).
 struct Prompt {
     const int32_t* ids;  // at least one, at most room(); behind the turns before that the model has read
     int32_t count;

@@ -61,17 +61,25 @@ void print_base64(const uint8_t* bytes, size_t count) {
     }
 }
 
+constexpr bool kForEncoder = model::kIsLanguageModel;
+constexpr int32_t kCount = kForEncoder ? model::kEncoderTensors : model::kInputCount;
+
+const model::Tensor& input(int32_t index) {
+    if constexpr (kForEncoder) return model::kEncoderInputs[index];
+    return model::kInputs[index];
+}
+
 size_t step_bytes() {
     size_t sum = 0;
-    for (int32_t i = 0; i < model::kInputCount; ++i) sum += model::kInputs[i].bytes;
+    for (int32_t i = 0; i < kCount; ++i) sum += input(i).bytes;
     return sum;
 }
 
 // Into the inputs, from `filled` on; they are tensors one behind the other.
 void store(const char* bytes, size_t count) {
     size_t begin = 0;
-    for (int32_t i = 0; i < model::kInputCount && count > 0; ++i) {
-        const model::Tensor& tensor = model::kInputs[i];
+    for (int32_t i = 0; i < kCount && count > 0; ++i) {
+        const model::Tensor& tensor = input(i);
         const size_t end = begin + tensor.bytes;
         if (filled < end) {
             const size_t here = count < end - filled ? count : end - filled;
@@ -81,6 +89,26 @@ void store(const char* bytes, size_t count) {
             filled += here;
         }
         begin = end;
+    }
+}
+
+void begin_series() {
+    if constexpr (kForEncoder) {
+        model::reset();
+    } else {
+        series_begin();
+    }
+    is_open = true;
+    position = 0;
+    filled = 0;
+}
+
+// Runs a step whose inputs are complete. Those of an encoder stay until the answer.
+void run_if_complete() {
+    if constexpr (!kForEncoder) {
+        if (filled < step_bytes()) return;
+        series_step();
+        filled = 0;
     }
 }
 
@@ -94,36 +122,31 @@ const char* put(Cursor in, char* line) {
     if (decoded <= 0) return "bad_data";
     const size_t count = static_cast<size_t>(decoded);
     const bool again = is_open && position >= count && at == position - count;
-    if (at == 0) {
-        series_begin();
-        is_open = true;
-        position = 0;
-        filled = 0;
-    }
+    if (at == 0) begin_series();
     if (at == 0 || !again) {
         if (!is_open || at != position) {
             print_fact("position", position);
             return "out_of_order";
         }
         if (count > step_bytes() - filled) return "too_many_bytes";
-        series_forget_outputs();
+        if constexpr (!kForEncoder) series_forget_outputs();
         store(bytes, count);
         position += count;
-        if (filled == step_bytes()) {
-            series_step();
-            filled = 0;
+        run_if_complete();
+    }
+    if constexpr (!kForEncoder) {
+        if (filled == 0) {
+            series_report();
+            return nullptr;
         }
     }
-    if (filled == 0) {
-        series_report();
-    } else {
-        console_done();
-    }
+    console_done();
     return nullptr;
 }
 
 // "output=0 at=0 bytes=8"; the same.
-const char* get(Cursor in) {
+const char* get([[maybe_unused]] Cursor in) {
+    if constexpr (kForEncoder) return "no_outputs";  // its answers are tokens
     uint64_t output;
     uint64_t at;
     uint64_t bytes;
@@ -132,7 +155,9 @@ const char* get(Cursor in) {
         !in.done()) {
         return "bad_number";
     }
-    if (!series_has_outputs()) return "no_outputs";
+    if constexpr (!kForEncoder) {
+        if (!series_has_outputs()) return "no_outputs";
+    }
     if (output >= static_cast<uint64_t>(model::kOutputCount)) return "no_such_bytes";
     const model::Tensor& tensor = model::kOutputs[output];
     if (at > tensor.bytes || bytes > tensor.bytes - at) return "no_such_bytes";
@@ -168,3 +193,5 @@ void tensor_transfer_forget() {
     is_open = false;
     position = 0;
 }
+
+bool tensor_transfer_is_complete() { return is_open && filled == step_bytes(); }

@@ -171,7 +171,8 @@ def read_lines(file: Path) -> list[str]:
 def can_converse(opened: Project) -> bool:
     """Whether somebody sits there who could type, and the model takes text."""
     is_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
-    return is_terminal and opened.is_language_model and bool(opened.manifest.model.tokenizer)
+    takes_text = opened.is_language_model and not opened.answers_tensors
+    return is_terminal and takes_text and bool(opened.manifest.model.tokenizer)
 
 
 def run_prompts(

@@ -26,7 +26,15 @@ from mcu_sdk.commands.options import (
     parse_files,
     with_options,
 )
-from mcu_sdk.commands.real_data import can_converse, media, run_chat, run_prompts, run_tensors, say
+from mcu_sdk.commands.real_data import (
+    can_converse,
+    media,
+    read_inputs,
+    run_chat,
+    run_prompts,
+    run_tensors,
+    say,
+)
 from mcu_sdk.commands.text_data import run_table, run_text
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
@@ -42,6 +50,8 @@ from mcu_sdk.project.asked import (
 )
 
 if TYPE_CHECKING:
+    from mcu_sdk.commands.real_data import Files
+    from mcu_sdk.project.asked import Sampling
     from mcu_sdk.project.opened import Project
     from mcu_sdk.project.report import Report
     from mcu_sdk.targets.protocol import Request
@@ -91,7 +101,6 @@ def run_command(
 ) -> None:
     """Build a project if need be, run it on a simulator or a board, and report what it used."""
     from mcu_sdk.project.opened import open_project
-    from mcu_sdk.project.report import print_report
 
     exclude(("--json", as_json), ("--markdown", markdown))
     options, asked, where = given.run, asked_in(given.run), where_in(given.run)
@@ -130,6 +139,13 @@ def run_command(
     if text is not None:
         run_text(opened, text, parse_files(outputs, "--output"), where, as_json=as_json, markdown=markdown)
         return
+    if (inputs or file is not None) and opened.answers_tensors:
+        if outputs or profile:
+            raise UsageError("--output is for tensors; this model answers with a text.", hint="Leave it out.")
+        given_files = file or parse_files(inputs, "--input")
+        shown = as_json, markdown
+        _show(_run_heard(opened, given_files, sampling_in(options), where, shows_text=not as_json), *shown)
+        return
     if inputs or file is not None:
         given_files = file or parse_files(inputs, "--input")
         files = parse_files(outputs, "--output")
@@ -154,6 +170,12 @@ def run_command(
         _profile(opened, request, where, as_json, etdump)
         return
     report = _run(opened, request, where, prompt or "", shows_text=opened.is_language_model and not as_json)
+    _show(report, as_json, markdown)
+
+
+def _show(report: Report, as_json: bool, markdown: bool) -> None:
+    from mcu_sdk.project.report import print_report
+
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
     elif markdown:
@@ -161,6 +183,22 @@ def run_command(
     else:
         print()
         print_report(report)
+
+
+def _run_heard(
+    opened: Project, files: Files, sampling: Sampling, where: Where, *, shows_text: bool
+) -> Report:
+    """Run a model on what its encoder takes; with `shows_text` its answer is printed as it comes."""
+    from mcu_sdk.api import run_heard
+    from mcu_sdk.project.heard import Heard
+
+    heard = Heard.of(opened, read_inputs(opened, files), **sampling)
+    if not shows_text:
+        return run_heard(opened, heard, **where).report
+    try:
+        return run_heard(opened, heard, on_text=say, **where).report
+    finally:
+        say("\n")
 
 
 def _run(opened: Project, request: Request, where: Where, prompt: str, *, shows_text: bool) -> Report:

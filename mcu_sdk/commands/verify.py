@@ -101,7 +101,8 @@ def verify_command(
             sampling, where = sampling_in(options), where_in(options)
             found = api.verify_prompts(opened, lines, with_python=python, **sampling, **where)
         elif arrays is not None:
-            found = [api.verify(opened, inputs=arrays, with_python=python, **where_in(options))]
+            more = sampling_in(options) if opened.answers_tensors else {}
+            found = [api.verify(opened, inputs=arrays, with_python=python, **more, **where_in(options))]
         else:
             found = [api.verify(opened, with_python=python, **options)]
     if junit is not None:

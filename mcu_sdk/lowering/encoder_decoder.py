@@ -37,8 +37,8 @@ def cross_names(layer: int) -> tuple[str, str]:
 
 
 class Encoder(Protocol):
-    """What reads the text: a module of the names of its inputs, whose first output are the last hidden states; `given`: what
-    its model is called with."""
+    """What reads the text, or hears the sound: a module of the names of its inputs, whose first output are the last hidden
+    states; `given`: what its model is called with. An input MASK, int64[1, Le], says which of its rows count."""
 
     input_names: tuple[str, ...]
 
@@ -59,24 +59,28 @@ class Heads(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         hidden = self.encoder(*inputs)[0]
         first = torch.zeros(1, 1, dtype=torch.int64)
-        layers = _read(self.model, hidden, first).cross_attention_cache.layers
+        layers = _kept_of(self.model, hidden, first).cross_attention_cache.layers
         return tuple(
             kept[0].transpose(0, 1)[:, :, None] for layer in layers for kept in (layer.keys, layer.values)
         )
 
 
-def _read(model: PreTrainedModel, hidden: torch.Tensor, tokens: torch.Tensor) -> Any:
-    """What a decoder keeps of the encoder's hidden states and of tokens int64[1, n]."""
-    from transformers import DynamicCache, EncoderDecoderCache
+def attended(hidden: torch.Tensor, mask: torch.Tensor | None = None) -> dict[str, Any]:
+    """What a model is called with in the place of its encoder's inputs: the hidden states [1, Le, width] and the mask
+    int64[1, Le] of those that count (None: all), beside them as T5 takes it, and among them as Moonshine does."""
     from transformers.modeling_outputs import BaseModelOutput
 
+    output = BaseModelOutput(last_hidden_state=hidden)
+    output.attention_mask = mask
+    return {"encoder_outputs": output} if mask is None else {"encoder_outputs": output, MASK: mask}
+
+
+def _kept_of(model: PreTrainedModel, hidden: torch.Tensor, tokens: torch.Tensor) -> Any:
+    """What a decoder keeps of the encoder's hidden states and of tokens int64[1, n]."""
+    from transformers import DynamicCache, EncoderDecoderCache
+
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    model(
-        encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
-        decoder_input_ids=tokens,
-        past_key_values=cache,
-        use_cache=True,
-    )
+    model(**attended(hidden), decoder_input_ids=tokens, past_key_values=cache, use_cache=True)
     return cache
 
 
@@ -117,7 +121,6 @@ class Step(nn.Module):
     ) -> torch.Tensor:
         from transformers import DynamicCache, EncoderDecoderCache
         from transformers.cache_utils import DynamicLayer
-        from transformers.modeling_outputs import BaseModelOutput
 
         layers: Any = self.cache.layers
         for index, layer in enumerate(layers):  # torch.export puts its own tensors into buffers
@@ -130,18 +133,16 @@ class Step(nn.Module):
             layer.lazy_initialization(*(getattr(self, name) for name in cross_names(index)))
             layer.keys, layer.values = (getattr(self, name) for name in cross_names(index))
             cross.layers.append(layer)
-        more: dict[str, torch.Tensor] = {}
+        mask = None
         if self.masked:
             assert encoder_last is not None
-            more[MASK] = (torch.arange(self.positions)[None] <= encoder_last).to(torch.int64)
+            mask = (torch.arange(self.positions)[None] <= encoder_last).to(torch.int64)
         width = int(self.model.config.get_text_config(decoder=True).hidden_size)
-        output = BaseModelOutput(last_hidden_state=torch.zeros(1, self.positions, width))
         logits: torch.Tensor = self.model(
-            encoder_outputs=output,
+            **attended(torch.zeros(1, self.positions, width), mask),
             decoder_input_ids=input_ids,
             past_key_values=EncoderDecoderCache(self.cache, cross),
             use_cache=True,
-            **more,
         ).logits
         return logits
 
@@ -161,7 +162,7 @@ def export_encoder_step(
     }
     try:
         with torch.no_grad():
-            kept = _read(model, heads.encoder(*call)[0], torch.zeros(1, 1, dtype=torch.int64))
+            kept = _kept_of(model, heads.encoder(*call)[0], torch.zeros(1, 1, dtype=torch.int64))
             _check_kept(model, kept)
             step = Step(model, kept, length, masked=masked)
             if masked:

@@ -14,15 +14,16 @@ def prefill_metadata(rows: int) -> dict[str, Any]:
     return {"get_min_prefill_chunk": rows, "get_max_prefill_chunk": rows}
 
 
-def encoder_metadata(start: Sequence[int], padding: int) -> dict[str, Any]:
+def encoder_metadata(start: Sequence[int], padding: int | None) -> dict[str, Any]:
     """The constant methods that say which tokens a decoder behind an encoder reads before it says anything, and which one
-    fills up the encoder's."""
-    return {"get_decoder_start_ids": list(start), "get_pad_id": padding}
+    fills up the encoder's (None: it reads none)."""
+    pad = {} if padding is None else {"get_pad_id": padding}
+    return {"get_decoder_start_ids": list(start), **pad}
 
 
 def llm_metadata(model: PreTrainedModel, cache_length: int, sinks: int | None = None) -> dict[str, Any]:
-    """The constant methods that ExecuTorch's LLM runner asks a .pte for, and of a cache that slides, how many positions
-    stay."""
+    """The constant methods that ExecuTorch's LLM runner asks a .pte for; of a cache that slides, how many positions stay;
+    and which tokens are never chosen, or not as an answer's first, where there are such."""
     config = model.config.get_text_config()
     start = getattr(config, "bos_token_id", None)
     end = getattr(config, "eos_token_id", None)
@@ -41,7 +42,12 @@ def llm_metadata(model: PreTrainedModel, cache_length: int, sinks: int | None = 
         metadata["get_attention_sinks"] = sinks
     if isinstance(start, int) and 0 <= start < vocabulary:
         metadata["get_bos_id"] = start
-    ends = [e for e in ends if 0 <= e < vocabulary]
-    if ends:
-        metadata["get_eos_ids"] = ends
+    lists = {
+        "get_eos_ids": ends,
+        "get_suppressed_ids": getattr(config, "suppress_tokens", None) or [],
+        "get_first_suppressed_ids": getattr(config, "begin_suppress_tokens", None) or [],
+    }
+    for name, ids in lists.items():
+        if known := [token for token in ids if 0 <= token < vocabulary]:
+            metadata[name] = known
     return metadata

@@ -17,7 +17,7 @@ from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.accuracy import measure
 from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.cross_caches import run_encoder
-from mcu_sdk.lowering.encoder_decoder import Heads, example_state, last_of
+from mcu_sdk.lowering.encoder_decoder import MASK, Heads, attended, example_state, last_of
 from mcu_sdk.lowering.guard import DEFECT, Stage, difference, eager_attention, tolerance
 from mcu_sdk.lowering.run_step import StepRunner
 
@@ -55,17 +55,14 @@ def sampled_tokens(
     model: PreTrainedModel, heads: Heads, calls: Sequence[Call], start: Sequence[int], length: int
 ) -> torch.Tensor:
     """What the decoder says to each call at temperature 1 behind its start tokens: int64[n, length], seeded."""
-    from transformers.modeling_outputs import BaseModelOutput
-
     generator = torch.Generator().manual_seed(0)
     windows = []
     for call in calls:
-        given = heads.encoder.given(call)
-        hidden = BaseModelOutput(last_hidden_state=heads.encoder(*call)[0])
-        mask = {name: value for name, value in given.items() if name == "attention_mask"}
+        given = dict(zip(heads.input_names, call, strict=True))
+        read = attended(heads.encoder(*call)[0], given.get(MASK))
         tokens = torch.tensor([list(start)])[:, :length]
         while tokens.shape[1] < length:
-            logits = model(encoder_outputs=hidden, decoder_input_ids=tokens, use_cache=False, **mask).logits
+            logits = model(**read, decoder_input_ids=tokens, use_cache=False).logits
             chances = torch.softmax(logits[:, -1].float(), -1)
             tokens = torch.cat([tokens, torch.multinomial(chances, 1, generator=generator)], 1)
         windows.append(tokens)

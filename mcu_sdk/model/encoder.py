@@ -15,8 +15,10 @@ from mcu_sdk.model.input_shapes import shape_of_input
 from mcu_sdk.model.load import AttentionError, Checkpoint, load_weights
 from mcu_sdk.model.pooling import Pooling, read_pooling
 from mcu_sdk.model.sound_processor import sound_facts
+from mcu_sdk.model.sound_rows import MASK, Rows, find_rows
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
 
@@ -187,6 +189,7 @@ class Encoder(nn.Module):
     `inputs` are named by `input_names`: token ids int64[1, L] and, beside them, the mask of those that count and the
     segment of each, both int64[1, L]; or pixel values float32[1, C, H, W]; or a signal (model/input_shapes.py), or what
     `front` makes it of, samples of sound (operators/reference/sound_front.py) or a camera's frame (recipes/frame.py).
+    `rows`: of sounds that a decoder is told of, which of its rows count; the last input is their mask then.
     """
 
     def __init__(
@@ -196,8 +199,11 @@ class Encoder(nn.Module):
         pooling: Pooling | None,
         *,
         front: Front | None = None,
+        for_decoder: bool = False,
     ) -> None:
         super().__init__()
+        self.rows: Rows | None = None
+        self._for_decoder = for_decoder
         self.model, self.task, self.pooling, self.front = model, task, pooling, front
         self.input_name = str(model.main_input_name)
         self.input_names = _input_names(model)
@@ -216,9 +222,27 @@ class Encoder(nn.Module):
 
     def given(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """What the model is called with."""
+        if self.front is not None and self.rows is not None:
+            heard = self.front(*inputs[:-1])
+            return {self.input_name: heard, MASK: self.rows.of_samples(inputs[-1])}
         if self.front is not None:
             return {self.input_name: self.front(*inputs)}
         return dict(zip(self.input_names, inputs, strict=True))
+
+    def take_sound(self, shape: tuple[int, ...]) -> None:
+        """Make its front end give inputs of this shape; where a decoder attends to a waveform, find out which of its rows
+        count of a shorter one. Errors as find_rows raises them."""
+        assert isinstance(self.front, Microphone)
+        self.front.take(shape)
+        if self._for_decoder and len(shape) == 2:
+            self.rows = find_rows(self.model, shape[1])
+        self.input_names = (*self.front.input_names, *([MASK] if self.rows is not None else []))
+
+    def sound_call(self, sound: NDArray[Any]) -> tuple[torch.Tensor, ...]:
+        """The inputs of a sound of int16 samples, cut or filled up to its length."""
+        assert isinstance(self.front, Microphone)
+        (call,) = self.front.calls_of([sound])
+        return call if self.rows is None else (*call, self.rows.mask(min(len(sound), self.rows.samples)))
 
     def look_for_optional_outputs(self, call: tuple[torch.Tensor, ...]) -> None:
         """Add those of the task's optional outputs that the model gives for a call."""

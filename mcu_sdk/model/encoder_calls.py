@@ -32,24 +32,24 @@ def example_calls(
     how they are prepared, or else signals of normal noise.
 
     `length`: tokens of one call (None: the model's longest, at most LONGEST_DEFAULT), or samples of a waveform. Where the
-    encoder reads a mask, the first call is of full length, and others end earlier. Raises ModelError for an input of
+    encoder reads a mask, the first call is of full length, and others end earlier, sounds too. Raises ModelError for an input of
     another kind, UsageError for a length that the model does not have, TextError.
     """
     config = encoder.model.config
     if encoder.input_name != "input_ids":
-        shape = shape_of_input(encoder.input_name, config, length)
-        if shape is None:
-            raise ModelError(
-                f"A model of token ids, pixels, a spectrogram, a waveform or a time series was expected; the main input of "
-                f"{checkpoint.name}, a {config.model_type}, is {encoder.input_name}.",
-                hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
-            )
+        shape = input_shape(encoder, length)
         if isinstance(encoder.front, Camera):
             camera = encoder.front
             return camera.calls_of(made_up_frames(camera.channels, camera.frame, CALIBRATION_CALLS))
         if isinstance(encoder.front, Microphone):
-            encoder.front.take(shape)
-            return encoder.front.calls_of(made_up_sounds(encoder.front.heard, CALIBRATION_CALLS))
+            encoder.take_sound(shape)
+            sounds = made_up_sounds(encoder.front.heard, CALIBRATION_CALLS)
+            if encoder.rows is None:
+                return encoder.front.calls_of(sounds)
+            return [
+                encoder.sound_call(sound[:count])
+                for sound, count in zip(sounds, _lengths(encoder.front.heard, CALIBRATION_CALLS), strict=True)
+            ]
         images = image_facts(checkpoint.folder)
         if encoder.input_name == "pixel_values" and prepares(images, shape):
             return [(image,) for image in made_up_images(shape, images, CALIBRATION_CALLS)]
@@ -63,6 +63,19 @@ def example_calls(
         find = _lines_of if "attention_mask" in encoder.input_names else _windows_of
         rows = find(text, checkpoint, length, int(config.vocab_size))
     return [_call(encoder, ids, segments, length, pad) for ids, segments in rows]
+
+
+def input_shape(encoder: Encoder, length: int | None) -> tuple[int, ...]:
+    """Of an encoder of no texts. Raises ModelError for an input of a kind that is not known, UsageError for no samples."""
+    config = encoder.model.config
+    shape = shape_of_input(encoder.input_name, config, length)
+    if shape is None:
+        raise ModelError(
+            f"A model of token ids, pixels, a spectrogram, a waveform or a time series was expected; the main input of a "
+            f"{config.model_type} is {encoder.input_name}.",
+            hint="Compile it with mcu_sdk.compile_module, or lower it yourself and pass the result with --pte.",
+        )
+    return shape
 
 
 def _check_vocabulary(config: Any, name: str) -> None:
@@ -131,6 +144,15 @@ def _noise(shape: tuple[int, ...]) -> list[Call]:
 
 Row = tuple[list[int], int]
 """Token ids, and how many of them are of the first segment."""
+
+
+def _lengths(longest: int, count: int) -> list[int]:
+    """Of each call: the first is whole, others a quarter of it and more."""
+    generator = torch.Generator().manual_seed(0)
+    return [
+        longest,
+        *torch.randint(-(-longest // 4), longest + 1, (count - 1,), generator=generator).tolist(),
+    ]
 
 
 def _random_rows(encoder: Encoder, length: int, pad: int) -> list[Row]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.errors import ModelError
+from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.model.encoder import BOTH, FEATURES, Encoder, MakeFront, listed
 from mcu_sdk.model.folder import read_config
 from mcu_sdk.model.json_object import json_object
@@ -56,32 +58,59 @@ def load_pair(
             f"{architecture}, {what}.",
             hint=HALVES,
         )
-    return model, Encoder(inner, FEATURES, None, front=make_front(inner, checkpoint))
+    front = make_front(inner, checkpoint)
+    return model, Encoder(inner, FEATURES, None, front=front, for_decoder=True)
 
 
-def start_ids(checkpoint: Checkpoint, model: PreTrainedModel) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class Spoken:
+    """What a model of speech is told of a sound: `language`, as its checkpoint calls it, and `task`, "transcribe" or
+    "translate". None: what its checkpoint says."""
+
+    language: str | None = None
+    task: str | None = None
+
+
+def start_ids(
+    checkpoint: Checkpoint, model: PreTrainedModel, spoken: Spoken | None = None
+) -> tuple[int, ...]:
     """The tokens that the decoder reads before it says anything, as transformers' generate() puts them: the start token and
-    those that are forced behind it. Raises ModelError where the checkpoint does not say them, or says what is no token."""
+    those that are forced behind it, of Whisper language, task and that there are no timestamps.
+
+    Raises ModelError where the checkpoint does not say them, or says what is no token, and UsageError for a language or a
+    task that it does not know.
+    """
     path = checkpoint.folder / "generation_config.json"
     own: dict[str, Any] = json_object(path) if path.is_file() else {}
 
     def said(name: str) -> Any:
         return own[name] if own.get(name) is not None else getattr(model.config, name, None)
 
-    start = said("decoder_start_token_id")
-    start = said("bos_token_id") if start is None else start
-    found = [start]
-    forced = said("forced_decoder_ids") or []
-    found += [pair[1] for pair in sorted(forced, key=lambda pair: pair[0])] if _are_pairs(forced) else [None]
-    if not forced and said("forced_bos_token_id") is not None:
-        found.append(said("forced_bos_token_id"))
-    elif not forced and own.get("lang_to_id"):
+    if own.get("return_timestamps"):
         raise ModelError(
-            f"One language was expected to be forced in generation_config.json; {checkpoint.name} knows "
-            f"{len(own['lang_to_id'])} and finds out which one is spoken, for which there is no code on the device.",
-            hint='Set "forced_decoder_ids": [[1, LANGUAGE], [2, TASK], [3, NO TIMESTAMPS]] in generation_config.json.',
+            f"Answers without timestamps were expected; generation_config.json of {checkpoint.name} says "
+            '"return_timestamps": true, and the rules that they follow have no code on the device.',
+            hint='Set "return_timestamps": false in generation_config.json.',
         )
-    elif not forced and own.get("no_timestamps_token_id") is not None:
+    start = said("decoder_start_token_id")
+    found = [said("bos_token_id") if start is None else start]
+    named = _spoken_ids(own, spoken or Spoken(), checkpoint.name)
+    forced = said("forced_decoder_ids") or []
+    if named:
+        found += named
+    elif forced:
+        found += (
+            [pair[1] for pair in sorted(forced, key=lambda pair: pair[0])] if _are_pairs(forced) else [None]
+        )
+    elif said("forced_bos_token_id") is not None:
+        found.append(said("forced_bos_token_id"))
+    if own.get("lang_to_id") and (len(found) < 2 or found[1] is None):
+        raise ModelError(
+            f"One language was expected; {checkpoint.name} knows {len(own['lang_to_id'])} and finds out which one is "
+            "spoken, for which there is no code on the device.",
+            hint='Give --language, or set "language" in generation_config.json.',
+        )
+    if own.get("no_timestamps_token_id") is not None and found[-1] != own["no_timestamps_token_id"]:
         found.append(own["no_timestamps_token_id"])
     vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
     wrong = [each for each in found if type(each) is not int or not 0 <= each < vocabulary]
@@ -92,6 +121,52 @@ def start_ids(checkpoint: Checkpoint, model: PreTrainedModel) -> tuple[int, ...]
             hint="Set decoder_start_token_id in generation_config.json.",
         )
     return tuple(found)
+
+
+def _spoken_ids(own: Mapping[str, Any], spoken: Spoken, name: str) -> list[Any]:
+    """The tokens of the language and the task, of a model that has such; none where neither is named."""
+    languages, tasks = own.get("lang_to_id") or {}, own.get("task_to_id") or {}
+    for option, value, known in (("--language", spoken.language, languages), ("--task", spoken.task, tasks)):
+        if value is not None and not known:
+            raise UsageError(
+                f"{option} is for a model that knows several, by generation_config.json; {name} does not.",
+                hint=f"Leave {option} out.",
+            )
+    if not languages and not tasks:
+        return []
+    language = own.get("language") if spoken.language is None else spoken.language
+    task = own.get("task") if spoken.task is None else spoken.task
+    found = []
+    if language is not None:
+        found.append(
+            _of(languages, (str(language).lower(), f"<|{_code_of(str(language))}|>"), "language", language)
+        )
+    elif task is not None and languages:
+        found.append(None)  # which one is found out
+    if task is not None or (language is not None and tasks):
+        wanted = "transcribe" if task is None else task
+        found.append(_of(tasks, (wanted,), "task", wanted))
+    return found
+
+
+def _of(known: Mapping[str, Any], names: Sequence[str], what: str, said: object) -> Any:
+    """The token of the first of the names that is known. Raises UsageError without one."""
+    for name in names:
+        if name in known:
+            return known[name]
+    some = ", ".join(name.strip("<|>") for name in list(known)[:20])
+    raise UsageError(
+        f"A {what} that the model knows was expected, not {said!r}.",
+        hint=f"It knows {some}{', ...' if len(known) > 20 else ''}." if known else f"It knows no {what}s.",
+    )
+
+
+def _code_of(language: str) -> str:
+    """ "en" of "English" and of "en"."""
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    code: str = TO_LANGUAGE_CODE.get(language.lower(), language.lower())
+    return code
 
 
 def _are_pairs(forced: Any) -> bool:

@@ -181,6 +181,11 @@ def load_weights(checkpoint: Checkpoint, architecture: Any, **arguments: Any) ->
 def _set_special_tokens(checkpoint: Checkpoint, model: PreTrainedModel) -> None:
     """The configuration says what generation_config.json says, where there is one: the one place that is asked later."""
     tokens = read_special_tokens(checkpoint.folder, read_config(checkpoint.folder))
+    inner = model.config.get_text_config()
+    inner.suppress_tokens, inner.begin_suppress_tokens = (
+        list(tokens.suppressed),
+        list(tokens.first_suppressed),
+    )
     if tokens.source != "config.json":
         config = model.config.get_text_config()
         ends = list(tokens.ends)

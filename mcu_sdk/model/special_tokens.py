@@ -29,8 +29,28 @@ SAMPLING = {
     "decoder_start_token_id",
     "bos_token_id",
     "eos_token_id",
+    "suppress_tokens",
+    "begin_suppress_tokens",
 }
 """Of generation_config.json: what is used here, what `run` has options for, and what changes no token."""
+
+OF_PAIRS = {
+    "forced_bos_token_id",
+    "forced_decoder_ids",
+    "lang_to_id",
+    "task_to_id",
+    "language",
+    "task",
+    "is_multilingual",
+    "return_timestamps",
+    "no_timestamps_token_id",
+    "max_initial_timestamp_index",
+    "alignment_heads",
+    "median_filter_width",
+    "prev_sot_token_id",
+}
+"""Of an encoder-decoder's, too: what it begins with (encoder_decoder.py), and what is about timestamps and what was said
+before, which nothing asks for."""
 
 NEUTRAL: tuple[Any, ...] = (None, False, 0, 1, 1.0, [], {}, "")
 """Values that switch a setting off."""
@@ -38,11 +58,14 @@ NEUTRAL: tuple[Any, ...] = (None, False, 0, 1, 1.0, [], {}, "")
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """`source`: the file that decides. `start`: a token id or None. `ends`: ids that end a text. All as the file has them."""
+    """`source`: the file that decides. `start`: a token id or None. `ends`: ids that end a text. `suppressed`: ids that are
+    never chosen; `first_suppressed`: not as an answer's first. All as the file has them."""
 
     source: str
     start: int | None
     ends: tuple[int, ...]
+    suppressed: tuple[int, ...] = ()
+    first_suppressed: tuple[int, ...] = ()
 
 
 def read_special_tokens(folder: Path, config: Mapping[str, Any]) -> SpecialTokens:
@@ -55,7 +78,10 @@ def read_special_tokens(folder: Path, config: Mapping[str, Any]) -> SpecialToken
         source = "generation_config.json"
         content = json_object(folder / source)
     starts = _ids(content, "bos_token_id", source)
-    return SpecialTokens(source, starts[0] if starts else None, _ids(content, "eos_token_id", source))
+    ends, *barred = (
+        _ids(content, key, source) for key in ("eos_token_id", "suppress_tokens", "begin_suppress_tokens")
+    )
+    return SpecialTokens(source, starts[0] if starts else None, ends, *barred)
 
 
 def _ids(content: Mapping[str, Any], key: str, source: str) -> tuple[int, ...]:
@@ -99,10 +125,11 @@ def token_notes(folder: Path, config: Mapping[str, Any]) -> list[str]:
                 "not end a text."
             )
         content = json_object(folder / tokens.source)
+        used = SAMPLING | OF_PAIRS if config.get("is_encoder_decoder") else SAMPLING
         unused = [
             key
             for key, value in content.items()
-            if key not in SAMPLING and not key.startswith("_") and not any(value == n for n in NEUTRAL)
+            if key not in used and not key.startswith("_") and not any(value == n for n in NEUTRAL)
         ]
         if unused:
             notes.append(

@@ -19,14 +19,21 @@ PAD = "get_pad_id"
 """The constant method that says what fills up an encoder's tokens."""
 
 
+SUPPRESSED, FIRST_SUPPRESSED = "get_suppressed_ids", "get_first_suppressed_ids"
+"""Those that say which tokens are never chosen, and which not as the first."""
+
+
 @dataclass(frozen=True)
 class EncoderSide:
     """Of a decoder that attends to an encoder: `start_ids`, the tokens that every answer begins behind. `length`: the tokens
-    that the encoder reads, filled up with `pad_id`."""
+    that the encoder reads, filled up with `pad_id`; 0 of one that takes `tensors` (0: none) instead, of which the one at
+    `mask_input` says which of its rows count (-1: all do)."""
 
     start_ids: tuple[int, ...]
-    length: int
-    pad_id: int
+    length: int = 0
+    pad_id: int = 0
+    tensors: int = 0
+    mask_input: int = -1
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,8 @@ class LanguageModel:
     that its method prefill reads at once; 0 without one. `rewind_length`: of so many tokens that it has read it can forget
     the last ones; of more, only all, since its caches have written over some, or it keeps something else. `sinks`: positions
     that a KV cache which slides when it is full keeps from the beginning; -1 for one that does not. `encoder`: what it
-    attends to, of one that answers a text that another method reads first."""
+    attends to, of one whose answer is about what another method takes first. `suppressed`: what is never chosen, and
+    `first_suppressed`: not as an answer's first token."""
 
     vocab_size: int
     max_sequence_length: int
@@ -45,6 +53,8 @@ class LanguageModel:
     rewind_length: int = 0
     sinks: int = -1
     encoder: EncoderSide | None = None
+    suppressed: tuple[int, ...] = ()
+    first_suppressed: tuple[int, ...] = ()
 
     @property
     def max_text_tokens(self) -> int:
@@ -59,14 +69,14 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
     """
     metadata = plan.metadata
     inputs = [(tensor.dtype, tensor.shape) for tensor in plan.inputs]
-    length_of_encoder = _encoder_length(plan)
-    wanted = [(DType.S64, (1, 1)), *[(DType.S64, (1,))] * (2 if length_of_encoder else 1)]
-    is_step = inputs == wanted and len(plan.outputs) == 1
+    wanted = [(DType.S64, (1, 1)), (DType.S64, (1,))]
+    masked = plan.encoder is not None and inputs == [*wanted, (DType.S64, (1,))]
+    is_step = (inputs == wanted or masked) and len(plan.outputs) == 1
     length = metadata.get("get_max_seq_len", metadata.get("get_max_context_len"))
     if not is_step or not isinstance(length, int) or length < 1 or not _are_logits(plan.outputs[0]):
         if plan.beside:
             name = "prefill" if plan.prefill is not None else "encoder"
-            more = ", the encoder's last row int64[1]" if length_of_encoder else ""
+            more = "[, the encoder's last row int64[1]]" if plan.encoder is not None else ""
             raise PteError(
                 f"The .pte has a method {name}, but its forward is no step of a language model (a token id int64[1, 1], its "
                 f"position int64[1]{more}, logits float32[1, 1, V] and get_max_seq_len).",
@@ -90,28 +100,35 @@ def describe_language_model(plan: Plan) -> LanguageModel | None:
         prefill_rows=_prefill_rows(plan, length),
         rewind_length=min(length, _rewind_length(plan)),
         sinks=_sinks(plan, metadata.get("get_attention_sinks"), length),
-        encoder=_encoder_side(plan, length_of_encoder, vocabulary, length),
+        encoder=_encoder_side(plan, vocabulary, length, masked=masked),
+        suppressed=_suppressed(metadata.get(SUPPRESSED), vocabulary),
+        first_suppressed=_suppressed(metadata.get(FIRST_SUPPRESSED), vocabulary),
     )
 
 
-def _encoder_length(plan: Plan) -> int:
-    """The tokens that an encoder reads, with the mask of those that count: int64[1, L] both. 0 without one, or for tensors."""
-    if plan.encoder is None:
-        return 0
-    inputs = [(tensor.dtype, tensor.shape) for tensor in plan.encoder.inputs]
-    length = inputs[0][1][-1] if inputs and inputs[0][1] else 0
-    return length if inputs == [(DType.S64, (1, length))] * 2 else 0
+def _suppressed(stated: object, vocabulary: int) -> tuple[int, ...]:
+    """Raises PteError where nothing is left to choose."""
+    found = tuple(dict.fromkeys(_token_ids(stated, vocabulary)))
+    if len(found) == vocabulary:
+        raise PteError(
+            "The .pte says that no token may be chosen.", hint="Export it again with fewer suppressed tokens."
+        )
+    return found
 
 
-def _encoder_side(plan: Plan, tokens: int, vocabulary: int, length: int) -> EncoderSide | None:
-    """Raises PteError where the .pte does not say what the decoder begins with."""
+def _encoder_side(plan: Plan, vocabulary: int, length: int, *, masked: bool) -> EncoderSide | None:
+    """`masked`: whether the step is told which of the encoder's rows is the last that counts: where its second of two
+    inputs of tokens, or the last of others, is their mask. Raises PteError where there is none, or where the .pte does not
+    say what the decoder begins with."""
     if plan.encoder is None:
         return None
     start = _token_ids(plan.metadata.get("get_decoder_start_ids"), vocabulary)
-    if not tokens:
+    inputs = [(tensor.dtype, tensor.shape) for tensor in plan.encoder.inputs]
+    rows = inputs[-1][1][-1] if inputs and inputs[-1][1] else 0
+    if not inputs or (masked and inputs[-1] != (DType.S64, (1, rows))):
         raise PteError(
-            "A method encoder that reads token ids and the mask of those that count, int64[1, L] both, was expected; it takes "
-            f"{[(tensor.dtype, tensor.shape) for tensor in plan.encoder.inputs]}.",
+            f"A method encoder whose last input is the mask of the rows that count, int64[1, L], was expected; it takes "
+            f"{inputs}.",
             hint="Export forward alone.",
         )
     if not 0 < len(start) < length or plan.prefill is not None:
@@ -121,7 +138,9 @@ def _encoder_side(plan: Plan, tokens: int, vocabulary: int, length: int) -> Enco
             hint="Export it again with them as a constant method.",
         )
     padding = _token_ids(plan.metadata.get(PAD), vocabulary)
-    return EncoderSide(start, tokens, padding[0] if padding else 0)
+    if masked and inputs == [inputs[-1]] * 2:
+        return EncoderSide(start, rows, padding[0] if padding else 0)
+    return EncoderSide(start, tensors=len(inputs), mask_input=len(inputs) - 1 if masked else -1)
 
 
 def _are_logits(tensor: Tensor) -> bool:

@@ -39,7 +39,7 @@ def check_effect(
             raise UsageError(
                 f"{option} is for language models; {model} takes tensors.", hint=f"Leave {option} out."
             )
-        if name == "seed" and (given_inputs or given_text):
+        if name == "seed" and not is_language_model and (given_inputs or given_text):
             which = "--text gives" if given_text else "--input and --csv give"
             raise UsageError(f"--seed is for made-up inputs; {which} others.", hint="Leave --seed out.")
         if is_language_model and name in DRAWING and temperature == 0:

@@ -63,7 +63,8 @@ class HostModel:
         library.model_read_source.argtypes = [ctypes.c_void_p, ctypes.c_int32]
         library.model_chunk.restype = None
         library.model_chunk.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
-        for function in (library.model_input, library.model_output):
+        library.model_take_source.restype = None
+        for function in (library.model_input, library.model_output, library.model_encoder_input):
             function.restype = ctypes.c_void_p
             function.argtypes = [
                 ctypes.c_int32,
@@ -77,9 +78,11 @@ class HostModel:
         self.slides = bool(library.model_slides())
         self.prefill_rows: int = library.model_prefill_rows()
         self.encoder_length: int = library.model_encoder_length()
-        self._source = -1  # the place of the last token that the encoder has read
+        self._source = -1  # the place of the encoder's last row that counts
         self.inputs = [self._view(library.model_input, i) for i in range(library.model_input_count())]
         self.outputs = [self._view(library.model_output, i) for i in range(library.model_output_count())]
+        count = library.model_encoder_tensors()
+        self.encoder_inputs = [self._view(library.model_encoder_input, i) for i in range(count)]
         self.has_tokenizer = bool(library.model_has_tokenizer())
         self.reads_texts = self.has_tokenizer and not self.is_language_model
         self._borders: Borders | None = None
@@ -135,7 +138,7 @@ class HostModel:
         self._check(token, position)
         self.inputs[0][0] = token
         self.inputs[1][0] = position
-        if self.encoder_length:
+        if len(self.inputs) > 2 and self.is_language_model:
             self.inputs[2][0] = self._source
         self._step()
         self._position = position + 1
@@ -211,6 +214,23 @@ class HostModel:
         self._library.model_read_source(tokens.ctypes.data, len(tokens))
         self._check_failure()
         self._source = len(tokens) - 1
+
+    def encode_tensors(self, arrays: Sequence[NDArray[Any]]) -> None:
+        """Let the encoder take tensors, after a reset: the elements of each as they lie in memory; of a mask of its rows (the
+        last one, where steps have a third input) the ones at its beginning count.
+
+        Raises ValueError for other ones.
+        """
+        wanted = [(memory.dtype, memory.size) for memory in self.encoder_inputs]
+        found = [(array.dtype, array.size) for array in arrays]
+        if not wanted or wanted != found:
+            raise ValueError(f"the encoder takes {wanted}, not {found}")
+        if len(self.inputs) > 2:
+            ones = arrays[-1] != 0
+            self._source = max(int(ones.size if ones.all() else ones.argmin()) - 1, 0)
+        for memory, array in zip(self.encoder_inputs, arrays, strict=True):
+            memory[:] = array.ravel()
+        self._library.model_take_source()
 
     def kv_cache(self) -> bytes:
         """What the model keeps from step to step, as it lies in memory."""

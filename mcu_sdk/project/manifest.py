@@ -49,7 +49,8 @@ class ModelFacts:
 
     `sha256`: of model/model.pte; `tokenizer`: of model/tokenizer.json, "" without one. `sinks`: positions that stay in a
     KV cache which slides when it is full; -1 for one that does not. `chat`: whether it holds conversations. `source_length`:
-    tokens that are read by the encoder that it attends to; 0 without one. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
+    tokens that are read by the encoder that it attends to, and `source_tensors`: what such a one takes instead, of which
+    the last says which of its rows count (`source_masked`); 0 without one. `accelerator`: the NPU that parts of it were compiled for, by Vela's name.
     """
 
     sha256: str
@@ -61,6 +62,8 @@ class ModelFacts:
     sinks: int = -1
     chat: bool = False
     source_length: int = 0
+    source_tensors: int = 0
+    source_masked: bool = False
     accelerator: str | None = None
 
     @property

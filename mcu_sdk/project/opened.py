@@ -12,7 +12,7 @@ from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.planning.bound import Bound, bound_from_json
 from mcu_sdk.planning.experts import Experts, experts_from_json
 from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_facts
-from mcu_sdk.project.asked import Asked, sampling_in
+from mcu_sdk.project.asked import Asked, Sampling, sampling_in
 from mcu_sdk.project.effect import check_effect
 from mcu_sdk.project.manifest import Input, Manifest, read_manifest, read_places
 from mcu_sdk.project.npu_details import NpuDetails, read_details
@@ -45,6 +45,16 @@ class Project:
     def answers_texts(self) -> bool:
         """Whether it is a language model whose encoder reads what the answer is about."""
         return self.manifest.model.source_length > 0
+
+    @property
+    def answers_tensors(self) -> bool:
+        """Whether it is a language model whose encoder takes tensors, a sound, that the answer is about."""
+        return self.manifest.model.source_tensors > 0
+
+    @property
+    def masks_rows(self) -> bool:
+        """Whether the last of these says which rows of the encoder count."""
+        return self.answers_tensors and self.manifest.model.source_masked
 
     @property
     def takes_texts(self) -> bool:
@@ -108,6 +118,8 @@ class Project:
         Raises UsageError for what does not go with this model.
         """
         prompt, ids, steps = asked.get("prompt"), asked.get("ids"), asked.get("steps")
+        if self.answers_tensors:
+            raise self.no_prompt()
         if sum(given is not None for given in (prompt, ids, steps)) > 1:
             raise UsageError(
                 "--prompt, --ids and --steps exclude each other.", hint="Give one of them, or none."
@@ -139,7 +151,10 @@ class Project:
         if prompt is None and ids is None:
             ids = (max(self.manifest.model.bos_id, 0),)
         self._check_ids(ids or ())
-        request = Request(text=prompt, ids=None if ids is None else tuple(ids), **sampling)
+        return self._checked(Request(text=prompt, ids=None if ids is None else tuple(ids), **sampling))
+
+    def _checked(self, request: Request) -> Request:
+        """A language model's. Raises UsageError for what does not go with this one."""
         request.encode()
         for token, _ in request.biases:
             self._check_id(token)
@@ -151,6 +166,20 @@ class Project:
                 hint="Give more --tokens.",
             )
         return request
+
+    def no_prompt(self) -> UsageError:
+        """Of a model whose answers are about a sound."""
+        return UsageError(
+            f"{self.manifest.name} answers what its encoder hears, not a prompt.",
+            hint="Give it --audio FILE.wav, or its encoder's tensors with --input.",
+        )
+
+    def request_of_inputs(self, **sampling: Unpack[Sampling]) -> Request:
+        """The request for an answer about what was put into the encoder's inputs. Raises UsageError for what does not go
+        with this model."""
+        changed = [name for name, value in sampling.items() if value != getattr(Request, name)]
+        self.check_effect(changed, sampling.get("temperature", Request.temperature))
+        return self._checked(Request(of_inputs=True, **sampling))
 
     def check_effect(
         self,

@@ -62,6 +62,8 @@ def check_takes_text(project: Project) -> None:
             f"{project.manifest.name} takes tensors, not prompts.",
             hint="Give it --input FILE.npy, or --steps N made-up ones.",
         )
+    if project.answers_tensors:
+        raise project.no_prompt()
     if not project.manifest.model.tokenizer:
         raise TextError(
             f"{project.manifest.name} has no tokenizer, so it takes no text.",

@@ -10,7 +10,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -232,6 +232,8 @@ def _context(inputs: ProjectInputs) -> dict[str, Any]:
             "max_text_tokens": language_model.max_text_tokens if language_model else 0,
             "bos_id": language_model.bos_id if language_model else -1,
             "eos_ids": list(language_model.eos_ids) if language_model else [],
+            "suppressed": list(language_model.suppressed) if language_model else [],
+            "first_suppressed": list(language_model.first_suppressed) if language_model else [],
         },
         "sources": source_lists(inputs),
         "presets": presets(board, inputs.optimize, simulated_npu=inputs.shared_layout is not None),
@@ -262,7 +264,7 @@ def _encoder(inputs: ProjectInputs) -> dict[str, Any] | None:
     side = inputs.language_model.encoder if inputs.language_model is not None else None
     if side is None:
         return None
-    return {"length": side.length, "pad_id": side.pad_id, "start_ids": list(side.start_ids)}
+    return {**asdict(side), "start_ids": list(side.start_ids)}
 
 
 def _texts(inputs: ProjectInputs) -> dict[str, Any] | None:
@@ -367,6 +369,7 @@ def source_lists(inputs: ProjectInputs) -> dict[str, list[str]]:
         runtime += ["tensor_model", "tensor_series", "tensor_transfer"]
     if inputs.language_model is not None and inputs.language_model.encoder is not None:
         model += ["sdk/runtime/encoder.cpp"]
+        runtime += ["tensor_transfer"] if inputs.language_model.encoder.tensors else []
     if inputs.text_model is not None:
         runtime += ["text_model"]
         model += ["sdk/runtime/text_inputs.cpp"]
@@ -506,6 +509,7 @@ def _path_of(template: str, inputs: ProjectInputs) -> str | None:
 
 def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
     language_model, tokenizer = inputs.language_model, inputs.files.get(manifest.TOKENIZER)
+    side = language_model.encoder if language_model is not None else None
     facts = manifest.ModelFacts(
         sha256=manifest.digest(inputs.pte),
         is_language_model=language_model is not None,
@@ -515,7 +519,9 @@ def _manifest(inputs: ProjectInputs, files: dict[str, str]) -> str:
         bos_id=language_model.bos_id if language_model else -1,
         sinks=language_model.sinks if language_model else -1,
         chat=inputs.chat is not None,
-        source_length=language_model.encoder.length if language_model and language_model.encoder else 0,
+        source_length=side.length if side else 0,
+        source_tensors=side.tensors if side else 0,
+        source_masked=side is not None and side.mask_input >= 0,
         accelerator=inputs.npu.accelerator if inputs.npu else None,
     )
     return manifest.to_json(

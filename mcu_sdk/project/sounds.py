@@ -65,12 +65,12 @@ class Listening:
 def read_sound(project: Project, path: Path) -> dict[str, NDArray[Any]]:
     """The project's inputs, by their names, from a .wav file: cut or filled up to the model's length, which is said. Raises
     UsageError for a model that takes no sound, and for a file that is none it could take."""
-    borders = () if project.is_language_model else borders_of(project).inputs
-    if project.is_language_model or project.takes_texts:
+    if (project.is_language_model and not project.answers_tensors) or project.takes_texts:
         raise UsageError(
             f"--audio is for models of sound; {project.manifest.name} takes a text.",
             hint="Give it what it takes: --prompt or --text.",
         )
+    borders = borders_of(project).inputs
     listening = Listening.of(read_facts(project.folder / "model"), project.manifest.name)
     sound = read_wav(path, listening.rate)
     if listening.streams:
@@ -108,7 +108,11 @@ def inputs_of(
     filled = np.zeros((1, listening.samples), np.int16)
     filled[0, : len(used)] = used
     if listening.on_device:
-        given: tuple[NDArray[Any], ...] = (filled, np.array([len(used)], np.int64))
+        given: tuple[NDArray[Any], ...] = (
+            filled,
+            np.array([len(used)], np.int64),
+            *_mask(listening, len(used)),
+        )
         given = given[: len(borders)]
     else:
         given = (_features(used, listening.facts),)
@@ -119,6 +123,17 @@ def inputs_of(
                 hint="Generate the project again.",
             )
     return {border.name: array for border, array in zip(borders, given, strict=True)}
+
+
+def _mask(listening: Listening, heard: int) -> list[NDArray[Any]]:
+    """Which rows of an encoder count, int64[1, rows], of one that a decoder attends to and that tells (model/sound_rows.py)."""
+    import numpy as np
+
+    rows = listening.facts.get("rows")
+    if not isinstance(rows, Mapping):
+        return []
+    begins = np.arange(int(rows["count"])) * int(rows["stride"])
+    return [(begins < heard).astype(np.int64)[None]]
 
 
 def _features(sound: NDArray[Any], facts: Mapping[str, Any]) -> NDArray[Any]:

@@ -86,12 +86,13 @@ class Borders:
 
 
 def borders_of(project: Project) -> Borders:
-    """From model/model.pte, with what model/report.json knows of names and scales.
+    """From model/model.pte, with what model/report.json knows of names and scales; of a language model whose encoder takes
+    tensors those of its encoder.
 
-    Without names they are "input_0", "output_0" and so on. Raises UsageError for a language model, and PteError for a
+    Without names they are "input_0", "output_0" and so on. Raises UsageError for another language model, and PteError for a
     file that cannot be read.
     """
-    if project.is_language_model:
+    if project.is_language_model and not project.answers_tensors:
         raise UsageError(
             f"{project.manifest.name} takes tokens, not tensors.",
             hint="Leave --input and --output out; give it --prompt, --ids or --prompts.",
@@ -99,6 +100,8 @@ def borders_of(project: Project) -> Borders:
     folder = project.folder / "model"
     pte = read_pte((folder / "model.pte").read_bytes())
     facts = read_facts(folder)
+    if pte.encoder is not None:
+        pte = pte.encoder
     return Borders(*(_borders(kind, getattr(pte, f"{kind}s"), facts) for kind in ("input", "output")))
 
 

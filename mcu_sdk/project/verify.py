@@ -18,8 +18,9 @@ from mcu_sdk.errors import OutputDiffersError, TextError, UsageError
 from mcu_sdk.planning.language_model import LONGEST_SEQUENCE
 from mcu_sdk.project.asked import Where
 from mcu_sdk.project.build import BuildResult
+from mcu_sdk.project.heard import Heard
 from mcu_sdk.project.opened import Project
-from mcu_sdk.project.pair import built_pair
+from mcu_sdk.project.pair import Pair, built_pair
 from mcu_sdk.project.runners import Device
 from mcu_sdk.targets.protocol import Request, Transcript
 
@@ -40,6 +41,8 @@ other side of a rounding border: one of the 127 steps that an int8 row has on ei
 such steps. Between `mcu::` operators and their kernels the difference is 0.
 """
 
+Values = list["NDArray[Any]"]
+
 TIMES, SLACK = 2, 0.05
 """What is allowed of a .pte against its checkpoint: TIMES the error stated at generation, and SLACK."""
 
@@ -51,9 +54,9 @@ class Reference(Protocol):
         """Of the first tokens, float32[n, V]: all or, where a cache slides, those up to a little beyond its end."""
         ...
 
-    def pair_logits(
-        self, source: Sequence[int], length: int, tokens: Sequence[int], /
-    ) -> NDArray[Any] | None: ...
+    def pair_logits(self, source: Values, tokens: Sequence[int], /) -> NDArray[Any] | None:
+        """Of a decoder whose encoder has taken arrays of its shapes: of each token, float32[n, V]."""
+        ...
 
     def outputs(self, steps: Sequence[Sequence[NDArray[Any]]], /) -> list[list[NDArray[Any]]] | None: ...
 
@@ -134,28 +137,73 @@ def verify_each(
     for number, request in enumerate(requests, start=1):
         which = f" ({number} of {len(requests)})" if len(requests) > 1 else ""
         try:
-            on_device, on_host = pair.run(partial(_ask, request), which)
+            asked = Asking(request)
+            on_device, on_host = pair.run(asked.ask, which)
         except (UsageError, TextError) as error:
             if not which:
                 raise
             raise type(error)(
                 f"Request {number} of {len(requests)}: {error.message}", hint=error.hint
             ) from error
-        checks = [compare_transcripts(on_device, on_host)]
-        if not checks[0].ok:
-            with step("Looking for the first step that differs"):
-                longest = project.manifest.model.max_sequence_length
-                first = first_difference(request, on_host, pair.device, pair.host, longest)
-            checks[0] = replace(checks[0], detail=f"{checks[0].detail}; {first}")
-        if with_python:
-            with step(f"Running the .pte in PyTorch{which}"):
-                checks += compare_with_python(project, request, on_host, pair.library, checkpoint)
+        python = (checkpoint,) if with_python else ()
+        checks = _compared(project, asked, on_device, on_host, pair, python, which)
         verdicts.append(Verdict(tuple(checks), on_device, on_host, pair.built))
     return verdicts
 
 
-def _ask(request: Request, device: Device) -> Transcript:
-    return device(request)
+def verify_heard(
+    project: Project,
+    heard: Heard,
+    *,
+    with_python: bool = True,
+    checkpoint: Reference | None = None,
+    **where: Unpack[Where],
+) -> Verdict:
+    """The same of one answer about what an encoder takes."""
+    pair = built_pair(project, **where)
+    asked = Asking(heard.request, heard)
+    on_device, on_host = pair.run(asked.ask)
+    python = (checkpoint,) if with_python else ()
+    checks = _compared(project, asked, on_device, on_host, pair, python)
+    return Verdict(tuple(checks), on_device, on_host, pair.built)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A request; `heard`: what it is about, of a language model whose encoder takes tensors."""
+
+    request: Request
+    heard: Heard | None = None
+
+    def ask(self, device: Device, request: Request | None = None) -> Transcript:
+        """What the device answers to it, or to another one about the same."""
+        wanted = self.request if request is None else request
+        return device(wanted) if self.heard is None else self.heard.ask(device, wanted)
+
+
+def _compared(
+    project: Project,
+    asked: Asking,
+    on_device: Transcript,
+    on_host: Transcript,
+    pair: Pair,
+    python: tuple[Reference | None, ...],
+    which: str = "",
+) -> list[Check]:
+    """The checks of one request. `python`: what gives the checkpoint's outputs, or nothing to compare with PyTorch at all."""
+    checks = [compare_transcripts(on_device, on_host)]
+    if not checks[0].ok:
+        with step("Looking for the first step that differs"):
+            longest = project.manifest.model.max_sequence_length
+            run_device, run_host = (partial(asked.ask, device) for device in (pair.device, pair.host))
+            first = first_difference(asked.request, on_host, run_device, run_host, longest)
+        checks[0] = replace(checks[0], detail=f"{checks[0].detail}; {first}")
+    for checkpoint in python:
+        with step(f"Running the .pte in PyTorch{which}"):
+            checks += compare_with_python(
+                project, asked.request, on_host, pair.library, checkpoint, asked.heard
+            )
+    return checks
 
 
 # ---- device and host
@@ -249,11 +297,15 @@ def compare_with_python(
     on_host: Transcript,
     library: Path,
     reference: Reference | None = None,
+    heard: Heard | None = None,
 ) -> list[Check]:
-    """Run model.pte in PyTorch, and the host's library, over the same steps; compare each step's outputs.
+    """Run model.pte in PyTorch, and the host's library, over the same steps; compare each step's outputs. `heard`: what an
+    encoder takes, where that is no text.
 
     The library's digest has to be the transcript's, so that what is compared is what the firmware computed.
     """
+    import numpy as np
+
     from mcu_sdk.planning.pte.read import read_pte
     from mcu_sdk.project.host_library import HostModel
     from mcu_sdk.project.interpret import Interpreter
@@ -262,7 +314,7 @@ def compare_with_python(
     last: list[NDArray[Any]] = []
     pte = read_pte((project.folder / "model" / "model.pte").read_bytes())
     interpreter = Interpreter(pte, tosa_delegates(project.folder, len(pte.delegates)))
-    chunks = 0
+    chunks, source = 0, None
     if request.steps is not None:
         inputs = _made_up_inputs(model, request)
         ours = [array for values in inputs for array in model.run(values)]
@@ -272,9 +324,15 @@ def compare_with_python(
         model.reset()
         if pte.encoder is not None:
             beside = Interpreter(pte.encoder, beside=interpreter)
-            encoder_inputs, last = encoder_read(on_host.prompt_ids, beside, pte)
-            beside.run_stored(encoder_inputs)
-            model.encode_source(on_host.prompt_ids)
+            if heard is not None:
+                source, stored = list(heard.arrays), heard.stored()
+                last = [np.array([heard.last()])] if project.masks_rows else []
+                model.encode_tensors(stored)
+            else:
+                stored, last = encoder_read(on_host.prompt_ids, pte)
+                source = [array[None] for array in stored]
+                model.encode_source(on_host.prompt_ids)
+            beside.run_stored(stored)
         ours = model.read_prompt(fed_tokens(on_host), chunks)
     checks = []
     digest = f"{model.digest(ours):016x}"
@@ -297,7 +355,7 @@ def compare_with_python(
         stated = accuracy.relative_rms_error
         if request.steps is not None:
             checks += compare_sample(interpreter, reference, stated)
-        elif (right := _checkpoint_logits(reference, on_host, pte)) is not None:
+        elif (right := _checkpoint_logits(reference, on_host, source)) is not None:
             wanted = [right[position] for position in places if position < len(right)]
             checks.append(compare_with_checkpoint(theirs[: len(wanted)], wanted, stated, choices=True))
     return checks
@@ -346,28 +404,28 @@ def tosa_delegates(folder: Path, count: int) -> list[TosaDelegate]:
     return [TosaDelegate(file.read_bytes()) for file in files]
 
 
-Values = list["NDArray[Any]"]
-
-
-def encoder_read(source: Sequence[int], encoder: Interpreter, pte: Pte) -> tuple[Values, Values]:
-    """The inputs of a .pte's encoder for token ids, filled up; and what every step is told: the place of the last of them."""
+def encoder_read(source: Sequence[int], pte: Pte) -> tuple[Values, Values]:
+    """The inputs of a .pte's encoder for token ids, filled up, flat; and what every step is told: the place of the last of
+    them."""
     import numpy as np
 
     from mcu_sdk.planning.language_model import PAD
 
-    length = encoder.inputs[0].shape[-1]
+    assert pte.encoder is not None
+    length = pte.encoder.inputs[0].shape[-1]
     padding = pte.metadata.get(PAD)
     row = np.full(length, padding if isinstance(padding, int) else 0, np.int64)
     row[: len(source)] = source
     return [row, (np.arange(length) < len(source)).astype(np.int64)], [np.array([len(source) - 1])]
 
 
-def _checkpoint_logits(reference: Reference, on_host: Transcript, pte: Pte) -> NDArray[Any] | None:
-    """Of each token that was read, the logits of the checkpoint."""
-    if pte.encoder is None:
+def _checkpoint_logits(
+    reference: Reference, on_host: Transcript, source: Values | None
+) -> NDArray[Any] | None:
+    """Of each token that was read, the logits of the checkpoint; `source`: what its encoder took."""
+    if source is None:
         return reference.logits(fed_tokens(on_host))
-    length = int(pte.encoder.inputs[0].shape[-1])
-    return reference.pair_logits(on_host.prompt_ids, length, fed_tokens(on_host))
+    return reference.pair_logits(source, fed_tokens(on_host))
 
 
 def _token_inputs(fed: Sequence[int], chunks: int, rows: int) -> list[Values]:

@@ -44,11 +44,12 @@ def compile_encoder_decoder(
         from mcu_sdk.lowering.encoder_decoder import Heads
         from mcu_sdk.lowering.fuse.left import left_in_float
         from mcu_sdk.model.encoder_calls import example_calls
-        from mcu_sdk.model.encoder_decoder import load_pair, start_ids
+        from mcu_sdk.model.encoder_decoder import Spoken, load_pair, start_ids
 
         model, encoder = load_pair(checkpoint, architecture, front_maker(None, None))
-        _require_texts(encoder, checkpoint, architecture)
-        start = start_ids(checkpoint, model)
+        _require_known(encoder, checkpoint, architecture)
+        _check_options(encoder, checkpoint, options)
+        start = start_ids(checkpoint, model, Spoken(options.language, options.task))
         length = choose_length(model, options.cache_length, len(start))
         calls = example_calls(encoder, options.encoder_length, options.calibration_text, checkpoint)
         heads = Heads(model, encoder)
@@ -79,19 +80,38 @@ def compile_encoder_decoder(
             **_shares(quantized, quantized_step),
         }
         if options.calibration_text is None:
-            facts["notes"] = [SOUNDS_NOTE if "sounds" in facts else RANDOM_NOTE.format(what="token ids")]
+            facts["notes"] = [_note(encoder)]
         return _lowered(model, quantized, quantized_step, length, start, options, facts)
 
 
-def _require_texts(encoder: Encoder, checkpoint: Checkpoint, architecture: str) -> None:
-    """Raises ModelError for an encoder of something else."""
+def _require_known(encoder: Encoder, checkpoint: Checkpoint, architecture: str) -> None:
+    """Raises ModelError for an encoder of neither texts nor sounds."""
+    from mcu_sdk.model.encoder import SOUND_INPUTS
     from mcu_sdk.model.encoder_decoder import HALVES
 
-    if encoder.input_names != ("input_ids", "attention_mask"):
+    reads = encoder.input_names == ("input_ids", "attention_mask")
+    if not reads and encoder.input_name not in SOUND_INPUTS:
         raise ModelError(
-            f"An encoder of texts was expected beside a decoder that attends to it; that of {checkpoint.name}, a "
+            f"An encoder of texts or sounds was expected beside a decoder that attends to it; that of {checkpoint.name}, a "
             f"{architecture}, reads {', '.join(encoder.input_names)}.",
             hint=HALVES,
+        )
+
+
+def _check_options(encoder: Encoder, checkpoint: Checkpoint, options: CompileOptions) -> None:
+    """Raises UsageError for what makes no difference to an encoder of sounds."""
+    if encoder.input_name == "input_ids":
+        return
+    if options.calibration_text is not None:
+        raise UsageError(
+            f"--calibration-text is for models that read texts; {checkpoint.name} hears sounds.",
+            hint="Leave it out: made-up sounds are calibrated on.",
+        )
+    if options.encoder_length is not None and encoder.input_name == "input_features":
+        raise UsageError(
+            f"--max-encoder-len is the length of a text or of a waveform; {checkpoint.name} hears as many frames as its "
+            "configuration says.",
+            hint="Leave it out.",
         )
 
 
@@ -176,10 +196,17 @@ def _lowered(
         release_caches(step)
         facts["packed_weights"] = pack_weights(step, options.weight_layout)
         facts["packed_weights"] += pack_weights(encoder, options.weight_layout)
-        padding = facts["texts"]["padding"] if "texts" in facts else 0
+        padding = facts["texts"]["padding"] if "texts" in facts else None
         metadata = llm_metadata(model, length) | encoder_metadata(start, padding)
         lowered = lower(step, metadata, encoder=encoder, record=options.etrecord)
     return CompiledModel(lowered.pte, lowered.names, facts, etrecord=lowered.etrecord)
+
+
+def _note(encoder: Encoder) -> str:
+    """What the scales of a quantized encoder were taken from, where nobody gave anything."""
+    if encoder.front is not None:
+        return SOUNDS_NOTE
+    return RANDOM_NOTE.format(what="token ids" if encoder.input_name == "input_ids" else "noise")
 
 
 def _shares(*programs: ExportedProgram) -> dict[str, int]:
@@ -198,7 +225,8 @@ def _inputs(encoder: Encoder, checkpoint: Checkpoint) -> dict[str, Any]:
     if encoder.input_name == "input_ids":
         return {**found, "texts": texts_of(encoder)}
     if isinstance(encoder.front, Microphone):
-        return {**found, "sounds": {**encoder.front.facts, "front": "device"}}
+        rows = {} if encoder.rows is None else {"rows": asdict(encoder.rows)}
+        return {**found, "sounds": {**encoder.front.facts, "front": "device", **rows}}
     facts = sound_facts_of(encoder.model, checkpoint)
     return found if facts is None else {**found, "sounds": {**facts, "front": "host"}}
 

@@ -71,16 +71,17 @@ class CheckpointReference:
 
         return _if_at_hand(compute)
 
-    def pair_logits(self, source: Sequence[int], length: int, tokens: Sequence[int]) -> NDArray[Any] | None:
-        """Of a decoder that attends to an encoder: float32[len(tokens), V], where the encoder has read `source`, filled up to
-        `length` tokens."""
+    def pair_logits(self, source: Arrays, tokens: Sequence[int]) -> NDArray[Any] | None:
+        """Of a decoder that attends to an encoder: float32[len(tokens), V], where the encoder has taken `source`, arrays of its
+        shapes."""
 
         def compute() -> NDArray[Any] | None:
             import torch
 
             from mcu_sdk.lowering.encoder_decoder import Heads
             from mcu_sdk.lowering.pair_guard import pair_logits
-            from mcu_sdk.model.encoder_calls import texts_of
+            from mcu_sdk.model.encoder import Microphone
+            from mcu_sdk.model.encoder_calls import input_shape
             from mcu_sdk.model.encoder_decoder import load_pair, pair_architecture
             from mcu_sdk.recipes.fronts import front_maker
 
@@ -89,11 +90,10 @@ class CheckpointReference:
             if checkpoint is None or architecture is None:
                 return None
             model, encoder = load_pair(checkpoint, architecture, front_maker(None, None))
-            rest = length - len(source)
-            ids = torch.tensor([[*source, *[texts_of(encoder)["padding"]] * rest]])
-            mask = torch.tensor([[1] * len(source) + [0] * rest])
-            heads = Heads(model, encoder)
-            (found,) = pair_logits(model, heads, [(ids, mask)], torch.tensor([list(tokens)]))
+            if isinstance(encoder.front, Microphone):
+                encoder.take_sound(input_shape(encoder, source[0].shape[1]))
+            call = tuple(torch.from_numpy(array.copy()) for array in source)
+            (found,) = pair_logits(model, Heads(model, encoder), [call], torch.tensor([list(tokens)]))
             logits: NDArray[Any] = found.numpy()
             return logits
 

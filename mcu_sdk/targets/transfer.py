@@ -54,14 +54,20 @@ class Step:
     gets: tuple[Get, ...]
 
 
+def puts_of(data: bytes, position: int = 0) -> tuple[Put, ...]:
+    """What to send for the bytes of a step's inputs, all its tensors one behind the other, from `position` in its series on."""
+    return tuple(
+        Put(position + begin, data[begin : begin + PUT_BYTES]) for begin in range(0, len(data), PUT_BYTES)
+    )
+
+
 def steps_of(inputs: Sequence[bytes], output_sizes: Sequence[int]) -> list[Step]:
     """What to send for a series of steps. `inputs`: of each step, the bytes of all its tensors in the model's order."""
     steps = []
     position = 0
     gets = tuple(get for number, size in enumerate(output_sizes) for get in gets_of(number, 0, size))
     for data in inputs:
-        pieces = [data[begin : begin + PUT_BYTES] for begin in range(0, len(data), PUT_BYTES)]
-        steps.append(Step(tuple(Put(position + i * PUT_BYTES, p) for i, p in enumerate(pieces)), gets))
+        steps.append(Step(puts_of(data, position), gets))
         position += len(data)
     return steps
 

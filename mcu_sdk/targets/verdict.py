@@ -81,13 +81,18 @@ _REASONS: dict[str, tuple[type[McuSdkError], str, str]] = {
         "the model takes tensors, not a prompt",
         "Leave the prompt out; use --steps.",
     ),
+    "no_prompt_is_taken": (
+        UsageError,
+        "the answers of the model are about what its encoder takes, not about a prompt",
+        "Give it --audio, or --input.",
+    ),
     "steps_for_a_language_model": (
         UsageError,
         "the model is a language model",
         "Use --prompt or --ids, not --steps.",
     ),
     **dict.fromkeys(
-        ("out_of_order", "no_outputs"),
+        ("out_of_order", "no_outputs", "inputs_expected"),
         (
             InputsLostError,
             "it no longer has what came before, so it was reset or used by somebody else",

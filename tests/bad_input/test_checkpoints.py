@@ -280,15 +280,24 @@ def test_an_encoder_and_decoder(refused: Refused, tmp_path: Path) -> None:
     )
 
 
-def test_an_encoder_of_sounds_with_a_decoder(refused: Refused, tmp_path: Path) -> None:
-    from tests.pairs import make_pair
+@pytest.mark.parametrize(
+    ("code", "more", "words"),
+    [
+        (USAGE, ["--max-encoder-len=64"], ["--max-encoder-len", "as many frames as its configuration says"]),
+        (USAGE, ["--language=de"], ["--language is for a model that knows several"]),
+        (USAGE, ["--task=sing"], ["transcribe"]),
+        (USAGE, ["--calibration-text=text"], ["--calibration-text is for models that read texts"]),
+        (USAGE, ["--prefill=8"], ["--prefill is for a decoder's checkpoint"]),
+    ],
+)
+def test_what_a_model_of_speech_is_not_for(
+    code: int, more: list[str], words: list[str], refused: Refused, tmp_path: Path
+) -> None:
+    from tests.pairs import make_listener
 
-    refused(
-        generate(make_pair("whisper", tmp_path)),
-        INVALID,
-        "An encoder of texts was expected",
-        "input_features",
-    )
+    (tmp_path / "text").write_text("the lamp is on\n" * 20)
+    more = [part.replace("=text", f"={tmp_path / 'text'}") for part in more]
+    refused(generate(make_listener("whisper", tmp_path), *more), code, *words)
 
 
 DECODERS = {

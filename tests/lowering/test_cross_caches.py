@@ -18,7 +18,8 @@ from mcu_sdk.lowering.fuse.cross_attention import scales_of
 from mcu_sdk.lowering.lower import lower
 from mcu_sdk.lowering.metadata import encoder_metadata
 from mcu_sdk.lowering.run_step import StepRunner
-from mcu_sdk.planning.language_model import EncoderSide, describe_language_model
+from mcu_sdk.planning.instruction import DType, Tensor
+from mcu_sdk.planning.language_model import EncoderSide, LanguageModel, describe_language_model
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.interpret import Interpreter
@@ -161,9 +162,31 @@ def test_one_plan_in_one_arena(both: Pte) -> None:
     assert len(plan.to_template()["encoder"]["calls"]) == len(plan.encoder.calls)
 
 
+def test_an_encoder_of_tensors_and_what_is_never_chosen(both: Pte) -> None:
+    """Of which the last is the mask of the rows that count where steps are told so, and of which all count where not."""
+    barred = {"get_suppressed_ids": [3, 7], "get_first_suppressed_ids": [1]}
+    plan = compile_plan(replace(both, metadata={**both.metadata, **barred}))
+    assert plan.encoder is not None
+    ids, mask = plan.encoder.inputs
+    samples = replace(ids, dtype=DType.S16, shape=(1, 40))
+
+    def described(taken: tuple[Tensor, ...], told: int) -> LanguageModel | None:
+        assert plan.encoder is not None
+        changed = replace(plan, inputs=plan.inputs[:told], encoder=replace(plan.encoder, inputs=taken))
+        return describe_language_model(changed)
+
+    masked, whole = described((samples, mask), 3), described((samples,), 2)
+    assert masked is not None and masked.encoder == EncoderSide((2, 5), tensors=2, mask_input=1)
+    assert (masked.suppressed, masked.first_suppressed) == ((3, 7), (1,))
+    assert whole is not None and whole.encoder == EncoderSide((2, 5), tensors=1)
+    with pytest.raises(PteError, match="the mask of the rows that count"):
+        described((mask, samples), 3)
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
+        ({"get_suppressed_ids": list(range(VOCABULARY))}, "no token may be chosen"),
         ({"get_decoder_start_ids": []}, "the tokens that the decoder begins with were expected"),
         ({"get_decoder_start_ids": [VOCABULARY]}, "the tokens that the decoder begins with were expected"),
         ({"get_max_seq_len": 0}, "has a method encoder, but its forward is no step"),

@@ -6,14 +6,22 @@ import copy
 
 import pytest
 import torch
-from transformers import AutoConfig, T5ForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    MoonshineForConditionalGeneration,
+    T5ForConditionalGeneration,
+    WhisperForConditionalGeneration,
+)
 
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.cross_caches import require_caches
 from mcu_sdk.lowering.encoder_decoder import Heads, export_encoder_step
 from mcu_sdk.lowering.fuse import fuse
+from mcu_sdk.lowering.fuse.left import left_in_float
 from mcu_sdk.lowering.pair_guard import PairGuard, sampled_tokens
 from mcu_sdk.model.encoder import FEATURES, Encoder
+from mcu_sdk.model.made_up_sounds import made_up_sounds
+from mcu_sdk.operators.reference.sound_front import SoundFront
 
 LENGTH, CACHE = 7, 10
 
@@ -26,6 +34,48 @@ def heads() -> Heads:
     model = T5ForConditionalGeneration(AutoConfig.for_model("t5", **sizes, **buckets)).eval()
     model.requires_grad_(False)
     return Heads(model, Encoder(model.get_encoder(), FEATURES, None))
+
+
+SIZES = {
+    "whisper": {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "num_mel_bins": 4, "max_source_positions": 5}
+    | {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
+    | {"vocab_size": 40, "max_target_positions": CACHE, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+    "moonshine": {"hidden_size": 16, "intermediate_size": 16, "vocab_size": 40, "max_position_embeddings": 20}
+    | {"encoder_num_hidden_layers": 1, "decoder_num_hidden_layers": 1, "pad_head_dim_to_multiple_of": 3}
+    | {"encoder_num_attention_heads": 2, "decoder_num_attention_heads": 2, "initializer_range": 0.15},
+}  # fmt: skip
+KINDS = {"whisper": WhisperForConditionalGeneration, "moonshine": MoonshineForConditionalGeneration}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_step_attends_to_a_sound(name: str) -> None:
+    """A whole one, and one of which some rows are padding, where the model says which; heads that are padded with zeros."""
+    torch.manual_seed(0)
+    model = KINDS[name](AutoConfig.for_model(name, **SIZES[name])).eval()
+    model.requires_grad_(False)
+    sound = torch.randn(2, 4, 10) if name == "whisper" else torch.zeros(2, 2000, dtype=torch.int16)
+    calls: list[tuple[torch.Tensor, ...]] = [(each[None],) for each in sound]
+    front = None
+    if name == "moonshine":
+        front = SoundFront({"kind": "waveform", "samples": 2000, "counted": True, "normalizes": False})
+    encoder = Encoder(model.get_encoder(), FEATURES, None, front=front, for_decoder=front is not None)
+    if front is not None:
+        encoder.take_sound((1, 2000))
+        calls = [
+            encoder.sound_call(each[:count])
+            for each, count in zip(made_up_sounds(2000, 3), (2000, 700), strict=False)
+        ]
+        assert encoder.input_names == ("samples", "sample_count", "attention_mask")
+        assert calls[1][2].tolist() == [[1, 1, 0]]
+    listening = Heads(model, encoder)
+    tokens = sampled_tokens(model, listening, calls, [3], CACHE)
+    guard = PairGuard(model, listening, calls, tokens)
+    step = export_encoder_step(model, listening, calls[0], CACHE)
+    guard.check(step, "exported")
+    counts = fuse(step, CACHE, None)
+    assert (counts.attention, counts.cross_attention) == (1, 1)
+    assert left_in_float(step) == []
+    guard.check(step, "fused")
 
 
 def test_the_step_attends_to_the_encoder_as_transformers_does(heads: Heads) -> None:

@@ -76,12 +76,23 @@ def test_stop_tokens_reach_the_firmware(folder: Path, tmp_path: Path) -> None:
 def test_notes(tmp_path: Path) -> None:
     config = {"vocab_size": 100, "eos_token_id": 7}
     assert token_notes(tmp_path, config) == []
-    generation = {"eos_token_id": [100], "suppress_tokens": [5], "repetition_penalty": 1.1, "top_p": 1.0}
+    generation = {
+        "eos_token_id": [100],
+        "num_beams": 5,
+        "suppress_tokens": [5],
+        "repetition_penalty": 1.1,
+        "top_p": 1.0,
+    }
     (tmp_path / "generation_config.json").write_text(json.dumps(generation))
     beyond, dropped, unused = token_notes(tmp_path, config)
     assert "stop token 100" in beyond and "beyond the 100 ids" in beyond
     assert "stop token 7" in dropped
-    assert "suppress_tokens of" in unused and "repetition_penalty" not in unused and "top_p" not in unused
+    assert (
+        "num_beams of" in unused
+        and "suppress_tokens" not in unused
+        and "repetition_penalty" not in unused
+        and "top_p" not in unused
+    )
 
 
 @pytest.mark.parametrize("value", ["2", 2.5, True, [1, "2"], {"a": 1}, [[1]]])

@@ -62,12 +62,29 @@ EXPORT void model_read_source(const int32_t* tokens, int32_t count) {
     }
 }
 
+// Lets the encoder take the tensors that lie in its inputs.
+EXPORT void model_take_source() {
+    if constexpr (model::kEncoderTensors > 0) {
+        const FloatMode mode;
+        encoder_take();
+    }
+}
+
+EXPORT int32_t model_encoder_tensors() { return model::kEncoderTensors; }
+
 // The address of an input or output, its size in bytes and its model::Type; NULL when there is none with this index.
 EXPORT void* model_input(int32_t index, uint64_t* bytes, int32_t* type) {
     return describe(find(model::kInputs, model::kInputCount, index), bytes, type);
 }
 EXPORT void* model_output(int32_t index, uint64_t* bytes, int32_t* type) {
     return describe(find(model::kOutputs, model::kOutputCount, index), bytes, type);
+}
+
+EXPORT void* model_encoder_input(int32_t index, uint64_t* bytes, int32_t* type) {
+    if constexpr (model::kEncoderTensors > 0) {
+        return describe(find(model::kEncoderInputs, model::kEncoderTensors, index), bytes, type);
+    }
+    return describe(nullptr, bytes, type);
 }
 
 #if MCU_EXECUTORCH
@@ -102,7 +119,9 @@ EXPORT void model_tokens(const int64_t* tokens, int32_t count, int64_t first, fl
     for (int32_t i = 0; i < count; ++i) {
         *static_cast<int64_t*>(model::kInputs[0].data) = tokens[i];
         *static_cast<int64_t*>(model::kInputs[1].data) = first + i;
-        if constexpr (model::kEncoderLength > 0) *static_cast<int64_t*>(model::kInputs[2].data) = encoder_last();
+        if constexpr (model::kIsLanguageModel && model::kInputCount > 2) {
+            *static_cast<int64_t*>(model::kInputs[2].data) = encoder_last();
+        }
         model::step();
         const float* row = static_cast<const float*>(model::kOutputs[0].data);
         for (int32_t v = 0; v < model::kVocabSize; ++v) logits[v] = row[v];

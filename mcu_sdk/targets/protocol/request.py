@@ -45,7 +45,8 @@ class Message(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """One run. Exactly one of `text`, `ids` (a prompt) and `steps` (for models with tensor inputs) is given.
+    """One run. Exactly one of `text`, `ids` (a prompt), `steps` (for models with tensor inputs) and `of_inputs` is given: the
+    last asks a language model for an answer that is about what was put before (transfer.py).
 
     `chat`: 0 begins a conversation with `text`, 1 goes on with it; `at`: how many tokens of it were read; `system`: what it
     begins with, in the place of the project's own; `history`: the tokens of turns that were elsewhere, to begin behind.
@@ -60,6 +61,7 @@ class Request:
     text: str | None = None
     ids: tuple[int, ...] | None = None
     steps: int | None = None
+    of_inputs: bool = False
     tokens: int = 100
     temperature: float = 0.0
     top_k: int = 0
@@ -90,7 +92,8 @@ class Request:
         return numbered("@run", number, self._keys())
 
     def _keys(self) -> str:
-        if sum(given is not None for given in (self.text, self.ids, self.steps)) != 1:
+        starts = (self.text, self.ids, self.steps, self.of_inputs or None)
+        if sum(given is not None for given in starts) != 1:
             raise UsageError("A run takes exactly one of a prompt, token ids and a number of steps.")
         _check("seed", self.seed, 2**64 - 1)
         if self.steps is not None:
@@ -103,7 +106,8 @@ class Request:
         settings = f"tokens={self.tokens} temperature={_decimal(self.temperature)} top_k={self.top_k} seed={self.seed}"
         if self.past_end:
             settings += " past_end=1"
-        return f"{settings}{self._more()}{self._turn()} {self._prompt()}"
+        prompt = "" if self.of_inputs else f" {self._prompt()}"
+        return f"{settings}{self._more()}{self._turn()}{prompt}"
 
     def _more(self) -> str:
         """The settings that not every firmware knows, where they change something."""
