@@ -7,7 +7,7 @@ import torch
 
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.lowering.portable import check_portable, portable_operators, to_int8_weights
-from mcu_sdk.options import CompileOptions
+from mcu_sdk.options import CompileOptions, GenerateRequest
 
 
 class Small(torch.nn.Module):
@@ -82,3 +82,10 @@ def test_an_operator_that_neither_library_has_is_named() -> None:
 def test_what_does_not_go_together_is_refused(options: CompileOptions, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         options.check()
+
+
+def test_a_project_of_the_official_runtime_has_operators_of_its_own() -> None:
+    options = CompileOptions(operators="portable")
+    GenerateRequest("host", options).check(None)
+    with pytest.raises(UsageError, match="brings this SDK's operators with it"):
+        GenerateRequest("host", options, runtime="executorch").check(None)
