@@ -59,6 +59,9 @@ def check_weights(name: str, model: PreTrainedModel, keys: Keys, stored: Stored)
     persistent = set(model.state_dict())
     missing = sorted(key for key in keys.missing if key in trained or _counts(key, model, persistent))
     if missing:
+        computed = _computed(model)
+        missing = [key for key in missing if key not in computed]
+    if missing:
         raise ModelError(
             f"The checkpoint {name} lacks {len(missing)} of the weights its configuration asks for, such as "
             f"{missing[0]}.",
@@ -83,12 +86,28 @@ def check_weights(name: str, model: PreTrainedModel, keys: Keys, stored: Stored)
 
 def _counts(key: str, model: PreTrainedModel, persistent: set[str]) -> bool:
     """Whether a missing key that is no trained parameter is missed: transformers' classes name the buffers that they fill."""
-    if key not in persistent:
-        return False
+    return key in persistent and not _is_overlooked(key, model)
+
+
+def _is_overlooked(key: str, model: PreTrainedModel) -> bool:
     import re
 
-    overlooked = model._keys_to_ignore_on_load_missing or ()
-    return not any(re.search(pattern, key) for pattern in overlooked)
+    return any(re.search(pattern, key) for pattern in model._keys_to_ignore_on_load_missing or ())
+
+
+def _computed(model: PreTrainedModel) -> set[str]:
+    """The parameters that no checkpoint has to store, since the class makes them itself and training leaves them alone, as
+    Marian's sinusoidal positions: it names them, and they are frozen from the beginning (which what was loaded does not
+    show any more)."""
+    import torch
+
+    with torch.device("meta"):
+        fresh = type(model)(model.config)
+    return {
+        name
+        for name, parameter in fresh.named_parameters(remove_duplicate=False)
+        if not parameter.requires_grad and _is_overlooked(name, model)
+    }
 
 
 # ---- what is left over, and harmless

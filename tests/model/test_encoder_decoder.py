@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, GenerationConfig, WhisperForConditionalGeneration
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, GenerationConfig, MarianMTModel, WhisperForConditionalGeneration
 
 from mcu_sdk.errors import ModelError, UsageError
-from mcu_sdk.model.encoder_decoder import Spoken, start_ids
+from mcu_sdk.model.encoder_decoder import Spoken, load_pair, start_ids
 from mcu_sdk.model.load import Checkpoint
 
 LANGUAGES = {
@@ -79,3 +81,25 @@ def test_what_is_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         ours(model, said, tmp_path, spoken)
+
+
+def test_positions_that_a_class_computes_are_not_missed(tmp_path: Path) -> None:
+    """Marian's sines are in no file; what is trained is missed all the same."""
+    torch.manual_seed(0)
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 12}
+    config = AutoConfig.for_model("marian", vocab_size=20, pad_token_id=0, eos_token_id=1, **SIZES, **heads)
+    whole: Any = MarianMTModel(config).eval()
+    whole.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    assert "model.encoder.embed_positions.weight" not in weights
+    checkpoint = Checkpoint(tmp_path, "model")
+    model, encoder = load_pair(checkpoint, "MarianMTModel", lambda model, checkpoint: None)
+    assert encoder.input_names == ("input_ids", "attention_mask")
+    given = {"input_ids": torch.tensor([[4, 9, 7]]), "decoder_input_ids": torch.tensor([[3, 5]])}
+    with torch.no_grad():
+        assert torch.equal(model(**given).logits, whole(**given).logits)
+    weights.pop("model.encoder.layers.0.fc1.bias")
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 1 of the weights .* model.encoder.layers.0.fc1.bias"):
+        load_pair(checkpoint, "MarianMTModel", lambda model, checkpoint: None)
