@@ -1,7 +1,9 @@
 #include "kernels/quantize/quantize_s16.h"
 
 #include "kernels/math/math.h"
+#include "kernels/math/variant.h"
 
+#if !defined(MCU_HELIUM)
 void mcu_quantize_s16(const float* x, int16_t* out, int32_t n, float inverse, int32_t zero_point, int32_t low,
                       int32_t high) {
     constexpr int32_t kBeyond = 1 << 20;  // further than any zero point brings back
@@ -10,3 +12,4 @@ void mcu_quantize_s16(const float* x, int16_t* out, int32_t n, float inverse, in
         out[i] = int16_t(value < low ? low : value > high ? high : value);
     }
 }
+#endif

@@ -8,6 +8,7 @@ import numpy as np
 from torch import from_numpy
 
 from mcu_sdk.operators.reference import linear
+from mcu_sdk.operators.reference.exact_math import round_clamped
 from tests.kernels.call import EXTREMES, Guarded, assert_same_bits, int8, normal
 from tests.kernels.device.simulated import Simulated
 
@@ -81,6 +82,40 @@ def test_dequantize(simulated: Simulated) -> None:
         x, scale, zero_point = int8(rng, n), np.float32(rng.normal()), int(rng.integers(-128, 128))
         out = Guarded(n, np.float32)
         simulated.call("dequantize", _unaligned(x), out, n, scale, zero_point)
+        results.append((out, (x.astype(np.int32) - zero_point).astype(np.float32) * scale))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected)
+
+
+def test_quantize_to_s16(simulated: Simulated) -> None:
+    rng = np.random.default_rng(10)
+    results = []
+    for n in LENGTHS:
+        scale, zero_point = np.float32(10.0 ** rng.uniform(-5, 5)), int(rng.integers(-(2**15), 2**15))
+        x = np.where(
+            rng.random(n) < 0.4, rng.integers(-40_000, 40_000, n) + 0.5, normal(rng, n, spread=20_000.0)
+        )
+        x = np.where(rng.random(n) < 0.2, rng.choice(np.concatenate([SPECIAL, EXTREMES]), n), x * scale)
+        x = x.astype(np.float32)
+        out, inverse = Guarded(n, np.int16), np.float32(1) / scale
+        low, high = (-(2**15), 2**15 - 1) if n % 2 else (-(2**15) + 1, 999)
+        simulated.call("quantize_s16", _unaligned(x), out, n, inverse, zero_point, low, high)
+        with np.errstate(all="ignore"):
+            rounded = round_clamped(x * inverse, -(2**20), 2**20).astype(np.int64)
+        results.append((out, np.clip(rounded + zero_point, low, high).astype(np.int16)))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected)
+
+
+def test_dequantize_from_s16(simulated: Simulated) -> None:
+    rng = np.random.default_rng(11)
+    results = []
+    for n in LENGTHS:
+        x, scale = rng.integers(-(2**15), 2**15, n).astype(np.int16), np.float32(rng.normal())
+        zero_point, out = int(rng.integers(-(2**15), 2**15)), Guarded(n, np.float32)
+        simulated.call("dequantize_s16", _unaligned(x), out, n, scale, zero_point)
         results.append((out, (x.astype(np.int32) - zero_point).astype(np.float32) * scale))
     simulated.run()
     for out, expected in results:
