@@ -1,4 +1,4 @@
-"""Encoders on a simulated Ethos-U85 beside the simulated Cortex-M55, the host and the TOSA reference model: one answer."""
+"""Encoders on a simulated Ethos-U beside the simulated Cortex-M55, the host and the TOSA reference model: one answer."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """A sequence's work divided between an NPU and the processor: what is quantized how, so that each finds its part.
 
-An Ethos-U55 or -U65 multiplies two activations at about one MAC a cycle, and spends most of a norm on bringing 16-bit
-operands to one scale. So of a fused encoder the linears of several rows go to the NPU, with the functions between them
-and the sums of the residual stream; attention, norms and what has one row stay `mcu::` operators of the processor.
+An Ethos-U55 or -U65 multiplies two activations at about one MAC a cycle, and spends most of a norm or of a sum of two
+values on bringing 16-bit operands to one scale: one sum of 128 rows of 128 takes seven times the cycles of the product
+before it. So of a fused encoder the linears of several rows go to the NPU, with the functions between them; attention,
+norms, the residual stream and what has one row stay operators of the processor.
 
-The residual stream is int16, and so is what a product of weights reads of it or of a norm: of a ViT that is where most of
-an int8 error comes from. What attention or a function gives is read as int8, with 16-bit activations that of functions as
-int16. Queries, keys and values are int8, as the processor's attention reads them.
+The residual stream is float, and what a product of weights reads of it or of a norm, and gives to it, is int16: of a ViT that
+is where most of an int8 error comes from. What attention or a function gives is read as int8, with 16-bit activations that
+of functions as int16. Queries, keys and values are int8, as the processor's attention reads them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.board.npu_target import ActivationBits
 from mcu_sdk.lowering.attention_s8 import ATTENTION, RELATIVE
 from mcu_sdk.lowering.ethos_u.quantizer import INT8, INT16, WEIGHT
-from mcu_sdk.lowering.fuse.graph import MOVES, args, aten, dtype_of, is_call, replace, shape_of, tidy
+from mcu_sdk.lowering.fuse.graph import MOVES, args, aten, is_call, replace, shape_of, tidy
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.turns import join_turns
 from mcu_sdk.lowering.quantize import rewrite_embeddings, rewrite_linears
@@ -123,8 +124,6 @@ class DividedQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no t
             return {args(node)[0]: SYMMETRIC}, None
         if _is_function(node):
             return {args(node)[0]: self._read}, None if _read_by_products(node) else INT16
-        if _is_sum(node):
-            return dict.fromkeys(args(node)[:2], INT16), INT16
         if _is_separation(node):
             return dict.fromkeys(args(node)[:2], INT16), None if _read_by_products(node) else INT16
         return {}, None
@@ -192,22 +191,11 @@ def _read_by_products(node: Node) -> bool:
     return bool(readers) and all(is_on_npu(reader) for reader in readers)
 
 
-def _is_sum(node: Node) -> bool:
-    """Whether the NPU adds what it has multiplied to a value of the same shape."""
-    if not is_call(node, aten.add.Tensor) or node.kwargs.get("alpha", 1) != 1:
-        return False
-    first, second = args(node)[:2]
-    if not isinstance(first, Node) or not isinstance(second, Node) or first is second:
-        return False
-    alike = shape_of(first) == shape_of(second) and dtype_of(first) == dtype_of(second) == torch.float32
-    return alike and any(is_on_npu(_source(value)) for value in (first, second))
-
-
 def quantize_divided(
     program: ExportedProgram, calibrate: Callable[[GraphModule], None], activation_bits: ActivationBits
 ) -> ExportedProgram:
-    """The quantized program: products of weights, functions and sums between `dequantize` and `quantize`, for the
-    partitioner, the rest in `mcu::` operators. `calibrate` runs the prepared module on data."""
+    """The quantized program: products of weights and functions between `dequantize` and `quantize`, for the partitioner,
+    the rest in operators of the processor. `calibrate` runs the prepared module on data."""
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
     _name_functions(module)
@@ -262,7 +250,7 @@ def _mark(program: ExportedProgram) -> None:
     marked: set[Node] = set()
     for node in program.graph.nodes:
         moved = is_call(node, *MOVES) and (args(node)[0] in marked or is_call(args(node)[0], _DEQUANTIZE))
-        if moved or is_on_npu(node) or _is_function(node) or _is_sum(node) or _is_separation(node):
+        if moved or is_on_npu(node) or _is_function(node) or _is_separation(node):
             marked.add(node)
             custom = node.meta.setdefault("custom", {})
             custom[ArmAnnotationInfo.CUSTOM_META_KEY] = dict(ArmAnnotationInfo(quantized=True))
