@@ -58,9 +58,14 @@ class Row:
         return ["--model", str(folder), *(["--max-cache-len", str(length)] if length else [])]
 
     @property
-    def request(self) -> list[str]:
-        """Options of `verify`: 64 steps of a decoder, or one inference."""
-        return ["--steps", "1"] if self.case is not None else ["--ids", "1", "--tokens", "64"]
+    def request(self) -> list[str] | None:
+        """Options of `verify`: 64 steps of a decoder, or one inference on made-up numbers. None for an encoder of token ids:
+        made-up numbers are none."""
+        if self.case is None:
+            return ["--ids", "1", "--tokens", "64"]
+        return (
+            ["--steps", "1"] if self.case.encoder is not None and self.case.encoder.tokens is None else None
+        )
 
 
 def rows() -> tuple[Row, ...]:
@@ -99,7 +104,7 @@ def measure(row: Row) -> dict[str, Any]:
     found = {**facts(details), "error": None, "instructions": None, "generate": seconds, "verify": None}
     if accuracy is not None:
         found["error"] = accuracy.relative_rms_error
-    if opened.npu_on("qemu") is not None and "qemu" in opened.board.simulator:
+    if row.request is not None and opened.npu_on("qemu") is not None and "qemu" in opened.board.simulator:
         mcu_sdk("build", str(project))
         report, found["verify"] = mcu_sdk("verify", str(project), *row.request, "--simulator", "qemu")
         found["instructions"] = report["run"].get("instructions_last")
@@ -151,10 +156,11 @@ HEAD = (
 def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
     """The page as Markdown."""
     lines = []
+    missing = [row.name for row in rows() if row.name not in found]
     for row in rows():
-        one = found.get(row.name)
-        if one is None:
+        if row.name in missing:
             continue
+        one = found[row.name]
         instructions = "" if one["instructions"] is None else f"{one['instructions']:,}"
         lines.append(
             (
@@ -177,13 +183,14 @@ def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
             "`make npu-bench` writes this page; one token, or one inference. Cycles are estimates, no measurements: Vela's, and",
             '[our own](npu_lowering.md#our-own-estimate), which counts commands, tables and waits too. "Apart": layers in which',
             "the two differ by more than 25 %. The processor's instructions are counted on QEMU's Cortex-M55 beside the simulated",
-            "NPU; empty where nothing runs the board. Constants (weights, scales, tables, commands) come from flash with the memory",
+            "NPU; empty where nothing runs the board, or the inputs are token ids. Constants (weights, scales, tables, commands) come from flash with the memory",
             "mode Shared_Sram on a U55, from DRAM on a U85; with Sram_Only all is SRAM. The error is that of the outputs against",
             "the float checkpoint, root mean square. BERT and ViT have random weights. The last columns are seconds of processor",
             "time of this computer at that hour: `generate` with an empty cache, and `verify`, 64 steps of a decoder or one",
             "inference, with what it compiles.",
             "",
             f"Made from {code}.",
+            *([f"Not measured with these: {', '.join(missing)}."] if missing else []),
             "",
             *table(HEAD, "lllrrrrrrrrrrrr", lines),
             "",

@@ -58,6 +58,7 @@ def test_an_interrupted_run_goes_on_and_a_failed_row_is_no_row(measured: list[st
     assert "| 699 of 707 | 1,135,144 | 1,314,765 | 1,434,758 | 416 of 629 | 0.6 % | 29,214 |" in page
     assert "| 2.2 % | 80 s | 41 s |" in page
     assert page.count("ethos-u85-256") == 2  # bundled and BERT
+    assert "Not measured with these: vit-u85-256-Shared_Sram." in page
     measured.clear()
     assert bench.main([]) == 1 and measured == ["vit-u85-256-Shared_Sram"]
     measured.clear()
