@@ -75,6 +75,7 @@ TEXTS = (
     Kind.DECODER | Kind.DECODER_NPU | Kind.ENCODER | Kind.ENCODER_DECODER | Kind.PTE_TOKENS | Kind.PTE_TEXTS
 )
 TOKENS = Kind.DECODER | Kind.DECODER_NPU | Kind.PTE_TOKENS
+ANSWERS = TOKENS | Kind.ENCODER_DECODER
 ANY = CHECKPOINT | PTE
 
 WORDS = {
@@ -426,11 +427,11 @@ class GenerateRequest:
     profile: bool = False
     grammar: Annotated[
         Path | None,
-        Flag("--grammar", "A file with a regular expression that every answer matches.", TOKENS, input=True),
+        Flag("--grammar", "A file with a regular expression that every answer matches.", ANSWERS, input=True),
     ] = None
     json_schema: Annotated[
         Path | None,
-        Flag("--json-schema", "A JSON schema under which every answer is valid JSON.", TOKENS, input=True),
+        Flag("--json-schema", "A JSON schema under which every answer is valid JSON.", ANSWERS, input=True),
     ] = None
     chat: Annotated[
         bool,
@@ -463,7 +464,7 @@ class GenerateRequest:
         Flag(
             "--stop",
             "A text that ends an answer where a request names none; several times for several. \\n is a line break.",
-            TOKENS,
+            ANSWERS,
             read=parse_stops,
             repeated=True,
         ),

@@ -3,6 +3,7 @@ and, within what int8 costs, the checkpoint's."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,31 @@ def test_every_target_answers_a_text_alike(name: str, tmp_path: Path) -> None:
     assert digests["corstone-300"] == digests["mps2-an386"]
     _check_cut_off(made.project, tmp_path)
     _check_library(made.project)
+
+
+@pytest.mark.slow
+def test_answers_follow_a_grammar_and_end_with_a_stop_text(tmp_path: Path) -> None:
+    """Of a decoder behind an encoder, whose grammar begins behind its start token."""
+    folder = str(make_pair("t5", tmp_path))
+    (tmp_path / "grammar").write_text("(( red| blue)( lamp| light) is( on| off),?){2,4}")
+    options = CompileOptions(cache_length=24, encoder_length=16)
+    request = GenerateRequest(
+        "host", options, model=folder, output=tmp_path / "p", grammar=tmp_path / "grammar", stop=(",",)
+    )
+    made = generate(request)
+    assert made.facts["grammar"]["shortest"] == 8
+    texts = {
+        api.run(made.project, text="off", tokens=20, seed=seed, temperature=2.0, stop=stop).transcript.text
+        for seed in range(4)
+        for stop in ((), ("",))
+    }
+    ended = {text for text in texts if re.fullmatch(r"(( red| blue)( lamp| light) is( on| off)){1,4}", text)}
+    whole = {
+        text for text in texts if re.fullmatch(r"(( red| blue)( lamp| light) is( on| off),?){2,4}", text)
+    }
+    assert ended | whole == texts and len(whole) > 1
+    with pytest.raises(UsageError, match="shortest answer that the project's grammar allows has 8"):
+        api.run(made.project, text="off", tokens=4)
 
 
 def _check_cut_off(project: Path, folder: Path) -> None:
