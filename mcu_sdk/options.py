@@ -242,7 +242,7 @@ class CompileOptions:
         Flag(
             "--weights",
             "A decoder's linears: int8; int4 in groups of 32 (half the size); auto: each by what it costs, to fit.",
-            Kind.DECODER,
+            Kind.DECODER | Kind.ENCODER_DECODER,
         ),
     ] = "int8"
     int4_saving: int | None = None

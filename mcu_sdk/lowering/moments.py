@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,13 @@ def rows_of(module: Any) -> torch.Tensor:
 
 
 def linear_moments(model: PreTrainedModel, windows: torch.Tensor, *, head: bool = False) -> Moments:
-    """Second moments of the inputs of all linears (transformers' Conv1D too), with `head` of the last one too, on
-    int64[n, length]."""
+    """`moments_of` what the model computes of int64[n, length]."""
+    return moments_of(model, lambda: model(input_ids=windows, use_cache=False), head=head)
+
+
+def moments_of(model: PreTrainedModel, run: Callable[[], object], *, head: bool = False) -> Moments:
+    """Second moments of the inputs of all linears (transformers' Conv1D too), with `head` of the last one too, while `run`
+    lets the model compute."""
     import torch
 
     moments: Moments = {}
@@ -75,7 +81,7 @@ def linear_moments(model: PreTrainedModel, windows: torch.Tensor, *, head: bool 
     hooks = [module.register_forward_hook(observe(weight_digest(rows_of(module)))) for module in linears]
     try:
         with torch.no_grad():
-            model(input_ids=windows, use_cache=False)
+            run()
     finally:
         for hook in hooks:
             hook.remove()

@@ -19,6 +19,7 @@ from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.cross_caches import run_encoder
 from mcu_sdk.lowering.encoder_decoder import MASK, Heads, attended, example_state, last_of
 from mcu_sdk.lowering.guard import DEFECT, Stage, difference, eager_attention, tolerance
+from mcu_sdk.lowering.moments import Moments, moments_of
 from mcu_sdk.lowering.run_step import StepRunner
 
 if TYPE_CHECKING:
@@ -67,6 +68,18 @@ def sampled_tokens(
             tokens = torch.cat([tokens, torch.multinomial(chances, 1, generator=generator)], 1)
         windows.append(tokens)
     return torch.cat(windows)
+
+
+def decoder_moments(heads: Heads, calls: Sequence[Call], start: Sequence[int], length: int) -> Moments:
+    """The second moments of what the decoder's linears read while it answers each call in `length` tokens, by the digests of
+    their weights."""
+    tokens = sampled_tokens(heads.model, heads, calls, start, length)
+
+    def run() -> None:
+        for call, window in zip(calls, tokens, strict=True):
+            heads.model(**heads.encoder.given(call), decoder_input_ids=window[None], use_cache=False)
+
+    return moments_of(heads.model, run)
 
 
 @dataclass

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LONGEST_DEFAULT = 128
 """Positions of the decoder where nothing is asked for, at most."""
 
+MEASURED = 8
+"""Calls whose answers tell what the decoder's linears read, where their weights are rounded by that."""
+
 COMPARED = 2
 """Calls of the encoder on which the decoder is compared: the first of full length, the second shorter where it may be."""
 
@@ -57,7 +60,7 @@ def compile_encoder_decoder(
     quantized, encoder_facts = quantized_module(heads, calls, reference=_as_written(heads))
     guard, step, counts = _fused_step(model, heads, calls, start, length)
     left = left_in_float(step)
-    quantized_step = _quantized_step(step, heads)
+    quantized_step, share = _quantized_step(step, heads, calls[:MEASURED], start, length, options)
     with stage("Comparing the quantized encoder and step with the checkpoint"):
         from mcu_sdk.lowering.cross_caches import write_caches
 
@@ -78,6 +81,7 @@ def compile_encoder_decoder(
             **front,
             **_inputs(encoder, checkpoint),
             **_shares(quantized, quantized_step),
+            **share,
         }
         if options.calibration_text is None:
             facts["notes"] = [_note(encoder)]
@@ -99,7 +103,12 @@ def _require_known(encoder: Encoder, checkpoint: Checkpoint, architecture: str) 
 
 
 def _check_options(encoder: Encoder, checkpoint: Checkpoint, options: CompileOptions) -> None:
-    """Raises UsageError for what makes no difference to an encoder of sounds."""
+    """Raises UsageError for what makes no difference to an encoder of sounds, and for weights that are chosen one by one."""
+    if options.weights == "auto":
+        raise UsageError(
+            f"--weights auto measures the linears of a decoder alone; {checkpoint.name} has an encoder, too.",
+            hint="Give --weights int4, or leave it out.",
+        )
     if encoder.input_name == "input_ids":
         return
     if options.calibration_text is not None:
@@ -157,7 +166,18 @@ def _fused_step(
     return guard, step, asdict(counts)
 
 
-def _quantized_step(step: ExportedProgram, heads: Heads) -> ExportedProgram:
+def _quantized_step(
+    step: ExportedProgram,
+    heads: Heads,
+    calls: list[Any],
+    start: tuple[int, ...],
+    length: int,
+    options: CompileOptions,
+) -> tuple[ExportedProgram, dict[str, Any]]:
+    """The decoder's step at int8, its linears at int4 if asked for; and what there is to report of its weights."""
+    from mcu_sdk.lowering.int4 import float_linears, to_int4
+    from mcu_sdk.lowering.moments import head_digest
+    from mcu_sdk.lowering.pair_guard import POSITIONS, decoder_moments
     from mcu_sdk.lowering.reproducible import reproducible
 
     with stage("Quantizing the step to int8"), reproducible():
@@ -172,9 +192,19 @@ def _quantized_step(step: ExportedProgram, heads: Heads) -> ExportedProgram:
         ) -> None:  # scales are found at run time: the weights are looked at
             prepared(**{name: torch.zeros_like(value) for name, value in example.items()})
 
+        linears = float_linears(step)
         quantized = quantize(step, "dynamic", calibrate)
         check_finite(quantized)
-    return quantized
+    if options.weights == "int8":
+        return quantized, {"weights": "int8"}
+    with (
+        stage("Measuring what each linear of the decoder reads, and rounding its weights to int4"),
+        reproducible(),
+    ):
+        moments = decoder_moments(heads, calls, start, min(length, POSITIONS))
+        keep = {digest for digest in [head_digest(heads.model)] if digest is not None}
+        share = to_int4(quantized, linears, moments, keep)
+    return quantized, {"weights": "int4", **asdict(share)}
 
 
 def _lowered(

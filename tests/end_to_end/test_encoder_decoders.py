@@ -4,6 +4,7 @@ and, within what int8 costs, the checkpoint's."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,25 @@ def test_every_target_answers_a_text_alike(name: str, tmp_path: Path) -> None:
     assert digests["corstone-300"] == digests["mps2-an386"]
     _check_cut_off(made.project, tmp_path)
     _check_library(made.project)
+
+
+@pytest.mark.slow
+def test_int4_weights_of_the_decoder(tmp_path: Path) -> None:
+    folder = str(make_pair("t5", tmp_path))
+    sizes = {}
+    for weights in ("int8", "int4"):
+        options = CompileOptions(cache_length=24, encoder_length=16, weights=weights)  # type: ignore[arg-type]
+        made = generate(GenerateRequest("host", options, model=folder, output=tmp_path / weights))
+        sizes[weights] = made.plan.model_bytes
+        calls = [planned.instruction.operator for planned in made.plan.calls]
+        assert ("mcu::linear_s4" in calls) == (weights == "int4")
+        one = api.verify(made.project, text=TEXTS[0], tokens=6)
+        assert one.verdict.ok and len(one.verdict.checks) == 4, one.verdict.summary
+    assert made.facts["int4_linears"] == 16  # q, k, v, o; q, o; two of the feed-forward part, of two layers
+    assert sizes["int4"] < sizes["int8"]
+    request = GenerateRequest("corstone-300", replace(options, weights="auto"), model=folder)
+    with pytest.raises(UsageError, match="--weights auto measures the linears of a decoder alone"):
+        generate(replace(request, output=tmp_path / "x"))
 
 
 @pytest.mark.slow
