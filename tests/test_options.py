@@ -45,8 +45,9 @@ def commands(kind: Kind, checkpoint: Callable[[str], Path]) -> list[str]:
 
 def value_of(option: Option, folder: Path) -> str:
     """A value of the option's type; where it has one, the default, which is refused as well."""
-    if get_origin(option.type) is Literal:
-        return str(option.default if option.default is not None else get_args(option.type)[0])
+    literals = [kind for kind in (option.type, *get_args(option.type)) if get_origin(kind) is Literal]
+    if literals:
+        return str(option.default if option.default is not None else get_args(literals[0])[0])
     kinds = get_args(option.type) or (option.type,)
     if option.type is bool:
         return "True"

@@ -29,7 +29,8 @@ class Fault(NamedTuple):
     case: str
 
 
-def _source_with(fault: Fault) -> str:
+def source_with(fault: Fault) -> str:
+    """The module's source with the fault in it."""
     path = PACKAGE / "npu" / f"{fault.module.replace('.', '/')}.py"
     lines = path.read_text(encoding="utf-8").splitlines()
     places = [index for index, line in enumerate(lines) if line.strip() == fault.line]
@@ -53,7 +54,7 @@ def faulty_simulator(fault: Fault) -> Iterator[Any]:
     try:
         faulty = ModuleType(name)
         sys.modules[name] = faulty
-        exec(compile(_source_with(fault), f"<{fault.module} with a fault>", "exec"), vars(faulty))
+        exec(compile(source_with(fault), f"<{fault.module} with a fault>", "exec"), vars(faulty))
         yield import_module(PREFIX + "simulator").Simulator
     finally:
         for module in [n for n in sys.modules if n.startswith(PREFIX) and n not in SHARED]:

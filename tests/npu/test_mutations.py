@@ -25,12 +25,12 @@ FAULTS = {
         "conv_3x3",
     ),
     "the zero point is added to the output the wrong way": Fault(
-        "finish", "values = values + self._zero_point", "values = values - self._zero_point", "conv_3x3"
+        "arithmetic", "values = values + zero_point", "values = values - zero_point", "conv_3x3"
     ),
     "the output has no upper limit": Fault(
-        "finish",
-        "limited: Any = np.minimum(np.maximum(values, self._low), self._high)",
-        "limited: Any = np.maximum(values, self._low)",
+        "arithmetic",
+        "limited: Any = np.minimum(np.maximum(values, low), high)",
+        "limited: Any = np.maximum(values, low)",
         "sub_column",
     ),
     "the input's zero point is taken off the wrong way": Fault(
@@ -67,21 +67,21 @@ FAULTS = {
         "conv_3x3",
     ),
     "averages are rounded towards zero": Fault(
-        "pooling",
-        "total = np.sign(total) * ((np.abs(total) + count // 2) // count)  # half away from zero",
-        "total = np.sign(total) * (np.abs(total) // count)",
+        "arithmetic",
+        "return np.asarray(np.sign(total) * ((np.abs(total) + count // 2) // count))",
+        "return np.asarray(np.sign(total) * (np.abs(total) // count))",
         "average_pool_uncounted",
     ),
     "averages round halves up": Fault(
-        "pooling",
-        "total = np.sign(total) * ((np.abs(total) + count // 2) // count)  # half away from zero",
-        "total = (total + count // 2) // count",
+        "arithmetic",
+        "return np.asarray(np.sign(total) * ((np.abs(total) + count // 2) // count))",
+        "return np.asarray((total + count // 2) // count)",
         "average_pool_uncounted",
     ),
     "interpolation is cut off": Fault(
         "tables",
-        "between = base + ((slope * fraction + half) >> _FRACTION_BITS)",
-        "between = base + ((slope * fraction) >> _FRACTION_BITS)",
+        "between = (unrounded(values, entries) + half) >> _FRACTION_BITS",
+        "between = unrounded(values, entries) >> _FRACTION_BITS",
         "tanh_a16w8",
     ),
     "a table begins one entry later": Fault(
@@ -109,13 +109,13 @@ FAULTS = {
         "rescale_8_double",
     ),
     "one leading zero is not counted": Fault(
-        "elementwise",
+        "bits",
         "return np.asarray((32 - bits).astype(np.int64))",
         "return np.asarray((31 - bits).astype(np.int64))",
         "clz",
     ),
     "a shift to the right does not round": Fault(
-        "elementwise",
+        "bits",
         "return np.asarray(np.where(b > 0, ((a >> np.maximum(b - 1, 0)) + 1) >> 1, a))",
         "return np.asarray(a >> b)",
         "shift_right",

@@ -96,7 +96,10 @@ def test_tokens_are_those_of_the_specification(tiny_project: Path, on_host: OnHo
     for _ in range(6):
         token, state = choose(model.step(read[-1]), how, read, state)
         read.append(token)
-    request = Request(None, (4, 4, 2), None, 6, 1.5, 9, 7, True, 0.75, 0.05, 1.3, [(4, -2.5), (9, 1)])
+    request = Request(
+        None, (4, 4, 2), tokens=6, temperature=1.5, top_k=9, seed=7, past_end=True, top_p=0.75, min_p=0.05,
+        repetition_penalty=1.3, logit_bias=[(4, -2.5), (9, 1)],
+    )  # fmt: skip
     output = on_host(tiny_project / "build/host-debug/firmware", request.encode() + EOT)
     assert f"@mcu ids={','.join(map(str, read[3:]))}\n".encode() in output
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
 from mcu_sdk.errors import TextError, UsageError
@@ -60,6 +60,7 @@ class Request:
 
     text: str | None = None
     ids: tuple[int, ...] | None = None
+    _: KW_ONLY
     steps: int | None = None
     of_inputs: bool = False
     tokens: int = 100

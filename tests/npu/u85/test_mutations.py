@@ -7,7 +7,7 @@ import pytest
 from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.npu.errors import SimulationError
 from tests.npu.comparison import count_mismatches, make_simulator
-from tests.npu.faults import Fault, faulty_simulator
+from tests.npu.faults import Fault, faulty_simulator, source_with
 from tests.npu.lowering import Lowered, compile_tosa
 from tests.npu.u85.graphs import graphs
 
@@ -61,9 +61,9 @@ FAULTS = {
         "select_greater",
     ),
     "a table of 32 bits does not interpolate": Fault(
-        "u85.finish",
-        "return np.asarray((base << 7) + slope * (values & 127))",
-        "return np.asarray(base << 7)",
+        "tables",
+        "return np.asarray((base << _FRACTION_BITS) + slope * fraction)",
+        "return np.asarray(base << _FRACTION_BITS)",
         "table_16",
     ),
     "a value without limits is limited": Fault(
@@ -94,9 +94,9 @@ FAULTS = {
         "u85.convolution", "total += addend.load(regions)", "pass", "conv_3d"
     ),
     "averages round halves up": Fault(
-        "u85.pooling",
-        "total = np.sign(total) * ((np.abs(total) + count // 2) // count)  # half away from zero",
-        "total = (total + count // 2) // count",
+        "arithmetic",
+        "return np.asarray(np.sign(total) * ((np.abs(total) + count // 2) // count))",
+        "return np.asarray((total + count // 2) // count)",
         "average_pool",
     ),
     "the last of the greatest values counts": Fault(
@@ -124,6 +124,12 @@ FAULTS = {
         "gather",
     ),
 }
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_has_its_line(name: str) -> None:
+    """What the slow test below replaces is there."""
+    assert source_with(FAULTS[name])
 
 
 @pytest.mark.slow
