@@ -92,7 +92,7 @@ def write_model_header(folder: Path) -> None:
         tokenizer={"present": True},
         grammar={},
         chat={"rewrites": True},
-        encoder={"length": 64, "pad_id": 0, "start_ids": [0]},
+        encoder={"length": 64, "tensors": 2, "mask_input": 1, "pad_id": 0, "start_ids": [0]},
         stops=["1", "10"],
         model={
             "hash": "0" * 64,
@@ -105,6 +105,8 @@ def write_model_header(folder: Path) -> None:
             "prefill_rows": 16,
             "bos_id": 1,
             "eos_ids": [2],
+            "suppressed": [3],
+            "first_suppressed": [4],
         },
         texts={
             "ids": 0,
