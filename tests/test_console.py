@@ -21,6 +21,8 @@ def verb() -> None:
     logging.getLogger("torch").warning("a library's log")
     from transformers.utils import logging as bars
     list(bars.tqdm(range(3), desc="Writing model shards"))
+    from tqdm.auto import tqdm
+    list(tqdm(range(3), desc="A bar of tqdm itself"))
 boards.boards_command = verb
 raise SystemExit(cli.run([*{before}, "boards"]))
 """
@@ -28,7 +30,9 @@ raise SystemExit(cli.run([*{before}, "boards"]))
 
 def run(*before: str) -> str:
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("HF_HUB_DISABLE", "TRANSF"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("HF_HUB_DISABLE", "TRANSF", "TQDM"))
     }
     program = LIBRARIES.replace("{before}", repr(list(before)))
     done = subprocess.run(
@@ -44,7 +48,7 @@ def test_the_libraries_are_quiet() -> None:
 @pytest.mark.slow
 def test_debug_lets_them_through() -> None:
     shown = run("--debug")
-    for words in ("a library's warning", "a library's log", "Writing model shards"):
+    for words in ("a library's warning", "a library's log", "Writing model shards", "A bar of tqdm"):
         assert words in shown
 
 

@@ -104,7 +104,8 @@ def test_the_arena_is_near_its_bound_and_the_cache_apart(
 
 @pytest.mark.slow
 def test_no_step_copies_the_cache(checkpoint: Callable[[str], Path]) -> None:
-    """Nothing but the in-place updates writes into the KV cache's memory, and each writes one position."""
+    """Nothing but the in-place updates writes into the KV cache's memory, and each writes one position: with scales that are
+    found at run time, which lie beside it, keys and then values."""
     from mcu_sdk.planning.instruction import Space
 
     compiled = compile_checkpoint(find_checkpoint(str(checkpoint("llama-odd"))), CompileOptions(112))
@@ -114,8 +115,11 @@ def test_no_step_copies_the_cache(checkpoint: Callable[[str], Path]) -> None:
         for instruction, written in zip(pte.instructions, pte.writes, strict=True)
         if any(tensor.space is Space.KV_CACHE for tensor in written)
     ]
-    assert writers == ["mcu::cache_write_", "mcu::cache_write_columns_"] * 2
-    assert {b.tensor.dtype.name for b in pte.mutable_buffers} == {"S8"}
+    keys = ["mcu::cache_scale_write_", "mcu::cache_write_dynamic_"]
+    values = ["mcu::cache_scale_write_", "mcu::cache_write_columns_dynamic_"]
+    assert writers == (keys + values) * 2
+    types = {b.name.endswith("_scales"): b.tensor.dtype.name for b in pte.mutable_buffers}
+    assert types == {False: "S8", True: "F16"}
 
 
 class Kept(torch.nn.Module):
