@@ -19,6 +19,7 @@ from mcu_sdk import resources
 from mcu_sdk.planning.kernel_files import kernel, kernel_sources
 from mcu_sdk.project.compile_flags import cxx_flags
 from tests.kept import kept_folder
+from tests.official import build_caller
 
 FIRMWARE = resources.firmware()
 KERNELS = FIRMWARE / "kernels"
@@ -100,3 +101,14 @@ def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture(scope="session")
+def caller(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """ExecuTorch's registry with all our operators, which a process can register once: `official_call` (tests/official_call.cpp)."""
+    operators, calling = build_caller(tmp_path_factory.mktemp("caller") / "library")
+    ctypes.CDLL(str(operators), mode=ctypes.RTLD_GLOBAL)
+    library = ctypes.CDLL(str(calling))
+    library.official_call.argtypes = [ctypes.c_char_p, *[ctypes.c_void_p, ctypes.c_int64] * 2]
+    library.official_call.restype = ctypes.c_int32
+    return library

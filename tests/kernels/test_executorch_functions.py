@@ -24,7 +24,7 @@ from mcu_sdk.planning.pte.read import Pte, read_pte
 from tests.checkpoints import encoder_length, make_encoder
 from tests.decoders import MODELS, save_small_decoder
 from tests.kernels.instructions import NUMPY, Machine
-from tests.kernels.test_executorch_wrappers import caller, run  # noqa: F401  a fixture
+from tests.kernels.test_executorch_wrappers import run
 from tests.official import package
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ DIFFER = {
 def test_these_kernels_round_otherwise_and_no_others(
     family: str,
     kernel_library: ctypes.CDLL,
-    caller: ctypes.CDLL,  # noqa: F811
+    caller: ctypes.CDLL,
     tmp_path: Path,
 ) -> None:
     ctypes.CDLL(str(package() / "lib" / "libexecutorch_kernels_optimized.so"), mode=ctypes.RTLD_GLOBAL)

@@ -28,7 +28,6 @@ from tests.kernels.cases import Case, place
 from tests.kernels.examples import own_examples
 from tests.kernels.instructions import Machine, instruction
 from tests.kernels.test_emitters import _expected, _placed
-from tests.official import build_caller
 
 pytestmark = pytest.mark.slow
 INVALID_ARGUMENT = 0x12
@@ -49,16 +48,6 @@ class _Argument(ctypes.Structure):
         ("integer", ctypes.c_int64),
         ("number", ctypes.c_double),
     )
-
-
-@pytest.fixture(scope="module")
-def caller(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    operators, calling = build_caller(tmp_path_factory.mktemp("caller") / "library")
-    ctypes.CDLL(str(operators), mode=ctypes.RTLD_GLOBAL)
-    library = ctypes.CDLL(str(calling))
-    library.official_call.argtypes = [ctypes.c_char_p, *[ctypes.c_void_p, ctypes.c_int64] * 2]
-    library.official_call.restype = ctypes.c_int32
-    return library
 
 
 def registered(made: Instruction) -> str:
