@@ -42,7 +42,7 @@ from mcu_sdk.project.images import read_image
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.prompts import Answer, ask, check_takes_text
 from mcu_sdk.project.report import Report, make_report
-from mcu_sdk.project.runners import BuiltDevice, built_device, choose_simulator
+from mcu_sdk.project.runners import BuiltDevice, Device, built_device, choose_simulator
 from mcu_sdk.project.sounds import read_sound
 from mcu_sdk.project.tensors import Borders, Inputs, borders_of, choose, prepare, run_series, stack
 from mcu_sdk.project.texts import Reader, TextAnswer, ask_texts
@@ -236,12 +236,7 @@ def run_heard(
     **where: Unpack[Where],
 ) -> Ran:
     """`run` for what an encoder takes, checked already; `on_start` is called when the build is done."""
-    found = built_device(project, on_text=on_text, **where)
-    if on_start is not None:
-        on_start()
-    with nullcontext() if on_text is not None else step(f"Running on {found.target}"):
-        transcript = heard.ask(found.device)
-    return Ran(transcript, _report(project, found.built, transcript, found.target))
+    return _run(project, heard.ask, on_text, on_start, **where)
 
 
 def _heard(project: Project, inputs: Arrays, options: RunOptions) -> Heard:
@@ -259,12 +254,22 @@ def run_request(
     **where: Unpack[Where],
 ) -> Ran:
     """`run` for a request that is checked already; `on_start` is called when the build is done."""
+    return _run(project, lambda device: device(request), on_text, on_start, **where)
+
+
+def _run(
+    project: Project,
+    ask: Callable[[Device], Transcript],
+    on_text: OnText | None,
+    on_start: Callable[[], None] | None,
+    **where: Unpack[Where],
+) -> Ran:
+    """Build, and ask the device; the text shows that work goes on, and where there is none to show, a clock does."""
     found = built_device(project, on_text=on_text, **where)
     if on_start is not None:
         on_start()
-    # The text shows that work goes on; where there is none to show, a clock does.
     with nullcontext() if on_text is not None else step(f"Running on {found.target}"):
-        transcript = found.device(request)
+        transcript = ask(found.device)
     return Ran(transcript, _report(project, found.built, transcript, found.target))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import executorch
@@ -15,6 +16,14 @@ CORES = {
     "cortex-m55": ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
     "cortex-m4": ("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
 }
+
+
+def python(script: str, *arguments: object) -> str:
+    """What a Python of its own prints: a library registers its operators once in a process."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def package() -> Path:

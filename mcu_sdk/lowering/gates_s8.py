@@ -6,8 +6,6 @@ be 0 or 1 of them. Scores, values and products are, and their linears give and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
@@ -15,7 +13,7 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.experts import routers_of
-from mcu_sdk.lowering.fuse.graph import MOVES, args, aten, is_call, replace
+from mcu_sdk.lowering.fuse.graph import args, aten, is_call, readers_of, replace
 from mcu_sdk.lowering.fuse.softmax_gates import Gate, softmax_gate
 from mcu_sdk.lowering.fuse.turns import moves_before
 
@@ -53,16 +51,7 @@ def _is_between_linears(product: Node, gate: Gate, routers: set[Node]) -> bool:
     if source is linear:  # the result is written over x, which must not be the scores
         return False
     readers = (aten.linear.default, aten.conv2d.default, aten.add.Tensor, mcu.layer_norm.default)
-    return is_int8 and all(is_call(reader, *readers) for reader in _readers(product))
-
-
-def _readers(node: Node) -> Iterator[Node]:
-    """What reads a value, moves looked through."""
-    for user in node.users:
-        if is_call(user, *MOVES):
-            yield from _readers(user)
-        else:
-            yield user
+    return is_int8 and all(is_call(reader, *readers) for reader in readers_of(product))
 
 
 def rewrite_gates(program: ExportedProgram) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from mcu_sdk.targets import host
 from mcu_sdk.targets.protocol import Request
 from tests.checkpoints import FAMILIES, encoder_length, make_encoder
 from tests.decoders import MODELS, save_small_decoder
-from tests.official import build_runner, build_shared
+from tests.official import build_runner, build_shared, python
 from tests.pairs import make_pair
 
 PROMPT, TOKENS = "ROMEO:", 24
@@ -59,14 +58,6 @@ config = GenerationConfig(max_new_tokens=int(tokens), temperature=0.0, echo=Fals
 TextLLMRunner(pte, tokenizer).generate(prompt, config, said.append)
 sys.stdout.write("\\nsaid:" + "".join(said))
 """
-
-
-def python(script: str, *arguments: object) -> str:
-    """What a Python of its own prints: a library registers its operators once in a process."""
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 TENSORS = """

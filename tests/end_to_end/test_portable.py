@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from mcu_sdk.recipes.reference import CheckpointReference
 from mcu_sdk.targets import host
 from mcu_sdk.targets.protocol import Request
 from tests.decoders import MODELS, save_small_decoder
+from tests.official import python
 
 PROMPT, TOKENS = "ROMEO:", 24
 STEPS = 24
@@ -54,13 +53,6 @@ config = GenerationConfig(max_new_tokens=int(tokens), temperature=0.0, echo=Fals
 TextLLMRunner(pte, tokenizer).generate(prompt, config, said.append)
 sys.stdout.write("\\nsaid:" + "".join(said))
 """
-
-
-def python(script: str, *arguments: object) -> str:
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ of functions as int16. Queries, keys and values are int8, as the processor's att
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,7 +29,17 @@ import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.board.npu_target import ActivationBits
 from mcu_sdk.lowering.attention_s8 import ATTENTION, RELATIVE
 from mcu_sdk.lowering.ethos_u.quantizer import INT8, INT16, WEIGHT
-from mcu_sdk.lowering.fuse.graph import MOVES, args, aten, is_call, replace, shape_of, tidy
+from mcu_sdk.lowering.fuse.graph import (
+    MOVES,
+    args,
+    aten,
+    behind,
+    is_call,
+    readers_of,
+    replace,
+    shape_of,
+    tidy,
+)
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.turns import join_turns
 from mcu_sdk.lowering.quantize import rewrite_embeddings, rewrite_linears
@@ -134,7 +144,7 @@ class DividedQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no t
         specs: dict[Any, Any] = {x: read, weight: WEIGHT}
         if rest and rest[0] is not None:
             specs[rest[0]] = TOSAQuantizationConfig(read, INT16, WEIGHT, self._bias).get_bias_qspec(node)
-        return specs, None if all(_says_how(user) for user in _readers(node)) else INT16
+        return specs, None if all(_says_how(user) for user in readers_of(node)) else INT16
 
     def _reading(self, source: Node) -> QuantizationSpec:
         """What a product of weights reads a value as that comes from `source`."""
@@ -160,15 +170,6 @@ def _is_attribute(node: object) -> bool:
     return isinstance(node, Node) and node.op == "get_attr"
 
 
-def _readers(node: Node) -> Iterator[Node]:
-    """What reads a value, moves looked through."""
-    for user in node.users:
-        if is_call(user, *MOVES):
-            yield from _readers(user)
-        else:
-            yield user
-
-
 def _says_how(reader: Node) -> bool:
     """Whether a value's reader says what the value is quantized to, as one scale for all such readers."""
     return is_call(reader, ATTENTION, RELATIVE, mcu.rope_rows.default) or _is_function(reader)
@@ -181,13 +182,11 @@ def _is_function(node: Node) -> bool:
 
 def _source(node: Node) -> Node:
     """Where a value comes from, moves and changes of its type looked through."""
-    while is_call(node, *MOVES, _QUANTIZE, _DEQUANTIZE):
-        node = args(node)[0]
-    return node
+    return behind(node, *MOVES, _QUANTIZE, _DEQUANTIZE)
 
 
 def _read_by_products(node: Node) -> bool:
-    readers = list(_readers(node))
+    readers = list(readers_of(node))
     return bool(readers) and all(is_on_npu(reader) for reader in readers)
 
 
@@ -278,7 +277,7 @@ def _name_functions(module: GraphModule) -> None:
 def _separate(module: GraphModule) -> None:
     """Multiply by one between functions and the products that read them: Vela's mistake in 16 bits (separate.py)."""
     found = [
-        n for n in module.graph.nodes if _is_function(n) and any(is_on_npu(user) for user in _readers(n))
+        n for n in module.graph.nodes if _is_function(n) and any(is_on_npu(user) for user in readers_of(n))
     ]
     if not found:
         return

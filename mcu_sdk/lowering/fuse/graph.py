@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeGuard, TypeVar
 
 import torch
@@ -50,6 +50,15 @@ def behind(node: Value, *targets: Any) -> Value:
     while is_call(node, *targets):
         node = args(node)[0]
     return node
+
+
+def readers_of(node: Node) -> Iterator[Node]:
+    """What reads a value, moves looked through."""
+    for user in node.users:
+        if is_call(user, *MOVES):
+            yield from readers_of(user)
+        else:
+            yield user
 
 
 def operator_row(node: Node) -> Operator | None:

@@ -81,7 +81,13 @@ def zero_point_of(instruction: Instruction, index: int) -> int:
 @emits("mcu::embedding_s8")
 def embedding_s8(instruction: Instruction) -> Sequence[KernelCall]:
     weight, scale, ids = tensor(instruction, 0, S8), tensor(instruction, 1, F32), tensor(instruction, 2, S64)
-    out = out_tensor(instruction, 3, F32)
+    return embedding_call(instruction, weight, scale, ids, out_tensor(instruction, 3, F32))
+
+
+def embedding_call(
+    instruction: Instruction, weight: Tensor, scale: Tensor, ids: Tensor, out: Tensor
+) -> Sequence[KernelCall]:
+    """The rows `ids` of weight[v, n], each times its own of scale[v]; refused for other shapes."""
     if len(weight.shape) != 2:
         unsupported(instruction, "the table has to have two axes")
     vocabulary, n = weight.shape

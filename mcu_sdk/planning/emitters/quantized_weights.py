@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcu_sdk.planning.emitters.checks import apart, call, count_is, out_tensor, shape_is, tensor
+from mcu_sdk.planning.emitters.mcu_linear import embedding_call
 from mcu_sdk.planning.instruction import DType, Instruction, KernelCall
 from mcu_sdk.planning.registry import emits, unsupported
 
@@ -48,11 +49,4 @@ def embedding_byte(instruction: Instruction) -> Sequence[KernelCall]:
     _without_zero_points(instruction, 2)
     if len(instruction.arguments) == 8:
         _float32_alone(instruction, 6)
-    if len(weight.shape) != 2:
-        unsupported(instruction, "the table has to have two axes")
-    vocabulary, n = weight.shape
-    shape_is(instruction, scale, "the scale", vocabulary)
-    if out.elements != ids.elements * n:
-        unsupported(instruction, "the output does not have one row for each id")
-    apart(instruction, out, weight, scale, ids)
-    return call("embedding_s8", weight, scale, ids, out, ids.elements, vocabulary, n)
+    return embedding_call(instruction, weight, scale, ids, out)
