@@ -186,6 +186,7 @@ def build(
         accuracy=opened.accuracy(),
         bound=opened.bound(),
         experts=opened.experts(),
+        decode=opened.decode(),
         when_full=opened.manifest.model.when_full,
     )
     return Built(result, report)
@@ -620,6 +621,7 @@ def _report(
         accuracy=project.accuracy(),
         bound=project.bound(),
         experts=project.experts(),
+        decode=project.decode(),
         when_full=project.manifest.model.when_full,
         **more,
     )

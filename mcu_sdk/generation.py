@@ -13,7 +13,7 @@ from zlib import crc32
 
 from mcu_sdk.board.board import Board, load_board
 from mcu_sdk.board.core import check_core
-from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.board.npu_target import NpuTarget, StepForm
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.choice import first_that_fits, is_open
 from mcu_sdk.console import step
@@ -53,6 +53,8 @@ from mcu_sdk.planning.fpu import check_checkpoint, check_integers_only
 from mcu_sdk.planning.language_model import LanguageModel, describe_language_model
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
+from mcu_sdk.planning.step_choice import StepChoice, fewest_cycles
+from mcu_sdk.planning.step_cycles import StepCycles, step_cycles
 from mcu_sdk.planning.text_model import TextModel, describe_text_model
 from mcu_sdk.planning.weight_layout import layout_notes, layout_of, weight_notes
 from mcu_sdk.planning.where import where
@@ -136,8 +138,9 @@ def _generate(request: GenerateRequest) -> Generated:
     if automaton is not None and checkpoint is not None:
         _check_kind_of(request, checkpoint, npu)
         check_grammar(request, checkpoint, automaton)
+    choice = None
     if checkpoint is not None:
-        source = _from_checkpoint(request, checkpoint, board, npu)
+        source, npu, choice = _decided(request, checkpoint, board, npu)
     assert source is not None
     library = "-library" if request.format == "library" else ""
     destination = request.output or Path(f"{slug(source.name)}-{board.name}{library}")
@@ -165,6 +168,10 @@ def _generate(request: GenerateRequest) -> Generated:
             hint="Leave --format out.",
         )
     kind = _kind(request, language_model, text_model, npu)
+    if choice is not None:
+        kind |= Kind.DECODER_NPU
+    elif kind is Kind.DECODER_NPU and npu is not None and language_model is not None:
+        choice = _estimated(plan, board, npu, language_model)
     request.check_kind(kind)
     _check_reads_text(request, source.name, language_model, text_model)
     check_kept_app(destination, language_model=language_model is not None)
@@ -177,6 +184,8 @@ def _generate(request: GenerateRequest) -> Generated:
         official = replace(official, partition_crc=crc32(source.pte))
     facts = _facts(request, board, pte, source) | _prefill_facts(plan, language_model, source)
     facts |= _encoder_facts(pte, plan, source)
+    if choice is not None:
+        facts["decode"] = choice.to_json()
     if official is not None:
         facts["executorch"] = official.to_json()
     with step("Packing the tokenizer"):
@@ -328,15 +337,69 @@ def _check_reads_text(
     raise UsageError(f"--tokenizer is for models that read texts; of {name}, {why}.", hint="Leave it out.")
 
 
-def _from_checkpoint(
+def _decided(
     request: GenerateRequest, checkpoint: Checkpoint, board: Board, npu: NpuTarget | None
+) -> tuple[_Source, NpuTarget | None, StepChoice | None]:
+    """The model for the processor or the NPU; of a decoder beside an NPU, unless it was asked for there, by --decode: with the
+    choice, and without the NPU where its step needs none."""
+    asked = request.decode_asked(npu)
+    if npu is None or asked in (None, "npu") or _kind_of(checkpoint, npu) is not Kind.DECODER_NPU:
+        return _from_checkpoint(request, checkpoint, board, npu), npu, None
+    _check_kind_of(request, checkpoint, npu)
+    if asked == "auto" and board.is_host:
+        raise UsageError(
+            f"--decode auto compares cycles by what a board's file says; {board.name} says nothing of its processor's.",
+            hint="Take --decode cpu or npu, or the board that the model is for.",
+        )
+    npu.check()
+    target, position = npu, 0
+
+    def attempt(form: StepForm) -> tuple[_Source, StepCycles | None]:
+        nonlocal position
+        source = _from_checkpoint(request, checkpoint, board, target, form)
+        plan = compile_plan(read_pte(source.pte, source.names))
+        language_model = describe_language_model(plan)
+        assert language_model is not None, "the recipes of decoders make them"
+        position = _middle(language_model)
+        return source, step_cycles(plan, board, target, position)
+
+    left_out = request.decode_left_out()
+    if asked == "cpu":
+        source, step = attempt("cpu")
+        return source, None, StepChoice("cpu", asked, target.accelerator, position, {"cpu": step})
+    form, source, estimates, left_out = fewest_cycles(attempt, left_out)
+    choice = StepChoice(form, "auto", target.accelerator, position, estimates, left_out)
+    return source, None if form == "cpu" else target, choice
+
+
+def _estimated(plan: Plan, board: Board, npu: NpuTarget, language_model: LanguageModel) -> StepChoice:
+    """What is known of a step that was asked for on the NPU."""
+    position = _middle(language_model)
+    estimates: dict[StepForm, StepCycles | None] = {"npu": step_cycles(plan, board, npu, position)}
+    return StepChoice("npu", "npu", npu.accelerator, position, estimates)
+
+
+def _middle(language_model: LanguageModel) -> int:
+    """The position that a token is estimated at: what it attends to grows with it."""
+    return language_model.max_sequence_length // 2
+
+
+def _from_checkpoint(
+    request: GenerateRequest,
+    checkpoint: Checkpoint,
+    board: Board,
+    npu: NpuTarget | None,
+    step: StepForm = "npu",
 ) -> _Source:
+    """`step`: where that of a decoder runs beside `npu`."""
     from mcu_sdk.recipes.checkpoint import compile_checkpoint
 
-    if npu is None:
-        _check_forecast(board, checkpoint, request.compile_options)
-    layout = layout_for(helium=board.core.helium and npu is None)
-    options = replace(request.compile_options, npu=npu, weight_layout=layout)
+    options = replace(request.compile_options, npu=npu if step == "npu" else None, step=step)
+    layout = layout_for(helium=board.core.helium and options.step_on_processor)
+    options = replace(options, weight_layout=layout)
+    if options.npu is None:
+        _check_forecast(board, checkpoint, options)
+        options = replace(options, step="npu")  # there is nothing beside it
     if request.tokenizer is not None and vocabulary_of(read_config(checkpoint.folder)) is None:
         _check_reads_text(request, checkpoint.name, None, None)
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
@@ -358,23 +421,30 @@ def _from_checkpoint(
 def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None) -> None:
     """Raises UsageError, before anything is compiled, for an option that makes no difference to what it is, and for a
     project whose app/ is of another kind of model. What the checkpoint is takes a second to tell, and is rarely asked."""
+    asked = request.decode_asked(npu)
     kinds = [Kind.DECODER_NPU, Kind.ENCODER_NPU]
     if npu is None:
         kinds = [Kind.DECODER, Kind.ENCODER, Kind.ENCODER_DECODER]
+    elif asked != "npu":
+        kinds = [Kind.DECODER_NPU | Kind.DECODER, Kind.ENCODER_NPU]
     refused: dict[Kind, UsageError] = {}
     for kind in kinds:
         try:
             request.check_kind(kind)
+            if npu is not None and kind is Kind.ENCODER_NPU:
+                request.check_on_npu(npu)
         except UsageError as error:
             refused[kind] = error
-    if refused and (refusal := refused.get(_kind_of(checkpoint, npu))) is not None:
-        raise refusal
-    if request.output is None or npu is not None:
+    if refused:
+        found = _kind_of(checkpoint, npu)
+        if (refusal := next((refused[kind] for kind in refused if found & kind), None)) is not None:
+            raise refusal
+    if request.output is None or (npu is not None and asked == "npu"):
         return
     try:
         check_kept_app(request.output, language_model=True)
     except UsageError:
-        if _kind_of(checkpoint, npu) is not Kind.ENCODER:
+        if _kind_of(checkpoint, npu) not in (Kind.ENCODER, Kind.ENCODER_NPU):
             raise
 
 

@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
+from mcu_sdk.board.npu_target import ActivationBits, NpuTarget, StepForm
 from mcu_sdk.board.table import bytes_of
 from mcu_sdk.errors import UsageError
 from mcu_sdk.operators.layouts import WeightLayout
@@ -33,6 +33,7 @@ Weights = Literal["int8", "int4", "auto"]
 WhenFull = Literal["stop", "slide"]
 Operators = Literal["mcu", "portable"]
 Task = Literal["transcribe", "translate"]
+Decode = Literal["cpu", "npu", "auto"]
 
 SINKS = 4
 """Positions that a cache which slides keeps from the beginning: as many as StreamingLLM (arXiv 2309.17453) found to be
@@ -119,15 +120,16 @@ def parse_size(text: str, flag: str, which: str) -> int:
     return size
 
 
+def choices_of(option: Option) -> list[object]:
+    """The values of an option that has but a few, None left out; nothing of another one."""
+    kinds = (option.type, *get_args(option.type))
+    return [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+
+
 def check_choices(options: object) -> None:
     """Raises UsageError for a value that is none of its option's: from Python, nobody else has looked at it."""
     for name, option in options_of(type(options)).items():
-        choices = [
-            choice
-            for kind in (option.type, *get_args(option.type))
-            if get_origin(kind) is Literal
-            for choice in get_args(kind)
-        ]
+        choices = choices_of(option)
         value = getattr(options, name)
         if choices and value is not None and value not in choices:
             wanted = f"{', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
@@ -144,8 +146,9 @@ class CompileOptions:
     calibrated on. `prefill`: None for no second method, which reads several tokens of a prompt at once. `sinks`: None
     for SINKS, where the cache slides. `weights`: with "int4" the embedding and the last linear are int8 all the same.
 
-    Not the user's: `npu`, the Ethos-U to lower to (None for the processor), `weight_layout`, what the board's core
-    reads fastest, and `int4_saving`, the bytes that "auto" saves of an int8 .pte (None: none).
+    Not the user's: `npu`, the Ethos-U to lower to (None for the processor), `step`, where a decoder's step runs beside it,
+    `weight_layout`, what the board's core reads fastest, and `int4_saving`, the bytes that "auto" saves of an int8 .pte (None:
+    none).
     """
 
     cache_length: Annotated[
@@ -236,6 +239,7 @@ class CompileOptions:
         Flag("--sinks", f"The first positions that a sliding cache keeps. Default: {SINKS}.", Kind.DECODER),
     ] = None
     npu: NpuTarget | None = None
+    step: StepForm = "npu"
     weight_layout: WeightLayout = "rows"
     weights: Annotated[
         Weights,
@@ -322,6 +326,11 @@ class CompileOptions:
                 )
 
     @property
+    def step_on_processor(self) -> bool:
+        """Whether attention, caches and what is quantized for them are the processor's in a decoder's step."""
+        return self.npu is None or self.step != "npu"
+
+    @property
     def kept_sinks(self) -> int | None:
         """Positions that a cache which slides keeps from the beginning; None for one that does not."""
         if self.when_full == "stop":
@@ -374,7 +383,7 @@ class GenerateRequest:
 
     `tokenizer` is a tokenizer.json, or a folder with one, for a .pte that comes from elsewhere; `name` what the
     model is called in comments and reports. `target`: the processor or an NPU of the board (None: its default), with
-    `memory_mode` (Vela's name; None: the board's choice) and `activation_bits` for an NPU.
+    `memory_mode` (Vela's name; None: the board's choice), `activation_bits` and `decode` for an NPU.
     Not the user's: with `profile` the firmware counts the instructions of each kernel call; `expected` is what the inputs
     have to be, by field; `given` are the options that were named though they may have their defaults.
     """
@@ -422,6 +431,15 @@ class GenerateRequest:
     activation_bits: Annotated[
         ActivationBits, Flag("--activation-bits", "Width of the activations on an NPU.", ON_NPU)
     ] = 8
+    decode: Annotated[
+        Decode | None,
+        Flag(
+            "--decode",
+            "Where a decoder computes one token beside an NPU: on the processor (cpu), in one delegate (npu), or where it takes "
+            "fewer cycles by estimate (auto). Default: npu; where the NPU is the board's default target, auto.",
+            Kind.DECODER_NPU,
+        ),
+    ] = None
     use_cache: bool = True
     force: bool = False
     profile: bool = False
@@ -515,7 +533,12 @@ class GenerateRequest:
             raise UsageError(
                 "--grammar and --json-schema exclude each other; both were given.", hint="Leave one out."
             )
-        replace(self.compile_options, npu=None if self.pte else npu).check()
+        asked = self.decode_asked(npu)
+        if asked is not None:
+            self._check_decode(asked)
+        if npu is not None and asked == "npu":
+            self.check_on_npu(npu)
+        self.compile_options.check()
         self.check_flash()
         if self.format == "library" and self.compile_options.prefill is not None:
             raise UsageError(
@@ -527,10 +550,8 @@ class GenerateRequest:
                 "--when-full slide is for a firmware; a library's program decides what a full cache means.",
                 hint="Leave --when-full or --format out.",
             )
-        if self.format == "library" and npu is not None and self.pte is None:
-            raise no_npu_library(npu)
         if self.runtime == "executorch":
-            self._check_official(npu if self.pte is None else None)
+            self._check_official()
         elif self.pte_partition is not None:
             raise UsageError(
                 "--pte-partition is for --runtime executorch; a compiled plan's weights lie where a step costs least.",
@@ -544,9 +565,42 @@ class GenerateRequest:
         check_stops(self.stop)
         if self.chat_date is not None:
             check_day(self.chat_date)
-        self.check_kind(PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU)
+        kind = PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU
+        self.check_kind(kind if asked in (None, "npu") else kind | Kind.DECODER)
 
-    def _check_official(self, npu: NpuTarget | None) -> None:
+    def check_on_npu(self, npu: NpuTarget) -> None:
+        """Raises UsageError for what no model on an NPU can have."""
+        replace(self.compile_options, npu=npu).check()
+        if self.format == "library":
+            raise no_npu_library(npu)
+        if self.runtime == "executorch":
+            raise no_npu_executorch(npu)
+
+    def decode_asked(self, npu: NpuTarget | None) -> Decode | None:
+        """Where one token is to be computed beside the NPU that the target means; None without one, and of a .pte."""
+        if npu is None or self.pte is not None:
+            return None
+        return self.decode or ("npu" if self.target is not None else "auto")
+
+    def decode_left_out(self) -> dict[StepForm, str]:
+        """The forms of a step beside an NPU that other options leave no choice of, and why."""
+        if self.format == "library":
+            return {"npu": "--format library is for models on the processor"}
+        for each in self._of_no_use(Kind.DECODER_NPU):
+            return {"npu": f"{each.flags[0]} is for {each.applies}"}
+        return {}
+
+    def _check_decode(self, asked: Decode) -> None:
+        """Raises UsageError for what a step would not have where it runs."""
+        own = options_of(GenerateRequest)
+        for name in ("memory_mode", "activation_bits") if asked == "cpu" else ():
+            if name in self.given or getattr(self, name) != own[name].default:
+                raise UsageError(
+                    f"{own[name].flags[0]} is for what runs on the NPU; with --decode cpu nothing does.",
+                    hint=f"Leave {own[name].flags[0]} out, or take --decode npu or auto.",
+                )
+
+    def _check_official(self) -> None:
         """Raises UsageError for what ExecuTorch's own runtime cannot have here."""
         if self.format == "library":
             raise UsageError(
@@ -554,8 +608,6 @@ class GenerateRequest:
                 hint="Leave --runtime or --format out; the operators for a program of yours are written by "
                 "mcu_sdk.write_operator_library().",
             )
-        if npu is not None:
-            raise no_npu_executorch(npu)
         if self.compile_options.operators == "portable":
             raise UsageError(
                 "--operators portable is for a runtime that is there already; a project of --runtime executorch brings this "
@@ -589,13 +641,19 @@ class GenerateRequest:
 
     def check_kind(self, kind: Kind) -> None:
         """Raises UsageError for an option that was given and makes no difference to any of `kind`."""
-        for each, value in self._values():
-            if each.applies_to(kind) or not (each.name in self.given or value != each.default):
-                continue
+        for each in self._of_no_use(kind):
             raise UsageError(
                 f"{each.flags[0]} is for {each.applies}; this is {kind}.",
                 hint=f"Leave {each.flags[0]} out.",
             )
+
+    def _of_no_use(self, kind: Kind) -> list[Option]:
+        """The options that were given and make no difference to any of `kind`."""
+        return [
+            each
+            for each, value in self._values()
+            if not each.applies_to(kind) and (each.name in self.given or value != each.default)
+        ]
 
     def _values(self) -> list[tuple[Option, Any]]:
         """Every option with its value."""
@@ -665,16 +723,16 @@ def no_npu_executorch(npu: NpuTarget) -> UsageError:
 def _read(option: Option, kept: Mapping[str, object]) -> Any:
     """An option's value in a manifest, if it is one of the option's type."""
     value = kept[option.key]
-    choices = get_args(option.type)
+    choices, kinds = choices_of(option), get_args(option.type) or (option.type,)
     if get_origin(option.type) is tuple:
         with contextlib.suppress(TypeError, ValueError):
             found = json.loads(str(value))
             if isinstance(found, list) and all(isinstance(each, str) for each in found):
                 return tuple(found)
-    if get_origin(option.type) is Literal:
-        fits = value in choices
+    if choices:
+        fits = value in choices or (value is None and type(None) in kinds)
     else:
-        fits = get_origin(option.type) is not tuple and type(value) in (choices or (option.type,))
+        fits = get_origin(option.type) is not tuple and type(value) in kinds
     if not fits:
         raise UsageError(
             f"The project's manifest says {option.key} = {value!r}, which {option.flags[0]} does not take.",

@@ -13,6 +13,7 @@ import pytest
 
 import mcu_sdk.recipes.checkpoint
 from mcu_sdk import cli, generation
+from mcu_sdk.errors import UsageError
 from mcu_sdk.option import Option, options_of
 from mcu_sdk.options import (
     ANY,
@@ -21,6 +22,7 @@ from mcu_sdk.options import (
     CompileOptions,
     GenerateRequest,
     Kind,
+    choices_of,
 )
 from tests.checkpoints import small_tokenizer
 from tests.pairs import make_pair
@@ -153,6 +155,16 @@ def test_the_manifest_has_every_option_that_applies() -> None:
         assert kept.keys() == wanted
         again = GenerateRequest.from_manifest(kept, {"board": "host"})
         assert again.to_manifest(kind, "found") == request.to_manifest(kind, "found")
+
+
+def test_every_choice_can_be_read_from_a_manifest_and_no_other_value() -> None:
+    for option in OPTIONS.values():
+        for choice in choices_of(option):
+            again = GenerateRequest.from_manifest({option.key: choice}, {"board": "host"})  # type: ignore[dict-item]
+            holder = again if option.name in options_of(GenerateRequest) else again.compile_options
+            assert getattr(holder, option.name) == choice
+            with pytest.raises(UsageError, match="does not take"):
+                GenerateRequest.from_manifest({option.key: "none of them"}, {"board": "host"})
 
 
 def test_every_option_of_the_compiler_decides_the_caches_key() -> None:

@@ -24,9 +24,10 @@ class Region(Table):
     memory of the board (1); it orders and explains placements, no instruction count uses it. `wait_states`: cycles
     that a read of it waits at `clock.core_hz`, as board.cpp sets them, caches and prefetching left out.
 
-    How fast it can be read, for the bound of a step (planning/bound.py): `bytes_per_access`, which take a cycle and the
-    wait states, or `bytes_per_second`, the fastest that its clock and its wires allow. `cached`: whether the core's data
-    cache is in front of it. `bus`: regions with the same name here are read one after the other.
+    How fast it can be read, for the bound of a step (planning/bound.py) and the estimate of one beside an NPU
+    (planning/step_cycles.py): `bytes_per_access`, which take a cycle and the wait states, or `bytes_per_second`, the
+    fastest that its clock and its wires allow. `cached`: whether the core's data cache is in front of it. `bus`: regions
+    with the same name here are read one after the other.
     """
 
     name: Annotated[str, Field(pattern=IDENTIFIER)]

@@ -60,6 +60,7 @@ def show(generated: Generated, as_json: bool) -> None:
     from mcu_sdk.console import log
     from mcu_sdk.planning.bound import bound_from_json
     from mcu_sdk.planning.experts import experts_from_json
+    from mcu_sdk.planning.step_choice import choice_from_json
     from mcu_sdk.project.accuracy import accuracy_of
     from mcu_sdk.project.manifest import sliding
     from mcu_sdk.project.render import title
@@ -102,6 +103,9 @@ def show(generated: Generated, as_json: bool) -> None:
         print(f"  {label:18} {text}")
     experts = experts_from_json(summary.get("experts"))
     for label, text in experts.rows() if experts is not None else ():
+        print(f"  {label:18} {text}")
+    choice = choice_from_json(summary.get("decode"))
+    for label, text in choice.rows() if choice is not None else ():
         print(f"  {label:18} {text}")
     bound = bound_from_json(summary.get("bound"))
     for label, text in bound.rows() if bound is not None else ():

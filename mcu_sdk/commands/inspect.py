@@ -119,8 +119,8 @@ def _npu(pte: Path, board: Board | None) -> list[dict[str, Any]]:
     from mcu_sdk.board.npu_target import default_target
     from mcu_sdk.board.target import choose_target
     from mcu_sdk.npu.blob import read_blob
+    from mcu_sdk.planning.npu_streams import estimate_streams
     from mcu_sdk.planning.pte.read import load_bytes, read_pte
-    from mcu_sdk.project.npu_details import estimate_streams
 
     data = load_bytes(pte)
     found: list[dict[str, Any]] = []

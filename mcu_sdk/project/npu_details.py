@@ -13,13 +13,13 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import ModelError
 from mcu_sdk.json_file import object_or_nothing
 from mcu_sdk.markdown import table
-from mcu_sdk.npu.accelerator import ACCELERATORS
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.cycles.compare import APART, Compared, by_kind, by_layer, compare
 from mcu_sdk.npu.cycles.estimate import StreamCycles
 from mcu_sdk.npu.vela import LayerEstimate, VelaSummary
 from mcu_sdk.planning.instruction import Tensor
+from mcu_sdk.planning.npu_streams import estimate_streams
 from mcu_sdk.planning.plan import Plan
 from mcu_sdk.planning.pte.read import ETHOS_U, Pte
 
@@ -187,20 +187,6 @@ def describe_npu(
         estimates=tuple(delegate.vela_summary for delegate in delegates),
         cycles=estimate_streams(streams, npu),
     )
-
-
-def estimate_streams(streams: Iterable[bytes], npu: NpuTarget) -> tuple[StreamCycles, ...]:
-    """Our estimate of each command block in the target's system; none where one of them is not understood."""
-    from mcu_sdk.npu.cycles.estimate import estimate
-    from mcu_sdk.npu.cycles.memories import memory_system
-    from mcu_sdk.npu.errors import SimulationError
-    from mcu_sdk.npu.stream import read_stream
-
-    system = memory_system(ACCELERATORS[npu.accelerator].kind, npu.system_config, npu.memory_mode)
-    try:
-        return tuple(estimate(read_stream(data), system) for data in streams)
-    except SimulationError:
-        return ()  # what the simulator does not know, an NPU may
 
 
 def details_files(details: NpuDetails) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from mcu_sdk.board.board import SIMULATED_NPU_PRESET, Board, load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.planning.bound import Bound, bound_from_json
 from mcu_sdk.planning.experts import Experts, experts_from_json
+from mcu_sdk.planning.step_choice import StepChoice, choice_from_json
 from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_facts
 from mcu_sdk.project.asked import Asked, Sampling, sampling_in
 from mcu_sdk.project.effect import check_effect
@@ -81,6 +82,10 @@ class Project:
     def experts(self) -> Experts | None:
         """What a step reads of a mixture of experts; None for a model without."""
         return experts_from_json(read_facts(self.folder / "model").get("experts"))
+
+    def decode(self) -> StepChoice | None:
+        """Where a decoder's step runs beside an NPU, and why; None for other models, and for older projects."""
+        return choice_from_json(read_facts(self.folder / "model").get("decode"))
 
     @property
     def shortest_answer(self) -> int:

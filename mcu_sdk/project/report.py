@@ -9,6 +9,7 @@ from mcu_sdk import markdown
 from mcu_sdk.board.board import Board
 from mcu_sdk.planning.bound import Bound
 from mcu_sdk.planning.experts import Experts
+from mcu_sdk.planning.step_choice import StepChoice
 from mcu_sdk.project.accuracy import Accuracy
 from mcu_sdk.project.build import BuildResult
 from mcu_sdk.project.map import LibraryPart
@@ -62,6 +63,7 @@ class Report:
     accuracy: Accuracy | None = None
     bound: Bound | None = None
     experts: Experts | None = None
+    decode: StepChoice | None = None
     when_full: str | None = None
     run: Transcript | None = None
     agreement: str | None = None
@@ -77,6 +79,8 @@ class Report:
         rows = [("NPU", self.npu)] if self.npu is not None else []
         if self.npu_details is not None:
             rows += ([] if rows else [("NPU", "")]) + self.npu_details.rows()
+        if self.decode is not None:
+            rows += self.decode.rows()
         sizes = (
             (self.image_in, self.flash),
             ("  weights (.pte)", self.weights),
@@ -148,6 +152,7 @@ class Report:
             "accuracy": asdict(self.accuracy) if self.accuracy is not None else None,
             "bound": self.bound.to_json() if self.bound is not None else None,
             **({"experts": self.experts.to_json()} if self.experts is not None else {}),
+            **({"decode": self.decode.to_json()} if self.decode is not None else {}),
             **({"when_full": self.when_full} if self.when_full is not None else {}),
             "flash_bytes": self.flash,
             "weights_bytes": self.weights,
@@ -269,6 +274,7 @@ def make_report(
     accuracy: Accuracy | None = None,
     bound: Bound | None = None,
     experts: Experts | None = None,
+    decode: StepChoice | None = None,
     when_full: str | None = None,
     agreement: str | None = None,
 ) -> Report:
@@ -276,7 +282,7 @@ def make_report(
 
     `npu`: what stands for the NPU, if the model has one; `npu_details`: what is known of its part. `accuracy`: what
     quantization cost. `bound`: how fast the board can be at most; the run's own count of instructions replaces the one
-    that `generate` took. `experts`: what a step reads of a mixture of them. `when_full`: what a KV cache does that slides.
+    that `generate` took. `experts`: what a step reads of a mixture of them. `decode`: where a step runs beside an NPU. `when_full`: what a KV cache does that slides.
     """
     if bound is not None and run is not None:
         bound = bound.measured(run.number("instructions_last"))
@@ -289,6 +295,7 @@ def make_report(
         accuracy=accuracy,
         bound=bound,
         experts=experts,
+        decode=decode,
         when_full=when_full,
         run=run,
         agreement=agreement,
@@ -301,6 +308,7 @@ def make_report(
             target=target,
             accuracy=accuracy,
             experts=experts,
+            decode=decode,
             when_full=when_full,
             run=run,
             agreement=agreement,
