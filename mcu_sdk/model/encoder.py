@@ -189,7 +189,7 @@ class Encoder(nn.Module):
     `inputs` are named by `input_names`: token ids int64[1, L] and, beside them, the mask of those that count and the
     segment of each, both int64[1, L]; or pixel values float32[1, C, H, W]; or a signal (model/input_shapes.py), or what
     `front` makes it of, samples of sound (operators/reference/sound_front.py) or a camera's frame (recipes/frame.py).
-    `rows`: of sounds that a decoder is told of, which of its rows count; the last input is their mask then.
+    `rows`: of sounds that a decoder is told of (`for_decoder`), which of its rows count; the last input is their mask then.
     """
 
     def __init__(
@@ -203,15 +203,22 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.rows: Rows | None = None
-        self._for_decoder = for_decoder
+        self.for_decoder = for_decoder
         self.model, self.task, self.pooling, self.front = model, task, pooling, front
         self.input_name = str(model.main_input_name)
         self.input_names = _input_names(model)
+        if for_decoder:  # of a text in one part
+            self.input_names = tuple(name for name in self.input_names if name != "token_type_ids")
         if front is not None:
             self.input_names = front.input_names
         self.output_names = task.outputs if pooling is None else ("sentence_embedding",)
         self.gives_logits = task.logits
         self.float_parts = () if pooling is None else ("pooling",)
+
+    @property
+    def length_option(self) -> str:
+        """generate's option that says how much of a text or a waveform it reads."""
+        return "--max-encoder-len" if self.for_decoder else "--max-cache-len"
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         given = self.given(inputs)
@@ -234,7 +241,7 @@ class Encoder(nn.Module):
         count of a shorter one. Errors as find_rows raises them."""
         assert isinstance(self.front, Microphone)
         self.front.take(shape)
-        if self._for_decoder and len(shape) == 2:
+        if self.for_decoder and len(shape) == 2:
             self.rows = find_rows(self.model, shape[1])
         self.input_names = (*self.front.input_names, *([MASK] if self.rows is not None else []))
 

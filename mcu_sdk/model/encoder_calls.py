@@ -54,7 +54,7 @@ def example_calls(
         if encoder.input_name == "pixel_values" and prepares(images, shape):
             return [(image,) for image in made_up_images(shape, images, CALIBRATION_CALLS)]
         return _noise(shape)
-    length = choose_length(config, length, checkpoint.name)
+    length = choose_length(config, length, checkpoint.name, encoder.length_option)
     _check_vocabulary(config, checkpoint.name)
     pad = _padding(config)
     if text is None:
@@ -68,7 +68,7 @@ def example_calls(
 def input_shape(encoder: Encoder, length: int | None) -> tuple[int, ...]:
     """Of an encoder of no texts. Raises ModelError for an input of a kind that is not known, UsageError for no samples."""
     config = encoder.model.config
-    shape = shape_of_input(encoder.input_name, config, length)
+    shape = shape_of_input(encoder.input_name, config, length, encoder.length_option)
     if shape is None:
         raise ModelError(
             f"A model of token ids, pixels, a spectrogram, a waveform or a time series was expected; the main input of a "
@@ -89,15 +89,15 @@ def _check_vocabulary(config: Any, name: str) -> None:
         )
 
 
-def choose_length(config: Any, wanted: int | None, name: str) -> int:
-    """Tokens of one call. Raises UsageError for fewer than 1, or more than the model has positions."""
+def choose_length(config: Any, wanted: int | None, name: str, option: str) -> int:
+    """Tokens of one call, which `option` asks for. Raises UsageError for fewer than 1, or more than the model has positions."""
     longest = _positions(config)
     if wanted is None:
         return min(longest or LONGEST_DEFAULT, LONGEST_DEFAULT)
     if wanted < 1 or (longest is not None and wanted > longest):
         most = f"1 to {longest}" if longest is not None else "at least 1"
         raise UsageError(
-            f"{name} reads {most} tokens; --max-cache-len {wanted} was given.",
+            f"{name} reads {most} tokens; {option} {wanted} was given.",
             hint="Leave it out, or give fewer.",
         )
     return wanted
@@ -146,13 +146,19 @@ Row = tuple[list[int], int]
 """Token ids, and how many of them are of the first segment."""
 
 
+def _between(longest: int, number: int, *, for_decoder: bool) -> tuple[int, int]:
+    """How much of the longest one call `number` has at least and at most: a quarter and more, and every second one that a decoder
+    attends to a quarter and less. What is said to a translator is often much shorter than what it could read, and attention
+    averages less of it, so that what comes out is larger."""
+    quarter = min(longest, 1 + longest // 4)
+    return (min(longest, 1 + longest // 32), quarter) if for_decoder and number % 2 else (quarter, longest)
+
+
 def _lengths(longest: int, count: int) -> list[int]:
-    """Of each call: the first is whole, others a quarter of it and more."""
+    """Of each call of sounds that a decoder is told of: the first is whole."""
     generator = torch.Generator().manual_seed(0)
-    return [
-        longest,
-        *torch.randint(-(-longest // 4), longest + 1, (count - 1,), generator=generator).tolist(),
-    ]
+    ends = [_between(longest, number, for_decoder=True) for number in range(1, count)]
+    return [longest, *(int(torch.randint(low, high + 1, (), generator=generator)) for low, high in ends)]
 
 
 def _random_rows(encoder: Encoder, length: int, pad: int) -> list[Row]:
@@ -164,7 +170,8 @@ def _random_rows(encoder: Encoder, length: int, pad: int) -> list[Row]:
         ids += ids >= pad
         count = length
         if number and "attention_mask" in encoder.input_names:
-            count = int(torch.randint(min(length, 1 + length // 4), length + 1, (), generator=generator))
+            low, high = _between(length, number, for_decoder=encoder.for_decoder)
+            count = int(torch.randint(low, high + 1, (), generator=generator))
         rows.append((ids[:count].tolist(), count if number % 2 else -(-count // 2)))
     return rows
 

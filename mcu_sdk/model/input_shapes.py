@@ -13,8 +13,11 @@ SAMPLES = 16_000
 """Of a waveform where nothing is asked for: one second at the usual rate."""
 
 
-def shape_of_input(name: str, config: Any, length: int | None) -> tuple[int, ...] | None:
-    """The shape of the main input `name` of one call; None where it is not known. `length`: samples of a waveform.
+def shape_of_input(
+    name: str, config: Any, length: int | None, option: str = "--max-cache-len"
+) -> tuple[int, ...] | None:
+    """The shape of the main input `name` of one call; None where it is not known. `length`: samples of a waveform, which
+    `option` asks for.
 
     Pixels are [1, C, H, W]; spectrograms [1, bins, frames] (Whisper) or [1, frames, bins] (AST); waveforms [1, samples],
     which all other input values are; time series [1, context, channels]. Raises UsageError for a waveform without samples.
@@ -38,7 +41,7 @@ def shape_of_input(name: str, config: Any, length: int | None) -> tuple[int, ...
     if name == "input_values":
         if length is not None and length < 1:
             raise UsageError(
-                f"A waveform has at least 1 sample; --max-cache-len {length} was given.",
+                f"A waveform has at least 1 sample; {option} {length} was given.",
                 hint=f"Leave it out for {SAMPLES:,} samples.",
             )
         return (1, SAMPLES if length is None else length)
