@@ -52,8 +52,18 @@ SIZES: dict[str, Any] = {
 ALSO_WHERE_NONE = ("head_dim", "n_routed_experts", "n_shared_experts", "num_experts_per_tok")
 """What is set, too, where a configuration leaves it open."""
 
+STARTED = (
+    "t5",
+    "longt5",
+    "switch_transformers",
+    "pop2piano",
+    "encoder-decoder",
+    "speech-encoder-decoder",
+)
+"""Whose checkpoints say what the decoder begins with, and whose configurations do not by themselves."""
+
 EXCEPTIONS: dict[str, dict[str, Any]] = {
-    "t5": {"decoder_start_token_id": 0},
+    **{name: {"decoder_start_token_id": 0} for name in STARTED},
     "blt": {"encoder_hash_byte_group_vocab": 257, "encoder_hash_byte_group_size": [3, 4]},
     "cpmant": {"dim_head": 16, "dim_ff": 96},
     "dots1": {"layer_types": ["full_attention", "sliding_attention"]},

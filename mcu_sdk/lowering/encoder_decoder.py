@@ -8,6 +8,7 @@ decoder, an encoder run once) have a cache for the cross attention, too, which t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,11 +69,23 @@ class Heads(nn.Module):
 def attended(hidden: torch.Tensor, mask: torch.Tensor | None = None) -> dict[str, Any]:
     """What a model is called with in the place of its encoder's inputs: the hidden states [1, Le, width] and the mask
     int64[1, Le] of those that count (None: all), beside them as T5 takes it, and among them as Moonshine does."""
-    from transformers.modeling_outputs import BaseModelOutput
-
-    output = BaseModelOutput(last_hidden_state=hidden)
+    output = _given_class()(last_hidden_state=hidden)
     output.attention_mask = mask
     return {"encoder_outputs": output} if mask is None else {"encoder_outputs": output, MASK: mask}
+
+
+@functools.cache
+def _given_class() -> Any:
+    """Of what an encoder gave: its last hidden states. Whatever else a class may look for (the logits of its routers, for
+    example) is None, as transformers has what nobody asked for."""
+    from transformers.modeling_outputs import BaseModelOutput
+
+    class Given(BaseModelOutput):
+        def __getattr__(self, name: str) -> None:
+            if name.startswith("_"):
+                raise AttributeError(name)
+
+    return Given
 
 
 def _kept_of(model: PreTrainedModel, hidden: torch.Tensor, tokens: torch.Tensor) -> Any:
@@ -188,6 +201,22 @@ def export_encoder_step(
     return program
 
 
+@torch.no_grad()
+def check_answers(heads: Heads, call: Sequence[torch.Tensor]) -> None:
+    """Raises ModelError for a model whose decoder does not take one token behind what its encoder gave for a call, or keeps
+    something else of both than keys and values. One pass, before anything is exported."""
+    try:
+        hidden = heads.encoder(*call)[0]
+        kept = _kept_of(heads.model, hidden, torch.zeros(1, 1, dtype=torch.int64))
+    except Exception as error:  # the model's own code raises all kinds
+        raise ModelError(
+            f"An encoder-decoder that answers token by token was expected; {type(heads.model).__name__} does not: "
+            f"{type(error).__name__}: {one_line(str(error))[:300]}",
+            hint=HALVES_OR_PTE,
+        ) from error
+    _check_kept(heads.model, kept)
+
+
 def _check_kept(model: PreTrainedModel, kept: Any) -> None:
     """Raises ModelError for a decoder that keeps something else than keys and values of both attentions in each layer."""
     sides = kept.self_attention_cache.layers, kept.cross_attention_cache.layers
@@ -196,7 +225,7 @@ def _check_kept(model: PreTrainedModel, kept: Any) -> None:
         raise ModelError(
             f"A decoder that keeps keys and values of itself and of its encoder in each layer was expected; "
             f"{type(model).__name__} keeps {len(sides[0])} and {len(sides[1])} of them.",
-            hint="Save one of its halves as a checkpoint of its own, or lower it yourself and pass it with --pte.",
+            hint=HALVES_OR_PTE,
         )
 
 

@@ -52,6 +52,8 @@ def load_pair(
         what = "is something else: what it makes of an image or a sound goes among its tokens"
     elif not isinstance(inner, transformers.PreTrainedModel):
         what = f"has an encoder ({type(inner).__name__}) that is no model of transformers by itself"
+    elif (codes := _codes_at_once(model)) > 1:
+        what = f"reads and gives {codes} codes of a sound at every step, and no token"
     if what is not None:
         raise ModelError(
             f"A decoder, an encoder, or an encoder with a decoder that attends to it was expected; {checkpoint.name}, a "
@@ -60,6 +62,13 @@ def load_pair(
         )
     front = make_front(inner, checkpoint)
     return model, Encoder(inner, FEATURES, None, front=front, for_decoder=True)
+
+
+def _codes_at_once(model: PreTrainedModel) -> int:
+    """Of how many parallel sequences the decoder's configuration speaks, as those of speech synthesis do."""
+    config = model.config.get_text_config(decoder=True)
+    found = (getattr(config, name, None) for name in ("num_channels", "num_codebooks"))
+    return max((each for each in found if isinstance(each, int)), default=1)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def compile_encoder_decoder(
     from mcu_sdk.recipes.fronts import front_maker
 
     with stage(f"Loading PyTorch and the checkpoint, a {architecture}"):
-        from mcu_sdk.lowering.encoder_decoder import Heads
+        from mcu_sdk.lowering.encoder_decoder import Heads, check_answers
         from mcu_sdk.lowering.fuse.left import left_in_float
         from mcu_sdk.model.encoder_calls import example_calls
         from mcu_sdk.model.encoder_decoder import Spoken, load_pair, start_ids
@@ -56,6 +56,7 @@ def compile_encoder_decoder(
         length = choose_length(model, options.cache_length, len(start))
         calls = example_calls(encoder, options.encoder_length, options.calibration_text, checkpoint)
         heads = Heads(model, encoder)
+        check_answers(heads, calls[0])
     front = _compare_front(encoder, checkpoint, calls)
     quantized, encoder_facts = quantized_module(heads, calls, reference=_as_written(heads))
     guard, step, counts = _fused_step(model, heads, calls, start, length)

@@ -15,7 +15,7 @@ from transformers import (
 
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.cross_caches import require_caches
-from mcu_sdk.lowering.encoder_decoder import Heads, export_encoder_step
+from mcu_sdk.lowering.encoder_decoder import Heads, attended, check_answers, export_encoder_step
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.fuse.left import left_in_float
 from mcu_sdk.lowering.pair_guard import PairGuard, sampled_tokens
@@ -114,3 +114,28 @@ def test_code_that_decides_by_values_is_named(heads: Heads) -> None:
     ):
         export_encoder_step(heads.model, heads, (ids, ids), CACHE)
     hook.remove()
+
+
+def test_a_decoder_that_takes_no_single_token_is_refused_before_anything_is_exported(heads: Heads) -> None:
+    """As that of a model which reads several codes of a sound at a step."""
+    ids = torch.ones(1, LENGTH, dtype=torch.int64)
+    check_answers(heads, (ids, ids))
+
+    def split(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        given[0].view(1, 9, -1)
+
+    hook = heads.model.lm_head.register_forward_pre_hook(split)
+    with pytest.raises(
+        ModelError, match=r"answers token by token was expected; T5ForCond.* does not: RuntimeError"
+    ):
+        check_answers(heads, (ids, ids))
+    hook.remove()
+
+
+def test_what_an_encoder_may_give_beside_its_hidden_states_is_none() -> None:
+    """NLLB-MoE's class hands its routers' logits on, whoever asks."""
+    given = attended(torch.ones(1, 2, 4), torch.ones(1, 2, dtype=torch.int64))["encoder_outputs"]
+    assert given.router_logits is None and given.hidden_states is None
+    assert given[0] is given.last_hidden_state and given.attention_mask.shape == (1, 2)
+    copied = copy.deepcopy(given)
+    assert torch.equal(copied[0], given[0])

@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, GenerationConfig, MarianMTModel, WhisperForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    DiaConfig,
+    DiaForConditionalGeneration,
+    GenerationConfig,
+    MarianMTModel,
+    WhisperForConditionalGeneration,
+)
 
 from mcu_sdk.errors import ModelError, UsageError
+from mcu_sdk.model.encoder_calls import example_calls
 from mcu_sdk.model.encoder_decoder import Spoken, load_pair, start_ids
 from mcu_sdk.model.load import Checkpoint
 
@@ -96,6 +104,11 @@ def test_positions_that_a_class_computes_are_not_missed(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "model")
     model, encoder = load_pair(checkpoint, "MarianMTModel", lambda model, checkpoint: None)
     assert encoder.input_names == ("input_ids", "attention_mask")
+    with pytest.raises(UsageError, match="model reads 1 to 12 tokens; --max-encoder-len 0 was given"):
+        example_calls(encoder, 0, None, checkpoint)
+    counts = [int(mask.sum()) for _, mask in example_calls(encoder, None, None, checkpoint)]
+    assert counts[0] == 12 and max(counts[1::2]) <= 4 <= min(counts[2::2])  # what is said is often short
+    assert min(counts) < 4 and len(set(counts)) > 5
     given = {"input_ids": torch.tensor([[4, 9, 7]]), "decoder_input_ids": torch.tensor([[3, 5]])}
     with torch.no_grad():
         assert torch.equal(model(**given).logits, whole(**given).logits)
@@ -103,3 +116,27 @@ def test_positions_that_a_class_computes_are_not_missed(tmp_path: Path) -> None:
     save_file(weights, file, {"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks 1 of the weights .* model.encoder.layers.0.fc1.bias"):
         load_pair(checkpoint, "MarianMTModel", lambda model, checkpoint: None)
+
+
+def test_several_codes_at_a_step_are_no_tokens(tmp_path: Path) -> None:
+    """Dia reads a text and gives nine codes of a sound at once."""
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "vocab_size": 20,
+        "head_dim": 8,
+    }
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    cross = {
+        "cross_num_attention_heads": 2,
+        "cross_num_key_value_heads": 2,
+        "cross_head_dim": 8,
+        "cross_hidden_size": 16,
+    }
+    config = DiaConfig(encoder_config={**sizes, **heads}, decoder_config={**sizes, **heads, **cross})
+    DiaForConditionalGeneration(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="9 codes of a sound at every step, and no token"):
+        load_pair(
+            Checkpoint(tmp_path, "model"), "DiaForConditionalGeneration", lambda model, checkpoint: None
+        )

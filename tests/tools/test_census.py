@@ -11,8 +11,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import census
+import torch
 from census_configs import VARIANTS, tiny_config
 from census_page import is_fused, page, rows_of
+
+from mcu_sdk.errors import ModelError
 
 
 def test_sizes_are_set_by_common_names() -> None:
@@ -60,6 +63,43 @@ def test_what_stops_a_name_is_in_its_row(tmp_path: Path, monkeypatch: pytest.Mon
     assert row["outcome"] == "failed" and "KeyError" in row["why"]
     row = census.row_of("mixtral", "MixtralForCausalLM", tmp_path)
     assert row["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ("A decoder that does it was expected; Model does not: KeyError: 'a'", "failed"),
+        ("The module was expected to take its example inputs; it raises KeyError: 'a'", "failed"),
+        ("A module that torch.export can trace was expected; Model is none: KeyError: 'a'", "failed"),
+        ("A decoder was expected; the code of Model decides by the values of tensors.", "refused"),
+    ],
+)
+def test_an_exception_that_is_not_ours_is_no_refusal(
+    message: str, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: object) -> Any:
+        raise ModelError(message, hint="None.") from KeyError("a")
+
+    monkeypatch.setattr(census, "_save", lambda *arguments: tmp_path)
+    monkeypatch.setattr(census, "_measured", stopped)
+    assert census.row_of("llama", "LlamaForCausalLM", tmp_path)["outcome"] == outcome
+
+
+def test_queries_are_small_where_scores_are_not_divided(tmp_path: Path) -> None:
+    """As those of T5's own initialization are; others are as wide as all matrices."""
+    from safetensors.torch import load_file
+
+    weights = load_file(
+        census._save("t5 (seq2seq)", "T5ForConditionalGeneration", tmp_path) / "model.safetensors"
+    )
+    spread = {
+        kind: torch.cat(
+            [value.flatten() for name, value in weights.items() if name.endswith(f"Attention.{kind}.weight")]
+        )
+        for kind in "qk"
+    }
+    assert float(spread["q"].std()) == pytest.approx(0.025, rel=0.05)
+    assert float(spread["k"].std()) == pytest.approx(0.1, rel=0.05)
 
 
 def test_the_page_counts_what_it_lists() -> None:
