@@ -66,12 +66,23 @@ def grammar_tables(
 
 def stop_texts(request: GenerateRequest, tables: Mapping[str, Any] | None) -> tuple[bytes, ...]:
     """The texts that end an answer. Raises UsageError where there is no tokenizer that could write them."""
-    if request.stop and (tables is None or request.format == "library"):
-        why = (
-            "a library's program ends its answers itself" if tables else "there is no tokenizer on the device"
-        )
-        raise UsageError(f"--stop is a text that ends an answer; {why}.", hint="Leave --stop out.")
+    if tables is None:
+        _refuse_stops(request)
     return tuple(text.encode() for text in request.stop)
+
+
+def check_stops_are_written(request: GenerateRequest, tokenizer: Path) -> None:
+    """Raises UsageError, before anything is compiled, for texts that end an answer where no tokenizer writes any."""
+    if not tokenizer_file(tokenizer).is_file():
+        _refuse_stops(request)
+
+
+def _refuse_stops(request: GenerateRequest) -> None:
+    if request.stop:
+        raise UsageError(
+            "--stop is a text that ends an answer; there is no tokenizer on the device.",
+            hint="Leave --stop out, or give --tokenizer.",
+        )
 
 
 def folders_of_tokenizer(request: GenerateRequest) -> list[Path]:

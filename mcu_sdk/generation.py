@@ -21,6 +21,7 @@ from mcu_sdk.device_texts import (
     Texts,
     chat_of,
     check_grammar,
+    check_stops_are_written,
     chooser_notes,
     folders_of_tokenizer,
     grammar_tables,
@@ -162,11 +163,6 @@ def _generate(request: GenerateRequest) -> Generated:
     if request.runtime == "executorch" and npu is not None:
         raise no_npu_executorch(npu)
     official = executorch_of(source.pte, pte) if request.runtime == "executorch" else None
-    if request.format == "library" and language_model is not None and language_model.encoder is not None:
-        raise UsageError(
-            f"--format library is for decoders and encoders; {source.name} is both in one.",
-            hint="Leave --format out.",
-        )
     kind = _kind(request, language_model, text_model, npu)
     if choice is not None:
         kind |= Kind.DECODER_NPU
@@ -405,6 +401,7 @@ def _from_checkpoint(
     tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
     check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
     _check_kind_of(request, checkpoint, npu)
+    check_stops_are_written(request, tokenizer)
     chat = read_chat_template(request, [*folders_of_tokenizer(request), checkpoint.folder], tokenizer)
     compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
     facts = {

@@ -563,6 +563,11 @@ class GenerateRequest:
                 hint="Leave them out.",
             )
         check_stops(self.stop)
+        if self.format == "library" and self.stop:
+            raise UsageError(
+                "--stop is for a firmware; a library's program ends its answers itself.",
+                hint="Leave --stop or --format out.",
+            )
         if self.chat_date is not None:
             check_day(self.chat_date)
         kind = PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU

@@ -1,21 +1,10 @@
 // See chooser.h.
 #include "runtime/chooser.h"
 
-#include <string.h>
-
 #include "model/model.h"
 #include "runtime/grammar.h"
 #include "runtime/print.h"
-
-namespace {
-
-// Makes each of `ids` a NaN, which is chosen only where there is nothing else.
-[[maybe_unused]] void suppress(float* logits, const int32_t* ids, int32_t count) {
-    constexpr uint32_t kNan = 0x7FC00000u;
-    for (int32_t i = 0; i < count; ++i) memcpy(logits + ids[i], &kNan, sizeof kNan);
-}
-
-}  // namespace
+#include "runtime/suppressed.h"
 
 const char* Chooser::start(const int32_t* ids, int32_t count, const Sampling& sampling) {
     ids_ = ids;

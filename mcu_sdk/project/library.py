@@ -22,6 +22,8 @@ from mcu_sdk.project import flags
 from mcu_sdk.project.presets import Optimize
 
 Format = Literal["firmware", "library"]
+Source = Literal["tokens", "tensors"]
+"""What an encoder reads that a decoder attends to."""
 
 SYMBOLS = "model/symbols.h"
 """The header that is included before every source: what links under which name."""
@@ -39,6 +41,12 @@ SECTIONS = {
 
 SAMPLER = "runtime/sampler.cpp"
 GRAMMAR_FUNCTIONS = ("shortest", "after", "bar")
+SOURCE_FUNCTIONS = {
+    "tokens": ("read_source", "begin"),
+    "tensors": ("source_input", "take_source", "begin"),
+}
+"""Of a model whose answer is about what its encoder reads or takes."""
+ENCODER_FUNCTIONS = ("encoder_read", "encoder_take", "encoder_last")
 SAMPLER_FUNCTIONS = ("mcu_sample", "mcu_choose", "mcu_argmax")
 
 
@@ -53,6 +61,7 @@ class Library:
     has_grammar: bool = False
     reads_texts: bool = False
     """A model of tensors that a text fills."""
+    source: Source | None = None
 
     @classmethod
     def of(
@@ -64,10 +73,11 @@ class Library:
         has_tokenizer: bool,
         has_grammar: bool = False,
         reads_texts: bool = False,
+        source: Source | None = None,
     ) -> Library:
         """`slug`: the model's name as it stands in paths."""
         name = slug.replace("-", "_")
-        return cls(name, optimize, is_language_model, has_tokenizer, has_grammar, reads_texts)
+        return cls(name, optimize, is_language_model, has_tokenizer, has_grammar, reads_texts, source)
 
     @property
     def prefix(self) -> str:
@@ -85,6 +95,7 @@ class Library:
         )
         names += ["encode", "decode"] if self.has_tokenizer else []
         names += ["input_text"] if self.reads_texts else []
+        names += SOURCE_FUNCTIONS[self.source] if self.source else []
         names += [f"grammar_{name}" for name in GRAMMAR_FUNCTIONS] if self.has_grammar else []
         return [f"{self.prefix}_{name}" for name in names]
 
@@ -117,6 +128,8 @@ class Library:
             "mcu_tokenizing": f"{self.prefix}_tokenizing",
             "text_inputs_fill": f"{self.prefix}_text_inputs_fill",
         }
+        if self.source:
+            found |= {name: f"{self.prefix}_{name}" for name in ENCODER_FUNCTIONS}
         if self.has_grammar:
             found |= {
                 f"mcu_grammar_{name}": f"{self.prefix}_grammar_own_{name}" for name in GRAMMAR_FUNCTIONS

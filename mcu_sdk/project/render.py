@@ -32,7 +32,7 @@ from mcu_sdk.project.debugging import debug_servers
 from mcu_sdk.project.destination import check_destination
 from mcu_sdk.project.edited import KEPT, check_edited, hashes
 from mcu_sdk.project.executorch import Executorch, library_files
-from mcu_sdk.project.library import MAIN, SECTIONS, SYMBOLS, Format, Library
+from mcu_sdk.project.library import MAIN, SECTIONS, SYMBOLS, Format, Library, Source
 from mcu_sdk.project.presets import Optimize, presets
 from mcu_sdk.project.replace import replace_generated
 from mcu_sdk.project.templates import environment
@@ -138,7 +138,12 @@ class ProjectInputs:
             has_tokenizer=tokens and tables["present"],
             has_grammar=self.grammar is not None,
             reads_texts=self.text_model is not None,
+            source=self._source(),
         )
+
+    def _source(self) -> Source | None:
+        side = self.language_model.encoder if self.language_model is not None else None
+        return None if side is None else "tensors" if side.tensors else "tokens"
 
 
 def render_project(inputs: ProjectInputs, destination: Path, *, force: bool = False) -> Path:

@@ -37,6 +37,10 @@ def test_every_target_answers_a_text_alike(name: str, tmp_path: Path) -> None:
         digests[board] = [one.verdict.device.digest for one in found]
         assert len(set(digests[board])) == len(TEXTS)
     assert digests["corstone-300"] == digests["mps2-an386"]
+    request = GenerateRequest("corstone-300", options, model=folder, format="library", name="asker")
+    library = generate(replace(request, output=tmp_path / "library")).project
+    found = api.verify_prompts(library, TEXTS, tokens=8)
+    assert [one.verdict.device.digest for one in found] == digests["corstone-300"]
     _check_cut_off(made.project, tmp_path)
     _check_library(made.project)
 

@@ -3,6 +3,7 @@ the .pte's in PyTorch and, within what int8 costs, the checkpoint's."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +21,27 @@ from mcu_sdk.project.sounds import read_sound
 from tests.pairs import SAMPLES, make_listener, write_wav
 
 SUPPRESSED, FIRST = list(range(50, 90)), [2, 7]
+LANGUAGES = {
+    "lang_to_id": {"<|en|>": 40, "<|de|>": 41},
+    "task_to_id": {"transcribe": 42, "translate": 43},
+    "no_timestamps_token_id": 44,
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_target_answers_a_sound_alike(name: str, tmp_path: Path) -> None:
-    folder = make_listener(name, tmp_path, suppress_tokens=SUPPRESSED, begin_suppress_tokens=FIRST)
+    language = "de" if name == "whisper" else None
+    said = {} if language is None else LANGUAGES
+    folder = make_listener(name, tmp_path, suppress_tokens=SUPPRESSED, begin_suppress_tokens=FIRST, **said)
     length = SAMPLES[name] if name == "moonshine" else None
     sounds = made_up_sounds(SAMPLES[name], 3)
     files = [write_wav(tmp_path / f"{n}.wav", sounds[n][: SAMPLES[name] * (4 - n) // 4]) for n in range(2)]
     digests = {}
     for board in ("corstone-300", "mps2-an386"):
-        options = CompileOptions(cache_length=24, encoder_length=length)
+        options = CompileOptions(cache_length=24, encoder_length=length, language=language)
         made = generate(GenerateRequest(board, options, model=str(folder), output=tmp_path / board))
+        assert made.facts["start_ids"][1:] == ([] if language is None else [41, 42, 44])
         assert made.facts["fused"]["cross_attention"] == made.facts["fused"]["attention"] == 2
         assert made.facts["left_in_float"] == [] and made.facts["sounds"]["front"] == "device"
         found = [api.verify(made.project, audio=file, tokens=8) for file in files]
@@ -41,6 +50,11 @@ def test_every_target_answers_a_sound_alike(name: str, tmp_path: Path) -> None:
         digests[board] = [one.verdict.device.digest for one in found]
         assert len(set(digests[board])) == len(files)
     assert digests["corstone-300"] == digests["mps2-an386"]
+    if name == "moonshine":
+        request = GenerateRequest("mps2-an386", options, model=str(folder), format="library", name="listener")
+        library = generate(replace(request, output=tmp_path / "library")).project
+        one = api.verify(library, audio=files[0], tokens=8)
+        assert one.verdict.ok and one.verdict.device.digest == digests["mps2-an386"][0]
     _check_choices(made.project, files[0])
     _check_lost_inputs(made.project, files[0])
     _check_refusals(made.project, files[0], tmp_path)

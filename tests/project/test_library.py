@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from mcu_sdk import cli
 from mcu_sdk.errors import UsageError
 from mcu_sdk.model.text_encoder import TextEncoder
 from mcu_sdk.planning.kernel_files import kernels
+from mcu_sdk.planning.language_model import EncoderSide, LanguageModel
 from mcu_sdk.project.library import Library, archive_sizes, check_name, library_prefix, stated_stack
 from mcu_sdk.project.render import ProjectInputs, render_project
 
@@ -106,6 +108,8 @@ def test_what_cannot_be_a_library_is_refused_at_once(tmp_path: Path, capsys: Cap
     assert "on the processor" in " ".join(capsys.readouterr().err.split())
     assert cli.run([*command, f"--pte={FIXTURES / 'ethos-u-mlp.pte'}"]) == 2
     assert "on the processor" in " ".join(capsys.readouterr().err.split())
+    assert cli.run([*command, "--stop=."]) == 2
+    assert "program ends its answers itself" in " ".join(capsys.readouterr().err.split())
     assert cli.run([*command, "--name=copy", f"--pte={FIXTURES / 'stock-mlp.pte'}"]) == 2
     assert "mcu_copy" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
@@ -211,6 +215,118 @@ def test_two_texts_in_memory_of_the_callers(
             tiny_project / "build/host/firmware", f"@run tokens=1 temperature=0 ids={text}\n\x04".encode()
         )
         assert f"@mcu digest={first}\n".encode() in answer
+
+
+# ---- an encoder
+
+ASKER = """
+#include <stdio.h>
+#include "mcu_asker.h"
+
+alignas(MCU_ASKER_ALIGNMENT) static unsigned char arena[MCU_ASKER_ARENA_BYTES];
+alignas(MCU_ASKER_ALIGNMENT) static unsigned char cache[64];
+
+static bool ask(const int32_t* ids, int32_t count) {
+    mcu_asker::reset();
+    if (!mcu_asker::read_source(ids, count) || mcu_asker::begin() == nullptr) return false;
+    const float* logits = mcu_asker::step(4);
+    if (mcu_asker::room() != 12 - 3) return false;
+    for (int32_t i = 0; i < mcu_asker::kVocabSize; ++i) printf("%a ", double(logits[i]));
+    printf("\\n");
+    return true;
+}
+
+// The token that is chosen where one is made likely.
+static int32_t chosen(int32_t likely) {
+    const mcu_asker::Bias bias = {likely, 100.0f};
+    mcu_asker::Sampling how = MCU_ASKER_SAMPLING_DEFAULTS;
+    how.biases = &bias;
+    how.bias_count = 1;
+    uint64_t random = 1;
+    mcu_asker::step(1);
+    return mcu_asker::choose(how, nullptr, 0, &random);
+}
+
+int main() {
+    const int32_t source[] = {1, 2, 3, 4, 16};
+    if (mcu_asker::read_source(source, 1)) return 1;  // nothing is attached yet
+    if (!mcu_asker::attach(arena, cache)) return 2;
+    mcu_asker::reset();
+    if (mcu_asker::begin() != nullptr || mcu_asker::step(1) != nullptr) return 3;  // nothing was read yet
+    if (mcu_asker::read_source(source, 0) || mcu_asker::read_source(source, 5)) return 4;
+    if (mcu_asker::read_source(source + 4, 1)) return 5;  // no token
+    if (!ask(source, 2) || !ask(source + 2, 1) || !ask(source, 2)) return 6;
+    mcu_asker::begin();
+    if (chosen(8) == 8 || chosen(8) != 8 || chosen(7) == 7 || chosen(6) != 6) return 7;
+    mcu_asker::begin();
+    if (chosen(9) == 9 || chosen(9) != 9) return 8;
+    if (!mcu_asker::attach(arena, cache) || mcu_asker::begin() != nullptr) return 9;  // of what, is not known
+    return 0;
+}
+"""
+
+_ENCODE = """[](const int64_t* ids, const int64_t* counts, float* state) {
+        state[1] = 0.0f;
+        for (int32_t i = 0; i < 4; ++i) state[1] += static_cast<float>(counts[i] * (ids[i] + 1));
+    }"""
+_ASK = """[](const int64_t* id, const int64_t* position, const int64_t* last, float* state, float* logits) {
+        state[0] += static_cast<float>(*id + 1) / static_cast<float>(*position + 3);
+        for (int32_t i = 0; i < 16; ++i) logits[i] = state[0] * static_cast<float>(*last + i) - state[1];
+    }"""
+
+
+def asked_plan(tiny_plan: Any) -> Any:
+    """Of a decoder whose logits depend on the last of four tokens that its encoder read, and on all that count."""
+    plain = tiny_plan().to_template()
+    ids, position = plain["inputs"]
+
+    def at(offset: int, count: int) -> dict[str, Any]:
+        more = {"pointer": f"arena<int64_t>({offset})", "offset": offset, "shape": [1, count]}
+        return {**ids, **more, "elements": count, "bytes": 8 * count}
+
+    def call(function: str, *arguments: str) -> list[dict[str, Any]]:
+        return [{**plain["calls"][1], "function": function, "arguments": list(arguments), "buffers": []}]
+
+    addresses = ["arena<int64_t>(0)", "arena<int64_t>(16)", "arena<int64_t>(24)"]
+    encoder = {"inputs": [at(128, 4), at(160, 4)], "outputs": [], "buffers": []}
+    encoder["calls"] = call(_ENCODE, "arena<int64_t>(128)", "arena<int64_t>(160)", "kv_cache<float>(0)")
+    extra = {
+        "inputs": [ids, position, at(24, 1)],
+        "encoder": encoder,
+        "arena_bytes": 192,
+        "scratch_offset": 192,
+    }
+    calls = call(_ASK, *addresses, "kv_cache<float>(0)", "arena<float>(64)")
+    return tiny_plan(extra={**extra, "calls": calls})
+
+
+def test_answers_about_what_an_encoder_read(tmp_path: Path, tiny_inputs: Inputs, tiny_plan: Any) -> None:
+    """In memory of the caller's, with sanitizers: nothing before it has read, one answer for one source, and the tokens that
+    are never chosen, or not first."""
+    model = LanguageModel(
+        16, 12, eos_ids=(15,), encoder=EncoderSide((3, 5), 4), suppressed=(7,), first_suppressed=(8, 9)
+    )
+    inputs = tiny_inputs(
+        "host", format="library", name="asker", plan=asked_plan(tiny_plan), language_model=model
+    )
+    render_project(inputs, tmp_path / "asker")
+    (tmp_path / "CMakeLists.txt").write_text(LISTS.replace("MCU_TINY", "MCU_ASKER").replace("tiny", "asker"))
+    (tmp_path / "main.cpp").write_text(ASKER)
+    for command in (["cmake", "-G", "Ninja", "-B", "build"], ["cmake", "--build", "build"]):
+        subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    done = subprocess.run([tmp_path / "build/user"], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    first, other, again = (
+        [float.fromhex(word) for word in line.split()] for line in done.stdout.splitlines()
+    )
+    state = 4 / 3 + 6 / 4 + 5 / 5  # tokens 3, 5 and 4
+    assert first == again == pytest.approx([state * (1 + i) - 5 for i in range(16)])
+    assert other == pytest.approx([state * i - 4 for i in range(16)])
+    archive = tmp_path / "build/asker/libmcu_asker.a"
+    listing = subprocess.run(["nm", archive], capture_output=True, text=True, check=True, timeout=60).stdout
+    defined = re.findall(r"^[0-9a-f]+ [TVW] (\S+)$", listing, re.MULTILINE)
+    own = re.compile(r"(_Z\d+)?mcu_asker_|_ZN\d+mcu_asker(4plan|_tokenizing)|mcu_\w+_[0-9a-f]{8}$")
+    assert len(defined) > 10 and not [name for name in defined if not own.match(name)]
 
 
 # ---- texts
