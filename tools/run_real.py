@@ -128,6 +128,7 @@ MODELS = (
             Step("build", ()),
             Step("run", ("--prompt", QUESTION, "--tokens", "16")),
             Step("verify", ("--prompt", "The capital of France is", "--tokens", "8")),
+            Step("verify", ("--chat", "--prompts", "tools/texts/turns.txt", "--tokens", "16", "--no-python")),
         ),
     ),
     Model(
@@ -235,6 +236,10 @@ def _says(step: Step, out: str, err: str, code: int) -> str:
     if step.verb == "run":
         transcript = content["run"]
         return f"{transcript['text'].strip()!r}; {transcript['instructions_last']:,} instructions for the last token"
+    if step.verb == "verify" and "answers" in content:
+        names = dict.fromkeys(check["name"] for one in content["answers"] for check in one["checks"])
+        said = " ".join(repr(one["host"]["text"].strip()) for one in content["answers"])
+        return f"{'ok' if content['ok'] else 'DIFFERS'}: {said}; " + "; ".join(names)
     if step.verb == "verify":
         return f"{content['verdict']}: " + "; ".join(check["name"] for check in content["checks"])
     if step.verb == "evaluate":
