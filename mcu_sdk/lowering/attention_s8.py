@@ -13,7 +13,7 @@ from torch.fx import Graph, Node
 
 import mcu_sdk.lowering.fuse.relative  # registers torch.ops.mcu_fused
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
-from mcu_sdk.lowering.fuse.attention import is_gated
+from mcu_sdk.lowering.fuse.attention import gate_and_table
 from mcu_sdk.lowering.fuse.graph import (
     add_buffer,
     args,
@@ -62,18 +62,13 @@ def rewrite_attention(program: ExportedProgram, node: Node) -> None:
     inputs = [args(value) for value in args(node)[:3]]
     if any(int(zero_point) for _, _, zero_point, *_ in inputs):
         return
-    masks = _masks(program, node)
-    added: Any = node.kwargs.get("attn_mask", [*args(node), None][3])
-    if masks is None and not (isinstance(added, Node) and is_gated(added)):
-        return
+    gated = gate_and_table(node.kwargs.get("attn_mask", [*args(node), None][3]))
+    masks = None if gated else _masks(program, node)
     shapes = [shape_of(value) for value in args(node)[:2]]
+    if shapes[0][0] != 1 if gated else masks is None:
+        return
     scale: Any = node.kwargs.get("scale")
     scale = 1 / math.sqrt(shapes[0][3]) if scale is None else float(scale)
-    if masks is None:  # computed for each query
-        padding, bias, tables = None, added, None
-    else:
-        padding = masks[0].padding
-        bias, tables = _tables_of(program, [mask.table for mask in masks])
     q, k, v = (_heads_side_by_side(graph, source, node) for source, *_ in inputs)
     scales = [float(entry[1]) for entry in inputs]
     _, out_scale, out_zero_point, *_ = args(quantize)
@@ -81,9 +76,27 @@ def rewrite_attention(program: ExportedProgram, node: Node) -> None:
         shapes[0][1],
         *(scales[0] * scales[1] * scale, scales[2] / float(out_scale), int(out_zero_point)),
     )
-    operands = q, k, v, padding, bias, tables
-    pair = call_before(graph, quantize, mcu.sequence_attention_s8.default, *operands, *numbers)
+    if gated is not None:
+        added = _gates_and_bias(program, quantize, *gated, heads=shapes[0][1])
+        pair = call_before(graph, quantize, mcu.gated_attention_s8.default, q, k, v, *added, *numbers)
+    else:
+        assert masks is not None
+        tables = _tables_of(program, [mask.table for mask in masks])
+        operands = q, k, v, masks[0].padding, *tables
+        pair = call_before(graph, quantize, mcu.sequence_attention_s8.default, *operands, *numbers)
     _put_in_place(graph, node, quantize, pair)
+
+
+def _gates_and_bias(
+    program: ExportedProgram, place: Node, gate: Node, table: Node, *, heads: int
+) -> tuple[Node, Node]:
+    """float32[heads, Lq] of gate_and_table's numbers, and its constant as the bias of one sequence."""
+    queries, positions = shape_of(table)[-2:]
+    gates = call_before(program.graph, place, aten.reshape.default, gate, [-1, queries])
+    if shape_of(gates)[0] != heads:
+        gates = call_before(program.graph, place, aten.expand.default, gates, [heads, queries])
+    values = by_distance(constant_value(program, table).reshape(-1, queries, positions))
+    return gates, add_buffer(program, "gated_bias", values[None])
 
 
 def rewrite_relative(program: ExportedProgram, node: Node) -> None:

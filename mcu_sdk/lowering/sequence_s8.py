@@ -25,7 +25,7 @@ from mcu_sdk.lowering.attention_s8 import (
     rewrite_attention,
     rewrite_relative,
 )
-from mcu_sdk.lowering.fuse.attention import is_gated
+from mcu_sdk.lowering.fuse.attention import gate_and_table
 from mcu_sdk.lowering.fuse.graph import (
     MOVES,
     SAME_BYTES,
@@ -172,7 +172,7 @@ def _reads(attention: Node) -> bool:
     mask = attention.kwargs.get("attn_mask", [*args(attention), None][3])
     if is_call(mask, aten.add.Tensor) and isinstance(args(mask)[1], Node) and args(mask)[1].op == "get_attr":
         mask = args(mask)[0]
-    if mask is None or (isinstance(mask, Node) and (mask.op == "get_attr" or is_gated(mask))):
+    if mask is None or (isinstance(mask, Node) and mask.op == "get_attr") or gate_and_table(mask) is not None:
         return True
     chain = (aten.mul.Scalar, aten.sub.Scalar, aten._to_copy.default, aten.ne.Scalar, aten.view.default)
     for target in chain:

@@ -19,7 +19,7 @@ from tests.checkpoints import ENCODERS, encoder_length, make_encoder
 BOARDS = ("corstone-300", "mps2-an386", "mps2-an505")
 """A Cortex-M55, M4 and M33."""
 
-ATTENTION = {"mcu::sequence_attention_s8", "mcu::relative_attention_s8"}
+ATTENTION = {"mcu::sequence_attention_s8", "mcu::relative_attention_s8", "mcu::gated_attention_s8"}
 
 GATED = ("patchtsmixer",)
 """Which have gates by a softmax where others have attention."""

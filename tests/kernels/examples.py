@@ -54,6 +54,7 @@ def own_examples() -> list[Case]:
     windows = q(3, 5, 12), q(3, 9, 12), q(3, 9, 14), None
     numbers = i(np.int32, 0, 2, 3, space=MODEL)
     relative = *(q(1, 9, 12) for _ in range(3)), i(np.int64, 0, 2, 1, 9), q(4, 17, 3, space=MODEL), None
+    gated = q(1, 5, 24), q(1, 9, 24), q(1, 9, 28)
     at, k, n = i(np.int64, 3, 4, 1), 19, 5
     cache, row = (1, 2, 7, 8), (1, 2, 1, 8)
     requantize = (
@@ -140,6 +141,7 @@ def own_examples() -> list[Case]:
         Case(
             "mcu::sequence_attention_s8", (*windows, f(2, 1, 1, 13, space=MODEL), numbers, 2, 0.002, 0.7, -3)
         ),
+        Case("mcu::gated_attention_s8", (*gated, f(4, 5), f(1, 4, 1, 13, space=MODEL), 4, 0.002, 0.7, -3)),
         Case("mcu::relative_attention_s8", (*relative, 4, 0.003, 0.002, 0.001, 0.7, 3)),
         Case("mcu::lstm_s8", (q(2, 3, 6), q(2, 5), i(np.int16, -9999, 9999, 2, 5), *cells(4))),
         Case("mcu::lstm_s8", (q(1, 3, 6), None, None, *cells(4))),

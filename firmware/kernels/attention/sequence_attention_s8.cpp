@@ -2,11 +2,6 @@
 
 #include "kernels/attention/sequence_tile.h"
 
-static inline const float* bias_of(const float* bias, const McuSequenceAttention& a, int32_t head, int32_t query) {
-    const float* rows = bias + (a.bias_heads == 1 ? 0 : head) * a.bias_stride;
-    return a.bias_rows == 1 ? rows + (a.queries - 1 - query) : rows + query * a.positions;
-}
-
 // The probabilities of `tile` queries from `first` on in p[tile][count]; factors[i] is what the sum of values over them
 // is multiplied by.
 static inline void find_probabilities(const McuSequenceAttention& a, const Parts& parts, const float* bias, bool padded,

@@ -75,6 +75,14 @@ static inline void add_to_scores(const float* added, float* scores, int32_t coun
         count, [&](auto lanes) { mcu_put(scores, vaddq_f32(mcu_next(before, lanes), mcu_next(added, lanes)), lanes); });
 }
 
+static inline void add_times(const float* added, float factor, float* scores, int32_t count) {
+    const float* before = scores;
+    mcu_walk_lanes(count, [&](auto lanes) {
+        const float32x4_t more = vmulq_n_f32(mcu_next(added, lanes), factor);
+        mcu_put(scores, vaddq_f32(mcu_next(before, lanes), more), lanes);
+    });
+}
+
 static inline int32_t exponentiate(const float* scores, int8_t* p, int32_t count) {
     return mcu_exp_shares_s8(scores, p, count);
 }

@@ -45,6 +45,10 @@ static inline void add_to_scores(const float* added, float* scores, int32_t coun
     for (int32_t t = 0; t < count; ++t) scores[t] += added[t];
 }
 
+static inline void add_times(const float* added, float factor, float* scores, int32_t count) {
+    for (int32_t t = 0; t < count; ++t) scores[t] += added[t] * factor;
+}
+
 // The probabilities of scores[count] as integers; returns their sum.
 static inline int32_t exponentiate(const float* scores, int8_t* p, int32_t count) {
     int32_t sum = 0;

@@ -1,5 +1,5 @@
-// What attention over a whole sequence works in, a tile of queries at a time: mcu_sequence_attention_s8 and
-// mcu_relative_attention_s8.
+// What attention over a whole sequence works in, a tile of queries at a time: mcu_sequence_attention_s8,
+// mcu_gated_attention_s8 and mcu_relative_attention_s8.
 #pragma once
 
 #include <stdint.h>
@@ -51,4 +51,12 @@ static inline int32_t read_padding(const int64_t* padding, int32_t positions, fl
         if (padding[t] != 0) visible = t + 1;
     }
     return visible == 0 ? positions : visible;
+}
+
+// What is added to the scores of a query of a head: a row of positions for each, or, where bias_rows is 1, its part of
+// one row by distance.
+template <typename Attention>
+static inline const float* bias_of(const float* bias, const Attention& a, int32_t head, int32_t query) {
+    const float* rows = bias + (a.bias_heads == 1 ? 0 : head) * a.bias_stride;
+    return a.bias_rows == 1 ? rows + (a.queries - 1 - query) : rows + query * a.positions;
 }

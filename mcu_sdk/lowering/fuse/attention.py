@@ -3,7 +3,7 @@
 softmax(q k^T scale + bias + mask) v, with the products of all heads at once. What is added has to be understood
 (masks.py); a bias that is computed from the queries, as DeBERTa's, is not, and such attention stays as it is. Of values
 with more axes than four, as Hiera's windows have, those that end up beside the channels are heads, the others sequences.
-A bias that each query multiplies by a number of its own, as WavLM's, is added as it is computed.
+A bias that each query multiplies by a number of its own, as WavLM's, stays a product with those numbers.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _with_a_sequence(graph: Graph, place: Node, value: Node) -> Node:
 
 
 def _fold_gated(program: ExportedProgram, mask: Node) -> bool:
-    """Whether a mask is gated, its table being made one constant."""
+    """Whether a mask is gated (gate_and_table), its table being made one constant."""
     constant = depends_only_on(program, ())
     mask = behind(mask, *SAME_BYTES)
     if is_call(mask, aten.mul.Tensor):
@@ -140,21 +140,23 @@ def _fold_gated(program: ExportedProgram, mask: Node) -> bool:
             ):
                 value = evaluate(program, table, {}).detach().clone().contiguous()
                 mask.replace_input_with(table, add_buffer(program, "gated_bias", value))
-    return is_gated(mask)
+    return gate_and_table(mask) is not None
 
 
-def is_gated(mask: Node) -> bool:
-    """Whether what is added to scores [1, H, Lq, Lk] is a number of each query and head times a constant, in any view."""
+def gate_and_table(mask: object) -> tuple[Node, Node] | None:
+    """Of what is added to scores [1, H, Lq, Lk], where it is a number of each query and head times a constant, in any view:
+    the numbers [..., H or 1, Lq, 1] and the constant [..., H or 1, Lq, Lk]. None of anything else."""
     mask = behind(mask, *SAME_BYTES)
     if not is_call(mask, aten.mul.Tensor) or not all(isinstance(value, Node) for value in args(mask)[:2]):
-        return False
-    return any(
-        table.op in ("placeholder", "get_attr")
-        and shape_of(table)[-2:] == shape_of(mask)[-2:]
-        and shape_of(gate)[-1] == 1
-        and gate.op == "call_function"
-        for gate, table in either_order(mask)
-    )
+        return None
+    *heads, queries, positions = shape_of(mask)
+    for gate, table in either_order(mask):
+        ends = shape_of(gate)[-2:] == (queries, 1) and shape_of(table)[-2:] == (queries, positions)
+        counts = {math.prod(shape_of(value)[:-2]) for value in (gate, table)}
+        constant = table.op in ("placeholder", "get_attr") and gate.op == "call_function"
+        if ends and counts <= {1, math.prod(heads)} and constant:
+            return gate, table
+    return None
 
 
 def _is_understood(program: ExportedProgram, mask: Node, sequences: int, lengths: tuple[int, int]) -> bool:

@@ -35,9 +35,10 @@ def _up(value: int, unit: int) -> int:
     return -(-value // unit) * unit
 
 
-def _outputs(
+def outputs(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Results int8[S, Lq, heads * m] and scratch, of no values yet."""
     n = int(q.shape[-1]) // heads
     m = int(v.shape[-1]) // (int(k.shape[-1]) // n)
     scratch = q.new_empty((scratch_bytes(int(k.shape[1]), n, m),), dtype=torch.uint8)
@@ -46,7 +47,7 @@ def _outputs(
 
 @define(
     "sequence_attention_s8",
-    lambda q, k, v, padding, bias, tables, heads, score_scale, out_scale, out_zero_point: _outputs(
+    lambda q, k, v, padding, bias, tables, heads, score_scale, out_scale, out_zero_point: outputs(
         q, k, v, heads
     ),
 )
@@ -71,18 +72,18 @@ def sequence_attention_s8(
     [S], or the first. Scores are (float(dot) * score_scale + bias) + penalty; p = rint(exp_share(score - max)); out =
     clamp(rint(float(sum p v) * (out_scale / float(sum p))) + out_zero_point).
     """
-    out, scratch = _outputs(q, k, v, heads)
+    out, scratch = outputs(q, k, v, heads)
     which = [0] * q.shape[0] if tables is None else [int(number) for number in tables]
     for number, table in enumerate(which):
         added = None if bias is None else to_numpy(bias)[table]
         one, keys, values = (to_numpy(x)[number] for x in (q, k, v))
         scales = F32(score_scale), F32(out_scale)
-        rows = _attended(one, keys, values, padding, added, heads, *scales, out_zero_point)
+        rows = attended(one, keys, values, padding, added, heads, *scales, out_zero_point)
         out[number] = to_torch(rows)
     return out, scratch.zero_()
 
 
-def _attended(
+def attended(
     q: Bytes,
     k: Bytes,
     v: Bytes,
@@ -93,7 +94,7 @@ def _attended(
     out_scale: np.float32,
     out_zero_point: int,
 ) -> Bytes:
-    """One sequence."""
+    """int8[Lq, heads * m] of one sequence; `bias` as mcu::sequence_attention_s8 has one of its tables."""
     queries, length = q.shape[0], k.shape[0]
     groups = k.shape[-1] // (q.shape[-1] // heads)
     group_of = np.arange(heads) // (heads // groups)
@@ -101,7 +102,7 @@ def _attended(
     keys, values = (x.reshape(length, groups, -1).astype(np.float64)[:, group_of] for x in (k, v))
     scores = np.einsum("ihd,jhd->hij", wide, keys).astype(F32) * score_scale
     if bias is not None:
-        scores = scores + _rows_of(bias, queries, length)
+        scores = scores + rows_of(bias, queries, length)
     if padding is not None:
         scores = scores + np.where(to_numpy(padding)[0] == 0, INVISIBLE, F32(0))
     shares = exp_share(scores - scores.max(-1, keepdims=True))
@@ -114,7 +115,7 @@ def _attended(
     return whole
 
 
-def _rows_of(bias: Array, queries: int, length: int) -> Array:
+def rows_of(bias: Array, queries: int, length: int) -> Array:
     """float32[1 or H, queries, length] of either form."""
     if bias.shape[1:] == (queries, length):
         return bias

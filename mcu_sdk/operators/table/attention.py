@@ -284,6 +284,23 @@ ROWS = (
         """,
     ),
     Operator(
+        "mcu::gated_attention_s8",
+        "Tensor q, Tensor k, Tensor v, Tensor gates, Tensor bias, int heads, float score_scale, float out_scale, "
+        "int out_zero_point",
+        ("out", "scratch"),
+        work=Work.SEQUENCE,
+        call=f"""
+            {_SEQUENCES}
+            require sequences == 1 && groups == heads
+            gates f32[heads, queries]
+            bias f32
+            require fits_bias(bias, heads, queries, positions) && bias.size(0) == 1
+            let bias_heads = bias.size(1)
+            let bias_rows = bias.size(2)
+            call gated_attention_s8(q, k, v, gates, bias, out, scratch, McuGatedAttention{{queries, positions, heads, n, m, bias_heads, bias_rows, bias_rows * bias.size(3), score_scale, out_scale, out_zero_point}})
+        """,
+    ),
+    Operator(
         "mcu::relative_attention_s8",
         "Tensor q, Tensor k, Tensor v, Tensor? padding, Tensor? key_table, Tensor? query_table, int heads, "
         "float score_scale, float key_table_scale, float query_table_scale, float out_scale, int out_zero_point",

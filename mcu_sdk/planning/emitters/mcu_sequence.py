@@ -35,7 +35,7 @@ def sequence_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
     padding, bias = optional_tensor(instruction, 3, S64), optional_tensor(instruction, 4, F32)
     tables = optional_tensor(instruction, 5, S32)
     out, scratch = out_tensor(instruction, 10, S8), out_tensor(instruction, 11, U8)
-    sizes = _sizes(instruction, q, k, v)
+    sizes = _sizes(instruction, q, k, v, heads=integer(instruction, 6))
     shape_is(instruction, out, "the output", sizes.sequences, sizes.queries, sizes.heads * sizes.m)
     if padding is not None:
         shape_is(instruction, padding, "the padding", sizes.sequences, sizes.positions)
@@ -47,10 +47,7 @@ def sequence_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
     inputs = [value for value in (q, k, v, padding, bias, tables) if value is not None]
     apart(instruction, out, *inputs, scratch)
     apart(instruction, scratch, *inputs)
-    if max(sizes.positions, sizes.n) >= LONGEST_SUM:
-        unsupported(
-            instruction, f"{sizes.positions} positions of {sizes.n} channels can overflow a 32-bit sum"
-        )
+    _check_lengths(instruction, sizes)
     attention = Parameters(
         "McuSequenceAttention",
         (
@@ -64,6 +61,38 @@ def sequence_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
     return call("sequence_attention_s8", q, k, v, padding, bias, tables, out, scratch, attention)
 
 
+@emits("mcu::gated_attention_s8")
+def gated_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(q, k, v, gates, bias, heads, score scale, out scale, out zero point, out, scratch)."""
+    q, k, v = (tensor(instruction, i, S8) for i in range(3))
+    gates, bias = (tensor(instruction, i, F32) for i in (3, 4))
+    out, scratch = out_tensor(instruction, 9, S8), out_tensor(instruction, 10, U8)
+    sizes = _sizes(instruction, q, k, v, heads=integer(instruction, 5))
+    if sizes.sequences != 1 or sizes.groups != sizes.heads:
+        unsupported(instruction, "one sequence is wanted, and keys and values for each head")
+    shape_is(instruction, out, "the output", 1, sizes.queries, sizes.heads * sizes.m)
+    shape_is(instruction, gates, "the numbers of its queries", sizes.heads, sizes.queries)
+    form = _bias_form(instruction, bias, sizes)
+    if form[0] != 1:
+        unsupported(instruction, f"its bias has {form[0]} tables where one is wanted")
+    _check_lengths(instruction, sizes)
+    _check_scratch(instruction, scratch, sizes)
+    apart(instruction, out, q, k, v, gates, bias, scratch)
+    apart(instruction, scratch, q, k, v, gates, bias)
+    names = ("queries", "positions", "heads", "n", "m")
+    attention = Parameters(
+        "McuGatedAttention",
+        (
+            *((name, getattr(sizes, name)) for name in names),
+            *list(zip(BIAS_FORM, form, strict=True))[1:4],
+            ("score_scale", _positive(instruction, 6)),
+            ("out_scale", _positive(instruction, 7)),
+            ("out_zero_point", zero_point_of(instruction, 8)),
+        ),
+    )
+    return call("gated_attention_s8", q, k, v, gates, bias, out, scratch, attention)
+
+
 @emits("mcu::relative_attention_s8")
 def relative_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
     """(q, k, v, padding, key table, query table, heads, score scale, those of the tables, out scale, out zero point, out,
@@ -72,7 +101,7 @@ def relative_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
     padding = optional_tensor(instruction, 3, S64)
     tables = [optional_tensor(instruction, i, S8) for i in (4, 5)]
     out, scratch = out_tensor(instruction, 12, S8), out_tensor(instruction, 13, U8)
-    sizes = _sizes(instruction, q, k, v)
+    sizes = _sizes(instruction, q, k, v, heads=integer(instruction, 6))
     for value, what in ((k, "the keys"), (v, "the values"), (out, "the output")):
         shape_is(instruction, value, what, *q.shape)
     if sizes.sequences != 1 or sizes.groups != sizes.heads:
@@ -86,10 +115,7 @@ def relative_attention_s8(instruction: Instruction) -> Sequence[KernelCall]:
     inputs = [value for value in (q, k, v, padding, *tables) if value is not None]
     apart(instruction, out, *inputs, scratch)
     apart(instruction, scratch, *inputs)
-    if max(sizes.positions, sizes.n) >= LONGEST_SUM:
-        unsupported(
-            instruction, f"{sizes.positions} positions of {sizes.n} channels can overflow a 32-bit sum"
-        )
+    _check_lengths(instruction, sizes)
     names = ("score_scale", "key_table_scale", "query_table_scale", "out_scale")
     attention = Parameters(
         "McuRelativeAttention",
@@ -118,8 +144,7 @@ class _Sizes(NamedTuple):
     m: int
 
 
-def _sizes(instruction: Instruction, q: Tensor, k: Tensor, v: Tensor) -> _Sizes:
-    heads = integer(instruction, 6)
+def _sizes(instruction: Instruction, q: Tensor, k: Tensor, v: Tensor, *, heads: int) -> _Sizes:
     for value, what in ((q, "the queries"), (k, "the keys"), (v, "the values")):
         if len(value.shape) != 3 or min(value.shape) < 1:
             unsupported(
@@ -169,6 +194,13 @@ def _check_tables(
     if not all(0 <= number < bias.shape[0] for number in numbers):
         unsupported(
             instruction, f"its sequences take tables that the bias, of {bias.shape[0]}, does not have"
+        )
+
+
+def _check_lengths(instruction: Instruction, sizes: _Sizes) -> None:
+    if max(sizes.positions, sizes.n) >= LONGEST_SUM:
+        unsupported(
+            instruction, f"{sizes.positions} positions of {sizes.n} channels can overflow a 32-bit sum"
         )
 
 

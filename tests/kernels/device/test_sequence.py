@@ -15,6 +15,9 @@ from mcu_sdk.operators.reference.softmax_gate import softmax_gate_s8
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
 from tests.kernels.conftest import sources_of
 from tests.kernels.device.simulated import Simulated, build
+from tests.kernels.test_gated import expected_of as gated_result
+from tests.kernels.test_gated import operands as gated_operands
+from tests.kernels.test_gated import parameters_of as gated_of
 from tests.kernels.test_relative import expected_of, operands
 from tests.kernels.test_relative import parameters_of as relative_of
 from tests.kernels.test_rope_rows import parameters_of as rotation_of
@@ -27,6 +30,7 @@ NAMES = (
     "embedding_s8_add",
     "rope_rows",
     "relative_attention_s8",
+    "gated_attention_s8",
     "softmax_gate_s8",
 )
 
@@ -174,6 +178,21 @@ def test_relative_attention(simulated: Simulated) -> None:
         inputs = [None if x is None else Guarded(x.shape, x.dtype, x) for x in given]
         simulated.call("relative_attention_s8", *inputs, out, scratch, relative_of(given[0], 2, -3))
         results.append((out, expected_of(given, 2, -3)))
+    simulated.run()
+    for out, expected in results:
+        assert_same_bits(out.array, expected)
+
+
+def test_gated_attention(simulated: Simulated) -> None:
+    rng, results = np.random.default_rng(13), []
+    sizes = (((1, 1), (4, 4)), ((5, 9), (16, 8)), ((9, 9), (7, 7)), ((17, 17), (8, 8)), ((24, 33), (20, 12)))
+    for number, (lengths, widths) in enumerate(sizes):
+        given = gated_operands(rng, lengths, 2, widths, (number % 2 == 1, number % 3 > 0))
+        out = Guarded((1, lengths[0], 2 * widths[1]), np.int8)
+        scratch = Guarded(scratch_bytes(lengths[1], *widths), np.uint8, 0x7F, aligned=True)
+        inputs = [Guarded(x.shape, x.dtype, x) for x in given]
+        simulated.call("gated_attention_s8", *inputs, out, scratch, gated_of(given, 2, -3))
+        results.append((out, gated_result(given, 2, -3)))
     simulated.run()
     for out, expected in results:
         assert_same_bits(out.array, expected)
