@@ -29,7 +29,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)",/\1/p' pyproject.toml)
 
-.PHONY: demo test-tools test test-all matrix npu-matrix npu-bench fuzz bench bench-baseline guard census encoders boards real check types style setup system
+.PHONY: demo bench-tools test-tools test test-all matrix npu-matrix npu-bench fuzz bench bench-baseline guard census encoders boards real check types style setup system
 
 demo: setup
 	$(BIN)/mcu-sdk generate --board corstone-300 --out $(DEMO)
@@ -47,10 +47,10 @@ test-all: check test-tools
 matrix: setup
 	$(BIN)/python tools/run_matrix.py
 
-bench: setup
+bench: setup bench-tools
 	$(BIN)/python -m benchmarks
 
-bench-baseline: setup
+bench-baseline: setup bench-tools
 	$(BIN)/python -m benchmarks --baseline
 
 npu-matrix: setup
@@ -125,6 +125,12 @@ system:
 	command -v qemu-system-arm >/dev/null || need qemu-system-arm; \
 	command -v g++ >/dev/null || need g++; \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need python3-venv; \
+	$(INSTALL)
+
+# What only benchmarks want: models of the cores' pipelines.
+bench-tools: system
+	@missing=""; \
+	command -v llvm-mca-19 >/dev/null || missing=" llvm-19"; \
 	$(INSTALL)
 
 # Only the tests want a second compiler, and the tools that flash boards.

@@ -15,7 +15,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import document, durations, growth, measure, plots, profiles, results, shapes, tables, texts
+from benchmarks import (
+    document,
+    durations,
+    growth,
+    loops,
+    measure,
+    plots,
+    profiles,
+    results,
+    shapes,
+    tables,
+    texts,
+)
 from benchmarks.cases import CASES, Case
 from benchmarks.reference import load_reference
 from mcu_sdk.console import quiet_libraries, set_quiet
@@ -42,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = run(cases, new_baseline=options.baseline, profile=not options.no_profile)
             if not options.cases and not options.no_shapes:
                 status = max(status, run_shapes(new_baseline=options.baseline))
+            if not options.cases and not options.no_loops:
+                status = max(status, run_loops(new_baseline=options.baseline))
             if not options.cases and not options.no_texts:
                 status = max(status, run_texts(new_baseline=options.baseline))
             if not options.cases and not options.no_growth:
@@ -62,6 +76,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--baseline", action="store_true", help="make the figures the new baseline")
     parser.add_argument("--no-profile", action="store_true", help="leave the tables by operator out")
     parser.add_argument("--no-shapes", action="store_true", help="leave single kernels beside CMSIS-NN out")
+    parser.add_argument("--no-loops", action="store_true", help="leave llvm-mca's cycles of inner loops out")
     parser.add_argument("--no-texts", action="store_true", help="leave the tokenizers out")
     parser.add_argument("--no-growth", action="store_true", help="leave the growth of the cost out")
     parser.add_argument("--no-durations", action="store_true", help="leave the SDK's own processor time out")
@@ -119,6 +134,22 @@ def run_shapes(*, new_baseline: bool) -> int:
     for row in rows:
         if row.complaint:
             console.print(f"{row.board}, {row.shape}: {row.complaint}", style="red")
+    return 1 if any(row.complaint for row in rows) else 0
+
+
+def run_loops(*, new_baseline: bool) -> int:
+    """Ask llvm-mca for the cycles of inner loops; 1 if one takes more than its baseline."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    print("inner loops", file=sys.stderr, flush=True)
+    rows = loops.measure()
+    console.print(loops.markdown(rows))
+    if new_baseline:
+        loops.write_baseline(rows)
+        document.replace_block(PAGE, "loops", loops.markdown(rows))
+        return 0
+    for row in rows:
+        if row.complaint:
+            console.print(f"{row.loop} on {row.core}: {row.complaint}", style="red")
     return 1 if any(row.complaint for row in rows) else 0
 
 

@@ -1,21 +1,31 @@
 """Cycles for 16 products in the inner loops of firmware/kernels, by llvm-mca's models of the cores.
 
-`python tools/loop_cycles.py [LLVM-MCA]`: needs llvm-mca of LLVM 19 (Debian: llvm-19), which knows the cores, and the Arm
-toolchain. What is counted is the assembled loop, from its label to the branch back: what the pipeline can begin, with loads
+`python -m benchmarks.loops [LLVM-MCA]`, and a part of `make bench`: needs llvm-mca of LLVM 19 (Debian 12 and 13: llvm-19),
+which knows the cores, and the Arm toolchain. What is counted is the assembled loop, from its label to the branch back: what the pipeline can begin, with loads
 from tightly coupled memory. Branches are left out, as a low-overhead loop's are nearly free. Of a depthwise convolution
 the loop has the requantizing in it, and of 16 products of an instruction the 9 of a window count.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-KERNELS = Path(__file__).resolve().parent.parent / "firmware" / "kernels"
+from mcu_sdk import resources
+from mcu_sdk.errors import BuildError, ToolMissingError
+
+TOOL = "llvm-mca-19"
+FIGURES = Path(__file__).with_name("loops.json")
+"""The baseline: cycles by the loop's name and the core."""
+TOLERANCE = 0.005
+KERNELS = resources.firmware() / "kernels"
 ROUNDS = 100
 PRODUCTS = {"vmlav": 16, "vmladav": 16, "smlad": 2, "smuad": 2}
 """Of an instruction, by how its name begins."""
@@ -31,6 +41,27 @@ class Loop:
     label: str
     cores: tuple[str, ...]
     used: float = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.source} {self.label}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A loop on a core: cycles for 16 products that count, now and in the baseline (0: unknown)."""
+
+    loop: str
+    core: str
+    cycles: float
+    baseline: float = 0
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with it; "" if nothing is."""
+        if self.baseline and self.cycles > self.baseline * (1 + TOLERANCE):
+            return f"{self.cycles:.2f} cycles for 16 products where the baseline has {self.baseline:.2f}"
+        return ""
 
 
 HELIUM, DSP = ("cortex-m55",), ("cortex-m4", "cortex-m7")
@@ -69,7 +100,7 @@ def instructions(loop: Loop, core: str, tool: str) -> list[str]:
         ).stdout
     begin = re.search(rf"^\w+ <{re.escape(loop.label)}[^>]*>:$", text, re.MULTILINE)
     if begin is None:
-        sys.exit(f"error: {loop.source} has no label {loop.label}")
+        raise BuildError(f"A label {loop.label} was expected in {loop.source}; there is none.")
     label = begin[0].split("<")[1].rstrip(">:")
     found = []
     for line in text[begin.end() :].splitlines():
@@ -79,7 +110,7 @@ def instructions(loop: Loop, core: str, tool: str) -> list[str]:
         if re.match(rf"(b\w*(\.[nw])?|le)\s.*<{re.escape(label)}>", place[1]):
             return found
         found.append(place[1].split("@")[0].split(";")[0].strip())
-    sys.exit(f"error: nothing branches back to {label} in {loop.source}")
+    raise BuildError(f"A branch back to {label} was expected in {loop.source}; there is none.")
 
 
 def products(lines: list[str]) -> int:
@@ -105,16 +136,52 @@ def cycles(loop: Loop, core: str, tool: str) -> float:
     done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
     found = re.search(r"Total Cycles:\s+(\d+)", done.stdout)
     if found is None or done.returncode != 0:
-        sys.exit(f"error: {tool} says nothing of {loop.source} on {core}: {done.stderr[:300]}")
+        raise BuildError(f"{tool} says nothing of {loop.source} on {core}: {done.stderr[:300]}")
     return int(found[1]) / ROUNDS * 16 / (products(lines) * loop.used)
 
 
-def main(tool: str = "llvm-mca-19") -> None:
-    print("| loop | core | cycles for 16 products |\n|---|---|---:|")
-    for loop in LOOPS:
-        for core in loop.cores:
-            print(f"| {loop.source} {loop.label} | {core} | {cycles(loop, core, tool):.2f} |")
+def measure(tool: str = TOOL, path: Path = FIGURES) -> list[Row]:
+    """Each loop on each of its cores. Raises ToolMissingError without the tools, BuildError where one refuses."""
+    for needed, package in (
+        (tool, "llvm-19"),
+        (objdump(tool), "llvm-19"),
+        ("arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+    ):
+        if shutil.which(needed) is None:
+            raise ToolMissingError(
+                f"{needed} was expected, for the cycles of inner loops; it is not installed.",
+                hint=f"Debian has it in {package}; or leave these rows out with --no-loops.",
+            )
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return [
+        Row(loop.name, core, cycles(loop, core, tool), known.get(loop.name, {}).get(core, 0))
+        for loop in LOOPS
+        for core in loop.cores
+    ]
+
+
+def write_baseline(rows: Sequence[Row], path: Path = FIGURES) -> None:
+    """Make the figures the new baseline."""
+    figures: dict[str, dict[str, float]] = {}
+    for row in rows:
+        figures.setdefault(row.loop, {})[row.core] = round(row.cycles, 2)
+    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A row for each loop on each core."""
+    lines = ["| loop | core | cycles for 16 products |", "|---|---|---:|"]
+    return "\n".join([*lines, *(f"| {row.loop} | {row.core} | {row.cycles:.2f} |" for row in rows)])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the table; 1 if a loop is slower than its baseline."""
+    rows = measure(*arguments[:1])
+    print(markdown(rows))
+    complaints = [f"{row.loop} on {row.core}: {row.complaint}" for row in rows if row.complaint]
+    print("\n".join(complaints), file=sys.stderr)
+    return 1 if complaints else 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
