@@ -71,7 +71,7 @@ census: setup
 
 encoders: setup
 	@mkdir -p build
-	$(BIN)/python tools/encoder_families.py --found build/encoders.json
+	$(BIN)/python tools/encoder_families.py --found build/encoders.json --jobs $(JOBS)
 
 boards: setup
 	$(BIN)/python tools/run_boards.py
