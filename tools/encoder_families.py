@@ -110,22 +110,18 @@ def _run(core: str, project: Path) -> str:
 
 
 def project_digest(project: Path) -> str:
-    """Of the name and the content of each file of a project but where its inputs lie on this computer."""
-    return _digest(project, "*")
-
-
-def _digest(folder: Path, *patterns: str) -> str:
+    """Of the name and the content of each file of a project, or of another folder, but where its inputs lie on this computer."""
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in patterns for path in folder.rglob(pattern)):
+    for path in sorted(project.rglob("*")):
         if path.is_file() and path.parent.name != ".mcu-sdk":
-            name = path.relative_to(folder).as_posix().encode()
+            name = path.relative_to(project).as_posix().encode()
             digest.update(name + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
 def keys_of(families: Sequence[str]) -> dict[str, str]:
     """A key for each family from all that decides its row: the SDK, its packages, the firmware, and the model."""
-    firmware = [_digest(ROOT / part, "*") for part in ("firmware", "templates", "boards")]
+    firmware = [project_digest(ROOT / part) for part in ("firmware", "templates", "boards")]
     made = (ROOT / "tests" / "checkpoints.py").read_text(), Path(__file__).read_text()
     shared = key_of({"firmware": firmware, "made": made})
     models = {family: (MODELS / "encoders" / f"{family}.json").read_bytes() for family in families}

@@ -1,5 +1,5 @@
 """Operators that no kernel has, by others: unfold, im2col, col2im and roll as views, turned axes and slices; group norms;
-transposed convolutions."""
+transposed convolutions; pools of rows."""
 
 from __future__ import annotations
 
@@ -65,6 +65,40 @@ def _means_of_windows(program: ExportedProgram, pool: Node) -> Node | None:
     cut = call_before(graph, pool, aten.slice.Tensor, x, len(shape) - 1, 0, shape[-1] * window)
     windows = call_before(graph, pool, aten.reshape.default, cut, [*shape, window])
     return call_before(graph, pool, aten.mean.dim, windows, [-1])
+
+
+def _pool_of_rows(program: ExportedProgram, pool: Node) -> Node | None:
+    """The pool of one channel along one axis, of windows side by side: of a text's rows, as Funnel has it. A last window that
+    ends early (ceil_mode) takes what there is."""
+    graph, x, shape = program.graph, args(pool)[0], shape_of(args(pool)[0])
+    greatest = is_call(pool, aten.max_pool2d.default)
+    defaults: list[Any] = [[], [0, 0], [1, 1], False] if greatest else [[], [0, 0], False, True, None]
+    size, stride, padding, *rest = [*args(pool)[1:], *defaults[len(args(pool)) - 2 :]]
+    plain = rest[0] == [1, 1] if greatest else rest[2] is None
+    rounds_up = rest[1] if greatest else rest[0]
+    along = [axis for axis, side in zip((-2, -1), size, strict=True) if side != 1]
+    if len(shape) != 4 or shape[1] != 1 or len(along) != 1 or not plain:
+        return None
+    if list(stride or size) != list(size) or any(padding):
+        return None
+    axis, window = 4 + along[0], max(size)
+    end = shape[axis] // window * window
+
+    def of_windows(begin: int, end: int, window: int) -> Node:
+        cut = call_before(graph, pool, aten.slice.Tensor, x, axis, begin, end)
+        sides = [*shape[:axis], (end - begin) // window, window, *shape[axis + 1 :]]
+        windows = call_before(graph, pool, aten.reshape.default, cut, sides)
+        target = aten.amax.default if greatest else aten.mean.dim
+        return call_before(graph, pool, target, windows, [axis + 1])
+
+    parts = [of_windows(0, end, window)] if end else []
+    if rounds_up and end < shape[axis]:
+        parts.append(of_windows(end, shape[axis], shape[axis] - end))
+    return parts[0] if len(parts) == 1 else call_before(graph, pool, aten.cat.default, parts, axis)
+
+
+def _average(program: ExportedProgram, pool: Node) -> Node | None:
+    return _mean(program, pool) or _pool_of_rows(program, pool)
 
 
 def _takes_all(pool: Node) -> bool:
@@ -215,6 +249,7 @@ RULES: dict[Any, Callable[[ExportedProgram, Node], Node | None]] = {
     aten.adaptive_avg_pool1d.default: _mean,
     aten.adaptive_avg_pool2d.default: _mean,
     aten.avg_pool1d.default: _means_of_windows,
-    aten.avg_pool2d.default: _mean,
+    aten.avg_pool2d.default: _average,
+    aten.max_pool2d.default: _pool_of_rows,
 }
 """What becomes of an operator; None where it stays."""
