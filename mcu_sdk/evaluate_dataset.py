@@ -1,4 +1,4 @@
-"""An encoder on a user's texts: a classifier's accuracy and macro F1 with the firmware's code, or a token classifier's exact
+"""An encoder on a user's texts, sounds or images: a classifier's accuracy and macro F1 with the firmware's code, or a token classifier's exact
 match and F1, and the agreement with float; of others how close their outputs are to the float ones.
 
 The texts are encoded and computed by the C++ sources that run on the device, built for this computer; `verify` shows that
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
-from mcu_sdk.evaluate_sounds import score_sounds
+from mcu_sdk.evaluate_files import IMAGES, KINDS, find_files, score_files
 from mcu_sdk.origin import checkpoint_of, text_encoder_of
 from mcu_sdk.project.accuracy import read_facts
 from mcu_sdk.project.heads import TOKENS, Head
 from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.project.images import Preprocessing
 from mcu_sdk.project.labels import Labels
 from mcu_sdk.project.manifest import FILE
 from mcu_sdk.project.opened import open_project
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 
 CLASSIFICATION = "text-classification"
-SOUNDS = "audio-classification"
 TEXTS = (
     CLASSIFICATION, TOKENS, "fill-mask", "question-answering", "next-sentence-prediction", "feature-extraction",
 )  # fmt: skip
@@ -91,21 +91,23 @@ def evaluate_dataset(
 ) -> Score:
     """`place`: a project, or a checkpoint, which is generated for this computer with `options`.
 
-    Raises UsageError, before anything slow is done, for a dataset that cannot be read and for a model that reads no texts;
-    and what generating and building raise.
+    Raises UsageError, before anything slow is done, for a dataset that cannot be read and for a model that it cannot be
+    measured on; and what generating and building raise.
     """
     if place is not None and is_project(place):
         project = open_project(Path(place))
-        if read_facts(project.folder / "model").get("task") == SOUNDS:
-            return score_sounds(project, dataset)
+        kind = KINDS.get(str(read_facts(project.folder / "model").get("task")))
+        if kind is not None:
+            return score_files(project, find_files(dataset, kind), kind)
         check_takes_texts(project)
         task = Head.of(read_facts(project.folder / "model")).task
     else:
         project, task = None, _task_of(place)
-    if task == SOUNDS:
+    if task in KINDS:
+        files = find_files(dataset, KINDS[task])
         with tempfile.TemporaryDirectory(prefix="mcu-sdk-evaluate-") as folder:
             made = _generate(place, options, Path(folder) / "project", use_cache)
-            return score_sounds(open_project(made), dataset)
+            return score_files(open_project(made), files, KINDS[task])
     table = find_table(dataset)
     with step("Reading the dataset"):
         examples = read_examples(table, labels=task == CLASSIFICATION)
@@ -288,7 +290,8 @@ def _outputs_of(model: HostModel, asked: Asked, reader: Reader) -> dict[str, NDA
 
 
 def _task_of(model: str | None) -> str:
-    """Of a checkpoint, by its configuration: before it is compiled. Raises UsageError for one that reads no texts."""
+    """Of a checkpoint, by its configuration: before it is compiled. Raises UsageError for one that reads neither texts nor
+    files of a kind that is known."""
     from mcu_sdk.model.load import find_checkpoint
     from mcu_sdk.model.tokenizer import tokenizer_file
 
@@ -298,12 +301,16 @@ def _task_of(model: str | None) -> str:
 
         architecture = encoder_architecture(checkpoint)
         task = "text generation" if architecture is None else task_of(architecture, checkpoint.name).name
-    if architecture is None or (task not in TEXTS and task != SOUNDS):
+    if architecture is None or (task not in TEXTS and task not in KINDS):
         raise UsageError(
-            f"--dataset is for encoders of texts and classifiers of sounds; {checkpoint.name} is for {task}.",
+            f"--dataset is for encoders of texts and classifiers of sounds and images; {checkpoint.name} is for {task}.",
             hint="Name one, or measure a language model on a text: mcu-sdk evaluate TEXT.",
         )
-    if task != SOUNDS and not tokenizer_file(checkpoint.folder).is_file():
+    if KINDS.get(task) is IMAGES:
+        from mcu_sdk.model.image_processor import image_facts
+
+        Preprocessing.of({"images": image_facts(checkpoint.folder)}, checkpoint.name)
+    if task in TEXTS and not tokenizer_file(checkpoint.folder).is_file():
         raise UsageError(
             f"--dataset needs texts to become tokens; {checkpoint.name} has no tokenizer.json.",
             hint="Save its tokenizer beside the model.",

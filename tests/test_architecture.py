@@ -67,8 +67,8 @@ ROOMS: dict[str, set[str]] = {
     "api": {"options", "origin", *BELOW_GENERATE},
     "evaluate": {"generation", *BELOW_GENERATE},
     "quality": set(),
-    "evaluate_sounds": {"origin", "project", "quality"},
-    "evaluate_dataset": {"generation", "origin", "evaluate_sounds", "quality", *BELOW_GENERATE},
+    "evaluate_files": {"origin", "project", "quality"},
+    "evaluate_dataset": {"generation", "origin", "evaluate_files", "quality", *BELOW_GENERATE},
     "variants": {"generation", *BELOW_GENERATE},
     "commands": {
         *("api", "generation", "generated", "regeneration", "variants"),

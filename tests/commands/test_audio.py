@@ -13,10 +13,9 @@ from transformers import ASTFeatureExtractor
 
 from mcu_sdk import cli
 from mcu_sdk.errors import UsageError
-from mcu_sdk.evaluate_sounds import find_sounds
+from mcu_sdk.evaluate_files import SOUNDS, find_files
 from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
-from mcu_sdk.project.labels import Labels
 from tests.checkpoints import make_encoder
 
 Capture = pytest.CaptureFixture[str]
@@ -103,14 +102,13 @@ def test_what_would_not_be_measured_is_refused(tmp_path: Path) -> None:
     (tmp_path / "yes").mkdir()
     (tmp_path / "yes" / ".hidden").touch()
     found = write(tmp_path / "yes" / "LOUD.WAV")
-    labels = Labels("logits", ("yes", "no"), "softmax")
-    assert find_sounds(tmp_path, labels) == [(found, 0)]
+    assert find_files(tmp_path, SOUNDS) == {"yes": [found]}
     (tmp_path / "beside.wav").touch()
     with pytest.raises(UsageError, match=r"beside\.wav' lies in no label's folder"):
-        find_sounds(tmp_path, labels)
+        find_files(tmp_path, SOUNDS)
     (tmp_path / "yes" / "b.flac").touch()
     with pytest.raises(UsageError, match=r"b\.flac' is none"):
-        find_sounds(tmp_path, labels)
+        find_files(tmp_path, SOUNDS)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,52 @@ def test_what_is_not_known_of_a_model_is_said(
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert cli.run(["run", str(project), "--image", str(picture)]) == 4
     assert "mcu-sdk[vision]" in capsys.readouterr().err
+
+
+def test_a_folder_of_images(project: Path, tmp_path: Path, capsys: Capture) -> None:
+    """`evaluate --dataset`: as many right as `run --image` says, beside the float checkpoint."""
+    dataset, right = tmp_path / "d", 0
+    for number, name in enumerate(("cat", "owl", "owl")):
+        (dataset / name).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(dataset / name / f"{number}.png")
+    (dataset / "cat" / ".hidden").touch()
+    for file in dataset.rglob("*.png"):
+        assert cli.run(["run", str(project), "--image", str(file), "--json"]) == 0
+        (output,) = json.loads(capsys.readouterr().out)["outputs"]
+        right += output["labels"][0]["name"] == file.parent.name
+    command = ["evaluate", str(project), "--dataset", str(dataset)]
+    assert cli.run([*command, "--json"]) == 0
+    score = json.loads(capsys.readouterr().out)
+    assert (score["rows"], score["cut"], score["unit"]) == (3, 0, "images")
+    assert score["firmware"]["accuracy"] == pytest.approx(right / 3)
+    assert score["checkpoint"] is not None and 0 <= score["agreement"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda folder: (folder / "wolf").mkdir(), "no label 'wolf'"),
+        (lambda folder: (folder / "cat" / "a.txt").write_text("none"), "a.txt' is none"),
+        (lambda folder: (folder / "a.png").touch(), "a.png' lies in no label's folder"),
+        (lambda folder: (folder / "cat" / "b.png").write_text("none"), "cannot be read as an image"),
+        (lambda folder: (folder / "cat").rmdir(), "has no images"),
+        (lambda folder: None, "No folder of a label has any"),
+    ],
+)
+def test_folders_that_are_none(
+    make: Callable[[Path], object], said: str, project: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "d" / "cat").mkdir(parents=True)
+    make(tmp_path / "d")
+    assert cli.run(["evaluate", str(project), "--dataset", str(tmp_path / "d")]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_checkpoint_that_says_nothing_of_images_is_refused_before_it_is_compiled(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcu_sdk.evaluate_dataset._generate", None)
+    checkpoint = make_encoder("vit", tmp_path / "checkpoint", id2label=NAMES)
+    assert cli.run(["evaluate", str(checkpoint), "--dataset", str(tmp_path)]) == 2
+    assert "wants its images is not known" in " ".join(capsys.readouterr().err.split())
