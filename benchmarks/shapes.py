@@ -38,6 +38,8 @@ SECTIONS
     .data : AT(__data_load) {{ __data_start = .; *(.data .data.*) . = ALIGN(8); __data_end = .; }}
     .bss (NOLOAD) : ALIGN(8) {{ __bss_start = .; *(.bss .bss.* COMMON) . = ALIGN(8); __bss_end = .; }}
     .stack (NOLOAD) : ALIGN(8) {{ __stack_limit = .; . += 8K; __stack_top = .; }}
+    . = {large:#x};
+    .large (NOLOAD) : {{ *(.large) }}
 }}
 """
 RUNTIME = (
@@ -74,6 +76,7 @@ def link(board: Board, folder: Path, sources: Sequence[Path]) -> Built:
     regions = {
         "code": origin[board.placement.code[0]],
         "data": origin[board.placement.data[0]],
+        "large": origin[board.placement.weights[-1]],
     }
     script = folder / "image.ld"
     script.write_text(LINK_SCRIPT.format(**regions), encoding="utf-8")
