@@ -41,6 +41,12 @@ def annotate_gates(model: GraphModule, static: QuantizationSpec) -> None:
         )
 
 
+def is_gate_between_linears(product: Node) -> bool:
+    """Whether it is a gate that `annotate_gates` makes int8."""
+    gate = softmax_gate(product)
+    return gate is not None and _is_between_linears(product, gate, routers_of(product.graph))
+
+
 def _is_between_linears(product: Node, gate: Gate, routers: set[Node]) -> bool:
     """Whether a linear, which chooses no experts, gives the scores, one gives or reads what is multiplied, and linears,
     convolutions, sums and norms alone read the product."""

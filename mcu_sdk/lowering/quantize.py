@@ -57,6 +57,7 @@ from mcu_sdk.lowering.sequence_s8 import (
 )
 from mcu_sdk.lowering.stream_s16 import (
     Stream,
+    add_by_tables,
     annotate_streams,
     find_streams,
     quantize_parts,
@@ -174,7 +175,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
             annotate_sequence(model, STATIC, self.uneven)
             annotate_images(model, STATIC, WEIGHT)
             annotate_gates(model, STATIC)
-            annotate_streams(model, self.streams)
+            annotate_streams(model, self.streams, STATIC)
         return model
 
     def validate(self, model: GraphModule) -> None:
@@ -235,6 +236,7 @@ def quantize(
         rewrite_recurrent(quantized)
         rewrite_before_linears(quantized)
         quantize_parts(quantized)
+        add_by_tables(quantized)
         rewrite_images(quantized)
     rewrite_linears(quantized, requantize)
     rewrite_experts(quantized)

@@ -29,6 +29,7 @@ from mcu_sdk.lowering.fuse.attention import gate_and_table
 from mcu_sdk.lowering.fuse.graph import (
     MOVES,
     SAME_BYTES,
+    TURNS,
     add_buffer,
     args,
     aten,
@@ -204,9 +205,9 @@ def is_normalized_for_linears(norm: Node) -> bool:
 
 
 def _reads_int8(node: Node) -> bool:
-    """Whether it is a linear, or the turn in front of a convolution."""
-    if is_call(node, aten.permute.default):
-        return any(is_call(user, aten.conv2d.default) for user in node.users)
+    """Whether it is a linear, or the turn in front of a convolution or of linears alone."""
+    if is_call(node, *TURNS):
+        return any(is_call(user, aten.conv2d.default) for user in node.users) or leads_to_a_linear(node)
     return is_call(node, aten.linear.default)
 
 

@@ -2,7 +2,8 @@
 
 In float it takes four bytes an element, and a linear's result and the new sum as much again each. Here all sums of a
 stream have one int16 scale, so that a linear adds to the stream where it lies (mcu::linear_s8_add_s16), and norms read it
-from there.
+from there. What is turned before it is added, as a mixer's linear over positions, and gates are int8, and added by a table
+(mcu::lookup_add_s16).
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
-from torchao.quantization.pt2e.quantizer import FixedQParamsQuantizationSpec, QuantizationAnnotation
+from torchao.quantization.pt2e.quantizer import (
+    FixedQParamsQuantizationSpec,
+    QuantizationAnnotation,
+    QuantizationSpec,
+)
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.graph import (
@@ -31,6 +36,8 @@ from mcu_sdk.lowering.fuse.graph import (
     shape_of,
 )
 from mcu_sdk.lowering.fuse.new_node import call_before
+from mcu_sdk.lowering.fuse.turns import moves_before
+from mcu_sdk.lowering.gates_s8 import is_gate_between_linears
 from mcu_sdk.lowering.requantize import requantization
 from mcu_sdk.lowering.sequence_s8 import is_normalized_for_linears, summed_before_norms
 
@@ -85,11 +92,12 @@ def _summands(node: Node) -> Iterator[tuple[Any, Any]]:
 
 
 def _adds(value: object, total: Node) -> bool:
-    """Whether a value is a linear's result that only `total` reads, of its shape."""
+    """Whether a value is a linear's result or a gate that only `total` reads, of its shape."""
     if not isinstance(value, Node) or len(value.users) != 1 or shape_of(value) != shape_of(total):
         return False
-    source = same_bytes_source(value)
-    return is_call(source, aten.linear.default) and len(source.users) == 1
+    source, moves = moves_before(value)
+    alone = all(len(each.users) == 1 for each in (source, *moves))
+    return alone and (is_call(source, aten.linear.default) or is_gate_between_linears(source))
 
 
 def with_scales(streams: Sequence[Sequence[Node]], magnitudes: Mapping[str, torch.Tensor]) -> list[Stream]:
@@ -104,11 +112,17 @@ def with_scales(streams: Sequence[Sequence[Node]], magnitudes: Mapping[str, torc
     return found
 
 
-def annotate_streams(model: GraphModule, streams: Sequence[Stream]) -> None:
-    """Tell PT2E the type and the scale of the streams' values."""
+def annotate_streams(model: GraphModule, streams: Sequence[Stream], static: QuantizationSpec) -> None:
+    """Tell PT2E the type and the scale of the streams' values, and that a linear's result that is turned and then added is
+    int8."""
     for node in model.graph.nodes:
         for stream in streams:
             if node.name in stream.values:
+                for one, other in _summands(node):
+                    if getattr(one, "name", None) in stream.values and _is_turned_linear(other):
+                        annotation = moves_before(other)[0].meta.get("quantization_annotation")
+                        if annotation is not None:
+                            annotation.output_qspec = static
                 spec = FixedQParamsQuantizationSpec(
                     dtype=torch.int16,
                     scale=stream.scale,
@@ -121,6 +135,33 @@ def annotate_streams(model: GraphModule, streams: Sequence[Stream]) -> None:
                 node.meta["quantization_annotation"] = QuantizationAnnotation(
                     input_qspec_map=before.input_qspec_map, output_qspec=spec, _annotated=True
                 )
+
+
+def _is_turned_linear(value: Node) -> bool:
+    source, _ = moves_before(value)
+    return is_call(source, aten.linear.default) and same_bytes_source(value) is not source
+
+
+def add_by_tables(program: ExportedProgram) -> None:
+    """quantize(dequantize(sum) + dequantize(x)), sums of int16 at one scale and x int8 -> mcu::lookup_add_s16."""
+    for quantize in list(program.graph.nodes):
+        total = args(quantize)[0] if _is_to_s16(quantize) else None
+        if not is_call(total, aten.add.Tensor) or len(total.users) != 1:
+            continue
+        for one, x in _summands(total):
+            if not (is_call(one, _DEQUANTIZE) and is_call(x, _DEQUANTIZE)):
+                continue
+            if args(one)[1:6] != args(quantize)[1:6] or args(x)[5] != torch.int8:
+                continue
+            if shape_of(one) != shape_of(x) or int(args(quantize)[2]):
+                continue
+            values = (torch.arange(-128, 128) - int(args(x)[2])).double() * float(args(x)[1])
+            steps = torch.round(values / float(args(quantize)[1])).clamp(-GREATEST - 1, GREATEST)
+            table = add_buffer(program, f"{total.name}_table", steps.to(torch.int16))
+            arguments = args(one)[0], args(x)[0], table
+            result = replace(program.graph, quantize, mcu.lookup_add_s16.default, arguments)
+            result.meta = {**total.meta, "val": quantize.meta["val"]}
+            break
 
 
 def quantize_parts(program: ExportedProgram) -> None:

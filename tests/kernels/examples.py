@@ -147,6 +147,10 @@ def own_examples() -> list[Case]:
         Case("mcu::lstm_s8", (q(1, 3, 6), None, None, *cells(4))),
         Case("mcu::gru_s8", (q(2, 3, 6), i(np.int16, -9999, 9999, 2, 5), *cells(3))),
         Case("mcu::lookup_s8", (q(2, k), q(256, space=MODEL))),
+        Case(
+            "mcu::lookup_add_s16",
+            (i(np.int16, -32_768, 32_768, 2, k), q(2, k), i(np.int16, -32_768, 32_768, 256, space=MODEL)),
+        ),
         Case("mcu::layer_norm_s8", (q(2, k), q(2, k), f(k, space=MODEL), f(k, space=MODEL), 1.7, 1e-5)),
         Case("mcu::layer_norm_s8", (f(2, k), None, f(k, space=MODEL), f(k, space=MODEL), 0.0, 1e-5)),
         Case("mcu::softmax_gate_s8", (q(2, 3, k), q(2, 3, k), 0.03, 9.0, -5, 7)),

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import from_numpy
 
+from mcu_sdk.operators.reference.lookup_add import lookup_add_s16
 from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
 from tests.kernels.call import Guarded, assert_same_bits, call, int8, normal
@@ -201,6 +202,12 @@ def test_a_table_and_an_added_embedding(kernel_library: ctypes.CDLL, n: int) -> 
     out = Guarded(n, np.int8, x)
     call(kernel_library, "lookup_s8", out, table, out, n)
     assert_same_bits(out.array, lookup_s8(from_numpy(x), from_numpy(table)).numpy())
+
+    total, wide = (rng.integers(-(2**15), 2**15, count).astype(np.int16) for count in (n, 256))
+    expected = lookup_add_s16(*map(from_numpy, (total, x, wide))).numpy()
+    stream = Guarded(n, np.int16, total)
+    call(kernel_library, "lookup_add_s16", stream, x, wide, stream, n)
+    assert_same_bits(stream.array, expected)
 
     rows, weight, scale = normal(rng, 4, n), int8(rng, 3, n), normal(rng, 3)
     ids = np.array([2, -1, 0, 3])

@@ -39,6 +39,33 @@ class Block(nn.Module):
         return self.last(self.norms[-1](x))
 
 
+class Mixer(nn.Module):
+    """x + a linear along positions, then x + one along channels, with gates by a softmax if `gated`, `blocks` times."""
+
+    def __init__(self, gated: bool, blocks: int = 2) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(CHANNELS, CHANNELS), nn.Linear(CHANNELS, CHANNELS)
+        self.across, self.scores = (
+            nn.ModuleList(nn.Linear(size, size) for _ in range(blocks) for size in (ROWS - 1, CHANNELS))
+            for _ in range(2)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(CHANNELS) for _ in range(2 * blocks + 1))
+        self.gated = gated
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for number, (norm, linear, scores) in enumerate(
+            zip(self.norms, self.across, self.scores, strict=False)
+        ):
+            mixed = norm(x) if number % 2 else norm(x).transpose(1, 2)
+            mixed = linear(mixed)
+            if self.gated:
+                mixed = mixed * torch.softmax(scores(mixed), -1)
+            x = x + (mixed if number % 2 else mixed.transpose(1, 2))
+        return self.last(self.norms[-1](x))
+
+
 def compiled(module: nn.Module) -> tuple[Plan, float]:
     """The plan, and the RMS error."""
     calls = [
@@ -64,6 +91,18 @@ def test_linears_add_to_the_stream_where_it_lies(monkeypatch: pytest.MonkeyPatch
     assert "aten::add" in operators(in_float)
     assert plan.arena_bytes < 0.75 * in_float.arena_bytes
     assert error < 1.1 * float_error
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_what_is_turned_and_gates_are_added_by_tables(gated: bool) -> None:
+    """Of the linears along channels without gates each adds by itself."""
+    plan, error = compiled(Mixer(gated))
+    found = operators(plan)
+    assert "aten::add" not in found and "aten::native_layer_norm" not in found
+    assert found.count("mcu::lookup_add_s16_") == (4 if gated else 2)
+    assert found.count("mcu::linear_s8_add_s16_") == (0 if gated else 2)
+    assert found.count("mcu::layer_norm_s8") == 5
+    assert error < 0.03
 
 
 @pytest.mark.slow

@@ -75,6 +75,21 @@ ROWS = (
         arithmetic=2,
         call=_looked_up("self", "table"),
     ),
+    # An index, a load that gathers, a sum.
+    Operator(
+        "mcu::lookup_add_s16",
+        "Tensor self, Tensor x, Tensor table",
+        in_place=True,
+        arithmetic=3,
+        call="""
+            self s16(count)
+            x s8(count)
+            table s16(256)
+            out s16(count)
+            same self
+            call lookup_add_s16(self, x, table, out, count)
+        """,
+    ),
     _cortex_m(
         "cortex_m::quantize_per_tensor",
         _BY_TENSOR,

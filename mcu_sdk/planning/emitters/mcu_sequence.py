@@ -289,6 +289,20 @@ def lookup_s8(instruction: Instruction) -> Sequence[KernelCall]:
     return call("lookup_s8", x, table, out, count) if count else []
 
 
+@emits("mcu::lookup_add_s16", "mcu::lookup_add_s16_")
+def lookup_add_s16(instruction: Instruction) -> Sequence[KernelCall]:
+    """(sum, x, table, out)."""
+    total, x, table = tensor(instruction, 0, S16), tensor(instruction, 1, S8), tensor(instruction, 2, S16)
+    out = out_tensor(instruction, 0 if instruction.in_place else 3, S16)
+    if table.elements != 256:
+        unsupported(instruction, f"its table has {table.elements} values where 256 are wanted")
+    count = same_elements(instruction, total, out)
+    same_elements(instruction, x, out)
+    same_or_apart(instruction, out, total)
+    apart(instruction, out, x, table)
+    return call("lookup_add_s16", total, x, table, out, count) if count else []
+
+
 @emits("mcu::layer_norm_s8")
 def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, y, weight, bias, y ratio, eps, out)."""

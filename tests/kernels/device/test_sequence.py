@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from torch import from_numpy
 
+from mcu_sdk.operators.reference.lookup_add import lookup_add_s16
 from mcu_sdk.operators.reference.rope_rows import rope_rows, rope_rows_s8
 from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
@@ -27,6 +28,7 @@ NAMES = (
     "sequence_attention_s8",
     "layer_norm_s8",
     "lookup_s8",
+    "lookup_add_s16",
     "embedding_s8_add",
     "rope_rows",
     "relative_attention_s8",
@@ -107,6 +109,12 @@ def test_norms_tables_and_embeddings(simulated: Simulated) -> None:
         values, out = int8(rng, 256), Guarded((3, n), np.int8)
         simulated.call("lookup_s8", Guarded(x.shape, np.int8, x), Guarded(256, np.int8, values), out, 3 * n)
         results.append((out, lookup_s8(from_numpy(x), from_numpy(values)).numpy()))
+        total, wide = (rng.integers(-(2**15), 2**15, count).astype(np.int16) for count in (3 * n, 256))
+        out = Guarded(3 * n, np.int16, total)
+        inputs = Guarded(x.size, np.int8, x), Guarded(256, np.int16, wide)
+        simulated.call("lookup_add_s16", out, *inputs, out, 3 * n)
+        added = map(from_numpy, (total, x.reshape(-1), wide))
+        results.append((out, lookup_add_s16(*added).numpy()))
     simulated.run()
     for result, expected in results:
         assert_same_bits(result.array, expected)
