@@ -15,9 +15,11 @@ import mcu_sdk.lowering.fuse.relative  # registers torch.ops.mcu_fused
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.attention import gate_and_table
 from mcu_sdk.lowering.fuse.graph import (
+    SAME_BYTES,
     add_buffer,
     args,
     aten,
+    behind,
     constant_value,
     dtype_of,
     is_call,
@@ -37,18 +39,19 @@ _DEQUANTIZE = decomposed.dequantize_per_tensor.default
 
 
 def is_plain_attention(node: Node) -> bool:
-    """Of one sequence or some, each head of queries with its own of keys and values, the first two of one width; no
-    dropout."""
+    """Of one sequence or some, queries and keys of one width, each head of queries with one of keys and values, or some with
+    one (enable_gqa); no dropout."""
     given = [*args(node), *[None] * 6][:6]
     shapes = [shape_of(value) for value in given[:3]]
     if any(len(shape) != 4 for shape in shapes):
         return False
     dropout, causal = node.kwargs.get("dropout_p", given[4]), node.kwargs.get("is_causal", given[5])
-    if dropout or causal or node.kwargs.get("enable_gqa"):
+    if dropout or causal:
         return False
     (sequences, heads, _, n), keys, values = shapes
-    alike = keys[:3] == values[:3] and (keys[0], keys[1], keys[3]) == (sequences, heads, n)
-    return alike and len(set(given[:3])) == 3
+    alike = keys[:3] == values[:3] and (keys[0], keys[3]) == (sequences, n)
+    fits = heads == keys[1] or (bool(node.kwargs.get("enable_gqa")) and heads % keys[1] == 0)
+    return alike and fits and len(set(given[:3])) == 3
 
 
 def rewrite_attention(program: ExportedProgram, node: Node) -> None:
@@ -65,11 +68,14 @@ def rewrite_attention(program: ExportedProgram, node: Node) -> None:
     gated = gate_and_table(node.kwargs.get("attn_mask", [*args(node), None][3]))
     masks = None if gated else _masks(program, node)
     shapes = [shape_of(value) for value in args(node)[:2]]
-    if shapes[0][0] != 1 if gated else masks is None:
+    if (shapes[0][0] != 1 or shapes[0][1] != shapes[1][1]) if gated else masks is None:
         return
     scale: Any = node.kwargs.get("scale")
     scale = 1 / math.sqrt(shapes[0][3]) if scale is None else float(scale)
-    q, k, v = (_heads_side_by_side(graph, source, node) for source, *_ in inputs)
+    sources = [source for source, *_ in inputs]
+    if gated is None:
+        sources[1:] = _before_repetition(graph, node, *sources[1:])
+    q, k, v = (_heads_side_by_side(graph, source, node) for source in sources)
     scales = [float(entry[1]) for entry in inputs]
     _, out_scale, out_zero_point, *_ = args(quantize)
     numbers = (
@@ -85,6 +91,29 @@ def rewrite_attention(program: ExportedProgram, node: Node) -> None:
         operands = q, k, v, masks[0].padding, *tables
         pair = call_before(graph, quantize, mcu.sequence_attention_s8.default, *operands, *numbers)
     _put_in_place(graph, node, quantize, pair)
+
+
+def _before_repetition(graph: Graph, place: Node, keys: Node, values: Node) -> tuple[Node, Node]:
+    """[B, G, L, ...] of keys and values [B, H, L, ...] whose heads are repeated, H / G times each; else they themselves."""
+    found = []
+    for value in (keys, values):
+        repeated = behind(value, *SAME_BYTES)
+        source = args(repeated)[0] if is_call(repeated, aten.expand.default) else None
+        if not isinstance(source, Node) or len(shape_of(source)) != 5 or shape_of(source)[2] != 1:
+            return keys, values
+        (sequences, groups, _, length, width), whole = shape_of(source), shape_of(repeated)
+        times = shape_of(value)[1] // groups
+        if shape_of(value) != (sequences, groups * times, length, width):
+            return keys, values
+        if whole != (sequences, groups, times, length, width):
+            return keys, values
+        found.append(
+            call_before(graph, place, aten.reshape.default, source, [sequences, groups, length, width])
+        )
+        found[-1].meta = {**source.meta, "val": found[-1].meta["val"]}
+    if shape_of(found[0])[1] != shape_of(found[1])[1]:
+        return keys, values
+    return found[0], found[1]
 
 
 def _gates_and_bias(

@@ -10,6 +10,7 @@ from torch import nn
 
 import mcu_sdk
 from mcu_sdk.lowering.attention_s8 import by_distance
+from mcu_sdk.planning.instruction import Tensor
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.interpret import Interpreter
 from mcu_sdk.recipes.compiled import CompiledModel
@@ -144,6 +145,36 @@ def test_a_stream_that_goes_on_stays_float() -> None:
         "mcu::linear_s8_static": 2,
         "aten::add": 2,
     }
+
+
+class Grouped(nn.Module):
+    """Attention of four heads of queries over two of keys and values, `repeated` or not."""
+
+    def __init__(self, repeated: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.q, self.out = nn.Linear(32, 32), nn.Linear(32, 32)
+        self.k, self.v = nn.Linear(32, 16), nn.Linear(32, 16)
+        self.repeated = repeated
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (linear(x).view(1, 9, -1, 8).transpose(1, 2) for linear in (self.q, self.k, self.v))
+        if self.repeated:
+            k, v = (value[:, :, None].expand(1, 2, 2, 9, 8).reshape(1, 4, 9, 8) for value in (k, v))
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=not self.repeated)
+        return self.out(mixed.transpose(1, 2).reshape(1, 9, 32))
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_heads_that_share_keys_and_values_read_them_once(repeated: bool) -> None:
+    xs = [torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(i)) for i in range(4)]
+    made = mcu_sdk.compile_module(Grouped(repeated), xs[0], calibration=xs)
+    program = read_pte(made.pte)
+    (attention,) = (each for each in program.instructions if each.operator == "mcu::sequence_attention_s8")
+    shapes = [value.shape for value in attention.arguments[:3] if isinstance(value, Tensor)]
+    assert shapes == [(1, 9, 32), (1, 9, 16), (1, 9, 16)]
+    assert not {"aten::expand_copy", "aten::bmm"} & {each.operator for each in program.instructions}
+    assert made.facts["accuracy"]["relative_rms_error"] < 0.06
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (1, 6, 2)])
