@@ -44,7 +44,11 @@ class Kind:
 
 
 SOUNDS = Kind("sounds", (".wav",), "sox IN -b 16 -c 1 OUT.wav")
-IMAGES = Kind("images", (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm"), "convert IN OUT.png")
+IMAGES = Kind(
+    "images",
+    (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
+    "convert IN OUT.png",
+)
 KINDS = {"audio-classification": SOUNDS, "image-classification": IMAGES}
 """By the task of the model."""
 

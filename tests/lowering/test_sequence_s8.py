@@ -165,7 +165,7 @@ class Grouped(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(1, 9, 32))
 
 
-@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize("repeated", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_heads_that_share_keys_and_values_read_them_once(repeated: bool) -> None:
     xs = [torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(i)) for i in range(4)]
     made = mcu_sdk.compile_module(Grouped(repeated), xs[0], calibration=xs)

@@ -93,7 +93,7 @@ def test_linears_add_to_the_stream_where_it_lies(monkeypatch: pytest.MonkeyPatch
     assert error < 1.1 * float_error
 
 
-@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("gated", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_is_turned_and_gates_are_added_by_tables(gated: bool) -> None:
     """Of the linears along channels without gates each adds by itself."""
     plan, error = compiled(Mixer(gated))

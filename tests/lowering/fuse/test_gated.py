@@ -67,7 +67,14 @@ def tensors_of(instructions: list[Instruction]) -> list[Planned]:
     return [value for each in instructions for value in each.arguments if isinstance(value, Planned)]
 
 
-@pytest.mark.parametrize(("odd", "of_each"), [(False, True), (True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("odd", "of_each"),
+    [
+        (False, True),
+        pytest.param(True, True, marks=pytest.mark.slow),
+        pytest.param(False, False, marks=pytest.mark.slow),
+    ],
+)
 def test_it_is_one_operator(odd: bool, of_each: bool) -> None:
     """A bias by distance takes 2 L - 1 numbers for each head, another one those of every pair, as a constant."""
     instructions, error = compiled(Gated(odd, of_each))
