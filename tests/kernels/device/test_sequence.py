@@ -111,7 +111,7 @@ def test_norms_tables_and_embeddings(simulated: Simulated) -> None:
         results.append((out, lookup_s8(from_numpy(x), from_numpy(values)).numpy()))
         total, wide = (rng.integers(-(2**15), 2**15, count).astype(np.int16) for count in (3 * n, 256))
         out = Guarded(3 * n, np.int16, total)
-        inputs = Guarded(x.size, np.int8, x), Guarded(256, np.int16, wide)
+        inputs = Guarded(x.shape, np.int8, x), Guarded(256, np.int16, wide)
         simulated.call("lookup_add_s16", out, *inputs, out, 3 * n)
         added = map(from_numpy, (total, x.reshape(-1), wide))
         results.append((out, lookup_add_s16(*added).numpy()))
