@@ -66,7 +66,7 @@ from mcu_sdk.project.fitting import Choices, Fitted, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
 from mcu_sdk.project.library import Library, check_name
 from mcu_sdk.project.manifest import GRAMMARS, TOKENIZER
-from mcu_sdk.project.npu_details import describe_npu, details_files
+from mcu_sdk.project.npu_details import NpuDetails, describe_npu, details_files
 from mcu_sdk.project.render import ProjectInputs, render_project, slug
 from mcu_sdk.project.stored_chat import stored_cache
 from mcu_sdk.recipes.compiled import ETRECORD, names_json, read_compiled
@@ -178,7 +178,8 @@ def _generate(request: GenerateRequest) -> Generated:
     if official is not None and request.pte_partition is not None:
         board = board.with_partition(request.pte_partition)
         official = replace(official, partition_crc=crc32(source.pte))
-    facts = _facts(request, board, pte, source) | _prefill_facts(plan, language_model, source)
+    details = None if npu is None else describe_npu(pte, plan, source.facts, source.delegates, npu)
+    facts = _facts(request, board, pte, source) | _prefill_facts(plan, language_model, source, details)
     facts |= _encoder_facts(pte, plan, source)
     if choice is not None:
         facts["decode"] = choice.to_json()
@@ -190,7 +191,7 @@ def _generate(request: GenerateRequest) -> Generated:
     grammar = grammar_tables(automaton, source.tokenizer, language_model)
     if grammar is not None:
         facts["grammar"] = {key: grammar[key] for key in ("states", "bytes", "shortest")}
-    files = _model_files(source, facts, pte, plan, npu)
+    files = _model_files(source, facts, details)
     files |= {
         name: path.read_bytes()
         for option, name in GRAMMARS.items()
@@ -369,10 +370,10 @@ def _decided(
 
 
 def _estimated(plan: Plan, board: Board, npu: NpuTarget, language_model: LanguageModel) -> StepChoice:
-    """What is known of a step that was asked for on the NPU."""
+    """What is known of a step that was asked for on the NPU, or of that of the processor beside prompts there."""
     position = _middle(language_model)
-    estimates: dict[StepForm, StepCycles | None] = {"npu": step_cycles(plan, board, npu, position)}
-    return StepChoice("npu", "npu", npu.accelerator, position, estimates)
+    form: StepForm = "npu" if plan.prefill is None else "cpu"
+    return StepChoice(form, form, npu.accelerator, position, {form: step_cycles(plan, board, npu, position)})
 
 
 def _middle(language_model: LanguageModel) -> int:
@@ -391,7 +392,10 @@ def _from_checkpoint(
     from mcu_sdk.recipes.checkpoint import compile_checkpoint
 
     options = replace(request.compile_options, npu=npu if step == "npu" else None, step=step)
-    layout = layout_for(helium=board.core.helium and options.step_on_processor)
+    on_processor = (
+        options.step_on_processor or options.prefill is not None
+    )  # a step beside prompts on an NPU is
+    layout = layout_for(helium=board.core.helium and on_processor)
     options = replace(options, weight_layout=layout)
     if options.npu is None:
         _check_forecast(board, checkpoint, options)
@@ -480,13 +484,19 @@ def _facts(request: GenerateRequest, board: Board, pte: Pte, source: _Source) ->
     return {**source.facts, "notes": notes, "weight_layout": layout_of(pte.instructions)}
 
 
-def _prefill_facts(plan: Plan, language_model: LanguageModel | None, source: _Source) -> dict[str, Any]:
-    """What a chunk of a prompt takes, and what it was compared on, where that is known."""
+def _prefill_facts(
+    plan: Plan, language_model: LanguageModel | None, source: _Source, details: NpuDetails | None
+) -> dict[str, Any]:
+    """What a chunk of a prompt takes, of an NPU by estimate, and what it was compared on, where that is known."""
     if plan.prefill is None or language_model is None:
         return {}
     known = source.facts.get("prefill")
     arenas = {"arena_bytes": plan.prefill.own_arena_bytes, "step_arena_bytes": plan.own_arena_bytes}
-    compared = known if isinstance(known, dict) else {}
+    compared = (
+        {name: value for name, value in known.items() if name != "npu"} if isinstance(known, dict) else {}
+    )
+    if details is not None and details.prefill is not None:
+        compared["npu"] = details.prefill.per_token()
     return {"prefill": {**compared, "rows": language_model.prefill_rows, **arenas}}
 
 
@@ -519,15 +529,13 @@ def _check_forecast(board: Board, checkpoint: Checkpoint, options: CompileOption
     check_forecast(board, Forecast(shapes, config, options.cache_length, options.weights != "int8"))
 
 
-def _model_files(
-    source: _Source, facts: dict[str, Any], pte: Pte, plan: Plan, npu: NpuTarget | None
-) -> dict[str, bytes]:
+def _model_files(source: _Source, facts: dict[str, Any], details: NpuDetails | None) -> dict[str, bytes]:
     """The files of model/ beside the .pte, by name."""
     files = _report_file(facts)
     for number, delegate in enumerate(source.delegates):
         files |= replace(delegate, name=f"delegate_{number}").files()
-    if npu is not None:
-        files |= details_files(describe_npu(pte, plan, source.facts, source.delegates, npu))
+    if details is not None:
+        files |= details_files(details)
     if source.names is not None:
         files["names.json"] = names_json(source.pte, source.names, source.facts).encode()
     if source.etrecord:

@@ -85,6 +85,7 @@ WORDS = {
     ON_NPU: "a checkpoint on an NPU",
     ON_PROCESSOR: "a checkpoint on a processor",
     TOKENS: "a language model",
+    Kind.DECODER | Kind.DECODER_NPU: "a decoder's checkpoint",
     Kind.DECODER: "a decoder's checkpoint on a processor",
     Kind.DECODER_NPU: "a decoder's checkpoint on an NPU",
     Kind.ENCODER: "an encoder's checkpoint on a processor",
@@ -223,7 +224,7 @@ class CompileOptions:
         Flag(
             "--prefill",
             "Read prompts 8, 16 or 32 tokens at once, in fewer instructions and more RAM. Default: one by one.",
-            Kind.DECODER,
+            Kind.DECODER | Kind.DECODER_NPU,
         ),
     ] = None
     when_full: Annotated[
@@ -582,9 +583,12 @@ class GenerateRequest:
             raise no_npu_executorch(npu)
 
     def decode_asked(self, npu: NpuTarget | None) -> Decode | None:
-        """Where one token is to be computed beside the NPU that the target means; None without one, and of a .pte."""
+        """Where one token is to be computed beside the NPU that the target means; None without one, and of a .pte. "npu" of a
+        decoder whose prompts are the NPU's, too: its recipe is one for an NPU."""
         if npu is None or self.pte is not None:
             return None
+        if self.decode is None and self.compile_options.prefill is not None:
+            return "npu"
         return self.decode or ("npu" if self.target is not None else "auto")
 
     def decode_left_out(self) -> dict[StepForm, str]:
@@ -597,6 +601,11 @@ class GenerateRequest:
 
     def _check_decode(self, asked: Decode) -> None:
         """Raises UsageError for what a step would not have where it runs."""
+        if self.decode in ("npu", "auto") and self.compile_options.prefill is not None:
+            raise UsageError(
+                f"--prefill on an NPU leaves one token at a time to the processor; --decode is {self.decode}.",
+                hint="Leave --decode out, or --prefill.",
+            )
         own = options_of(GenerateRequest)
         for name in ("memory_mode", "activation_bits") if asked == "cpu" else ():
             if name in self.given or getattr(self, name) != own[name].default:

@@ -39,7 +39,8 @@ BERT_128 = next(case for case in BERT if case.name == "bert-128")
 
 @dataclass(frozen=True)
 class Row:
-    """A model on a target. `case`: of benchmarks/, None for the bundled model. `options`: more of them for `generate`."""
+    """A model on a target. `case`: of benchmarks/, None for the bundled model. `options`: more of them for `generate`; `chunk`:
+    tokens of a prompt at once, of which one is measured."""
 
     name: str
     model: str
@@ -48,6 +49,7 @@ class Row:
     memory_mode: str
     board: str = "corstone-300"
     options: tuple[str, ...] = ()
+    chunk: int = 0
 
     def checkpoint(self) -> list[str]:
         """The options that name the model."""
@@ -59,8 +61,10 @@ class Row:
 
     @property
     def request(self) -> list[str] | None:
-        """Options of `verify`: 64 steps of a decoder, or one inference on made-up numbers. None for an encoder of token ids:
+        """Options of `verify`: 64 steps of a decoder, a prompt of PROMPT tokens, or one inference on made-up numbers. None for an encoder of token ids:
         made-up numbers are none."""
+        if self.chunk:
+            return ["--ids", ",".join(str(i * 7 % 97) for i in range(PROMPT)), "--tokens", "1"]
         if self.case is None:
             return ["--ids", "1", "--tokens", "64"]
         return (
@@ -80,11 +84,24 @@ def rows() -> tuple[Row, ...]:
         ("ethos-u55-128", "Sram_Only", "corstone-300"),
         ("ethos-u85-256", "Shared_Sram", "corstone-320"),
     )
-    return tuple(
+    found = [
         Row(f"{name}-{target.removeprefix('ethos-')}-{mode}", text, case, target, mode, board, options)
         for name, text, case, options in models
         for target, mode, board in targets
-    )
+    ]
+    prompts = [
+        Row(
+            f"bundled-prompt-{chunk}-u55-128-{mode}",
+            f"bundled decoder, a prompt's token, {chunk} at once, cache 64",
+            None,
+            *("ethos-u55-128", mode),
+            options=("--max-cache-len", "64", "--prefill", str(chunk)),
+            chunk=chunk,
+        )
+        for chunk in (16, 32)
+        for mode in ("Shared_Sram", "Sram_Only")
+    ]
+    return (*found[: len(targets)], *prompts, *found[len(targets) :])
 
 
 def measure(row: Row) -> dict[str, Any]:
@@ -107,24 +124,31 @@ def measure(row: Row) -> dict[str, Any]:
     if row.request is not None and opened.npu_on("qemu") is not None and "qemu" in opened.board.simulator:
         mcu_sdk("build", str(project))
         report, found["verify"] = mcu_sdk("verify", str(project), *row.request, "--simulator", "qemu")
-        found["instructions"] = report["run"].get("instructions_last")
+        run = report["run"]
+        found["instructions"] = run.get("instructions_last")
+        if row.chunk and "instructions_read" in run:
+            found["instructions"] = round(run["instructions_read"] / run["prompt_tokens"])
     return found
 
 
 def facts(details: NpuDetails) -> dict[str, Any]:
-    """What the page has of both estimates."""
+    """What the page has of both estimates; of chunks of a prompt for one token, but for the operations."""
+    details = details.prefill or details
     moved = [stream.bytes_moved() for stream in details.cycles]
     ours = sum(stream.cycles for stream in details.cycles)
     macs = sum(stream.macs for stream in details.cycles)
-    return {
-        "operations": details.operations,
-        "calls": details.calls,
+    of_chunk = {
         "macs": macs,
         "vela": sum(summary.cycles for summary in details.estimates),
         "ours": ours,
         "constants": sum(constants for constants, _ in moved),
         "commands": sum(each.command_bytes for stream in details.cycles for each in stream.operations),
         "scratch": sum(scratch for _, scratch in moved),
+    }
+    return {
+        **{name: round(value / (details.tokens or 1)) for name, value in of_chunk.items()},
+        "operations": details.operations,
+        "calls": details.calls,
         "use": macs / max(1, ours * details.cycles[0].macs_per_cycle) if details.cycles else 0.0,
         "apart": sum(layer.apart for layer in details.compared()),
         "layers": len(details.compared()),
@@ -145,6 +169,9 @@ def mcu_sdk(*arguments: str) -> tuple[Any, float]:
         raise RuntimeError(f"mcu-sdk {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()}")
     return json.loads(done.stdout), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
+
+PROMPT = 32
+"""Tokens: whole chunks, of 16 and of 32."""
 
 HEAD = (
     *("model", "target", "memory mode", "operations on the NPU", "MACs"),
@@ -180,7 +207,7 @@ def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
         [
             "# Models on an Ethos-U",
             "",
-            "`make npu-bench` writes this page; one token, or one inference. Cycles are estimates, no measurements: Vela's, and",
+            "`make npu-bench` writes this page; one token, or one inference; a prompt's token is the average of its chunk. Cycles are estimates, no measurements: Vela's, and",
             '[our own](npu_lowering.md#our-own-estimate), which counts commands, tables and waits too. "Apart": layers in which',
             "the two differ by more than 25 %. The processor's instructions are counted on QEMU's Cortex-M55 beside the simulated",
             "NPU; empty where nothing runs the board, or the inputs are token ids. Constants (weights, scales, tables, commands) come from flash with the memory",

@@ -122,6 +122,8 @@ def show(generated: Generated, as_json: bool) -> None:
             f"  {'prefill':15} {told['rows']} tokens of a prompt at once, in {told['arena_bytes']:,} bytes of the arena; a step "
             f"takes {told['step_arena_bytes']:,}"
         )
+        if on_npu := _cycles_on_npu(told.get("npu")):
+            print(f"  {'':15} {on_npu}")
     if "executorch" in summary:
         told = summary["executorch"]
         methods = ", ".join(f"{name} {size:,}" for name, size in told["method_allocator"].items())
@@ -161,3 +163,15 @@ def show(generated: Generated, as_json: bool) -> None:
         print(f"  note: {note}")
     print(f"  {'made with':15} {summary['peak_memory_bytes'] / 2**20:,.0f} MiB of this computer's memory")
     print(f"next: mcu-sdk build {generated.project}")
+
+
+def _cycles_on_npu(told: object) -> str:
+    """What a prompt's token takes of an NPU; nothing where that is not known."""
+    cycles, ours = (
+        told.get(f"{which}cycles_per_prompt_token") if isinstance(told, dict) else None
+        for which in ("", "our_")
+    )
+    if cycles is None:
+        return ""
+    beside = f", {ours:,} by our own" if ours is not None else ""
+    return f"on the NPU {cycles:,} cycles a prompt's token by Vela's estimate{beside}"

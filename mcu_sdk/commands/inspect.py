@@ -124,7 +124,7 @@ def _npu(pte: Path, board: Board | None) -> list[dict[str, Any]]:
 
     data = load_bytes(pte)
     found: list[dict[str, Any]] = []
-    for delegate in read_pte(data).delegates:
+    for delegate in read_pte(data).all_delegates:
         name = delegate.accelerator
         if name:
             on_board = board is not None and name in board.targets

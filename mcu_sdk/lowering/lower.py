@@ -53,17 +53,15 @@ def lower(
     `cortex_m_passes` turns quantized operators into Cortex-M's; around a delegate there are none. `record`: with an ETRecord. Raises ModelError
     when ExecuTorch refuses the program.
     """
-    import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
-
     beside = {PREFILL: prefill, ENCODER: encoder}
     methods = {FORWARD: program, **{name: other for name, other in beside.items() if other is not None}}
-    return lower_edge(_to_edge(methods, metadata, cortex_m_passes), record=record)
+    return lower_edge(to_edge_dialect(methods, metadata, cortex_m_passes), record=record)
 
 
 def lower_portable(program: ExportedProgram, metadata: Mapping[str, Any], *, record: bool = False) -> Lowered:
     """Lower a method "forward" to ExecuTorch's portable and quantized kernels alone. Raises ModelError when ExecuTorch refuses
     the program, or where it takes an operator that these libraries do not have."""
-    edge = _to_edge({FORWARD: program}, metadata, cortex_m_passes=False, preserved=())
+    edge = to_edge_dialect({FORWARD: program}, metadata, cortex_m_passes=False, preserved=())
     return lower_edge(edge, check_operators=check_portable, record=record)
 
 
@@ -116,13 +114,18 @@ def _operators_of(lowered: ExecutorchProgramManager) -> list[str]:
     return [f"{each.name}.{each.overload}" if each.overload else each.name for each in found]
 
 
-def _to_edge(
-    methods: dict[str, ExportedProgram],
+def to_edge_dialect(
+    methods: Mapping[str, ExportedProgram],
     metadata: Mapping[str, Any],
     cortex_m_passes: bool,
     preserved: Sequence[OpOverload] = (torch.ops.aten.linear.default, torch.ops.aten.silu.default),
 ) -> EdgeProgramManager:
-    """`preserved`: operators of ATen that are not decomposed; those beyond the core set are let through."""
+    """The first stage: methods in the edge dialect, for `lower_edge`.
+
+    `preserved`: operators of ATen that are not decomposed; those beyond the core set are let through. Raises ModelError when
+    ExecuTorch refuses a program.
+    """
+    import executorch.backends.cortex_m.passes  # noqa: F401  must come before anything from its operators
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.exir import EdgeCompileConfig, to_edge
 
@@ -134,7 +137,7 @@ def _to_edge(
         ],
     )
     try:
-        edge = to_edge(methods, compile_config=config, constant_methods=dict(metadata))
+        edge = to_edge(dict(methods), compile_config=config, constant_methods=dict(metadata))
         for method in methods if cortex_m_passes else ():
             passes = CortexMPassManager(edge.exported_program(method))
             edge._edge_programs[method] = passes.transform()

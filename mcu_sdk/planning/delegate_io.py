@@ -27,10 +27,10 @@ def place_in_scratch(pte: Pte) -> Pte:
     """The same program with what can be moved at its place in the scratch.
 
     A .pte with no delegate, with several calls (they share the scratch), or for an NPU whose stream is not understood
-    (U85) comes back as it is.
+    (U85) comes back as it is; so does a method that keeps its buffers with another one, for which they would have moved.
     """
     calls = [i for i in pte.instructions if i.operator == f"delegate::{ETHOS_U}"]
-    if len(calls) != 1 or not all(_is_understood(d.accelerator) for d in pte.delegates):
+    if len(calls) != 1 or pte.shares_buffers or not all(_is_understood(d.accelerator) for d in pte.delegates):
         return pte
     return _Placement(pte, calls[0]).run()
 

@@ -16,7 +16,7 @@ def check_delegates(pte: Pte, board: Board, npu: NpuTarget | None, *, chosen: st
     compiled for. Raises PteError for delegates of another target than the chosen one, or of an NPU that the board
     cannot have.
     """
-    names = sorted({delegate.accelerator for delegate in pte.delegates if delegate.accelerator})
+    names = sorted({delegate.accelerator for delegate in pte.all_delegates if delegate.accelerator})
     if not names:
         if chosen is not None and npu is not None:
             raise PteError(

@@ -15,7 +15,8 @@ class Accuracy:
     """The quantized model against the checkpoint, in float. `poor`: whether a user is to be warned; `layers`: modules whose own error is largest, with it.
 
     `steps`: {"exported", "fused" or "portable": the greatest difference of the float steps, as a share of the greatest output}.
-    `checkpoint`: the fingerprint of the checkpoint's folder, None for a module or a foreign .pte.
+    `checkpoint`: the fingerprint of the checkpoint's folder, None for a module or a foreign .pte. `npu_costs`: of a decoder
+    with parts on an NPU, "relative_rms_error" and "top1_agreement" against the same on the processor alone.
     """
 
     relative_rms_error: float
@@ -25,6 +26,7 @@ class Accuracy:
     layers: dict[str, float] = field(default_factory=dict)
     steps: dict[str, float] = field(default_factory=dict)
     checkpoint: str | None = None
+    npu_costs: dict[str, float] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of the report's lines."""
@@ -34,6 +36,11 @@ class Accuracy:
         if self.mean_kl_divergence is not None:
             text += f", KL {self.mean_kl_divergence:.3g}"
         rows = [("quantization costs", text)]
+        if "relative_rms_error" in self.npu_costs:
+            text = f"{self.npu_costs['relative_rms_error']:.3g} of the processor's logits (RMS)"
+            if "top1_agreement" in self.npu_costs:
+                text += f", {100 * self.npu_costs['top1_agreement']:.4g} % of choices alike"
+            rows.append(("of it the NPU", text))
         if self.steps:
             rows.append(("float steps within", f"{max(self.steps.values()):.1e} of the original"))
         return rows
@@ -63,7 +70,13 @@ def accuracy_of(facts: Mapping[str, Any]) -> Accuracy | None:
     )
     names = ("relative_rms_error", "top1_agreement", "mean_kl_divergence", "poor", "layers")
     known = {name: measured[name] for name in names if name in measured}
-    return Accuracy(**known, steps=steps, checkpoint=facts.get("checkpoint"))
+    costs = facts.get("npu_costs")
+    npu = {
+        name: float(value)
+        for name, value in (costs.items() if isinstance(costs, Mapping) else ())
+        if name in names[:2] and isinstance(value, (int, float))
+    }
+    return Accuracy(**known, steps=steps, checkpoint=facts.get("checkpoint"), npu_costs=npu)
 
 
 def read_facts(folder: Path) -> Mapping[str, Any]:

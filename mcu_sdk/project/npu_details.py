@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ SHOWN_LAYERS = 10
 class NpuDetails:
     """`operations`: of the command streams; `calls`: kernel calls of the processor besides; `left`: operators of the
     model that stayed on the processor, {operator, name, reason} each. `estimates`: Vela's by delegate, where they are known;
-    `cycles`: ours likewise.
+    `cycles`: ours likewise. `prefill`: the same of the method that reads chunks of a prompt, and `tokens` there how many it
+    reads at once; all else is of the step.
     """
 
     operations: int
@@ -42,9 +43,28 @@ class NpuDetails:
     left: tuple[dict[str, str], ...] = ()
     estimates: tuple[VelaSummary, ...] = ()
     cycles: tuple[StreamCycles, ...] = ()
+    prefill: NpuDetails | None = None
+    tokens: int = 0
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each line of the report."""
+        if self.prefill is None:
+            return self._own_rows()
+        rows = self._own_rows() if self.operations else [("  a step", "all of it on the processor")]
+        return [*rows, ("  a prompt", f"{self.prefill.tokens} tokens at once"), *self.prefill._own_rows()]
+
+    def per_token(self) -> dict[str, int | None]:
+        """Estimated cycles of the NPU for one token of a prompt, Vela's and ours; None where they are not known."""
+        return {
+            "cycles_per_prompt_token": self._per_token([summary.cycles for summary in self.estimates]),
+            "our_cycles_per_prompt_token": self._per_token([stream.cycles for stream in self.cycles]),
+        }
+
+    def _per_token(self, cycles: list[int]) -> int | None:
+        return round(sum(cycles) / self.tokens) if cycles and self.tokens else None
+
+    def _own_rows(self) -> list[tuple[str, str]]:
+        """Those of one method."""
         total = self.operations + self.calls
         share = 100 * self.operations / total if total else 0.0
         rows = [("  operations on it", f"{self.operations:,} of {total:,} ({share:.1f} %)")]
@@ -68,6 +88,8 @@ class NpuDetails:
             ("    SRAM used", f"{max(summary.sram_bytes for summary in self.estimates):,} bytes"),
             ("    flash used", f"{sum(summary.flash_bytes for summary in self.estimates):,} bytes"),
         ]
+        if self.tokens:
+            rows.insert(2, ("    a prompt token", f"{self.per_token()['cycles_per_prompt_token']:,} cycles"))
         dram = max(summary.dram_bytes for summary in self.estimates)
         return [*rows, ("    DRAM used", f"{dram:,} bytes")] if dram else rows
 
@@ -97,6 +119,10 @@ class NpuDetails:
             ("    constants read", f"{constants:,} bytes, {commands:,} of them commands"),
             ("    scratch moved", f"{scratch:,} bytes"),
         ]
+        if self.tokens:
+            rows.insert(
+                2, ("    a prompt token", f"{self.per_token()['our_cycles_per_prompt_token']:,} cycles")
+            )
         apart = [kind for kind in by_kind(self.compared()) if kind.apart]
         if apart:
             text = ", ".join(f"{kind.npu_operator} {kind.ours:,} ({kind.vela:,})" for kind in apart)
@@ -122,8 +148,9 @@ class NpuDetails:
         return [layer for summary in self.estimates for layer in summary.layers]
 
     def slowest_layers(self) -> list[LayerEstimate]:
-        """The SHOWN_LAYERS with the most estimated cycles, most first."""
-        return sorted(self.layers(), key=lambda layer: -layer.cycles)[:SHOWN_LAYERS]
+        """The SHOWN_LAYERS with the most estimated cycles, most first; those of a prompt among them."""
+        layers = [*self.layers(), *(self.prefill.layers() if self.prefill is not None else ())]
+        return sorted(layers, key=lambda layer: -layer.cycles)[:SHOWN_LAYERS]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; the key "estimates" says what it is."""
@@ -135,6 +162,8 @@ class NpuDetails:
             "our_estimates": [self._stream_json(stream) for stream in self.cycles],
             "layers_by_kind": [{**asdict(kind), "apart": kind.apart} for kind in by_kind(self.compared())],
             "layers_apart": sum(layer.apart for layer in self.compared()),
+            **({"tokens": self.tokens, **self.per_token()} if self.tokens else {}),
+            **({"prefill": self.prefill.to_json()} if self.prefill is not None else {}),
         }
 
     def _stream_json(self, stream: StreamCycles) -> dict[str, Any]:
@@ -150,9 +179,10 @@ class NpuDetails:
         }
 
     def to_markdown(self) -> str:
-        """A table of all layers, or nothing."""
+        """A table of all layers, or nothing; one of a step's, and one of a prompt's."""
+        beside = self.prefill.to_markdown() if self.prefill is not None else ""
         if not self.layers():
-            return ""
+            return beside
         head = ["layer", "operator", "on the NPU", "cycles", "ours", "MACs", "SRAM in use"]
         rows = [
             (
@@ -166,9 +196,10 @@ class NpuDetails:
             )
             for each, ours in zip(self.layers(), self._ours(), strict=True)
         ]
-        title = "Vela's estimates by layer, and our own of their cycles (no measurements):"
+        which = f", of {self.tokens} tokens of a prompt at once" if self.tokens else ""
+        title = f"Vela's estimates by layer, and our own of their cycles{which} (no measurements):"
         lines = ["", title, "", *table(head, "lllrrrr", rows)]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + beside
 
 
 def describe_npu(
@@ -178,12 +209,25 @@ def describe_npu(
 
     Raises what `count_operations` and `memory_system` raise.
     """
+    count = sum(i.operator == f"delegate::{ETHOS_U}" for i in pte.instructions)
+    details = _describe_method(pte, plan, delegates[:count], npu)
+    left = tuple(facts.get("cpu_operators") or ())
+    if pte.prefill is None or plan.prefill is None or not pte.prefill.delegates:
+        return replace(details, left=left)
+    of_prompt = _describe_method(pte.prefill, plan.prefill, delegates[count:], npu)
+    tokens = pte.prefill.inputs[0].elements
+    return replace(details, prefill=replace(of_prompt, left=left, tokens=tokens))
+
+
+def _describe_method(
+    pte: Pte, plan: Plan, delegates: Sequence[DelegateArtifact], npu: NpuTarget
+) -> NpuDetails:
+    """One method's part."""
     blobs = [i.arguments[0] for i in pte.instructions if i.operator == f"delegate::{ETHOS_U}"]
     streams = [read_blob(bytes(blob.data or b"")).commands for blob in blobs if isinstance(blob, Tensor)]
     return NpuDetails(
         operations=count_operations(streams),
         calls=len(plan.calls) - len(streams),
-        left=tuple(facts.get("cpu_operators") or ()),
         estimates=tuple(delegate.vela_summary for delegate in delegates),
         cycles=estimate_streams(streams, npu),
     )
@@ -197,14 +241,27 @@ def details_files(details: NpuDetails) -> dict[str, bytes]:
 def read_details(folder: Path) -> NpuDetails | None:
     """What `details_files` wrote into a model folder; None where it is missing or not ours: a report goes without."""
     try:
-        content = object_or_nothing(folder / "npu.json")
-        estimates = tuple(VelaSummary.from_json(entry) for entry in content["estimates"])
-        cycles = tuple(StreamCycles.from_json(entry) for entry in content.get("cycles", ()))
-        found = NpuDetails(content["operations"], content["calls"], tuple(content["left"]), estimates, cycles)
+        return _details_of(object_or_nothing(folder / "npu.json"))
     except (ValueError, KeyError, TypeError):
         return None
-    counts = type(found.operations) is int and type(found.calls) is int
-    return found if counts and all(isinstance(entry, dict) for entry in found.left) else None
+
+
+def _details_of(content: Mapping[str, Any]) -> NpuDetails:
+    """The inverse of `asdict`. Raises ValueError, KeyError or TypeError for what is not ours."""
+    beside = content.get("prefill")
+    found = NpuDetails(
+        content["operations"],
+        content["calls"],
+        tuple(content["left"]),
+        tuple(VelaSummary.from_json(entry) for entry in content["estimates"]),
+        tuple(StreamCycles.from_json(entry) for entry in content.get("cycles", ())),
+        None if beside is None else _details_of(dict(beside)),
+        content.get("tokens", 0),
+    )
+    counts = all(type(count) is int for count in (found.operations, found.calls, found.tokens))
+    if not counts or not all(isinstance(entry, dict) for entry in found.left):
+        raise ValueError("no details of an NPU's part")
+    return found
 
 
 def count_operations(streams: Iterable[bytes]) -> int:

@@ -313,7 +313,8 @@ def compare_with_python(
     model = HostModel(library, project.accelerator)
     last: list[NDArray[Any]] = []
     pte = read_pte((project.folder / "model" / "model.pte").read_bytes())
-    interpreter = Interpreter(pte, tosa_delegates(project.folder, len(pte.delegates)))
+    delegates = tosa_delegates(project.folder, len(pte.all_delegates))
+    interpreter = Interpreter(pte, delegates[: len(pte.delegates)])
     chunks, source = 0, None
     if request.steps is not None:
         inputs = _made_up_inputs(model, request)
@@ -341,7 +342,7 @@ def compare_with_python(
         checks.append(Check("host library = host program", False, found))
     theirs = []
     if chunks and pte.prefill is not None:
-        prefill = Interpreter(pte.prefill, beside=interpreter)
+        prefill = Interpreter(pte.prefill, delegates[len(pte.delegates) :], beside=interpreter)
         theirs = [output for values in inputs[:chunks] for output in prefill.run_stored(values)]
     theirs += [output for values in inputs[chunks:] for output in interpreter.run_stored([*values, *last])]
     per_step = len(ours) // len(inputs)

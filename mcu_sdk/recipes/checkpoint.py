@@ -52,9 +52,12 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
         return compile_decoder(checkpoint, options)
     if options.npu is not None:
         with step("Loading ExecuTorch's Ethos-U backend"):
+            from mcu_sdk.recipes.decoder_divided import compile_decoder_divided
             from mcu_sdk.recipes.decoder_npu import compile_decoder_npu
 
     if architecture is not None:
         return compile_encoder(checkpoint, architecture, options)
     assert options.npu is not None
+    if options.prefill is not None:
+        return compile_decoder_divided(checkpoint, options, options.npu)
     return compile_decoder_npu(checkpoint, options, options.npu)

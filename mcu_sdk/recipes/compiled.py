@@ -97,7 +97,9 @@ def _facts_of(beside: dict[str, Any]) -> dict[str, Any]:
     entries = [entry for key in ("notes", "kept_int8") for entry in facts.get(key, [])]
     left = facts.get("cpu_operators", [])
     are_texts = all(isinstance(entry, str) for entry in entries)
-    return facts if are_texts and all(_is_reason(entry) for entry in left) else {}
+    costs = facts.get("npu_costs", {})
+    are_numbers = isinstance(costs, dict) and all(isinstance(value, (int, float)) for value in costs.values())
+    return facts if are_texts and are_numbers and all(_is_reason(entry) for entry in left) else {}
 
 
 def _is_reason(entry: Any) -> bool:

@@ -22,7 +22,7 @@ from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.compiled import CompiledModel
-from mcu_sdk.recipes.fused import fused_step
+from mcu_sdk.recipes.fused import FusedStep, fused_step
 from mcu_sdk.recipes.stage import stage
 from mcu_sdk.recipes.weights_by_cost import weights_by_cost
 
@@ -36,19 +36,29 @@ def compile_decoder(checkpoint: Checkpoint, options: CompileOptions) -> Compiled
     quantized, metadata, facts = quantized_step(checkpoint, options)
     prefill = None
     if options.prefill is not None:
-        with stage(f"Making a prefill of {options.prefill} tokens, and comparing it with as many steps"):
-            prefill = prefill_of(quantized, options.prefill)
-            vocabulary, length = metadata["get_vocab_size"], metadata["get_max_seq_len"]
-            reads = length if options.kept_sinks is None else 2 * length + options.prefill
-            compared = check_prefill(quantized, prefill, options.prefill, vocabulary, reads)
-            metadata |= prefill_metadata(options.prefill)
-        facts["prefill"] = {"rows": options.prefill, "positions": compared}
+        prefill, told = compared_prefill(quantized, metadata, options)
+        metadata |= prefill_metadata(options.prefill)
+        facts["prefill"] = told
     with stage("Lowering to ExecuTorch and planning memory"), without_provenance():
         facts["packed_weights"] = pack_weights(quantized, options.weight_layout)
         if prefill is not None:
             pack_weights(prefill, options.weight_layout)
         lowered = lower(quantized, metadata, prefill=prefill, record=options.etrecord)
     return CompiledModel(lowered.pte, lowered.names, facts, etrecord=lowered.etrecord)
+
+
+def compared_prefill(
+    quantized: ExportedProgram, metadata: Mapping[str, Any], options: CompileOptions
+) -> tuple[ExportedProgram, dict[str, int]]:
+    """A chunk of `options.prefill` tokens that gives what they give one by one, and facts for the report. Raises ModelError."""
+    rows = options.prefill
+    assert rows is not None
+    with stage(f"Making a prefill of {rows} tokens, and comparing it with as many steps"):
+        prefill = prefill_of(quantized, rows)
+        vocabulary, length = metadata["get_vocab_size"], metadata["get_max_seq_len"]
+        reads = length if options.kept_sinks is None else 2 * length + rows
+        compared = check_prefill(quantized, prefill, rows, vocabulary, reads)
+    return prefill, {"rows": rows, "positions": compared}
 
 
 def quantized_step(
@@ -60,6 +70,13 @@ def quantized_step(
     what the firmware is compared with.
     """
     fused = fused_step(checkpoint, options, lambda model, length: options.check_length(length))
+    quantized, facts = quantize_fused(fused, options)
+    drop_weights(fused.model, quantized)
+    return quantized, fused.metadata, facts
+
+
+def quantize_fused(fused: FusedStep, options: CompileOptions) -> tuple[ExportedProgram, dict[str, Any]]:
+    """A fused step to the quantized graph, and facts for the report; the model keeps its weights. Raises ModelError."""
     model, windows, program = fused.model, fused.windows, fused.program
     if options.weights != "int8":
         with stage("Measuring what each linear reads"), reproducible():
@@ -98,8 +115,7 @@ def quantized_step(
         **int8_share(quantized),
         **share,
     }
-    drop_weights(model, quantized)
-    return quantized, fused.metadata, facts
+    return quantized, facts
 
 
 def _notes_of_experts(share: Mapping[str, Any]) -> list[str]:

@@ -105,8 +105,16 @@ def _check_turns(model: HostModel, fed: tuple[int, ...], steps: np.ndarray) -> N
             "--prefill is for a firmware",
         ),
         (
-            lambda: GenerateRequest(compile_options=CompileOptions(prefill=8), target="ethos-u55-128"),
-            "--prefill is for a decoder's checkpoint on a processor",
+            lambda: GenerateRequest(
+                compile_options=CompileOptions(prefill=8, when_full="slide"), target="ethos-u55-128"
+            ),
+            "--when-full is for a decoder's checkpoint on a processor",
+        ),
+        (
+            lambda: GenerateRequest(
+                compile_options=CompileOptions(prefill=8), target="ethos-u55-128", decode="npu"
+            ),
+            "--prefill on an NPU leaves one token at a time to the processor; --decode is npu",
         ),
     ],
 )

@@ -170,3 +170,13 @@ def test_several_calls_share_the_scratch_and_are_left_alone() -> None:
     calls = [delegate(0, [x], [y], writing(48, 16)), delegate(1, [y], [z], writing(48, 16))]
     pte = program(calls, (x,), (z,))
     assert place_in_scratch(pte) is pte
+
+
+def test_a_method_that_shares_its_buffers_is_left_alone() -> None:
+    """The other method's would stay behind: also where nothing but gaps would close."""
+    x, y, keys = s8(0), s8(32), s8(64, space=Space.KV_CACHE)
+    calls = [delegate(0, [keys, x], [y], writing(32, 16)), kernel(1, [y], s8(96))]
+    pte = program(calls, (x,), (s8(96),), (MutableBuffer("k", keys),), 80)
+    assert place_in_scratch(pte).kv_cache_bytes == 0
+    shared = replace(pte, shares_buffers=True)
+    assert place_in_scratch(shared) is shared

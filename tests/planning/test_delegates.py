@@ -20,7 +20,7 @@ U55 = NpuTarget("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram")
 class WithDelegates:
     """What check_delegates reads of a .pte."""
 
-    delegates: tuple[Delegate, ...]
+    all_delegates: tuple[Delegate, ...]
 
 
 def compiled_for(*accelerators: str) -> WithDelegates:

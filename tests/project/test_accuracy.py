@@ -35,6 +35,19 @@ def test_a_projects_accuracy_is_read_and_told(tmp_path: Path) -> None:
     ]
 
 
+def test_what_the_npu_costs_stands_beside_it() -> None:
+    costs = {"relative_rms_error": 0.0123, "top1_agreement": 0.985, "poor": False, "positions": 40}
+    accuracy = accuracy_of({**FACTS, "npu_costs": costs})
+    assert accuracy is not None
+    assert accuracy.rows()[1] == (
+        "of it the NPU",
+        "0.0123 of the processor's logits (RMS), 98.5 % of choices alike",
+    )
+    for damaged in (None, [], 3, {"relative_rms_error": "x"}):
+        found = accuracy_of({**FACTS, "npu_costs": damaged})
+        assert found is not None and found.npu_costs == {}
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"accuracy": 3}', '{"accuracy": {"relative_rms_error": "x"}}']
 )

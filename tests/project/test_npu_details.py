@@ -82,3 +82,28 @@ def test_a_project_keeps_them(tmp_path: Path) -> None:
     (tmp_path / "npu.json").write_text("{}")
     assert read_details(tmp_path) is None
     assert read_details(tmp_path / "nowhere") is None
+
+
+def test_of_prompts_there_is_what_a_token_takes(tmp_path: Path) -> None:
+    both = NpuDetails(operations=0, calls=80, prefill=replace(details("sort"), tokens=16))
+    rows = both.rows()
+    assert rows[:2] == [("  a step", "all of it on the processor"), ("  a prompt", "16 tokens at once")]
+    assert [value for label, value in rows if label == "    a prompt token"] == [
+        "312,500 cycles",
+        "266 cycles",
+    ]
+    told = both.to_json()["prefill"]
+    assert told["tokens"] == 16 and told["cycles_per_prompt_token"] == 312_500
+    assert told["our_cycles_per_prompt_token"] == 266
+    assert (
+        "16 tokens of a prompt at once" in both.to_markdown() and len(both.slowest_layers()) == SHOWN_LAYERS
+    )
+    for name, data in details_files(both).items():
+        (tmp_path / name).write_bytes(data)
+    assert read_details(tmp_path) == both
+    content = json.loads((tmp_path / "npu.json").read_text())
+    for damaged in ([], {}, {**content["prefill"], "tokens": "16"}):
+        (tmp_path / "npu.json").write_text(json.dumps({**content, "prefill": damaged}))
+        assert read_details(tmp_path) is None
+    unknown = replace(both, prefill=replace(details(), estimates=(), cycles=(), tokens=16))
+    assert unknown.to_json()["prefill"]["cycles_per_prompt_token"] is None

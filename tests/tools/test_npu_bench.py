@@ -13,6 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import run_npu_bench as bench
 
+from mcu_sdk.npu.cycles.estimate import OperationCycles, StreamCycles
+from mcu_sdk.project.npu_details import NpuDetails
+
 FOUND = {
     "operations": 699,
     "calls": 8,
@@ -78,3 +81,14 @@ def test_rows_of_other_sources_are_measured_again(measured: list[str], tmp_path:
 def test_a_row_that_is_none(measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["nobody"]) == 2 and not measured
     assert "nobody" in capsys.readouterr().err
+
+
+def test_a_prompts_token_is_its_share_of_a_chunk() -> None:
+    operations = (OperationCycles(0, "NPU_OP_CONV", 1600, 3200, 0, 0, 0, 0, 0, 32, 160, 16),)
+    stream = StreamCycles("ethos-u55-128", "System", "Shared_Sram", 500e6, 128, operations)
+    chunk = NpuDetails(operations=3, calls=9, cycles=(stream,), tokens=16)
+    found = bench.facts(NpuDetails(operations=0, calls=80, prefill=chunk))
+    assert (found["operations"], found["calls"], found["ours"], found["macs"]) == (3, 9, 100, 200)
+    (row,) = (row for row in bench.rows() if row.name == "bundled-prompt-32-u55-128-Sram_Only")
+    assert row.options[-2:] == ("--prefill", "32") and row.checkpoint() == []
+    assert row.request is not None and len(row.request[1].split(",")) == bench.PROMPT

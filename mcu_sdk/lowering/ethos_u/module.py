@@ -7,16 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from executorch.backends.arm.operator_support.tosa_supported_operators import tosa_support_factory
 from executorch.backends.arm.quantizer import (
     EthosUQuantizer,
     get_symmetric_a16w8_quantization_config,
     get_symmetric_quantization_config,
 )
-from executorch.exir.backend.utils import WhyNoPartitionReporter
 from torch import nn
 from torch.export import ExportedProgram
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from mcu_sdk.board.npu_target import NpuTarget
@@ -25,20 +23,17 @@ from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.constants import fold_constants
 from mcu_sdk.lowering.ethos_u import padding
 from mcu_sdk.lowering.ethos_u.compile import CompiledModule
-from mcu_sdk.lowering.ethos_u.delegate import compile_spec, operator_name, operators_left, partition
+from mcu_sdk.lowering.ethos_u.delegate import compile_spec, partition
 from mcu_sdk.lowering.ethos_u.divided import left_in_float, quantize_divided
 from mcu_sdk.lowering.ethos_u.lookups import Joined, split_integers
 from mcu_sdk.lowering.ethos_u.quantizer import SMALLEST_SCALE, Nodes
+from mcu_sdk.lowering.ethos_u.reasons import left_with_reasons
 from mcu_sdk.lowering.ethos_u.separate import separate_tables
 from mcu_sdk.lowering.guard import check_module, module_accuracy
 from mcu_sdk.lowering.lower import lower_edge
 from mcu_sdk.lowering.module_path import module_path
-from mcu_sdk.operators.table import OWN
 
 Inputs = tuple[torch.Tensor, ...]
-
-KEPT = "kept for the processor (docs/npu_lowering.md)"
-"""Why an operator is there that divided.py left to the processor."""
 
 
 def compile_module_npu(
@@ -86,7 +81,7 @@ def _lowered(program: ExportedProgram, target: NpuTarget, compared: dict[str, An
             f"A model with something for {target.accelerator} was expected; the partitioner took none of it.",
             hint="Run it on the processor: choose a Cortex-M target.",
         )
-    left = _with_reasons(edge.exported_program(), target)
+    left = left_with_reasons(edge.exported_program(), target)
     with step("Lowering the processor's part and planning memory"):
         lowered = lower_edge(edge)
     facts = {
@@ -156,40 +151,3 @@ def _quantizer(module: nn.Module, target: NpuTarget) -> EthosUQuantizer:
     if parts:
         quantizer.set_node_finder(None, Nodes(lambda node: module_path(node) in parts, ", ".join(parts)))
     return quantizer
-
-
-class _Reasons(WhyNoPartitionReporter):  # type: ignore[misc]  # executorch carries no types
-    """Keeps the first reason for each node by name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[str, str] = {}
-
-    def report_reject(self, node: Node, reason: str) -> None:
-        super().report_reject(node, reason)
-        self.found.setdefault(node.name, reason)
-
-
-def _with_reasons(program: ExportedProgram, target: NpuTarget) -> list[dict[str, str]]:
-    """What stayed on the processor, each with what the partitioner's checks say of it."""
-    reporter = _Reasons()
-    support: Any = tosa_support_factory(compile_spec(target).tosa_spec, program, reporter)
-    left = operators_left(program)
-    names = {entry["name"] for entry in left}
-    for node in program.graph.nodes:
-        if node.name not in names:
-            continue
-        try:
-            accepted = support.is_node_supported({}, node)
-        except Exception as error:  # checks expect neighbours that are inside a delegate now
-            reporter.found.setdefault(node.name, f"{type(error).__name__} in {operator_name(node)}'s check")
-            continue
-        if accepted:
-            reporter.found.setdefault(node.name, "not quantized, or nothing beside it is on the NPU")
-    return [{**entry, "reason": _reason(entry, reporter.found)} for entry in left]
-
-
-def _reason(entry: dict[str, str], found: dict[str, str]) -> str:
-    """Of an operator of ours that it was meant to stay, of another what the partitioner found."""
-    own = entry["operator"].startswith(f"{OWN}.")
-    return KEPT if own else found.get(entry["name"], "no reason given")

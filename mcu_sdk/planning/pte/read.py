@@ -78,6 +78,7 @@ class Pte:
     memory id, and `places` the memory here ("arena", "kv_cache") and the byte in it where each begins; `arena_bytes` and `kv_cache_bytes` are the same after inputs without a plan, outputs without one
     and memories above 2 were put at the arena's end. `notes` say what a user may want to know. `prefill`: the method of that
     name, which reads a chunk of a prompt into the same buffers; `encoder`: that which writes what `forward` attends to.
+    `delegates` are the method's own. `shares_buffers`: whether another method keeps its buffers, too, at the same places.
     """
 
     methods: tuple[str, ...]
@@ -98,6 +99,12 @@ class Pte:
     prefill: Pte | None = None
     encoder: Pte | None = None
     places: tuple[tuple[str, int], ...] = ()
+    shares_buffers: bool = False
+
+    @property
+    def all_delegates(self) -> tuple[Delegate, ...]:
+        """The method's, then those of the methods beside it."""
+        return self.delegates + tuple(delegate for method in self.beside for delegate in method.delegates)
 
     @property
     def beside(self) -> tuple[Pte, ...]:
@@ -151,7 +158,10 @@ def read_pte(data: bytes, names: Sequence[str] | None = None) -> Pte:
     forward = found["forward"]
     for name in set(found) - {"forward"}:
         _check_shared(forward, found[name], name)
-    return replace(forward, prefill=found.get("prefill"), encoder=found.get("encoder"))
+    if len(found) == 1:
+        return forward
+    found = {name: replace(method, shares_buffers=True) for name, method in found.items()}
+    return replace(found["forward"], prefill=found.get("prefill"), encoder=found.get("encoder"))
 
 
 def _read_method(program: Program, plan: ExecutionPlan, data: bytes, names: Sequence[str] | None) -> Pte:
@@ -241,15 +251,17 @@ def _check_shared(forward: Pte, other: Pte, name: str) -> None:
         for buffer in ({**kept[0], **kept[1]} if name == "prefill" else kept[1])
         if kept[0].get(buffer) != kept[1].get(buffer) or kept[0][buffer].space is not Space.KV_CACHE
     ]
-    if apart or forward.kv_cache_bytes != other.kv_cache_bytes or other.delegates:
+    article = "A" if name == "prefill" else "An"
+    if apart or forward.kv_cache_bytes != other.kv_cache_bytes:
         raise PteError(
-            f"{'A' if name == 'prefill' else 'An'} {name} on the processor that shares every buffer with forward was expected; "
-            + (
-                f"{shown(apart[0])} lies elsewhere."
-                if apart
-                else "theirs are not the same, or it has a delegate."
-            ),
+            f"{article} {name} that shares every buffer with forward was expected; "
+            + (f"{shown(apart[0])} lies elsewhere." if apart else "theirs are not the same."),
             hint="Export with share_mutable_buffers=True and emit_mutable_buffer_names=True, or forward alone.",
+        )
+    if name == "encoder" and other.delegates:
+        raise PteError(
+            "An encoder on the processor was expected beside forward; it has a delegate.",
+            hint="Export it without the backend of an NPU, or alone.",
         )
 
 
