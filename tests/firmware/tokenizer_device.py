@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import jinja2
 
@@ -41,20 +42,40 @@ class Texts:
 
 
 class Device:
-    """A running driver process; it ends at the first thing a sanitizer objects to."""
+    """A driver process; it ends at the first thing a sanitizer objects to.
+
+    It runs from the first question on. A sanitized process of a large tokenizer takes hundreds of megabytes, so the one
+    that was asked longest ago ends when there are more than AT_ONCE; asked again, it starts anew: it keeps nothing.
+    """
+
+    AT_ONCE: ClassVar[int] = 4
+    _running: ClassVar[list[Device]] = []
 
     def __init__(self, program: Path) -> None:
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
 
     def _ask(self, request: bytes, item: int, more: int = 0) -> tuple[int, bytes]:
         """The answer's count, then what follows: `more` bytes and `item` bytes for each."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(request)
-        self._process.stdin.flush()
-        answer = self._process.stdout.read(4)
+        process = self._started()
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(request)
+        process.stdin.flush()
+        answer = process.stdout.read(4)
         assert len(answer) == 4, "the device's tokenizer died; the sanitizer's report is on stderr"
         (count,) = struct.unpack("<i", answer)
-        return count, self._process.stdout.read(more + item * max(count, 0))
+        return count, process.stdout.read(more + item * max(count, 0))
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        running = Device._running
+        if self._process is None:
+            while len(running) >= Device.AT_ONCE:
+                running[0].close()
+            self._process = subprocess.Popen([self._program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        else:
+            running.remove(self)
+        running.append(self)
+        return self._process
 
     def encode(self, text: bytes, capacity: int | None = None) -> list[int] | int:
         """Ids, or the negative error code."""
@@ -76,7 +97,12 @@ class Device:
         return self._ask(struct.pack("<ii", -1, token), 1)[1]
 
     def close(self) -> None:
-        self._process.communicate(timeout=20)
+        """End the process if it runs; what leaks is an error, too."""
+        if self._process is not None:
+            Device._running.remove(self)
+            self._process.communicate(timeout=20)
+            assert self._process.returncode == 0, "the device's tokenizer ended with an error; see stderr"
+            self._process = None
 
 
 def compiler(*arguments: str | Path) -> None:
