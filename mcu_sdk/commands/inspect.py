@@ -174,8 +174,8 @@ def describe(data: bytes) -> dict[str, Any]:
     mutable_buffers (name, type, shape, bytes), arena and kv_cache (bytes, None where it cannot be compiled),
     problem (None, or why it cannot be compiled) and notes. Sizes are in bytes. `inspect` adds npu (for each delegate of an
     Ethos-U our estimate: accelerator, system_config, memory_mode, cycles, mac_use, operations), where (board, fits,
-    sections, constants), where there is a board, and executorch (method -> planned, method_allocator, temporary), where it
-    is asked.
+    sections, constants), where there is a board, and executorch (method -> planned, method_allocator, temporary,
+    temporary_used), where it is asked.
     """
     from hashlib import sha256
 
@@ -399,6 +399,7 @@ def _runtime_rows(facts: dict[str, Any]) -> list[tuple[object, ...]]:
             *((f"planned memory {number} of {method}", size) for number, size in taken["planned"].items()),
             (f"method allocator of {method}", taken["method_allocator"]),
             (f"temporary memory of {method}", taken["temporary"]),
+            (f"of it used by {method}", taken["temporary_used"]),
         )
     ]
 

@@ -2,12 +2,13 @@
 
 Planned memories are what the file says. The method allocator holds what `Method::init` takes from it: values, tensors,
 lists, and the arguments of every instruction; its order is followed here, allocation by allocation. Temporary memory is
-what one instruction takes at most. Source: runtime/executor/method.cpp and tensor_parser_portable.cpp of ExecuTorch 1.5;
+what one instruction takes at most: while its kernel is looked for, and while that runs. Source: runtime/executor/method.cpp and tensor_parser_portable.cpp of ExecuTorch 1.5;
 the sizes of its structures are those that its headers give a compiler (tests/planning/test_executorch_memory.py).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from mcu_sdk.planning.pte.program import (
 from mcu_sdk.planning.pte.read import Pte
 from mcu_sdk.planning.registry import emit
 
+_CALLED = re.compile(r"call (\w+)\(")
 MOST_AXES = 16
 """kTensorDimensionLimit."""
 
@@ -51,11 +53,16 @@ BITS_64 = Structures(word=8, evalue=16, tensor=64, backend_delegate=56)
 
 @dataclass(frozen=True)
 class RuntimeMemory:
-    """Bytes that one method takes: planned memories by their number, the method allocator, temporary memory at most."""
+    """Bytes that one method takes: planned memories by their number, the method allocator, and temporary memory.
+
+    `temporary` has to be there: with less, the runtime takes the method allocator's to look kernels up. `temporary_used` of it
+    are in use at once, at most.
+    """
 
     planned: dict[int, int]
     method_allocator: int
     temporary: int
+    temporary_used: int
 
 
 def runtime_memory(
@@ -63,14 +70,23 @@ def runtime_memory(
 ) -> RuntimeMemory:
     """What a method takes; `instructions` are what read_pte() makes of it.
 
-    Temporary memory of ExecuTorch's own kernels and everything that a delegate's backend takes are not in the file, and
-    not counted. Raises UnsupportedOperatorError as planning does.
+    Of ExecuTorch's portable kernels topk's alone takes temporary memory, and ours has its place. What a delegate's backend
+    takes is not in the file, and not counted. Raises UnsupportedOperatorError as planning does.
     """
     planned = dict(enumerate(plan.non_const_buffer_sizes[1:], start=1))
     calls = [c for chain in plan.chains for c in chain.instructions if isinstance(c, KernelCall)]
-    resolving = max((len(call.args) * (structures.tensor_meta + MOST_AXES) for call in calls), default=0)
+    wanted = max((len(call.args) * (structures.tensor_meta + MOST_AXES) for call in calls), default=0)
+    looked_up = max((_lookup_bytes(plan, call, structures) for call in calls), default=0)
     running = max(map(_scratch_of, instructions), default=0)
-    return RuntimeMemory(planned, method_allocator_bytes(plan, structures), max(resolving, running))
+    return RuntimeMemory(
+        planned, method_allocator_bytes(plan, structures), max(wanted, running), max(looked_up, running)
+    )
+
+
+def _lookup_bytes(plan: ExecutionPlan, call: KernelCall, structures: Structures) -> int:
+    """Bytes of a kernel's name: for each argument its type and dim order, and for each tensor a byte for each axis."""
+    tensors = (value for index in call.args if isinstance(value := plan.values[index], TensorValue))
+    return len(call.args) * structures.tensor_meta + sum(len(tensor.sizes) for tensor in tensors)
 
 
 def method_allocator_bytes(plan: ExecutionPlan, structures: Structures = BITS_32) -> int:
@@ -127,19 +143,20 @@ def _take_value(memory: _Bump, value: RawValue, structures: Structures) -> None:
 
 
 def _scratch_of(instruction: Instruction) -> int:
-    """Temporary bytes that our wrapper of an operator takes: what the compiled plan's call would, and sums that the plan
-    has as constants."""
-    scratch = sum(
-        -(-argument.size // 16) * 16
-        for call in emit(instruction)
-        for argument in call.arguments
-        if isinstance(argument, Scratch)
-    )
+    """Temporary bytes that our wrapper of an operator takes: what the compiled plan's call would, where it is of a kernel
+    that the wrapper calls, too, and sums that the plan has as constants."""
+    taken = _Bump()
     if instruction.operator == "cortex_m::quantized_linear" and instruction.arguments[3] is None:
         weights = instruction.arguments[1]
         assert isinstance(weights, Tensor)
-        scratch += -(-4 * weights.shape[0] // 16) * 16
-    return scratch
+        taken.take(4 * weights.shape[0], 16)
+    row = instruction.row
+    kernels = {f"mcu_{name}" for name in _CALLED.findall(row.call)} if row is not None else set()
+    for call in emit(instruction):
+        for argument in call.arguments if call.function in kernels else ():
+            if isinstance(argument, Scratch):
+                taken.take(argument.size, 16)
+    return taken.used
 
 
 def memory_of(
