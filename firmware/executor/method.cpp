@@ -1,7 +1,8 @@
 // See method.h.
 #include "executor/method.h"
 
-#include <executorch/extension/data_loader/buffer_data_loader.h>
+#include <executorch/runtime/core/data_loader.h>
+#include <executorch/runtime/core/freeable_buffer.h>
 #include <executorch/runtime/executor/program.h>
 #include <executorch/runtime/platform/runtime.h>
 #include <string.h>
@@ -17,9 +18,10 @@ namespace executor {
 namespace {
 
 using executorch::aten::Tensor;
-using executorch::extension::BufferDataLoader;
+using executorch::runtime::DataLoader;
 using executorch::runtime::Error;
 using executorch::runtime::EValue;
+using executorch::runtime::FreeableBuffer;
 using executorch::runtime::HierarchicalAllocator;
 using executorch::runtime::Kernel;
 using executorch::runtime::MemoryAllocator;
@@ -48,11 +50,35 @@ class Temporary final : public MemoryAllocator {
     size_t peak_ = 0;
 };
 
+// The .pte where it lies. ExecuTorch has such a loader as well, whose header an installation of its sources leaves out.
+class InPlace final : public DataLoader {
+  public:
+    explicit InPlace(const Memory& file) : file_(file) {}
+
+    Result<FreeableBuffer> load(size_t offset, size_t size, const SegmentInfo&) const override {
+        if (!has(offset, size)) return Error::InvalidArgument;
+        return FreeableBuffer(file_.data + offset, size, nullptr);
+    }
+
+    Error load_into(size_t offset, size_t size, const SegmentInfo&, void* buffer) const override {
+        if (!has(offset, size) || buffer == nullptr) return Error::InvalidArgument;
+        memcpy(buffer, file_.data + offset, size);
+        return Error::Ok;
+    }
+
+    Result<size_t> size() const override { return file_.bytes; }
+
+  private:
+    bool has(size_t offset, size_t size) const { return offset <= file_.bytes && size <= file_.bytes - offset; }
+
+    Memory file_;
+};
+
 bool opened = false;
 Shared shared = {{nullptr, 0}, {nullptr, 0}, {nullptr, 0}, nullptr, false, 0};
 size_t kernel_count = 0;
 alignas(16) uint8_t temporary_storage[sizeof(Temporary)];
-alignas(16) uint8_t loader_storage[sizeof(BufferDataLoader)];
+alignas(16) uint8_t loader_storage[sizeof(InPlace)];
 alignas(16) uint8_t program_storage[sizeof(Program)];
 bool program_loaded = false;
 
@@ -170,7 +196,7 @@ bool load_program() {
         return fail("executorch_other_program", "model.pte", Error::InvalidProgram);
     }
     executorch::runtime::runtime_init();
-    auto* const loader = new (loader_storage) BufferDataLoader(shared.file.data, shared.file.bytes);
+    auto* const loader = new (loader_storage) InPlace(shared.file);
     Result<Program> found = Program::load(loader);
     if (!found.ok()) return fail("executorch_pte_not_loaded", "model.pte", found.error());
     new (program_storage) Program(std::move(*found));

@@ -79,6 +79,9 @@ def explain_executorch(output: str, log_file: Path) -> McuSdkError | None:
             f"{missing[1].strip().rstrip('.')}.",
             hint=f"Install ExecuTorch {OLDEST} or later, or let {PLACE} name one.",
         )
+    kernels = re.search(r"executorch_kernels_missing: (.*?) (?:Call Stack|-- Configuring)", text)
+    if kernels:
+        return ToolMissingError(f"{kernels[1].strip().rstrip('.')}.", hint=f"{_HOW}.")
     if "undefined reference to `executorch::" in text or "undefined reference to `torch::executor" in text:
         return BuildError(
             "The ExecuTorch that was found lacks a part of its runtime.",
