@@ -622,12 +622,6 @@ class GenerateRequest:
                 hint="Leave --runtime or --format out; the operators for a program of yours are written by "
                 "mcu_sdk.write_operator_library().",
             )
-        if self.compile_options.operators == "portable":
-            raise UsageError(
-                "--operators portable is for a runtime that is there already; a project of --runtime executorch brings this "
-                "SDK's operators with it, and links no library of ExecuTorch's quantized kernels.",
-                hint="Leave --operators or --runtime out.",
-            )
         if self.pte_partition is not None and (self.pte_partition < 1 or self.pte_partition % PARTITION_UNIT):
             raise UsageError(
                 f"--pte-partition is a multiple of {PARTITION_UNIT} bytes, not {self.pte_partition}.",

@@ -9,8 +9,12 @@ from pathlib import Path
 import executorch
 
 from mcu_sdk import resources
+from mcu_sdk.operators.table import called_operators
+from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project import flags
-from mcu_sdk.project.operator_library import write_operator_library
+from mcu_sdk.project.executorch import operators_of
+from mcu_sdk.project.operator_library import write_library_files, write_operator_library
+from mcu_sdk.project.wrappers import all_wrappers
 
 CORES = {
     "cortex-m55": ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
@@ -55,8 +59,20 @@ def compile_for(core: str, folder: Path, source: str, root: Path) -> Path:
     return target
 
 
+def write_all(folder: Path) -> Path:
+    """The library of all operators that can be in one: also those in the place of ExecuTorch's own, for any file."""
+    write_library_files(folder, all_wrappers(called_operators().values()))
+    return folder
+
+
+def instead_of_theirs(pte: Path) -> list[str]:
+    """Names of what a project of that file has in the place of ExecuTorch's own operators."""
+    made = all_wrappers(operators_of(read_pte(pte.read_bytes())))
+    return [wrapper.name for wrapper in made if wrapper.is_of_libraries]
+
+
 def build_shared(folder: Path) -> Path:
-    """All operators as a shared library that registers them when it is loaded."""
+    """All operators of ours as a shared library that registers them when it is loaded."""
     write_operator_library(folder)
     _build(folder, "-DBUILD_SHARED_LIBS=ON", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS=-Werror")
     return folder / "build" / "libmcu_operators.so"
@@ -74,9 +90,9 @@ target_link_libraries(caller PRIVATE mcu_operators)
 
 
 def build_caller(folder: Path) -> tuple[Path, Path]:
-    """The library of all operators, which registers them, and official_call.cpp as one."""
+    """The library of all operators, which registers ours, and official_call.cpp as one."""
     folder.mkdir()
-    write_operator_library(folder / "operators")
+    write_all(folder / "operators")
     source = Path(__file__).with_name("official_call.cpp")
     (folder / "CMakeLists.txt").write_text(CALLER.format(source=source))
     _build(folder, "-DCMAKE_BUILD_TYPE=Release")
@@ -100,7 +116,7 @@ SANITIZE = (
 def build_runner(folder: Path, *, sanitize: bool = False) -> Path:
     """official_runner.cpp with all operators, statically; `sanitize`: our code in it stops at what it must not do."""
     folder.mkdir()
-    write_operator_library(folder / "operators")
+    write_all(folder / "operators")
     source = Path(__file__).with_name("official_runner.cpp")
     (folder / "CMakeLists.txt").write_text(RUNNER.format(source=source, firmware=resources.firmware()))
     flags = [f"-DCMAKE_CXX_FLAGS={SANITIZE}"] if sanitize else ["-DCMAKE_BUILD_TYPE=Release"]

@@ -9,10 +9,12 @@
 #include <memory>
 #include <vector>
 
+#include "operators.h"
 #include "operators/images.h"
 
 namespace {
 
+using executorch::aten::ArrayRef;
 using executorch::aten::ScalarType;
 using executorch::aten::Tensor;
 using executorch::aten::TensorImpl;
@@ -21,7 +23,7 @@ using executorch::runtime::EValue;
 using executorch::runtime::KernelRuntimeContext;
 using executorch::runtime::MemoryAllocator;
 
-enum Kind : int32_t { kNone, kTensor, kInteger, kNumber, kBoolean, kIntegers };
+enum Kind : int32_t { kNone, kTensor, kInteger, kNumber, kBoolean, kIntegers, kText };
 
 struct Argument {
     int32_t kind;
@@ -29,8 +31,8 @@ struct Argument {
     void* data;
     int32_t* sizes;
     uint8_t* order;
-    int64_t* list;
-    int64_t count;  // of axes, or of a list
+    int64_t* list;  // or the characters of a text
+    int64_t count;  // of axes, or of a list or a text
     int64_t integer;
     double number;
 };
@@ -42,6 +44,7 @@ struct Holder {
     std::vector<EValue*> pointers;
     std::unique_ptr<TensorImpl> tensor;
     std::unique_ptr<BoxedEvalueList<int64_t>> list;
+    std::unique_ptr<ArrayRef<char>> text;
 
     EValue value(const Argument& given) {
         const auto count = static_cast<size_t>(given.count);
@@ -55,11 +58,17 @@ struct Holder {
         }
         if (given.kind == kIntegers) {
             unwrapped.assign(count, 0);
+            unwrapped.reserve(count + 1);  // an empty list has an address, too
+            pointers.reserve(count + 1);
             for (size_t i = 0; i < count; ++i) items.emplace_back(given.list[i]);
             for (EValue& item : items) pointers.push_back(&item);
             list =
                 std::make_unique<BoxedEvalueList<int64_t>>(pointers.data(), unwrapped.data(), static_cast<int>(count));
             return EValue(list.get());
+        }
+        if (given.kind == kText) {
+            text = std::make_unique<ArrayRef<char>>(reinterpret_cast<const char*>(given.list), count);
+            return EValue(text.get());
         }
         if (given.kind == kInteger) return EValue(given.integer);
         if (given.kind == kNumber) return EValue(given.number);
@@ -69,11 +78,13 @@ struct Holder {
 
 }  // namespace
 
-// The kernel's Error, or -1 where none has that name. `scratch`: so many bytes of temporary memory.
+// The Error of our kernel, or with `theirs` of the one in the registry; -1 where none has that name. `scratch`: so many
+// bytes of temporary memory.
 extern "C" __attribute__((visibility("default"))) int32_t official_call(const char* name, const Argument* given,
-                                                                        int64_t count, uint8_t* scratch,
-                                                                        int64_t bytes) {
-    const auto kernel = executorch::runtime::get_op_function_from_registry(name);
+                                                                        int64_t count, uint8_t* scratch, int64_t bytes,
+                                                                        bool theirs) {
+    const auto kernels = theirs ? executorch::runtime::get_registered_kernels() : mcu::operators();
+    const auto kernel = executorch::runtime::get_op_function_from_registry(name, {}, kernels);
     if (!kernel.ok()) return -1;
     std::vector<Holder> holders(static_cast<size_t>(count));
     std::vector<EValue> values;

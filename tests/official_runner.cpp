@@ -4,7 +4,11 @@
 //   runner read FILE ROWS ID...        chunks of ROWS by the method "prefill" (0: none), the rest by "forward"
 //   runner answer FILE PAD COUNT ID... COUNT by the method "encoder", filled up with PAD, then the rest by "forward"
 //   runner fit FILE METHOD TEMPORARY   one step with so many bytes for the method allocator, and of temporary memory
+//   runner tensors FILE INPUTS 0       steps of "forward", of which the file INPUTS has the inputs one behind the other
 //   runner flip FILE SEED COUNT        COUNT times: one byte flipped, loaded, two steps; each in a process of its own
+//
+// MCU_INSTEAD, in the environment: which of ExecuTorch's own operators ours stand in the place of, with commas between;
+// without it all that there are.
 #include <executorch/extension/data_loader/buffer_data_loader.h>
 #include <executorch/runtime/executor/method.h>
 #include <executorch/runtime/executor/program.h>
@@ -29,6 +33,7 @@ namespace {
 using executorch::extension::BufferDataLoader;
 using executorch::runtime::Error;
 using executorch::runtime::HierarchicalAllocator;
+using executorch::runtime::Kernel;
 using executorch::runtime::MemoryAllocator;
 using executorch::runtime::MemoryManager;
 using executorch::runtime::Method;
@@ -50,6 +55,21 @@ struct Memory {
     size_t size;
     uint8_t* data;
 };
+
+// What is looked for before the registry.
+Span<const Kernel> instead() {
+    static const std::vector<Kernel> found = [] {
+        const char* const said = getenv("MCU_INSTEAD");
+        const std::string names = said == nullptr ? "" : "," + std::string(said) + ",";
+        std::vector<Kernel> kernels;
+        for (const Kernel& kernel : mcu::operators()) {
+            const bool is_wanted = names.find("," + std::string(kernel.name_) + ",") != std::string::npos;
+            if (said == nullptr || is_wanted) kernels.push_back(kernel);
+        }
+        return kernels;
+    }();
+    return {found.data(), found.size()};
+}
 
 // The planned memories that all methods of a program share.
 struct Planned {
@@ -140,11 +160,11 @@ int read(const std::vector<uint8_t>& file, size_t rows, const std::vector<int64_
     if (planned.allow(*program, "forward") != Error::Ok) return 3;
     if (rows > 0 && planned.allow(*program, "prefill") != Error::Ok) return 3;
     Loaded step(planned), chunk(planned);
-    Result<Method> forward = program->load_method("forward", &step.manager);
+    Result<Method> forward = program->load_method("forward", &step.manager, nullptr, nullptr, nullptr, instead());
     if (!forward.ok()) return 3;
     std::unique_ptr<Method> prefill;
     if (rows > 0) {
-        Result<Method> found = program->load_method("prefill", &chunk.manager);
+        Result<Method> found = program->load_method("prefill", &chunk.manager, nullptr, nullptr, nullptr, instead());
         if (!found.ok()) return 3;
         prefill = std::make_unique<Method>(std::move(*found));
     }
@@ -174,8 +194,8 @@ int answer(const std::vector<uint8_t>& file, int64_t pad, size_t count, const st
         if (planned.allow(*program, name) != Error::Ok) return 3;
     }
     Loaded source(planned), step(planned);
-    Result<Method> encoder = program->load_method("encoder", &source.manager);
-    Result<Method> forward = program->load_method("forward", &step.manager);
+    Result<Method> encoder = program->load_method("encoder", &source.manager, nullptr, nullptr, nullptr, instead());
+    Result<Method> forward = program->load_method("forward", &step.manager, nullptr, nullptr, nullptr, instead());
     if (!encoder.ok() || !forward.ok() || encoder->inputs_size() != 2) return 3;
     const size_t length = static_cast<size_t>(encoder->get_input(0).toTensor().numel());
     if (count > length) return 3;
@@ -193,6 +213,35 @@ int answer(const std::vector<uint8_t>& file, int64_t pad, size_t count, const st
     return 0;
 }
 
+int tensors(const std::vector<uint8_t>& file, const std::vector<uint8_t>& inputs) {
+    Memory aligned(file.size());
+    memcpy(aligned.data, file.data(), file.size());
+    BufferDataLoader loader(aligned.data, file.size());
+    Result<Program> program = Program::load(&loader);
+    Planned planned;
+    if (!program.ok() || planned.allow(*program, "forward") != Error::Ok) return 3;
+    Loaded step(planned);
+    Result<Method> forward = program->load_method("forward", &step.manager, nullptr, nullptr, nullptr, instead());
+    if (!forward.ok()) return 3;
+    Digest digest;
+    for (size_t at = 0; at < inputs.size();) {
+        for (size_t i = 0; i < forward->inputs_size(); ++i) {
+            if (!forward->get_input(i).isTensor()) return 3;
+            const auto& tensor = forward->get_input(i).toTensor();
+            if (tensor.const_data_ptr() == nullptr || tensor.nbytes() > inputs.size() - at) return 3;
+            memcpy(tensor.mutable_data_ptr(), inputs.data() + at, tensor.nbytes());
+            at += tensor.nbytes();
+        }
+        if (forward->execute() != Error::Ok) return 3;
+        for (size_t i = 0; i < forward->outputs_size(); ++i) {
+            const auto& tensor = forward->get_output(i).toTensor();
+            digest.add_f32(tensor.const_data_ptr(), static_cast<size_t>(tensor.numel()));
+        }
+    }
+    printf("digest %016llx\n", static_cast<unsigned long long>(digest.value()));
+    return 0;
+}
+
 int fit(const std::vector<uint8_t>& file, size_t method_bytes, size_t temporary_bytes) {
     Memory aligned(file.size());
     memcpy(aligned.data, file.data(), file.size());
@@ -201,7 +250,7 @@ int fit(const std::vector<uint8_t>& file, size_t method_bytes, size_t temporary_
     Planned planned;
     if (!program.ok() || planned.allow(*program, "forward") != Error::Ok) return 4;
     Loaded step(planned, method_bytes, temporary_bytes);
-    Result<Method> forward = program->load_method("forward", &step.manager);
+    Result<Method> forward = program->load_method("forward", &step.manager, nullptr, nullptr, nullptr, instead());
     if (!forward.ok()) return 3;
     if (!call(*forward, {3}, 0)) return 3;
     printf("method %zu\n", step.method_allocator.used_size());
@@ -218,7 +267,7 @@ int try_steps(const std::vector<uint8_t>& file) {
     Planned planned;
     if (planned.allow(*program, "forward") != Error::Ok) return 3;
     Loaded step(planned);
-    Result<Method> forward = program->load_method("forward", &step.manager);
+    Result<Method> forward = program->load_method("forward", &step.manager, nullptr, nullptr, nullptr, instead());
     if (!forward.ok()) return 3;
     return call(*forward, {3}, 0) && call(*forward, {1}, 1) ? 0 : 3;
 }
@@ -262,6 +311,7 @@ int main(int count, char** words) {
     if (file.size() < 64) return 2;
     if (strcmp(words[1], "flip") == 0) return flip(file, strtoull(words[3], nullptr, 10), atoi(words[4]));
     if (strcmp(words[1], "fit") == 0) return fit(file, strtoul(words[3], nullptr, 10), strtoul(words[4], nullptr, 10));
+    if (strcmp(words[1], "tensors") == 0) return tensors(file, contents(words[3]));
     const bool answers = strcmp(words[1], "answer") == 0;
     std::vector<int64_t> ids;
     for (int i = answers ? 5 : 4; i < count; ++i) ids.push_back(atoll(words[i]));

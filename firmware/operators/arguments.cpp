@@ -17,16 +17,19 @@ constexpr int64_t kLimit = int64_t{1} << 30;  // kernels count in int32_t
 constexpr int32_t kTypes = 7;
 constexpr uint8_t kBytes[kTypes] = {1, 1, 2, 4, 8, 2, 4};  // of the types in Arguments' order
 
-// Whether the axes longer than one lie in memory in their order.
-bool is_contiguous(const Tensor& tensor) {
+constexpr int32_t kChannelsLast[] = {0, 3, 1, 2};  // which each of an image's axes is in memory
+
+// Whether the axes longer than one lie in memory in the order of their ranks; without ranks in their own.
+bool lies_in_order(const Tensor& tensor, const int32_t* ranks = nullptr) {
     const auto order = tensor.dim_order();
     int32_t before = -1;
     for (size_t i = 0; i < order.size(); ++i) {
         const int32_t axis = order[i];
         if (axis >= tensor.dim()) return false;
         if (tensor.size(axis) == 1) continue;
-        if (axis < before) return false;
-        before = axis;
+        const int32_t rank = ranks == nullptr ? axis : ranks[axis];
+        if (rank < before) return false;
+        before = rank;
     }
     return true;
 }
@@ -91,11 +94,23 @@ Operand Arguments::walked_tensor(size_t index, uint32_t types) {
     operand.rank = static_cast<int32_t>(tensor.dim());
     operand.type = uint32_t{1} << type;
     operand.order = tensor.dim_order().data();
-    operand.contiguous = is_contiguous(tensor);
+    operand.contiguous = lies_in_order(tensor);
+    operand.channels_last = operand.rank == 4 && lies_in_order(tensor, kChannelsLast);
     operand.present = true;
     if (operand.count < 1 || operand.count > kLimit) return wrong(index, MCU_TEXT("has no element, or too many"));
     if (operand.data == nullptr) return wrong(index, MCU_TEXT("has no memory"));
     if (reinterpret_cast<uintptr_t>(operand.data) % kBytes[type] != 0) return wrong(index, MCU_TEXT("is misaligned"));
+    return operand;
+}
+
+Operand Arguments::image(size_t index, uint32_t types) {
+    Operand operand = walked_tensor(index, types);
+    if (failed_) return {};
+    if (!operand.channels_last || images_ == 2) return wrong(index, MCU_TEXT("is no image with channels last"));
+    int32_t* const sizes = image_sizes_[images_++];
+    for (int32_t axis = 0; axis < 4; ++axis) sizes[kChannelsLast[axis]] = operand.sizes[axis];
+    operand.sizes = sizes;
+    operand.contiguous = true;
     return operand;
 }
 
@@ -147,6 +162,31 @@ Integers Arguments::integers(size_t index) {
     return {list->data(), list->size()};
 }
 
+Integers Arguments::optional_integers(size_t index) {
+    const EValue* value = at(index);
+    return value == nullptr || value->isNone() ? Integers{} : integers(index);
+}
+
+Text Arguments::text(size_t index) {
+    const EValue* value = at(index);
+    if (value == nullptr) return {};
+    const auto word = value->tryToString();
+    if (word.ok()) return {*word};
+    wrong(index, MCU_TEXT("is no word"));
+    return {};
+}
+
+void Arguments::only(size_t index, double wanted) {
+    const double found = number(index);
+    const bool is_wanted = found >= wanted && found <= wanted;
+    if (!failed_ && !is_wanted) wrong(index, MCU_TEXT("is another number than the kernel takes"));
+}
+
+void Arguments::absent(size_t index) {
+    const EValue* value = at(index);
+    if (value != nullptr && !value->isNone()) wrong(index, MCU_TEXT("is nothing that the kernel takes"));
+}
+
 void* Arguments::scratch(int64_t bytes) {
     const auto memory = context_.allocate_temp(static_cast<size_t>(bytes), 16);
     if (memory.ok()) return *memory;
@@ -181,6 +221,14 @@ float narrow(double value) {
     if (value > static_cast<double>(FLT_MAX)) return INFINITY;
     if (value < -static_cast<double>(FLT_MAX)) return -INFINITY;
     return static_cast<float>(value);
+}
+
+int64_t halves_of(double number) {
+    const double doubled = 2 * number;
+    if (!(doubled > INT32_MIN && doubled < INT32_MAX)) return INT32_MAX;
+    const int64_t whole = static_cast<int64_t>(doubled);
+    const double back = static_cast<double>(whole);
+    return back >= doubled && back <= doubled ? whole : INT32_MAX;
 }
 
 bool is_finite(double value) { return value > -1e30 && value < 1e30; }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <initializer_list>
+#include <string_view>
 
 // What a check failed on, for the log; nothing where there is none.
 #if ET_LOG_ENABLED
@@ -48,6 +49,7 @@ struct Operand {
     uint32_t type = 0;
     bool present = false;
     bool contiguous = true;
+    bool channels_last = false;  // of four axes; where some have one element it may be both
 
     // -1 behind the last axis.
     int64_t size(int32_t axis) const { return axis < rank ? sizes[axis] : -1; }
@@ -82,6 +84,14 @@ class Integers {
     size_t count_ = 0;
 };
 
+// A word, of those that kernels are chosen by.
+struct Text {
+    std::string_view word;
+
+    bool is_tanh() const { return word == "tanh"; }
+    bool is_none() const { return word == "none"; }
+};
+
 // Reads the arguments of one call in their order; the first that is not what the schema says fails the call.
 class Arguments {
   public:
@@ -90,11 +100,16 @@ class Arguments {
     Operand tensor(size_t index, uint32_t types);
     Operand optional_tensor(size_t index, uint32_t types);
     Operand walked_tensor(size_t index, uint32_t types);  // in any dim order
+    Operand image(size_t index, uint32_t types);          // with channels last: its axes as they lie in memory
     int64_t integer(size_t index);                        // within int32_t
     double number(size_t index);
     bool boolean(size_t index);
     Integers integers(size_t index);
-    void* scratch(int64_t bytes);  // nullptr where there is not as much: the call has failed then
+    Integers optional_integers(size_t index);  // empty where there is none
+    Text text(size_t index);
+    void only(size_t index, double wanted);  // any other number fails the call
+    void absent(size_t index);               // so does anything
+    void* scratch(int64_t bytes);            // nullptr where there is not as much: the call has failed then
 
     // int32_t[n] that is added to the products with a weight[n][k]: `given`, or, in temporary memory, bias + offset *
     // sum(weight); nullptr where there is none.
@@ -112,6 +127,8 @@ class Arguments {
     Span<EValue*> stack_;
     const char* name_;
     bool failed_ = false;
+    int32_t image_sizes_[2][4] = {};  // of as many as an operator has
+    int32_t images_ = 0;
 };
 
 // An integer as a kernel takes it; what was checked fits.
@@ -149,6 +166,19 @@ struct FourFactors {
     int32_t multiplier[4], shift[4];
     bool fill(int64_t all_multiplier, int64_t all_shift);
 };
+
+// A number as the second operand of a kernel that broadcasts.
+struct Number {
+    float value[1];
+
+    bool holds(double number) {
+        value[0] = narrow(number);
+        return true;
+    }
+};
+
+// Twice a number whose double is an integer of 32 bits; INT32_MAX of any other.
+int64_t halves_of(double number);
 
 // Multipliers not below 0, shifts -31 ... largest; in packed constants, of `groups` times [3][rows], shifts to the
 // right.

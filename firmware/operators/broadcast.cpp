@@ -64,6 +64,44 @@ bool Broadcast::fits(const Operand& a, const Operand& b, const Operand& out) {
     return true;
 }
 
+bool Broadcast::repeats(int64_t count) {
+    axes = 1;
+    sizes[0] = narrow(count);
+    sizes[1] = 1;
+    sizes[2] = 0;
+    return true;
+}
+
+bool Padding::fits(const Operand& x, const Integers& before, const Integers& after, int64_t filling,
+                   const Operand& out) {
+    constexpr int32_t kInMemory[] = {0, 3, 1, 2};  // which each axis of an image is there
+    const int32_t missing = 4 - x.rank;
+    if (missing < 0 || x.rank != out.rank || before.size() != 4 || after.size() != 4) return false;
+    if (!(x.contiguous ? out.contiguous : x.channels_last && out.channels_last)) return false;
+    axes = 4;
+    offset = 0;
+    int32_t from = 1, to = 1;
+    for (int32_t i = 3; i >= 0; --i) {
+        int32_t axis = i - missing;  // the one that is the i-th in memory
+        if (!x.contiguous) {
+            axis = 0;
+            while (kInMemory[axis] != i) ++axis;
+        }
+        const int32_t size = axis < 0 ? 1 : x.sizes[axis], whole = axis < 0 ? 1 : out.sizes[axis];
+        const size_t side = static_cast<size_t>(x.channels_last ? kInMemory[axis] : i);
+        const int64_t first = before[side], last = after[side];
+        if (first < 0 || last < 0 || first > whole || last > whole || first + size + last != whole) return false;
+        sizes[i] = size;
+        sizes[4 + i] = from;
+        sizes[8 + i] = to;
+        offset += first * to;
+        from *= size;
+        to *= whole;
+    }
+    value[0] = static_cast<int8_t>(filling);
+    return true;
+}
+
 bool Permutation::fits(const Operand& x, const Integers& order, const Operand& out) {
     if (x.rank > kMostRank || out.rank != x.rank || x.type != out.type || order.size() != static_cast<size_t>(x.rank)) {
         return false;

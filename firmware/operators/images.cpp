@@ -19,9 +19,23 @@ Pair pair_of_steps(const Integers& values) {
     return values.size() == 2 ? pair_of(values) : Pair{-1, -1};
 }
 
-bool follows(int64_t size, int64_t window, int64_t stride, int64_t dilation, int64_t padded, int64_t out) {
-    const int64_t reach = size + padded - dilation * (window - 1) - 1;
-    return reach >= 0 && out == reach / stride + 1;
+// One axis of a window that slides over an image.
+struct Slide {
+    int64_t size, window, stride, dilation, before, after;
+
+    bool gives(int64_t out, bool rounds_up) const {
+        const int64_t reach = size + before + after - dilation * (window - 1) - 1;
+        int64_t steps = reach / stride;
+        if (rounds_up && reach % stride != 0 && (steps + 1) * stride < size + before) ++steps;
+        return reach >= 0 && out == steps + 1;
+    }
+};
+
+McuWindow window_of(const Operand& x, const Operand& out, const Pair& size, const Pair& stride, const Pair& padding,
+                    const Pair& dilation) {
+    return {x.sizes[0],       x.sizes[1],        x.sizes[2],        x.sizes[3],         out.sizes[1],
+            out.sizes[2],     out.sizes[3],      narrow(size.y),    narrow(size.x),     narrow(stride.y),
+            narrow(stride.x), narrow(padding.y), narrow(padding.x), narrow(dilation.y), narrow(dilation.x)};
 }
 
 int64_t magnitude(int64_t value) { return value < 0 ? -value : value; }
@@ -39,14 +53,33 @@ bool fits_window(McuWindow& window, const Pairs& pairs, const Operand& x, const 
         return false;
     }
     if (x.rank != 4 || out.rank != 4 || x.size(0) != out.size(0) ||
-        !follows(x.size(1), rows, stride.y, dilation.y, before.y + after.y, out.size(1)) ||
-        !follows(x.size(2), columns, stride.x, dilation.x, before.x + after.x, out.size(2))) {
+        !Slide{x.size(1), rows, stride.y, dilation.y, before.y, after.y}.gives(out.size(1), pairs.rounds_up) ||
+        !Slide{x.size(2), columns, stride.x, dilation.x, before.x, after.x}.gives(out.size(2), pairs.rounds_up)) {
         return false;
     }
-    window = {x.sizes[0],       x.sizes[1],       x.sizes[2],       x.sizes[3],         out.sizes[1],
-              out.sizes[2],     out.sizes[3],     narrow(rows),     narrow(columns),    narrow(stride.y),
-              narrow(stride.x), narrow(before.y), narrow(before.x), narrow(dilation.y), narrow(dilation.x)};
+    window = window_of(x, out, {rows, columns}, stride, before, dilation);
     return true;
+}
+
+bool fits_transposed(McuWindow& window, const Pairs& pairs, const Integers& more, const Operand& x, const Operand& out,
+                     int64_t rows, int64_t columns) {
+    if (pairs.stride.size() != 2 || pairs.padding.size() != 2 || pairs.dilation.size() != 2 || more.size() != 2) {
+        return false;
+    }
+    const Pair stride = pair_of(pairs.stride), padding = pair_of(pairs.padding), dilation = pair_of(pairs.dilation);
+    const Pair added = pair_of(more), size = {rows, columns};
+    if (!stride.fits(1) || !padding.fits(0) || !dilation.fits(1) || !added.fits(0) || !size.fits(1)) return false;
+    const int64_t height = (x.size(1) - 1) * stride.y + dilation.y * (rows - 1) + 1 - 2 * padding.y + added.y;
+    const int64_t width = (x.size(2) - 1) * stride.x + dilation.x * (columns - 1) + 1 - 2 * padding.x + added.x;
+    if (x.size(0) != out.size(0) || out.size(1) != height || out.size(2) != width) return false;
+    window = window_of(x, out, size, stride, padding, dilation);
+    return true;
+}
+
+float scale_of(int64_t multiplier, int64_t shift) {
+    double scale = static_cast<double>(multiplier);
+    for (int64_t i = shift; i < 31; ++i) scale /= 2;
+    return narrow(scale);
 }
 
 bool is_small(const McuWindow& window) {

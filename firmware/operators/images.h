@@ -9,11 +9,19 @@ namespace mcu {
 // (y, x) lists of a window's strides, paddings and dilations, of one or two numbers; paddings may be four.
 struct Pairs {
     Integers stride, padding, dilation;
+    bool rounds_up = false;  // a last window may reach beyond the padding, if it begins before
 };
 
 // Fills the window for [batch][height][width][channels] of x and out where it gives an output of out's size.
 bool fits_window(McuWindow& window, const Pairs& pairs, const Operand& x, const Operand& out, int64_t rows,
                  int64_t columns);
+
+// The same of a convolution that is transposed: `more` rows and columns are added to the output.
+bool fits_transposed(McuWindow& window, const Pairs& pairs, const Integers& more, const Operand& x, const Operand& out,
+                     int64_t rows, int64_t columns);
+
+// multiplier * 2^(shift - 31), which is a float's scale.
+float scale_of(int64_t multiplier, int64_t shift);
 
 // What kernels/conv/depthwise_conv2d_s8.h takes, and its scratch in bytes.
 bool is_small(const McuWindow& window);

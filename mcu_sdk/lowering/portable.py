@@ -6,9 +6,7 @@ symmetric, as those of our own operators have; activations and the cache stay fl
 
 from __future__ import annotations
 
-from functools import cache
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,15 +30,13 @@ from mcu_sdk.lowering.fuse.graph import (
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.normalize import fold_constants, normalize
 from mcu_sdk.lowering.fuse.positions import drop_assertions, position_input, resolve_positions
+from mcu_sdk.operators.executorch_kernels import RUNTIME, kernels_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GREATEST = 127
 """Of int8 values around 0: -128 is left out."""
-
-FIXED = ("executorch_prim",)
-"""Namespaces of what the runtime itself computes: integers that shapes are made of."""
 
 
 def to_portable(program: ExportedProgram, cache_length: int) -> frozenset[str]:
@@ -124,26 +120,16 @@ def _rows_of(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return values.to(torch.int8).contiguous(), scales
 
 
-@cache
 def portable_operators() -> frozenset[str]:
     """What ExecuTorch's portable and quantized kernel libraries register, by the lists that they are generated from:
     "aten::add.out", "quantized_decomposed::mixed_linear.out"."""
-    import executorch.kernels
-    import yaml  # type: ignore[import-untyped]  # comes with executorch
-
-    found: set[str] = set()
-    folder = Path(next(iter(executorch.kernels.__path__)))
-    for name in ("portable/functions.yaml", "quantized/quantized.yaml"):
-        for entry in yaml.safe_load((folder / name).read_text(encoding="utf-8")):
-            said = str(entry.get("op") or str(entry["func"]).partition("(")[0])
-            found.add(said if "::" in said else f"aten::{said}")
-    return frozenset(found)
+    return kernels_of("portable") | kernels_of("quantized")
 
 
 def check_portable(operators: Sequence[str]) -> None:
     """Raises ModelError for the first operator, by its full name in a .pte, that no kernel library of ExecuTorch has."""
     for operator in operators:
-        if operator.partition("::")[0] in FIXED or operator in portable_operators():
+        if operator.partition("::")[0] in RUNTIME or operator in portable_operators():
             continue
         raise ModelError(
             "Operators that ExecuTorch's portable and quantized kernels have were expected (--operators portable); "

@@ -104,7 +104,8 @@ class Instruction:
     `operator` is the name with its namespace ("aten::add"), `overload` the part behind the dot ("out"; may be
     empty). `arguments` are in schema order: inputs, then out tensors; the repeated return values are cut off.
     `name` is the module path in the checkpoint, or "#12" for a file that carries no names. `source` is the
-    Python line the operator was traced from, where the file tells.
+    Python line the operator was traced from, where the file tells. `earlier`: the file has the arguments in the form of an
+    earlier ExecuTorch.
     """
 
     index: int
@@ -113,6 +114,7 @@ class Instruction:
     arguments: tuple[Value, ...]
     name: str
     source: str = ""
+    earlier: bool = False
 
     @property
     def row(self) -> Operator | None:

@@ -5,25 +5,25 @@ Plain data for the templates; what a program takes is computed in planning/execu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mcu_sdk.errors import PteError, UnsupportedOperatorError
+from mcu_sdk.operators.executorch_kernels import RUNTIME, kernels_of
 from mcu_sdk.operators.table import Operator
 from mcu_sdk.planning.executorch_memory import BITS_32, BITS_64, RuntimeMemory, memory_of
+from mcu_sdk.planning.instruction import Instruction
 from mcu_sdk.planning.kernel_files import closure, kernel_sources
 from mcu_sdk.planning.pte.program import read_program
 from mcu_sdk.planning.pte.read import Pte
+from mcu_sdk.project.instead import takes
 from mcu_sdk.project.wrappers import Wrapper, all_wrappers, registered_names
 
 Runtime = Literal["plan", "executorch"]
 
 OLDEST = "1.5"
 """Of ExecuTorch: older ones take no kernels of a method's own, and older packages have no runtime for C++."""
-
-THEIRS = ("aten", "dim_order_ops", "executorch_prim", "quantized_decomposed")
-"""Namespaces that ExecuTorch's runtime and its kernel libraries know."""
 
 CODE_BOUND = 96 * 1024
 """Bytes of the runtime's own code at most: built for size, with one kernel and what it takes of libc and libstdc++, it is
@@ -32,7 +32,7 @@ about 60 KiB. Nobody knows better before it is linked, as there may be no ExecuT
 STACK_BYTES = 4096
 """Of stack at least: method, kernel and a name of up to 659 bytes that the runtime looks for are deeper than a plan."""
 
-_CHECKS = ("arguments", "broadcast", "images", "sound")
+_CHECKS = ("arguments", "broadcast", "images", "reduce", "sound")
 _ALIGNMENT = 64
 _FUNCTIONS = {"forward": "step", "prefill": "prefill", "encoder": "encode"}
 """What model.h calls a method."""
@@ -168,29 +168,57 @@ def _planned(method: Pte) -> tuple[tuple[str, int, int], ...]:
     return tuple((*place, size) for place, size in zip(method.places, method.memory.values(), strict=True))
 
 
-def _called(pte: Pte) -> set[str]:
-    return {instruction.full_name for method in (pte, *pte.beside) for instruction in method.instructions}
+def _calls(pte: Pte) -> dict[str, list[Instruction]]:
+    """By an operator's name in the registry, its calls in any method."""
+    found: dict[str, list[Instruction]] = {}
+    for method in (pte, *pte.beside):
+        for instruction in method.instructions:
+            found.setdefault(instruction.full_name, []).append(instruction)
+    return found
+
+
+def _ours(calls: Mapping[str, Sequence[Instruction]]) -> dict[str, Operator]:
+    """By the name of what is called, the row of ours. One that ExecuTorch's libraries have, too, where it takes every call."""
+    known = registered_names()
+    return {
+        name: row
+        for name, made in calls.items()
+        if (row := known.get(name)) is not None
+        and (not row.is_of_libraries or all(takes(row, each) for each in made))
+    }
 
 
 def operators_of(pte: Pte) -> list[Operator]:
-    """The operators of ours that a .pte calls, in any method, sorted by name; others are ExecuTorch's kernel libraries'.
+    """The operators that a .pte calls, in any method, and kernels of ours compute, sorted by name; others are those of
+    ExecuTorch's portable library.
 
-    Raises UnsupportedOperatorError for an operator that neither has.
+    Of what that library has, too, ours are those that compute floats, so that the results are a plan's bits.
+    Raises UnsupportedOperatorError for an operator that neither has, or in the form of an earlier ExecuTorch.
     """
-    names, known = _called(pte), registered_names()
-    missing = sorted(name for name in names if name not in known and name.partition("::")[0] not in THEIRS)
+    calls = _calls(pte)
+    earlier = sorted(name for name, made in calls.items() if any(call.earlier for call in made))
+    if earlier:
+        raise UnsupportedOperatorError(
+            f"Arguments as ExecuTorch {OLDEST} has them were expected; the .pte calls {', '.join(earlier)} with those of an "
+            "earlier version, which its runtime hands over as they are.",
+            hint="Lower the model with a later ExecuTorch, or take --runtime plan, which reads both.",
+        )
+    ours = _ours(calls)
+    others = [name for name in calls if name not in ours and name.partition("::")[0] not in RUNTIME]
+    missing = sorted(set(others) - kernels_of("portable")) if others else []
     if missing:
         raise UnsupportedOperatorError(
-            f"Neither ExecuTorch's kernel libraries nor ours for its runtime have {', '.join(missing)}.",
+            f"Neither ExecuTorch's portable kernels nor ours for its runtime have {', '.join(missing)}.",
             hint="Let mcu-sdk compile the model into a firmware, which has kernels for it, or lower it differently.",
         )
-    rows = {known[name].name: known[name] for name in names if name in known}
+    rows = {row.name: row for row in ours.values()}
     return [rows[name] for name in sorted(rows)]
 
 
 def foreign_of(pte: Pte) -> list[str]:
-    """The operators that a .pte calls and ExecuTorch's kernel libraries have, as its registry names them."""
-    return sorted(_called(pte) - set(registered_names()))
+    """The operators that a .pte calls and ExecuTorch's kernel library computes, as its registry names them."""
+    calls = _calls(pte)
+    return sorted(calls.keys() - _ours(calls).keys())
 
 
 def library_sources(wrappers: Iterable[Wrapper]) -> list[str]:

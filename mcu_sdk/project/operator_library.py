@@ -23,6 +23,10 @@ from mcu_sdk.project.wrappers import Wrapper, all_wrappers
 def write_operator_library(folder: str | Path, pte: str | Path | None = None) -> Path:
     """Write the library's sources to a folder that is new or empty, and return it: all our operators, or those of a .pte.
 
+    Of a .pte also those are in it that ExecuTorch's own libraries have, too, and round otherwise, where ours take every call
+    that the file has of one; mcu::operators() gives them, mcu::register_operators() leaves them out, since the registry may
+    have the others.
+
     Raises UsageError where there is something already, PteError for a file that is no .pte, and
     UnsupportedOperatorError for one with operators that nobody has.
     """
@@ -32,7 +36,9 @@ def write_operator_library(folder: str | Path, pte: str | Path | None = None) ->
             f"{folder} is there already.", hint="Name a folder that is empty or does not exist yet."
         )
     chosen = (
-        list(called_operators().values()) if pte is None else operators_of(read_pte(load_bytes(Path(pte))))
+        [row for row in called_operators().values() if not row.is_of_libraries]
+        if pte is None
+        else operators_of(read_pte(load_bytes(Path(pte))))
     )
     with (
         made(folder.parent),

@@ -30,8 +30,11 @@ _READERS = {
     "int": "int64_t {} = arguments.integer({})",
     "ScalarType": "int64_t {} = arguments.integer({})",
     "float": "double {} = arguments.number({})",
+    "Scalar": "double {} = arguments.number({})",
     "bool": "bool {} = arguments.boolean({})",
     "int[]": "Integers {} = arguments.integers({})",
+    "int[]?": "Integers {} = arguments.optional_integers({})",
+    "str": "Text {} = arguments.text({})",
 }
 
 
@@ -47,7 +50,8 @@ class KernelChoice:
 
 @dataclass(frozen=True)
 class Wrapper:
-    """One form of an operator. `name` as the registry knows it ("mcu::linear_s8.packed_out"), `function` its C++ name.
+    """One form of an operator. `name` as the registry knows it ("mcu::linear_s8.packed_out"), `function` its C++ name;
+    `is_of_libraries`: ExecuTorch's own libraries have it, too.
 
     `schema` is a comment; `count` arguments are read by the lines `reads`; `checks` are lines that bind sizes and refuse
     what does not fit; `copied`: the input whose bytes are copied to the first output.
@@ -56,17 +60,21 @@ class Wrapper:
     name: str
     function: str
     schema: str
+    is_of_libraries: bool
     count: int
     reads: tuple[str, ...]
     checks: tuple[str, ...]
     copied: str
     output: str
+    first: tuple[KernelChoice, ...]
     calls: tuple[KernelChoice, ...]
     headers: tuple[str, ...]
 
 
 @dataclass
-class _Tensor:
+class TensorText:
+    """A tensor's line."""
+
     name: str
     types: tuple[str, ...]
     optional: bool
@@ -81,11 +89,11 @@ class _Tensor:
 
 
 @dataclass
-class _Text:
+class CallText:
     """An operator's lines, sorted."""
 
     operator: Operator
-    tensors: dict[str, _Tensor] = field(default_factory=dict)
+    tensors: dict[str, TensorText] = field(default_factory=dict)
     steps: list[tuple[str, str]] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
     copied: str = ""
@@ -94,6 +102,11 @@ class _Text:
     walked: bool = False
     apart: str = ""
     unused: set[str] = field(default_factory=set)
+    only: dict[str, str] = field(default_factory=dict)
+    alike: tuple[str, ...] = ()
+    orders: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    first: list[str] = field(default_factory=list)
 
 
 def wrappers(operator: Operator) -> list[Wrapper]:
@@ -101,7 +114,7 @@ def wrappers(operator: Operator) -> list[Wrapper]:
 
     Raises ValueError for a row whose `call` says something else than the schema or the kernel's header.
     """
-    text = _read(operator)
+    text = read_call(operator)
     forms = [_wrapper(text, in_place=False)]
     return [*forms, _wrapper(text, in_place=True)] if operator.in_place else forms
 
@@ -118,8 +131,9 @@ def names_of(operator: Operator) -> list[str]:
     return [*names, f"{namespace}::{operator.in_place_name}"] if operator.in_place else names
 
 
-def _read(operator: Operator) -> _Text:
-    text = _Text(operator)
+def read_call(operator: Operator) -> CallText:
+    """The lines of a row's `call`. Raises ValueError for one that is none of operators/table/row.py."""
+    text = CallText(operator)
     for line in filter(None, map(str.strip, operator.call.splitlines())):
         word, _, rest = line.partition(" ")
         if word == "same":
@@ -130,6 +144,17 @@ def _read(operator: Operator) -> _Text:
             text.walked, text.apart = True, line.removeprefix("any order").removeprefix(" but ")
         elif word == "unused":
             text.unused.add(rest)
+        elif word == "only":
+            name, _, value = rest.partition(" ")
+            text.only[name] = value
+        elif word == "alike":
+            text.alike = tuple(rest.split())
+        elif word == "orders":
+            text.orders = tuple(rest.split())
+        elif word == "image":
+            text.images = tuple(rest.split())
+        elif word == "first":
+            text.first.append(rest)
         elif word == "call":
             text.calls.append(rest)
         elif word in ("let", "require", "declare"):
@@ -138,7 +163,7 @@ def _read(operator: Operator) -> _Text:
                 text.declared.add(rest.split()[-1])
         elif match := _TENSOR.fullmatch(line):
             types = tuple(match["types"].split("|"))
-            tensor = _Tensor(
+            tensor = TensorText(
                 word, types, bool(match["optional"]), bool(match["aligned"]), match["axes"] or ""
             )
             text.tensors[word] = tensor
@@ -148,31 +173,39 @@ def _read(operator: Operator) -> _Text:
     return text
 
 
-def _wrapper(text: _Text, *, in_place: bool) -> Wrapper:
+def _wrapper(text: CallText, *, in_place: bool) -> Wrapper:
     operator = text.operator
     name = names_of(operator)[1 if in_place else 0]
+    plain = re.sub(r"\W+", "_", name if operator.is_of_libraries else name.partition("::")[2])
     reads = list(_reads(text, in_place=in_place))
-    calls, headers = zip(*(_call(text, line) for line in text.calls), strict=True)
+    made = [_call(text, line) for line in (*text.first, *text.calls)]
+    calls, headers = zip(*made, strict=True)
+    before = len(text.first)
     return Wrapper(
         name=name,
-        function=re.sub(r"\W+", "_", name.partition("::")[2]).rstrip("_") + ("_in_place" if in_place else ""),
+        function=plain.rstrip("_") + ("_in_place" if in_place else ""),
         schema=f"{name}({operator.arguments})",
+        is_of_libraries=operator.is_of_libraries,
         count=len(operator.argument_names) + (0 if in_place else len(operator.outputs)),
         reads=tuple(reads),
         checks=(*_checks(text), *_memory(text, in_place=in_place)),
         copied="" if in_place else text.copied,
         output=operator.outputs[0],
-        calls=calls,
+        first=calls[:before],
+        calls=calls[before:],
         headers=tuple(sorted(set(headers))),
     )
 
 
-def _reads(text: _Text, *, in_place: bool) -> Iterator[str]:
+def _reads(text: CallText, *, in_place: bool) -> Iterator[str]:
     operator = text.operator
     for index, (kind, name) in enumerate(_typed(operator.arguments)):
         if name in text.unused:
             continue
-        if kind.startswith("Tensor"):
+        if name in text.only:
+            value = text.only[name]
+            yield f"arguments.absent({index});" if value == "none" else f"arguments.only({index}, {value});"
+        elif kind.startswith("Tensor"):
             yield _tensor_read(text, name, index, optional=kind.endswith("?"))
         else:
             yield "[[maybe_unused]] const " + _READERS[kind].format(name, index) + ";"
@@ -189,22 +222,26 @@ def _typed(arguments: str) -> list[tuple[str, str]]:
     return [(part.rpartition(" ")[0], part.rpartition(" ")[2]) for part in parts if part != "*"]
 
 
-def _tensor_read(text: _Text, name: str, index: int, *, optional: bool) -> str:
+def _tensor_read(text: CallText, name: str, index: int, *, optional: bool) -> str:
     tensor = text.tensors.get(name)
     if tensor is None or tensor.optional != optional:
         raise ValueError(f"{text.operator.name}: its call does not say of {name} what the schema does")
     types = " | ".join(f"k{kind.upper()}" for kind in tensor.types)
-    reader = (
-        "optional_tensor" if optional else "walked_tensor" if text.walked and name != text.apart else "tensor"
-    )
+    reader = "optional_tensor" if optional else "image" if name in text.images else "tensor"
+    if name in text.orders or (text.walked and name != text.apart):
+        reader = "walked_tensor"
     return f"const Operand {name} = arguments.{reader}({index}, {types});"
 
 
-def _checks(text: _Text) -> Iterator[str]:
+def _checks(text: CallText) -> Iterator[str]:
     if text.walked:
         first, *others = (name for name in text.tensors if name != text.apart)
         same = " && ".join(f"{first}.lies_as({name})" for name in others)
         yield _refuse(f"!({same})", "its tensors have different dim orders")
+    if text.alike:
+        first, *others = text.alike
+        same = " && ".join(f"{first}.type == {name}.type" for name in others)
+        yield _refuse(f"!({same})", "its tensors have different types")
     scalars = [n for kind, n in _typed(text.operator.arguments) if not kind.startswith("Tensor")]
     known = {*scalars, *text.tensors}
     for word, rest in text.steps:
@@ -223,10 +260,10 @@ def _checks(text: _Text) -> Iterator[str]:
                 raise ValueError(f"{text.operator.name}: {rest} may be absent, and no size can come from it")
 
 
-def _tensor_checks(tensor: _Tensor, known: set[str]) -> Iterator[str]:
+def _tensor_checks(tensor: TensorText, known: set[str]) -> Iterator[str]:
     name, conditions = tensor.name, []
     if tensor.axes:
-        axes = _split(tensor.axes[1:-1])
+        axes = parts_of(tensor.axes[1:-1])
         if tensor.axes.startswith("("):
             yield from _bind(axes[0], f"{name}.count", known)
             conditions.append(f"{name}.count == {axes[0]}")
@@ -254,11 +291,12 @@ def _bind(size: str, value: str, known: set[str]) -> Iterator[str]:
         yield f"[[maybe_unused]] const int64_t {size} = {value};"
 
 
-def _memory(text: _Text, *, in_place: bool) -> Iterator[str]:
+def _memory(text: CallText, *, in_place: bool) -> Iterator[str]:
     """Outputs share no memory with anything, but the first one with what it may be."""
     operator = text.operator
     typed = _typed(operator.arguments)
-    inputs = [n for kind, n in typed if kind.startswith("Tensor") and n not in text.unused]
+    left_out = {*text.unused, *text.only}
+    inputs = [n for kind, n in typed if kind.startswith("Tensor") and n not in left_out]
     allowed = {*text.same, text.copied}
     for number, out in enumerate(operator.outputs):
         others = [*inputs, *operator.outputs[number + 1 :]]
@@ -274,13 +312,13 @@ def _refuse(condition: str, what: str) -> str:
     return f'if ({condition}) return arguments.refuse(MCU_TEXT("{what}"));'
 
 
-def _call(text: _Text, line: str) -> tuple[KernelChoice, str]:
+def _call(text: CallText, line: str) -> tuple[KernelChoice, str]:
     """The choice that a call's line means, and the header that declares its kernel."""
     name, _, rest = line.partition("(")
     end = _closing(rest)
     condition = rest[end + 1 :].strip().removeprefix("if ")
     before: list[str] = []
-    arguments = tuple(_argument(text, part, before) for part in _split(rest[:end]))
+    arguments = tuple(_argument(text, part, before) for part in parts_of(rest[:end]))
     declared = kernel(name)
     if len(arguments) != len(declared.parameters):
         raise ValueError(
@@ -289,7 +327,7 @@ def _call(text: _Text, line: str) -> tuple[KernelChoice, str]:
     return KernelChoice(condition, tuple(before), f"mcu_{name}", arguments), declared.header
 
 
-def _argument(text: _Text, part: str, before: list[str]) -> str:
+def _argument(text: CallText, part: str, before: list[str]) -> str:
     if part in text.tensors:
         return text.tensors[part].pointer
     if part in text.declared:
@@ -308,7 +346,7 @@ def _argument(text: _Text, part: str, before: list[str]) -> str:
         return part
     if part.startswith("Mcu"):
         struct, _, fields = part.partition("{")
-        narrowed = ", ".join(f"narrow({value})" for value in _split(fields.removesuffix("}")))
+        narrowed = ", ".join(f"narrow({value})" for value in parts_of(fields.removesuffix("}")))
         return f"address({struct}{{{narrowed}}})"
     return f"narrow({part})"
 
@@ -323,7 +361,7 @@ def _closing(text: str) -> int:
     raise ValueError(f"{text!r} has no end")
 
 
-def _split(text: str) -> list[str]:
+def parts_of(text: str) -> list[str]:
     """The parts between the commas that are in no brackets."""
     parts, depth = [""], 0
     for character in text:

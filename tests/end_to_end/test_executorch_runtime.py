@@ -19,12 +19,12 @@ from mcu_sdk.planning.language_model import PAD
 from mcu_sdk.planning.pte.program import read_program
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
-from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.project.host_library import HostModel, made_up_inputs
 from mcu_sdk.targets import host
 from mcu_sdk.targets.protocol import Request
 from tests.checkpoints import FAMILIES, encoder_length, make_encoder
-from tests.decoders import MODELS, save_small_decoder
-from tests.official import build_runner, build_shared, python
+from tests.decoders import MODELS, OTHERS, save_small_decoder
+from tests.official import build_runner, build_shared, instead_of_theirs, python
 from tests.pairs import make_pair
 
 PROMPT, TOKENS = "ROMEO:", 24
@@ -60,31 +60,6 @@ sys.stdout.write("\\nsaid:" + "".join(said))
 """
 
 
-TENSORS = """
-import ctypes, sys
-import numpy as np
-import torch
-from pathlib import Path
-from executorch.runtime import Runtime
-from mcu_sdk.project.host_library import HostModel
-
-library, pte, model = sys.argv[1:]
-ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
-method = Runtime.get().load_program(pte).load_method("forward")
-ours, numbers = HostModel(Path(model)), np.random.default_rng(0)
-for step in range(3):
-    given = [
-        numbers.standard_normal(memory.size).astype(np.float32) if memory.dtype == np.float32
-        else numbers.integers(0, 2, memory.size).astype(memory.dtype)
-        for memory in ours.inputs
-    ]
-    shapes = [method.metadata.input_tensor_meta(i).sizes() for i in range(len(given))]
-    theirs = method.execute([torch.from_numpy(a).reshape(s) for a, s in zip(given, shapes)])
-    for mine, other in zip(ours.run(given), theirs, strict=True):
-        print(f"{ours.digest([mine]):016x} {ours.digest([other.contiguous().numpy().ravel()]):016x}")
-"""
-
-
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_shared(tmp_path_factory.mktemp("shared") / "operators")
@@ -109,8 +84,11 @@ def same_digest(runner: Path, project: Path, ids: tuple[int, ...]) -> None:
     check_sizes(runner, pte)
 
 
-def run(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=600)
+def run(runner: Path, verb: str, pte: Path, *more: object) -> subprocess.CompletedProcess[str]:
+    """With ours in the place of ExecuTorch's operators as in a project of that file."""
+    environment = os.environ | {"MCU_INSTEAD": ",".join(instead_of_theirs(pte))}
+    command = [str(runner), verb, str(pte), *map(str, more)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
 
 
 def check_sizes(runner: Path, pte: Path) -> None:
@@ -148,12 +126,16 @@ def test_decoders(
     same_digest(runner, generate(request).project, tuple(7 * i % 40 for i in range(24)))
 
 
-FUNCTIONS_OF_ATEN = ("gemma2", "olmoe")
-"""Whose logits or routers take a function of ATen's, of which ExecuTorch's kernel rounds otherwise than ours."""
+@pytest.mark.slow
+@pytest.mark.parametrize("family", OTHERS)
+def test_decoders_that_are_read_token_by_token(family: str, runner: Path, tmp_path: Path) -> None:
+    folder = str(save_small_decoder(family, tmp_path))
+    request = GenerateRequest("host", CompileOptions(40), model=folder, output=tmp_path / "host")
+    same_digest(runner, generate(request).project, tuple(7 * i % 40 for i in range(24)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", [family for family in MODELS if family not in FUNCTIONS_OF_ATEN])
+@pytest.mark.parametrize("family", MODELS)
 def test_a_prefill_and_the_steps_behind_it_share_their_caches(
     family: str, runner: Path, tmp_path: Path
 ) -> None:
@@ -183,14 +165,21 @@ def test_an_encoder_and_the_steps_that_attend_to_it(runner: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
-def test_encoders(family: str, library: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["bert", "modernbert", "minilm"])
+def test_encoders(family: str, runner: Path, tmp_path: Path) -> None:
     folder = str(make_encoder(family, tmp_path / "checkpoint"))
     options = CompileOptions(encoder_length(family))
     project = generate(GenerateRequest("host", options, model=folder, output=tmp_path / "host")).project
     pte, built = project / "model" / "model.pte", build(project, "host").library
-    pairs = [line.split() for line in python(TENSORS, library, pte, built).splitlines()]
-    assert len(pairs) >= 3 and all(ours == theirs for ours, theirs in pairs)
+    assert built is not None
+    ours = HostModel(built)
+    steps = made_up_inputs([(memory.dtype.name, memory.size) for memory in ours.inputs], 7, 3)
+    given = tmp_path / "inputs"
+    given.write_bytes(b"".join(value.tobytes() for step in steps for value in step))
+    done = run(runner, "tensors", pte, given, 0)
+    assert done.returncode == 0, done.stderr
+    wanted = ours.digest([output for step in steps for output in ours.run(step)])
+    assert done.stdout.split() == ["digest", f"{wanted:016x}"]
 
 
 FLIPS = 2000

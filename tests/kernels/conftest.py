@@ -105,10 +105,10 @@ def _lock(path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def caller(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """ExecuTorch's registry with all our operators, which a process can register once: `official_call` (tests/official_call.cpp)."""
+    """ExecuTorch's registry and all our operators, which a process can register once: `official_call` (tests/official_call.cpp)."""
     operators, calling = build_caller(tmp_path_factory.mktemp("caller") / "library")
     ctypes.CDLL(str(operators), mode=ctypes.RTLD_GLOBAL)
     library = ctypes.CDLL(str(calling))
-    library.official_call.argtypes = [ctypes.c_char_p, *[ctypes.c_void_p, ctypes.c_int64] * 2]
+    library.official_call.argtypes = [ctypes.c_char_p, *[ctypes.c_void_p, ctypes.c_int64] * 2, ctypes.c_bool]
     library.official_call.restype = ctypes.c_int32
     return library

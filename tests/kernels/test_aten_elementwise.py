@@ -110,6 +110,7 @@ def _cases() -> list[Case]:
         Case("aten::bitwise_not", (b(7),), torch.logical_not),
         Case("aten::neg", (i64(7),), torch.neg),
         Case("aten::abs", (i64(7),), torch.abs),
+        Case("aten::sub", (f(2, 3), 1.7, 1), lambda x, y, _: x - y),
     ]
     tables = {
         (("neg", "abs", "floor", "ceil", "trunc", "round", "sign", "relu"), 0.0): specials,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.lowering.portable import check_portable, portable_operators, to_int8_weights
-from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.options import CompileOptions, GenerateRequest, Kind
 
 
 class Small(torch.nn.Module):
@@ -84,8 +86,10 @@ def test_what_does_not_go_together_is_refused(options: CompileOptions, words: st
         options.check()
 
 
-def test_a_project_of_the_official_runtime_has_operators_of_its_own() -> None:
-    options = CompileOptions(operators="portable")
-    GenerateRequest("host", options).check(None)
-    with pytest.raises(UsageError, match="brings this SDK's operators with it"):
-        GenerateRequest("host", options, runtime="executorch").check(None)
+@pytest.mark.parametrize("kind", [Kind.ENCODER, Kind.ENCODER_DECODER])
+def test_it_is_for_decoders(kind: Kind) -> None:
+    request = GenerateRequest("host", CompileOptions(operators="portable"))
+    request.check(None)
+    replace(request, runtime="executorch").check(None)  # a project for the same runtime
+    with pytest.raises(UsageError, match="--operators is for a decoder's checkpoint"):
+        request.check_kind(kind)

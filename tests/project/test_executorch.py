@@ -17,7 +17,7 @@ from mcu_sdk.options import GenerateRequest
 from mcu_sdk.planning.executorch_memory import BITS_32, BITS_64, memory_of
 from mcu_sdk.planning.pte.program import read_program
 from mcu_sdk.planning.pte.read import read_pte
-from mcu_sdk.project import installed
+from mcu_sdk.project import executorch, installed
 from mcu_sdk.project.build import build
 from mcu_sdk.project.executorch import executorch_of
 from mcu_sdk.project.manifest import read_manifest
@@ -30,6 +30,8 @@ from mcu_sdk.targets.verdict import check_verdict
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "executorch-1.4.1"
 DECODER = FIXTURES / "decoder-rows.pte"
+FLOATS = FIXTURES / "float-portable.pte"
+"""With operators that are ExecuTorch's own."""
 
 
 def asked(path: Path, output: Path, board: str = "host", **more: object) -> GenerateRequest:
@@ -48,8 +50,9 @@ def test_the_memory_is_what_the_file_takes() -> None:
     assert [size for _, _, size in found.methods[0].planned] == list(pte.memory.values())
     parts = (found.activations, found.temporary["32"], found.methods[0].allocator["32"])
     assert found.arena_bytes == sum(-(-part // 64) * 64 for part in parts)
-    assert {wrapper.name.partition("::")[0] for wrapper in found.wrappers} == {"mcu", "cortex_m"}
+    assert {wrapper.name.partition("::")[0] for wrapper in found.wrappers} == {"mcu", "cortex_m", "aten"}
     assert not any(name.startswith("mcu::") for name in found.foreign)
+    assert "aten::add.out" in {wrapper.name for wrapper in found.wrappers if wrapper.is_of_libraries}
 
 
 def test_a_project_and_what_regenerating_makes_of_it(tmp_path: Path) -> None:
@@ -71,19 +74,25 @@ def test_a_project_and_what_regenerating_makes_of_it(tmp_path: Path) -> None:
     assert program
 
 
-def test_what_it_cannot_have(tmp_path: Path) -> None:
+def test_what_it_cannot_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="--runtime executorch is for a firmware"):
         generate(asked(DECODER, tmp_path / "p", format="library"))
     with pytest.raises(UsageError, match=r"ethos-u55-128 is the target.*ExecuTorch's own backend"):
-        GenerateRequest(runtime="executorch").check(
+        GenerateRequest(runtime="executorch", target="ethos-u55-128").check(
             NpuTarget("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram")
         )
     with pytest.raises(UsageError, match="ExecuTorch's own backend"):
         generate(asked(FIXTURES / "ethos-u-mlp.pte", tmp_path / "p", "corstone-300"))
     with pytest.raises(
-        UnsupportedOperatorError, match=r"Neither ExecuTorch's kernel libraries nor ours .*cortex_m::"
+        UnsupportedOperatorError, match=r"calls cortex_m::quantized_avg_pool2d\.out with those of an earlier"
     ):
         generate(asked(FIXTURES / "stock-convolutions.pte", tmp_path / "p"))
+    monkeypatch.setattr(executorch, "kernels_of", lambda library: frozenset({"aten::cat.out"}))
+    with pytest.raises(
+        UnsupportedOperatorError,
+        match=r"Neither ExecuTorch's portable kernels nor ours .* have aten::argmax\.out",
+    ):
+        generate(asked(FLOATS, tmp_path / "p"))
     assert not (tmp_path / "p").exists()
 
 
@@ -172,6 +181,37 @@ def test_an_executorch_that_is_missing_or_too_old(files: dict[str, str], words: 
     assert isinstance(error, ToolMissingError)
     with pytest.raises(ToolMissingError, match=words):
         raise error
+
+
+def test_an_executorch_that_has_no_kernels(tmp_path: Path) -> None:
+    """Built from its sources without: enough for a decoder of ours, and refused where a model takes some of its own."""
+    place = tmp_path / "package" / "lib" / "cmake" / "ExecuTorch"
+    header = tmp_path / "package" / "include" / "executorch" / "runtime" / "executor" / "program.h"
+    for folder in (place, header.parent):
+        folder.mkdir(parents=True)
+    header.write_text("Span<const Kernel> kernel_registry")
+    core = header.parents[1] / "core" / "version.h"
+    core.parent.mkdir()
+    core.write_text('#define ET_VERSION "1.5.1"\n')
+    (place / "executorch-config.cmake").write_text(
+        f'set(EXECUTORCH_INCLUDE_DIRS "{tmp_path}/package/include")\n'
+        "add_library(executorch_core INTERFACE IMPORTED)\nadd_library(executorch INTERFACE IMPORTED)\n"
+        "set(executorch_FOUND FALSE)\n"  # as where portable_kernels is not there
+    )
+    for path, words in ((DECODER, ""), (FLOATS, r"kernels for aten::argmax\.out, .* was expected")):
+        project = generate(asked(path, tmp_path / path.stem)).project
+        folder = tmp_path / f"{path.stem}-build"
+        folder.mkdir()
+        text = (
+            f'cmake_minimum_required(VERSION 3.21)\nproject(x NONE)\ninclude("{project / installed.LIST}")\n'
+        )
+        (folder / "CMakeLists.txt").write_text(text)
+        command = ["cmake", "-S", str(folder), "-B", str(folder / "b"), f"-Dexecutorch_DIR={place}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode == 0) == (not words), done.stderr
+        if words:
+            error = installed.explain_executorch(done.stdout + done.stderr, tmp_path / "log")
+            assert isinstance(error, ToolMissingError) and re.search(words, str(error))
 
 
 def test_what_the_runtime_refuses_has_a_meaning() -> None:

@@ -42,8 +42,33 @@ def test_a_program_s_operators_are_those_of_all_methods_that_are_ours() -> None:
 
 
 def test_an_operator_that_nobody_has_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedOperatorError, match=r"have cortex_m::pad\.out, mcu::fancy\.out"):
-        operators_of(pte_with("cortex_m::pad.out", "mcu::fancy.out", "cortex_m::quantized_add.out"))
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"have cortex_m::quantized_conv2d_nhwc\.out, mcu::fancy\.out"
+    ):
+        operators_of(
+            pte_with("cortex_m::quantized_conv2d_nhwc.out", "mcu::fancy.out", "cortex_m::quantized_add.out")
+        )
+
+
+def test_what_neither_library_lacks_by_its_namespace_is_refused_too() -> None:
+    """ATen has it, and ExecuTorch's portable library has not; nor does a project link its quantized kernels."""
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"have aten::erfinv\.out, quantized_decomposed::add\.out"
+    ):
+        operators_of(pte_with("aten::erfinv.out", "quantized_decomposed::add.out", "aten::cat.out"))
+
+
+def test_without_a_file_none_stands_in_the_place_of_executorch_s_own(tmp_path: Path) -> None:
+    folder = write_operator_library(tmp_path / "operators")
+    assert "aten::" not in (folder / "operators.cpp").read_text()
+
+
+def test_of_a_file_those_are_registered_that_nobody_else_has(tmp_path: Path) -> None:
+    folder = tmp_path / "operators"
+    write_library_files(folder, all_wrappers([OPERATORS["aten::tanh"], OPERATORS["mcu::silu"]]))
+    text = (folder / "operators.cpp").read_text()
+    assert text.index('Kernel("mcu::silu.out"') < text.index('Kernel("aten::tanh.out"')
+    assert "kRegistered = 1;" in text
 
 
 def test_it_replaces_nothing(tmp_path: Path) -> None:

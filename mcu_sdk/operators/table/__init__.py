@@ -21,11 +21,12 @@ from mcu_sdk.operators.table import (
     norm,
     quantize,
     recurrent,
+    reduce,
 )
 from mcu_sdk.operators.table.names import is_in_place, is_out_variant, plain_overload, variant
 from mcu_sdk.operators.table.row import OWN, Operator, Work
 
-KINDS = (linear, layout, quantize, norm, elementwise, attention, recurrent, conv, audio, image)
+KINDS = (linear, layout, quantize, norm, reduce, elementwise, attention, recurrent, conv, audio, image)
 """The files, each with its ROWS."""
 
 OPERATORS: dict[str, Operator] = {row.name: row for kind in KINDS for row in kind.ROWS}
@@ -38,8 +39,9 @@ def own_operators() -> Iterable[Operator]:
 
 
 def called_operators() -> dict[str, Operator]:
-    """The rows of those that ExecuTorch's runtime can call a kernel of ours for, by name: all of this SDK, and of ExecuTorch's
-    for Cortex-M those that models of ours have (their specification is executorch/backends/cortex_m/ops/operators.py)."""
+    """The rows of those that ExecuTorch's runtime can call a kernel of ours for, by name: all of this SDK, of ExecuTorch's
+    for Cortex-M those that models of ours have (their specification is executorch/backends/cortex_m/ops/operators.py), and those
+    of its own libraries that compute floats: their kernels round otherwise."""
     return {name: row for name, row in OPERATORS.items() if row.call}
 
 

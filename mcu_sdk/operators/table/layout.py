@@ -71,6 +71,29 @@ ROWS = (
         weight_bits=8,
         one_of={"weight": 0, "weight_scales": 0},
         index="indices",
+        call="""
+            weight s8[vocabulary, n]
+            weight_scales f32[vocabulary]
+            only weight_zero_points none
+            indices s64(count)
+            out f32(count * n)
+            call embedding_s8(weight, weight_scales, indices, out, count, vocabulary, n)
+        """,
+    ),
+    Operator(
+        "cortex_m::pad",
+        "Tensor input, int[] pre_pad, int[] post_pad, int pad_value",
+        work=Work.UNKNOWN,
+        call="""
+            orders input out
+            input s8
+            out s8
+            require is_int8(pad_value)
+            declare Padding table
+            require table.fits(input, pre_pad, post_pad, pad_value, out)
+            first fill(table.value, out.as<int8_t>(), out.count, 1)
+            call strided_copy(input.as<int8_t>(), table.inside(out), table.sizes, table.axes, 1)
+        """,
     ),
     Operator(
         "cortex_m::transpose",

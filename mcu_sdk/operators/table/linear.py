@@ -42,6 +42,12 @@ _MATMUL = (
     "lhs, rhs_transposed, out, McuBatchMatmul{batch, m, k, n, lhs_zero_point, rhs_zero_point, output_zero_point, "
     "output_multiplier, output_shift}"
 )
+_NONE = "Operand{}.as<float>()"
+_MATRICES = """
+    {0} f32[m, k]
+    mat2 f32[k, n]
+    out f32(m * n)
+"""
 
 
 def _packed_rows(kind: str) -> str:
@@ -285,13 +291,62 @@ ROWS = (
             call batch_matmul_s8({_MATMUL})
         """,
     ),
-    _product("aten::linear", "Tensor input, Tensor weight"),
-    _product("aten::addmm", "Tensor self, Tensor mat1, Tensor mat2", weight="mat2", input="mat1"),
-    _product("aten::mm", "Tensor self, Tensor mat2", weight="mat2"),
-    Operator("aten::bmm", "Tensor self, Tensor mat2", work=Work.BATCHED),
+    _product(
+        "aten::linear",
+        "Tensor input, Tensor weight, Tensor? bias",
+        call="""
+            input f32[*rows, k]
+            weight f32[n, k]
+            bias f32?[n]
+            out f32(rows * n)
+            call matmul_f32(input, weight, bias, out, 1, rows, k, n, 0, true)
+        """,
+    ),
+    _product(
+        "aten::addmm",
+        "Tensor self, Tensor mat1, Tensor mat2, Scalar beta, Scalar alpha",
+        weight="mat2",
+        input="mat1",
+        call=f"""
+            {_MATRICES.format("mat1")}
+            self f32(n)
+            only beta 1
+            only alpha 1
+            call matmul_f32(mat1, mat2, self, out, 1, m, k, n, 0, false)
+        """,
+    ),
+    _product(
+        "aten::mm",
+        "Tensor self, Tensor mat2",
+        weight="mat2",
+        call=f"""
+            {_MATRICES.format("self")}
+            call matmul_f32(self, mat2, {_NONE}, out, 1, m, k, n, 0, false)
+        """,
+    ),
+    Operator(
+        "aten::bmm",
+        "Tensor self, Tensor mat2",
+        work=Work.BATCHED,
+        call=f"""
+            self f32[batch, m, k]
+            mat2 f32[batch, k, n]
+            out f32(batch * m * n)
+            call matmul_f32(self, mat2, {_NONE}, out, batch, m, k, n, batch > 1 ? k * n : 0, false)
+        """,
+    ),
     _product_s8(
         "quantized_decomposed::mixed_linear",
-        "Tensor input, Tensor weight, Tensor weight_scales",
+        "Tensor input, Tensor weight, Tensor weight_scales, Tensor? weight_zero_points, ScalarType? dtype",
         channels=("weight_scales",),
+        call="""
+            input f32[m, k]
+            weight s8[n, k]
+            weight_scales f32[n]
+            only weight_zero_points none
+            unused dtype
+            out f32[m, n]
+            call linear_f32_s8(input, weight, weight_scales, out, m, k, n)
+        """,
     ),
 )

@@ -1,8 +1,24 @@
-"""Norms and softmaxes."""
+"""Norms and softmaxes, ATen's among them."""
 
 from __future__ import annotations
 
 from mcu_sdk.operators.table.row import Operator, Work
+
+
+def _along_rows(name: str, kernel: str) -> Operator:
+    return Operator(
+        name,
+        "Tensor self, int dim, bool half_to_float",
+        work=Work.UNKNOWN,
+        call=f"""
+            self f32[*rows, n]
+            out f32(rows * n)
+            require (dim == -1 || dim == self.rank - 1) && !half_to_float
+            same self
+            call {kernel}(self, out, rows, n)
+        """,
+    )
+
 
 ROWS = (
     # Square and add; scale; weight.
@@ -79,6 +95,27 @@ ROWS = (
             require is_int8(input_zero_point) && output_zero_point == -128
             require is_requantization(input_multiplier, input_shift) && input_multiplier > 0
             call softmax_s8(input, out, rows, n, softmax_scale(input_multiplier, input_shift), input_zero_point, scratch(4 * n))
+        """,
+    ),
+    _along_rows("aten::_softmax", "softmax_f32"),
+    _along_rows("aten::_log_softmax", "log_softmax_f32"),
+    Operator(
+        "aten::native_layer_norm",
+        "Tensor input, int[] normalized_shape, Tensor? weight, Tensor? bias, float eps",
+        ("out0", "out1", "out2"),
+        work=Work.UNKNOWN,
+        call="""
+            input f32
+            let n = elements_of_last(input, normalized_shape)
+            require n > 0
+            weight f32?(n)
+            bias f32?(n)
+            out0 f32(input.count)
+            out1 f32(input.count / n)
+            out2 f32(input.count / n)
+            same input
+            let rows = input.count / n
+            call native_layer_norm(input, weight, bias, out0, out1, out2, rows, n, eps)
         """,
     ),
 )

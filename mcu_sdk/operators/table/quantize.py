@@ -41,6 +41,25 @@ def _looked_up(values: str, table: str, *, walked: str = "") -> str:
     """
 
 
+_QUANTIZE = f"""
+    input f32(count)
+    out s8|s16(count)
+    any order
+    require is_divisor(scale)
+    {_quantizes("out")}
+    call quantize(input, out.as<int8_t>(), count, 1.0 / scale, zero_point, quant_min, quant_max) if out.is_s8()
+    call quantize_s16(input, out.as<int16_t>(), count, 1.0 / scale, zero_point, quant_min, quant_max)
+"""
+_DEQUANTIZE = f"""
+    input s8|s16(count)
+    out f32(count)
+    any order
+    require is_finite(scale)
+    {_quantizes("input")}
+    call dequantize(input.as<int8_t>(), out, count, scale, zero_point) if input.is_s8()
+    call dequantize_s16(input.as<int16_t>(), out, count, scale, zero_point)
+"""
+
 ROWS = (
     # For 16 elements: scale and round 4 vectors, narrow.
     Operator(
@@ -90,32 +109,8 @@ ROWS = (
             call lookup_add_s16(self, x, table, out, count)
         """,
     ),
-    _cortex_m(
-        "cortex_m::quantize_per_tensor",
-        _BY_TENSOR,
-        call=f"""
-            input f32(count)
-            out s8|s16(count)
-            any order
-            require is_divisor(scale)
-            {_quantizes("out")}
-            call quantize(input, out.as<int8_t>(), count, 1.0 / scale, zero_point, quant_min, quant_max) if out.is_s8()
-            call quantize_s16(input, out.as<int16_t>(), count, 1.0 / scale, zero_point, quant_min, quant_max)
-        """,
-    ),
-    _cortex_m(
-        "cortex_m::dequantize_per_tensor",
-        _BY_TENSOR,
-        call=f"""
-            input s8|s16(count)
-            out f32(count)
-            any order
-            require is_finite(scale)
-            {_quantizes("input")}
-            call dequantize(input.as<int8_t>(), out, count, scale, zero_point) if input.is_s8()
-            call dequantize_s16(input.as<int16_t>(), out, count, scale, zero_point)
-        """,
-    ),
+    _cortex_m("cortex_m::quantize_per_tensor", _BY_TENSOR, call=_QUANTIZE),
+    _cortex_m("cortex_m::dequantize_per_tensor", _BY_TENSOR, call=_DEQUANTIZE),
     _cortex_m(
         "cortex_m::quantized_add",
         "Tensor self, int self_zero_point, int self_multiplier, int self_shift, "
@@ -164,6 +159,14 @@ ROWS = (
         "Tensor input, Tensor lut",
         call=_looked_up("input", "lut", walked="any order but lut"),
     ),
-    Operator("quantized_decomposed::quantize_per_tensor", "Tensor input", border=True),
-    Operator("quantized_decomposed::dequantize_per_tensor", "Tensor input", border=True),
+    Operator("quantized_decomposed::quantize_per_tensor", _BY_TENSOR, border=True, call=_QUANTIZE),
+    Operator(
+        "quantized_decomposed::dequantize_per_tensor",
+        f"{_BY_TENSOR}, ScalarType? out_dtype",
+        border=True,
+        call=f"""
+            {_DEQUANTIZE}
+            unused out_dtype
+        """,
+    ),
 )

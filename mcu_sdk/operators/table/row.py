@@ -8,17 +8,26 @@ What the emitters (planning/emitters/) decide when a plan is compiled, wrappers 
                           new, and numbers or expressions that are compared; [*rows, n] where `rows` is the product of
                           all axes but the last; (count) for elements in any shape. None: only the type is checked.
     any order [but name]  its tensors are walked over side by side: they may all have one other dim order.
-    unused name           a tensor that is not looked at.
+    orders name ...       tensors in any dim order, at which a condition looks.
+    image name ...        tensors [batch, channels, height, width] with channels last in memory; their axes are those there.
+    unused name           an argument that is not looked at.
+    only name value       a number that has to be this one; `only name none`: an argument that has to be absent.
+    alike name ...        tensors that have one type.
     same name ...         inputs that the first output may be, byte for byte; it shares memory with no other one.
     copied name           an input that is copied to the output first; the in-place form writes into it.
     let name = expression
     declare Type name     a struct that a condition fills; calls take its address.
     require condition
+    first kernel(arguments)     called before that.
     call kernel(arguments) [if condition]     the first one that applies. `scratch(bytes)` is temporary memory,
                           `sums(given, weight, bias, offset)` those or bias + offset * sum(weight) for each output.
 
 Expressions are C++ over int64_t; firmware/operators/arguments.h has the functions that they use. A tensor's name is its
 address in a call, and has .count, .rank and .size(axis) elsewhere.
+
+Of an operator that ExecuTorch's own libraries have too, ours stands in the place of theirs in a file all of whose calls of it
+are such as the lines say by tensors, `any order`, `only` and `alike` (project/instead.py); what they `require` beside that is
+what the emitter asks for.
 """
 
 from __future__ import annotations
@@ -31,6 +40,8 @@ from mcu_sdk.operators.layouts import WeightLayout
 
 OWN = "mcu"
 """The namespace of our operators."""
+LIBRARIES = ("aten", "quantized_decomposed")
+"""Namespaces of what ExecuTorch's own kernel libraries register."""
 
 
 class Work(Enum):
@@ -62,6 +73,7 @@ class Operator:
     `work` and `arithmetic` (vector instructions for 16 bytes of results) make the bound of its cost; `input` is what
     the weight multiplies.
     `call`: what a wrapper for ExecuTorch's runtime checks and calls, in the lines above; "" where it has none of ours.
+    `out_overload`: of the out variant, where PyTorch's rule for names does not give it.
     """
 
     name: str
@@ -82,6 +94,7 @@ class Operator:
     input: str = ""
     border: bool = False
     call: str = ""
+    out_overload: str = ""
 
     @property
     def argument_names(self) -> tuple[str, ...]:
@@ -105,7 +118,9 @@ class Operator:
 
     @property
     def out_name(self) -> str:
-        """The out variant of one of ours, without the namespace: "rope.out", "linear_s8.packed_out"."""
+        """The out variant, without the namespace: "rope.out", "linear_s8.packed_out"."""
+        if self.out_overload:
+            return f"{self.plain_name.partition('.')[0]}.{self.out_overload}"
         return f"{self.plain_name}_out" if "." in self.plain_name else f"{self.plain_name}.out"
 
     @property
@@ -118,3 +133,8 @@ class Operator:
     def is_ours(self) -> bool:
         """Whether this SDK defines the operator."""
         return self.name.partition("::")[0] == OWN
+
+    @property
+    def is_of_libraries(self) -> bool:
+        """Whether ExecuTorch's own kernel libraries have it, too."""
+        return self.name.partition("::")[0] in LIBRARIES

@@ -373,7 +373,8 @@ def _call(
     if any(tensor.is_constant for tensor in written):
         raise corrupt(f"instruction {index}, {operator.name}, writes to a constant")
     given = in_present_form(operator.name, arguments)
-    instruction = Instruction(index, operator.name, operator.overload, given, name, source)
+    earlier = len(given) != len(arguments)
+    instruction = Instruction(index, operator.name, operator.overload, given, name, source, earlier)
     return instruction, tuple(written)
 
 
