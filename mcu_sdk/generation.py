@@ -340,7 +340,7 @@ def _decided(
     """The model for the processor or the NPU; of a decoder beside an NPU, unless it was asked for there, by --decode: with the
     choice, and without the NPU where its step needs none."""
     asked = request.decode_asked(npu)
-    if npu is None or asked in (None, "npu") or _kind_of(checkpoint, npu) is not Kind.DECODER_NPU:
+    if npu is None or asked is None or asked == "npu" or _kind_of(checkpoint, npu) is not Kind.DECODER_NPU:
         return _from_checkpoint(request, checkpoint, board, npu), npu, None
     _check_kind_of(request, checkpoint, npu)
     if asked == "auto" and board.is_host:
@@ -360,13 +360,20 @@ def _decided(
         position = _middle(language_model)
         return source, step_cycles(plan, board, target, position)
 
-    left_out = request.decode_left_out()
-    if asked == "cpu":
-        source, step = attempt("cpu")
-        return source, None, StepChoice("cpu", asked, target.accelerator, position, {"cpu": step})
-    form, source, estimates, left_out = fewest_cycles(attempt, left_out)
-    choice = StepChoice(form, "auto", target.accelerator, position, estimates, left_out)
-    return source, None if form == "cpu" else target, choice
+    estimates: dict[StepForm, StepCycles | None] = {}
+    left_out: dict[StepForm, str] = {}
+    if asked == "auto":
+        form, source, estimates, left_out = fewest_cycles(attempt, request.decode_left_out())
+    else:
+        form = asked
+        source, estimates[form] = attempt(form)
+    choice = StepChoice(form, asked, target.accelerator, position, estimates, left_out)
+    return source, target if _needs_npu(request, form) else None, choice
+
+
+def _needs_npu(request: GenerateRequest, form: StepForm) -> bool:
+    """Whether anything of a decoder runs on the NPU: its step, or its prompts."""
+    return form != "cpu" or request.compile_options.prefill is not None
 
 
 def _estimated(plan: Plan, board: Board, npu: NpuTarget, language_model: LanguageModel) -> StepChoice:
@@ -391,11 +398,8 @@ def _from_checkpoint(
     """`step`: where that of a decoder runs beside `npu`."""
     from mcu_sdk.recipes.checkpoint import compile_checkpoint
 
-    options = replace(request.compile_options, npu=npu if step == "npu" else None, step=step)
-    on_processor = (
-        options.step_on_processor or options.prefill is not None
-    )  # a step beside prompts on an NPU is
-    layout = layout_for(helium=board.core.helium and on_processor)
+    options = replace(request.compile_options, npu=npu if _needs_npu(request, step) else None, step=step)
+    layout = layout_for(helium=board.core.helium and options.step_on_processor)
     options = replace(options, weight_layout=layout)
     if options.npu is None:
         _check_forecast(board, checkpoint, options)
@@ -422,12 +426,9 @@ def _from_checkpoint(
 def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None) -> None:
     """Raises UsageError, before anything is compiled, for an option that makes no difference to what it is, and for a
     project whose app/ is of another kind of model. What the checkpoint is takes a second to tell, and is rarely asked."""
-    asked = request.decode_asked(npu)
-    kinds = [Kind.DECODER_NPU, Kind.ENCODER_NPU]
-    if npu is None:
-        kinds = [Kind.DECODER, Kind.ENCODER, Kind.ENCODER_DECODER]
-    elif asked != "npu":
-        kinds = [Kind.DECODER_NPU | Kind.DECODER, Kind.ENCODER_NPU]
+    kinds = [Kind.DECODER, Kind.ENCODER, Kind.ENCODER_DECODER]
+    if npu is not None:
+        kinds = [request.decoder_kinds(npu), Kind.ENCODER_NPU]
     refused: dict[Kind, UsageError] = {}
     for kind in kinds:
         try:
@@ -440,7 +441,7 @@ def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTar
         found = _kind_of(checkpoint, npu)
         if (refusal := next((refused[kind] for kind in refused if found & kind), None)) is not None:
             raise refusal
-    if request.output is None or (npu is not None and asked == "npu"):
+    if request.output is None or request.decode_asked(npu) == "npu":
         return
     try:
         check_kept_app(request.output, language_model=True)

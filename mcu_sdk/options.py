@@ -33,7 +33,7 @@ Weights = Literal["int8", "int4", "auto"]
 WhenFull = Literal["stop", "slide"]
 Operators = Literal["mcu", "portable"]
 Task = Literal["transcribe", "translate"]
-Decode = Literal["cpu", "npu", "auto"]
+Decode = Literal["cpu", "linears", "npu", "auto"]
 
 SINKS = 4
 """Positions that a cache which slides keeps from the beginning: as many as StreamingLLM (arXiv 2309.17453) found to be
@@ -42,6 +42,7 @@ enough."""
 PREFILL_ROWS = (8, 16, 32)
 PARTITION_UNIT = 4096
 """Bytes of the smallest erase sectors."""
+PREFILL_BESIDE_NPU = "a step in one delegate keeps its caches in another layout than a prompt's chunk"
 LEAST_RING = 2
 """Positions beside the sinks: the token's own, and one before it."""
 
@@ -436,8 +437,9 @@ class GenerateRequest:
         Decode | None,
         Flag(
             "--decode",
-            "Where a decoder computes one token beside an NPU: on the processor (cpu), in one delegate (npu), or where it takes "
-            "fewer cycles by estimate (auto). Default: npu; where the NPU is the board's default target, auto.",
+            "Where a decoder computes one token beside an NPU: on the processor (cpu), its linears on the NPU (linears), all in "
+            "one delegate (npu), or where it takes the fewest cycles by estimate (auto). Default: npu, with --prefill cpu; where "
+            "the NPU is the board's default target, auto.",
             Kind.DECODER_NPU,
         ),
     ] = None
@@ -537,7 +539,7 @@ class GenerateRequest:
         asked = self.decode_asked(npu)
         if asked is not None:
             self._check_decode(asked)
-        if npu is not None and asked == "npu":
+        if npu is not None and asked is not None and not self._may_do_without(asked):
             self.check_on_npu(npu)
         self.compile_options.check()
         self.check_flash()
@@ -572,7 +574,7 @@ class GenerateRequest:
         if self.chat_date is not None:
             check_day(self.chat_date)
         kind = PTE if self.pte is not None else ON_PROCESSOR if npu is None else ON_NPU
-        self.check_kind(kind if asked in (None, "npu") else kind | Kind.DECODER)
+        self.check_kind(kind | Kind.DECODER if self._may_do_without(asked) else kind)
 
     def check_on_npu(self, npu: NpuTarget) -> None:
         """Raises UsageError for what no model on an NPU can have."""
@@ -583,31 +585,44 @@ class GenerateRequest:
             raise no_npu_executorch(npu)
 
     def decode_asked(self, npu: NpuTarget | None) -> Decode | None:
-        """Where one token is to be computed beside the NPU that the target means; None without one, and of a .pte. "npu" of a
-        decoder whose prompts are the NPU's, too: its recipe is one for an NPU."""
+        """Where one token is to be computed beside the NPU that the target means; None without one, and of a .pte."""
         if npu is None or self.pte is not None:
             return None
-        if self.decode is None and self.compile_options.prefill is not None:
-            return "npu"
-        return self.decode or ("npu" if self.target is not None else "auto")
+        if self.target is None:
+            return self.decode or "auto"
+        return self.decode or ("npu" if self.compile_options.prefill is None else "cpu")
+
+    def decoder_kinds(self, npu: NpuTarget) -> Kind:
+        """A decoder on this NPU, and where nothing of it may have to run there, on the processor."""
+        on_processor = self._may_do_without(self.decode_asked(npu))
+        return Kind.DECODER_NPU | Kind.DECODER if on_processor else Kind.DECODER_NPU
+
+    def _may_do_without(self, asked: Decode | None) -> bool:
+        """Whether a decoder may come out that has nothing for the NPU."""
+        return asked in ("cpu", "auto") and self.compile_options.prefill is None
 
     def decode_left_out(self) -> dict[StepForm, str]:
         """The forms of a step beside an NPU that other options leave no choice of, and why."""
+        if self.compile_options.prefill is not None:
+            return {"npu": PREFILL_BESIDE_NPU}
+        reasons = [f"{each.flags[0]} is for {each.applies}" for each in self._of_no_use(Kind.DECODER_NPU)]
         if self.format == "library":
-            return {"npu": "--format library is for models on the processor"}
-        for each in self._of_no_use(Kind.DECODER_NPU):
-            return {"npu": f"{each.flags[0]} is for {each.applies}"}
-        return {}
+            reasons.insert(0, "--format library is for models on the processor")
+        if reasons:
+            return {"linears": reasons[0], "npu": reasons[0]}
+        few = self.compile_options.weights != "int8"
+        return {"linears": "its products read the processor's int8 weights"} if few else {}
 
     def _check_decode(self, asked: Decode) -> None:
         """Raises UsageError for what a step would not have where it runs."""
-        if self.decode in ("npu", "auto") and self.compile_options.prefill is not None:
-            raise UsageError(
-                f"--prefill on an NPU leaves one token at a time to the processor; --decode is {self.decode}.",
-                hint="Leave --decode out, or --prefill.",
-            )
         own = options_of(GenerateRequest)
-        for name in ("memory_mode", "activation_bits") if asked == "cpu" else ():
+        has_chunks = self.compile_options.prefill is not None
+        if asked == "npu" and has_chunks:
+            raise UsageError(
+                f"--prefill and --decode npu do not go together: {PREFILL_BESIDE_NPU}.",
+                hint="Take --decode cpu or linears, or leave --prefill out.",
+            )
+        for name in ("memory_mode", "activation_bits") if asked == "cpu" and not has_chunks else ():
             if name in self.given or getattr(self, name) != own[name].default:
                 raise UsageError(
                     f"{own[name].flags[0]} is for what runs on the NPU; with --decode cpu nothing does.",

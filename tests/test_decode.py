@@ -68,7 +68,8 @@ def test_what_is_chosen_stands_in_the_project_and_is_chosen_again(
     arguments: Callable[..., list[str]], compiled: list[CompileOptions], tmp_path: Path, capsys: Capture
 ) -> None:
     assert cli.run(arguments(TARGET, "--decode=auto")) == 0
-    assert [options.npu is None for options in compiled] == [True, False]
+    assert [options.npu is None for options in compiled] == [True, False, False]
+    assert [options.step for options in compiled[1:]] == ["linears", "npu"]
     out = capsys.readouterr().out
     assert "on the processor alone: nothing else can be" in out and "not tried: An NPU takes" in out
     project = open_project(tmp_path / "p")
@@ -80,7 +81,8 @@ def test_what_is_chosen_stands_in_the_project_and_is_chosen_again(
     )
     step = choice.estimates["cpu"]
     assert step is not None and step.waiting > 0 and step.instructions > 0 and step.delegates == 0
-    assert choice.left_out == {"npu": "An NPU takes a model without windows; this one has some."}
+    why = "An NPU takes a model without windows; this one has some."
+    assert choice.left_out == {"linears": why, "npu": why}
     assert project.accelerator is None and project.manifest.options["decode"] == "auto"
     assert json.loads((tmp_path / "p/model/report.json").read_text())["decode"] == choice.to_json()
     before = files_of(tmp_path / "p")
@@ -103,7 +105,13 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("given", "asked"),
-    [((), "npu"), (("--decode=npu",), "npu"), (("--decode=cpu",), "cpu"), (("--decode=auto",), "auto")],
+    [
+        ((), "npu"),
+        (("--decode=npu",), "npu"),
+        (("--decode=cpu",), "cpu"),
+        (("--decode=linears",), "linears"),
+        (("--decode=auto",), "auto"),
+    ],
 )
 def test_a_target_that_is_named_is_taken_unless_decode_says_otherwise(
     given: tuple[str, ...],
@@ -114,8 +122,9 @@ def test_a_target_that_is_named_is_taken_unless_decode_says_otherwise(
 ) -> None:
     seen = stop_at(monkeypatch)
     code = cli.run(arguments(TARGET, *given))
-    assert [options.npu is not None for options in compiled] == [asked == "npu"]
-    assert code == (3 if asked == "npu" else STOPPED) and len(seen) == (asked != "npu")
+    on_npu = asked in ("linears", "npu")
+    assert [options.npu is not None for options in compiled] == [on_npu]
+    assert code == (3 if on_npu else STOPPED) and len(seen) == (not on_npu)
 
 
 def test_a_board_whose_default_is_an_npu_compares(
@@ -138,7 +147,9 @@ def test_an_option_of_the_processor_leaves_the_npu_out(
 ) -> None:
     assert cli.run(arguments(TARGET, "--decode=auto", option, "--json")) == 0
     told = json.loads(capsys.readouterr().out)["decode"]
-    assert told["form"] == "cpu" and told["left_out"]["npu"].startswith(f"{option.partition('=')[0]} is for ")
+    reasons = told["left_out"]
+    assert told["form"] == "cpu" and reasons["linears"] == reasons["npu"]
+    assert reasons["npu"].startswith(f"{option.partition('=')[0]} is for ")
     assert [options.npu for options in compiled] == [None]
 
 
@@ -153,6 +164,9 @@ def test_an_option_of_the_processor_leaves_the_npu_out(
         ((TARGET, "--decode=npu", "--kv-scales=dynamic"), ("--kv-scales is for",)),
         ((TARGET, "--decode=npu", "--format=library"), ("--format library", "ethos-u55-128")),
         ((TARGET, "--decode=npu", "--weights=int4"), ("int4",)),
+        ((TARGET, "--decode=linears", "--kv-scales=dynamic"), ("--kv-scales is for",)),
+        ((TARGET, "--decode=npu", "--prefill=8"), ("--prefill and --decode npu", "another layout")),
+        ((TARGET, "--prefill=8", "--kv-scales=dynamic"), ("--kv-scales is for",)),
     ],
 )
 def test_what_does_not_go_together(
@@ -202,3 +216,18 @@ def test_an_encoder_has_no_token_to_choose_a_place_for(
     ]
     assert cli.run(line) == USAGE
     assert word in capsys.readouterr().err and compiled == []
+
+
+@pytest.mark.parametrize(
+    ("given", "step"),
+    [((), "cpu"), (("--decode=cpu", "--memory-mode=Sram_Only"), "cpu"), (("--decode=linears",), "linears")],
+)
+def test_prompts_are_read_on_the_npu_wherever_the_step_runs(
+    given: tuple[str, ...],
+    step: str,
+    arguments: Callable[..., list[str]],
+    compiled: list[CompileOptions],
+) -> None:
+    assert cli.run(arguments(TARGET, "--prefill=8", *given)) == 3
+    ((npu, of_step, rows),) = [(options.npu, options.step, options.prefill) for options in compiled]
+    assert npu is not None and (of_step, rows) == (step, 8)

@@ -11,8 +11,9 @@ from mcu_sdk.npu.vela_ini import MODE, SYSTEM, read_sections
 
 ActivationBits = Literal[8, 16]
 
-StepForm = Literal["cpu", "npu"]
-"""Where a decoder computes one token beside an NPU: all of it on the processor, or all in one delegate."""
+StepForm = Literal["cpu", "linears", "npu"]
+"""Where a decoder computes one token beside an NPU: all of it on the processor, its linears on the NPU and the rest on the
+processor, or all in one delegate."""
 
 FAST_SCRATCH_MODES = "Dedicated_Sram"
 """Memory modes of this prefix keep the arena in external memory, and part of the work in a fast scratch. Its size is

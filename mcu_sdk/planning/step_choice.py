@@ -12,6 +12,7 @@ from mcu_sdk.planning.step_cycles import PER_IDEAL, PER_IDEAL_ATTENTION, StepCyc
 
 FORMS: dict[StepForm, str] = {
     "cpu": "on the processor alone",
+    "linears": "linears on the NPU",
     "npu": "in one delegate on the NPU",
 }
 """In words, in the order in which they are tried; of two with as many cycles the first is taken."""

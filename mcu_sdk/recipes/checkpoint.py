@@ -58,6 +58,7 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
     if architecture is not None:
         return compile_encoder(checkpoint, architecture, options)
     assert options.npu is not None
-    if options.prefill is not None:
-        return compile_decoder_divided(checkpoint, options, options.npu)
+    if options.prefill is not None or options.step == "linears":
+        on_npu = options.step == "linears"
+        return compile_decoder_divided(checkpoint, options, options.npu, step="linears" if on_npu else "cpu")
     return compile_decoder_npu(checkpoint, options, options.npu)

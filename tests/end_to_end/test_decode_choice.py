@@ -67,7 +67,7 @@ def test_the_choice_turns_with_the_bandwidth_and_computes_the_same_everywhere(
     choice = project.decode()
     assert choice is not None and (choice.form, choice.position) == (chosen, CACHE_LENGTH // 2)
     cycles = {form: step.cycles for form, step in choice.estimates.items() if step is not None}
-    assert set(cycles) == {"cpu", "npu"} and min(cycles, key=lambda form: cycles[form]) == chosen
+    assert set(cycles) == {"cpu", "linears", "npu"} and min(cycles, key=lambda form: cycles[form]) == chosen
     assert project.accelerator == (None if chosen == "cpu" else TARGET)
     assert (project.npu_details() is None) == (chosen == "cpu")
     preset = project.preset_for("qemu")
@@ -87,3 +87,24 @@ def test_what_the_processor_alone_computes_is_what_its_own_target_does(model: st
         return (generate(request).project / "model" / "model.pte").read_bytes()
 
     assert made("beside", target=TARGET, decode="cpu") == made("alone", target="cortex-m55")
+
+
+def test_linears_on_the_npu_compute_on_the_device_what_they_do_on_the_host(
+    model: str, tmp_path: Path
+) -> None:
+    request = GenerateRequest(
+        "corstone-300",
+        CompileOptions(CACHE_LENGTH),
+        model=model,
+        output=tmp_path / "firmware",
+        target=TARGET,
+        decode="linears",
+    )
+    project = open_project(generate(request).project)
+    choice, details = project.decode(), project.npu_details()
+    assert choice is not None and choice.form == choice.asked == "linears" and details is not None
+    step = choice.estimates["linears"]
+    assert step is not None and step.delegates == len(details.cycles) > 1
+    there = run_on("qemu", project, build(project.folder, project.preset_for("qemu")).program, ASKED)
+    here = run_on("host", project, build(project.folder, "host").program, ASKED)
+    assert there.verdict == "ok" and (there.digest, there.ids) == (here.digest, here.ids)

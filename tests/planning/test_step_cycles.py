@@ -131,9 +131,9 @@ def test_the_bandwidth_decides(bytes_per_access: int, wins: StepForm) -> None:
     stream = [*dma((0, 0), (1, 0), 3000), *dma((1, 0), (1, 32768), 10_000), STOP]
     plans = {"cpu": processor(LINEAR), "npu": delegate(stream, 4096)}
     form, made, estimates, reasons = fewest_cycles(
-        lambda form: (form, step_cycles(plans[form], on, NPU, 7)), {}
+        lambda form: (form, step_cycles(plans[form], on, NPU, 7)), {"linears": "none here"}
     )
-    assert form == made == wins and reasons == {}
+    assert form == made == wins and reasons == {"linears": "none here"}
     assert set(estimates) == {"cpu", "npu"}
     least = min(step.cycles for step in estimates.values() if step is not None)
     assert (step := estimates[wins]) is not None and step.cycles == least
@@ -152,12 +152,16 @@ def steps(**cycles: int | None) -> Any:
 
 
 def test_the_processor_is_taken_where_nothing_takes_less() -> None:
-    assert fewest_cycles(steps(cpu=5, npu=4), {})[:2] == ("npu", "made npu")
-    assert fewest_cycles(steps(cpu=5, npu=5), {})[:2] == ("cpu", "made cpu")
+    assert fewest_cycles(steps(cpu=5, linears=6, npu=4), {})[:2] == ("npu", "made npu")
+    assert fewest_cycles(steps(cpu=5, linears=3, npu=4), {})[:2] == ("linears", "made linears")
+    assert fewest_cycles(steps(cpu=5, linears=5, npu=5), {})[:2] == ("cpu", "made cpu")
     assert fewest_cycles(steps(cpu=5, npu=None), {})[0] == "cpu"
     form, _, estimates, reasons = fewest_cycles(steps(cpu=5), {})
-    assert (form, reasons, set(estimates)) == ("cpu", {"npu": "no npu"}, {"cpu"})
-    assert fewest_cycles(steps(cpu=5, npu=4), {"npu": "--weights is"})[3] == {"npu": "--weights is"}
+    assert (form, set(estimates)) == ("cpu", {"cpu"}) and reasons == {
+        "linears": "no linears",
+        "npu": "no npu",
+    }
+    assert fewest_cycles(steps(cpu=5, linears=4), {"npu": "--weights is"})[3] == {"npu": "--weights is"}
     with pytest.raises(ModelError, match="no cpu"):
         fewest_cycles(steps(npu=4), {})
 
