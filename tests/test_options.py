@@ -112,6 +112,7 @@ def test_every_option_makes_a_difference_or_is_refused(
         "read_chat_template",
         "chat_of",
         "stop_texts",
+        "check_stops_are_written",
     ):  # these models have no tokenizer
         monkeypatch.setattr(generation, check, lambda *given: None)
     if kind & PTE:
