@@ -163,7 +163,7 @@ def _pinned(name: str) -> str:
         text = requirement.split(";")[0].strip()
         if re.split(r"[\[=<>~! ]", text)[0] == name:
             return f"'{text}'" if "[" in text else text
-    return "'executorch[ethos-u]'" if name == "ethos-u-vela" else name
+    return name
 
 
 def _find(tool: Tool) -> Path | None:

@@ -61,7 +61,7 @@ class TosaDelegate:
         except ImportError as error:
             raise ToolMissingError(
                 "The TOSA reference model is not installed.",
-                hint="Install it: pip install 'executorch[ethos-u]'.",
+                hint="Install it: pip install tosa-tools ml_dtypes",
             ) from error
         self._graph = graph
         self._model = tosa_reference_model

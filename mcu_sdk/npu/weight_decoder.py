@@ -59,7 +59,7 @@ class WeightDecoder:
             if not _is_installed():
                 raise ToolMissingError(
                     "Simulating an Ethos-U needs ethos-u-vela, which is not installed.",
-                    hint="Install it: pip install 'executorch[ethos-u]'.",
+                    hint="Install it: pip install ethos-u-vela",
                 )
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _WORKER],
