@@ -162,6 +162,11 @@ def evaluate(
 
     for options in variants:
         options.check()
+        if options.npu is not None and options.weights == "auto":
+            raise UsageError(
+                "--weights auto chooses by the bytes of what is compiled; an NPU's step is measured before that.",
+                hint="Give --weights int8 or int4.",
+            )
     checkpoint = find_checkpoint(model)
     with step("Reading the text"):
         text = read_text(text_path, checkpoint, 0, begin)
@@ -175,7 +180,8 @@ def evaluate(
     scores = [Score("float32 checkpoint (PyTorch)", reference, 0.0)]
     for options in variants:
         if options.npu is not None:
-            name = f"{options.npu.accelerator}, {options.npu.activation_bits}-bit activations (PyTorch)"
+            few = ", few levels" if options.weights == "int4" else ""
+            name = f"{options.npu.accelerator}, {options.npu.activation_bits}-bit activations{few} (PyTorch)"
             value = npu_score(checkpoint, options, text)
             scores.append(Score(name, value, (value / reference - 1) * 100))
             continue

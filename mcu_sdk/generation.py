@@ -282,20 +282,22 @@ def _fit(
         fitted = fit_project(inputs, plan, choices, app=app, keep=request.use_cache)
         sizes = fitted.sizes if fitted.layout.regions else Sizes(code=0, bss=0, weights=plan.model_bytes)
         image = image_bytes(inputs.board, sizes, fitted.layout)
-        _check_flash(request.flash, image, sizes, everything=weights["everything"])
+        few = "the fewest levels" if "levels" in weights else "int4"
+        _check_flash(request.flash, image, sizes, few if weights["everything"] else None)
     except DoesNotFitError as error:
         raise TooLargeError(error, weights) from error
     facts["weight_bits"] = {**weights, "flash": request.flash, "image_bytes": image}
     return fitted
 
 
-def _check_flash(flash: int | None, image: int, sizes: Sizes, *, everything: bool) -> None:
-    """Raises DoesNotFitError for an image that is larger than what was given. `everything`: none can be smaller."""
+def _check_flash(flash: int | None, image: int, sizes: Sizes, smallest: str | None) -> None:
+    """Raises DoesNotFitError for an image that is larger than what was given. `smallest`: the weights that make none smaller;
+    None for an image that can be."""
     if flash is None or image <= flash:
         return
     parts = {"weights": sizes.weights, "code": sizes.code, "tokenizer": sizes.tokenizer}
     told = ", ".join(f"{name} {size:,}" for name, size in parts.items() if size)
-    which = "the smallest possible, with int4 wherever it can be," if everything else "this one"
+    which = f"the smallest possible, with {smallest} wherever it can be," if smallest else "this one"
     raise DoesNotFitError(
         f"An image of at most {flash:,} bytes was expected (--flash); {which} has {image:,} bytes ({told}).",
         hint=f"Give --flash {image} at least, or take a smaller model.",

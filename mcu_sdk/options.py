@@ -247,8 +247,8 @@ class CompileOptions:
         Weights,
         Flag(
             "--weights",
-            "A decoder's linears: int8; int4 in groups of 32 (half the size); auto: each by what it costs, to fit.",
-            Kind.DECODER | Kind.ENCODER_DECODER,
+            "A decoder's linears: int8; int4 in groups of 32 (half the size), on an NPU 15 levels; auto: each by what it costs, to fit.",
+            Kind.DECODER | Kind.DECODER_NPU | Kind.ENCODER_DECODER,
         ),
     ] = "int8"
     int4_saving: int | None = None
@@ -297,10 +297,11 @@ class CompileOptions:
             )
         if self.cache_length is not None:
             self.check_length(self.cache_length)
-        if self.weights != "int8" and self.npu is not None:
+        if self.weights != "int8" and self.npu is not None and self.prefill is not None:
             raise UsageError(
-                f"int4 weights are for a board's processor; {self.npu.accelerator} takes int8.",
-                hint="Leave --weights out, or take another --target.",
+                f"--weights and --prefill do not go together on {self.npu.accelerator}: a chunk's linears there read the int8 "
+                "weights of the processor's step.",
+                hint="Leave --weights out, or --prefill, or take the board's processor as --target.",
             )
 
     def _check_portable(self) -> None:
@@ -495,7 +496,7 @@ class GenerateRequest:
         Flag(
             "--flash",
             "With --weights auto: bytes of flash for weights, code and tokenizer, such as 512K. Default: what the board has.",
-            Kind.DECODER,
+            Kind.DECODER | Kind.DECODER_NPU,
             read=parse_flash,
         ),
     ] = None

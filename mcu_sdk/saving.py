@@ -1,4 +1,5 @@
-"""`--weights auto`: how many bytes int4 weights have to save, found by trying: what does not fit says by how much."""
+"""`--weights auto`: how many bytes smaller weights (int4, on an NPU few levels) have to save, found by trying: what does not
+fit says by how much."""
 
 from __future__ import annotations
 
@@ -44,5 +45,5 @@ def first_that_saves_enough(request: GenerateRequest, attempt: Callable[[Generat
             if found.weights["everything"] or not found.error.over or number == TRIES:
                 raise found.error from None
             saving += found.error.over + (0 if saving else INT4_CODE)
-            log(f"{found.error.message} Saving {saving:,} bytes by int4 weights.")
+            log(f"{found.error.message} Saving {saving:,} bytes by smaller weights.")
     raise AssertionError("the last try returns or raises")

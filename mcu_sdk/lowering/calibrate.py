@@ -26,8 +26,10 @@ STATIC_STEPS = 384
 """Steps that static activation scales are observed on, spread over the windows."""
 
 
-def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.Tensor:
-    """What the model itself generates: int64[CALIBRATION_WINDOWS, length], sampled at temperature 1.
+def sample_windows(
+    model: PreTrainedModel, length: int, seed: int = 0, count: int = CALIBRATION_WINDOWS
+) -> torch.Tensor:
+    """What the model itself generates: int64[count, length], sampled at temperature 1.
 
     Each sequence begins with the start token, or, for a model that has none, with a token drawn at random.
     """
@@ -38,7 +40,7 @@ def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.
     config = model.config.get_text_config()
     start = getattr(config, "bos_token_id", None)
     vocabulary = int(config.vocab_size)
-    first = torch.randint(0, vocabulary, (CALIBRATION_WINDOWS, 1), generator=generator)
+    first = torch.randint(0, vocabulary, (count, 1), generator=generator)
     if isinstance(start, int) and 0 <= start < vocabulary:
         first = torch.full_like(first, start)
     try:
@@ -52,10 +54,10 @@ def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.
     with torch.no_grad():
         while tokens.shape[1] < length:
             output = run_with_cache(model, input_ids=tokens[:, -1:], past_key_values=cache)
-            if output.logits.shape[:2] != (CALIBRATION_WINDOWS, 1):
+            if output.logits.shape[:2] != (count, 1):
                 raise ModelError(
                     f"Logits for every token were expected; {type(model).__name__} gives "
-                    f"{list(output.logits.shape)} for {CALIBRATION_WINDOWS} sequences of one.",
+                    f"{list(output.logits.shape)} for {count} sequences of one.",
                     hint=ELSEWHERE,
                 )
             probabilities = torch.softmax(output.logits[:, -1].float(), -1)
@@ -63,14 +65,14 @@ def sample_windows(model: PreTrainedModel, length: int, seed: int = 0) -> torch.
     return tokens
 
 
-def spread_windows(ids: Sequence[int], length: int) -> torch.Tensor:
-    """A text's token ids as windows, int64[up to CALIBRATION_WINDOWS, length], spread over the whole of it.
+def spread_windows(ids: Sequence[int], length: int, count: int = CALIBRATION_WINDOWS) -> torch.Tensor:
+    """A text's token ids as windows, int64[up to `count`, length], spread over the whole of it.
 
     `ids`: at least `length`.
     """
     import torch
 
-    count = min(CALIBRATION_WINDOWS, len(ids) // length)
+    count = min(count, len(ids) // length)
     spacing = (len(ids) - length) // max(1, count - 1) if count > 1 else 0
     return torch.tensor([ids[i * spacing : i * spacing + length] for i in range(count)])
 

@@ -80,6 +80,7 @@ class NpuDetails:
             return [("  Vela's estimates", "not known: the .pte came without them")]
         cycles = sum(summary.cycles for summary in self.estimates)
         seconds = sum(s.cycles / s.core_clock_hz for s in self.estimates if s.core_clock_hz)
+        encoded = sum(summary.encoded_weight_bytes for summary in self.estimates)
         first = self.estimates[0]
         rows = [
             ("  Vela's estimates", f"no measurements; {first.system_config}, {first.memory_mode}"),
@@ -87,6 +88,7 @@ class NpuDetails:
             ("    MACs", f"{sum(summary.macs for summary in self.estimates):,}"),
             ("    SRAM used", f"{max(summary.sram_bytes for summary in self.estimates):,} bytes"),
             ("    flash used", f"{sum(summary.flash_bytes for summary in self.estimates):,} bytes"),
+            ("    weights", f"{encoded:,} bytes, packed, of {sum(s.weight_bytes for s in self.estimates):,}"),
         ]
         if self.tokens:
             rows.insert(2, ("    a prompt token", f"{self.per_token()['cycles_per_prompt_token']:,} cycles"))

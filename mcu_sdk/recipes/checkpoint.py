@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcu_sdk.console import quiet_libraries, step
+from mcu_sdk.errors import UsageError
 from mcu_sdk.heap import return_freed_tensors
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
@@ -55,6 +56,11 @@ def _compile(checkpoint: Checkpoint, options: CompileOptions) -> CompiledModel:
             from mcu_sdk.recipes.decoder_divided import compile_decoder_divided
             from mcu_sdk.recipes.decoder_npu import compile_decoder_npu
 
+    if architecture is not None and options.weights != "int8":
+        raise UsageError(
+            f"--weights is for decoders; {checkpoint.name} is an encoder, whose weights are int8.",
+            hint="Leave --weights out.",
+        )
     if architecture is not None:
         return compile_encoder(checkpoint, architecture, options)
     assert options.npu is not None

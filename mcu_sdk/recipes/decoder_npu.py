@@ -9,13 +9,16 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.attention_window import require_whole_view
 from mcu_sdk.lowering.ethos_u.compile import QuantizedStep, lower_decoder, quantize_decoder
+from mcu_sdk.lowering.gptq import Grouped
 from mcu_sdk.lowering.provenance import without_provenance
 from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.compiled import CompiledModel
+from mcu_sdk.recipes.few_levels import levels_by_need
 from mcu_sdk.recipes.fused import fused_step
 from mcu_sdk.recipes.stage import stage
+from mcu_sdk.recipes.windows import rounding_windows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,8 +52,16 @@ def npu_step(
             f"On {target.accelerator} every token reads the same weights; {type(model).__name__} is a mixture of experts.",
             hint="Take the board's processor as --target, or a model of the family without experts.",
         )
+    rounded: dict[str, Grouped] = {}
+    share: dict[str, Any] = {}
+    if options.weights != "int8":
+        windows = rounding_windows(checkpoint, model, options, cache_length)
+        few = levels_by_need(model, windows, fused.program, options)
+        rounded, share = few.rounded, few.facts
     with stage("Quantizing for the NPU"), reproducible():
-        quantized = quantize_decoder(fused.program, model, cache_length, fused.windows, target, **settings)
+        quantized = quantize_decoder(
+            fused.program, model, cache_length, fused.windows, target, rounded, **settings
+        )
     with stage("Comparing the quantized step with the checkpoint"), reproducible():
         accuracy = fused.guard.npu_accuracy(quantized)
     facts = {
@@ -58,5 +69,6 @@ def npu_step(
         "activations": "static",
         "cache_scales": options.cache_scales,
         "accuracy": accuracy,
+        **share,
     }
     return quantized, fused.metadata, facts

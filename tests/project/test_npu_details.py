@@ -35,6 +35,7 @@ def test_estimates_are_called_estimates_and_time_follows_from_the_clock() -> Non
     assert rows["    cycles"] == "5,000,000 (10.00 ms at 500 MHz)"
     assert "no measurements" in rows["  Vela's estimates"]
     assert rows["    SRAM used"] == "4,096 bytes" and rows["    flash used"] == "8,192 bytes"
+    assert rows["    weights"] == "90 bytes, packed, of 100"
     assert "estimates by layer" in details().to_markdown() and details().to_markdown().count("| layer") == 16
 
 

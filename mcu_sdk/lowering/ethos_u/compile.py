@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,8 +23,10 @@ from mcu_sdk.lowering.ethos_u.calibrate import (
 )
 from mcu_sdk.lowering.ethos_u.decoder import DecoderStep, export_step, mask_table
 from mcu_sdk.lowering.ethos_u.delegate import compile_spec, lower_whole
+from mcu_sdk.lowering.ethos_u.levels import round_weights, set_scales
 from mcu_sdk.lowering.ethos_u.quantizer import StepQuantizer
 from mcu_sdk.lowering.ethos_u.step import NpuStep
+from mcu_sdk.lowering.gptq import Grouped
 from mcu_sdk.lowering.lower import lower
 from mcu_sdk.lowering.module_path import traced
 from mcu_sdk.npu.artifact import DelegateArtifact
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 BATCH = 16
 """Sequences that an evaluation runs side by side."""
+
+NOTHING: Mapping[str, Grouped] = MappingProxyType({})
 
 DELEGATE = "step"
 """The delegate's name, in the cache's files and the report."""
@@ -70,10 +75,13 @@ def quantize_decoder(
     cache_length: int,
     windows: torch.Tensor,
     target: NpuTarget,
+    rounded: Mapping[str, Grouped] = NOTHING,
     batch: int = BATCH,
 ) -> QuantizedStep:
-    """Calibrate a fused step on windows int64[n, L] and quantize it; `batch` is that of the evaluation's graph."""
+    """Calibrate a fused step on windows int64[n, L] and quantize it. `rounded`: weights of few levels, by weight_digest of
+    the program's; `batch` is that of the evaluation's graph."""
     step = NpuStep(program, cache_length)
+    scales = round_weights(step, rounded)
     at_once = positions_at_once(step)
     with torch.no_grad():
         masked = bounded_mask(step, model, windows)
@@ -81,6 +89,7 @@ def quantize_decoder(
         for inputs in batches(step, model, windows, masked, at_once):
             observed(*inputs)
         observe_tables(step, observed)
+        set_scales(observed, scales)
         share_observers(observed, one)
         return QuantizedStep(
             step, convert_pt2e(one), batch, masked, partial(_converted, step, target, batch, observed)

@@ -86,6 +86,12 @@ class NpuStep(nn.Module):
         keys = torch.zeros(batch, self.cache_rows, self.cache_length, self.head_dim)
         return (*rows, mask, keys, keys.transpose(2, 3).contiguous())
 
+    def linear_weights(self) -> dict[str, torch.Tensor]:
+        """The buffers that linears read as their weights float32[N, K], by name."""
+        weights = (args(n)[1] for n in self.program.graph.nodes if is_call(n, aten.linear.default))
+        names = (self._constants[weight] for weight in weights if weight in self._constants)
+        return {name: self.get_buffer(name) for name in names}
+
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rows, mask, caches = inputs[:-3], inputs[-3], (inputs[-2], inputs[-1])
         values: dict[Node, Any] = {node: rows[index] for node, index in self._lookup_nodes.items()}
