@@ -135,9 +135,9 @@ def task_of(architecture: str, name: str) -> Task:
         return FEATURES  # part of a family, see _part_named
     if any(architecture in listed(getattr(transformers, auto)) for auto in BOTH):
         raise ModelError(
-            f"A decoder or an encoder was expected; {name} is a {architecture}, an encoder with a decoder that reads what it "
-            "gives at every step, and there is no recipe for the two.",
-            hint="Save one of its halves as a checkpoint of its own, or lower it yourself and pass it with --pte.",
+            f"A decoder or an encoder was expected for an NPU; {name} is a {architecture}, an encoder with a decoder that attends "
+            "to it, which the board's processor runs.",
+            hint="Take --target with the board's processor, or save one of its halves as a checkpoint of its own.",
         )
     known = ", ".join(sorted({task.name for task in TASKS.values()}))
     raise ModelError(

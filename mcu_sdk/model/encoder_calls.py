@@ -98,7 +98,9 @@ def choose_length(config: Any, wanted: int | None, name: str, option: str) -> in
         most = f"1 to {longest}" if longest is not None else "at least 1"
         raise UsageError(
             f"{name} reads {most} tokens; {option} {wanted} was given.",
-            hint="Leave it out, or give fewer.",
+            hint="Leave it out, or give one of these."
+            if longest is not None
+            else "Leave it out, or give more.",
         )
     return wanted
 
