@@ -33,7 +33,7 @@ from mcu_sdk.lowering.fuse.graph import (
     is_turn,
     shape_of,
 )
-from mcu_sdk.lowering.fuse.masks import read_mask
+from mcu_sdk.lowering.fuse.masks import HARDLY_VISIBLE, read_mask
 from mcu_sdk.lowering.fuse.new_node import call_before
 
 
@@ -74,6 +74,7 @@ def fuse_attention(program: ExportedProgram) -> int:
             continue
         _attend(program.graph, node, query, keys, values, mask, scores.scale)
         count += 1
+    program.graph.eliminate_dead_code()
     return count
 
 
@@ -103,12 +104,29 @@ def _terms(program: ExportedProgram, node: object, scale: float) -> _Scores | No
                 )
                 if inner is not None and not inner.added:  # what is added would be scaled, too
                     return inner
+    if is_call(node, aten.masked_fill.Scalar) and scale == 1.0 and _hides(args(node)[2]):
+        inner = _terms(program, args(node)[0], scale)
+        return (
+            None
+            if inner is None
+            else _Scores(inner.product, inner.scale, (*inner.added, _hidden(program, node)))
+        )
     if is_call(node, aten.add.Tensor) and node.kwargs.get("alpha", 1) == 1 and scale == 1.0:
         for part, other in either_order(node):
             inner = _terms(program, part, scale)
             if inner is not None and isinstance(other, Node) and len(shape_of(other)) in (3, 4):
                 return _Scores(inner.product, inner.scale, (*inner.added, other))
     return None
+
+
+def _hides(value: object) -> bool:
+    return isinstance(value, (int, float)) and value < HARDLY_VISIBLE
+
+
+def _hidden(program: ExportedProgram, fill: Node) -> Node:
+    """What is added in the place of masked_fill(scores, mask, value): the value where the mask is, and zeros."""
+    zeros = call_before(program.graph, fill, aten.full.default, list(shape_of(fill)), 0.0)
+    return call_before(program.graph, fill, aten.masked_fill.Scalar, zeros, *args(fill)[1:])
 
 
 def _is_one_attention(query: object, keys: object, values: Node) -> bool:

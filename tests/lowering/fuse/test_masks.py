@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from mcu_sdk.lowering.fuse.attention import fuse_attention
 from mcu_sdk.lowering.fuse.graph import args, aten, is_call
 from mcu_sdk.lowering.fuse.masks import INVISIBLE, read_mask, simplify_masks
 
@@ -96,3 +97,28 @@ def test_a_mask_that_does_something_else_stays(spelling: Callable[[torch.Tensor]
     before = args(call)[3]
     simplify_masks(program)
     assert args(call)[3] is before
+
+
+class Filled(nn.Module):
+    """Attention spelt out, whose scores are filled where the mask says so, with `value`: XLM's."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, q: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        scores = torch.matmul(q / 8**0.5, q.transpose(2, 3))
+        scores = scores.masked_fill((mask == 0).view(1, 1, 1, L).expand_as(scores), self.value)
+        return torch.matmul(torch.softmax(scores, -1), q)
+
+
+@pytest.mark.parametrize(("value", "is_fused"), [(LEAST, True), (-torch.inf, True), (-1.0, False)])
+def test_scores_that_are_filled(value: float, is_fused: bool) -> None:
+    """A value that leaves something of a key is no mask."""
+    module, ones = Filled(value), torch.ones(1, L, dtype=torch.int64)
+    program = torch.export.export(module, (Q, ones), strict=False).run_decompositions({})
+    assert fuse_attention(program) == is_fused
+    program.graph_module.recompile()
+    for count in (1, 4, L):
+        mask = (torch.arange(L) < count)[None].long()
+        torch.testing.assert_close(program.module(check_guards=False)(Q, mask), module(Q, mask))
