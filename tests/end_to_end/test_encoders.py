@@ -25,7 +25,8 @@ GATED = ("patchtsmixer",)
 """Which have gates by a softmax where others have attention."""
 
 WITHOUT_ATTENTION = (
-    "convnext", "efficientnet", "mobilenet-v1", "mobilenet-v2", "poolformer", "regnet", "resnet", *GATED,
+    "convnext", "efficientnet", "mobilenet-v1", "mobilenet-v2", "patchtsmixer-mix-channel", "poolformer", "regnet",
+    "resnet", *GATED,
 )  # fmt: skip
 
 LARGEST_ERROR = 0.25
