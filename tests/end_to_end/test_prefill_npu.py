@@ -10,7 +10,7 @@ import pytest
 
 from mcu_sdk import verify
 from mcu_sdk.board.board import load_board
-from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.board.npu_target import ActivationBits, NpuTarget
 from mcu_sdk.board.target import choose_target
 from mcu_sdk.generation import generate
 from mcu_sdk.lowering.ethos_u.delegate import partition
@@ -107,14 +107,17 @@ def test_a_prompts_token_takes_few_cycles(rows: int, flash: int, sram: int) -> N
         assert sum(delegate.vela_summary.cycles for delegate in delegates) / rows <= most, mode
 
 
-@pytest.mark.parametrize("name", ["opt", "gemma2", "bloom"])
-def test_families_with_other_functions_biases_and_windows(name: str, tmp_path: Path) -> None:
-    """ReLU and GELU, biases, caps and windows; a chat's turns begin anywhere."""
+@pytest.mark.parametrize(("name", "bits"), [("opt", 8), ("gemma2", 16), ("bloom", 8)])
+def test_families_with_other_functions_biases_and_windows(
+    name: str, bits: ActivationBits, tmp_path: Path
+) -> None:
+    """ReLU and GELU, gates in 16 bits, biases, caps and windows, whose tokens take turns."""
     request = GenerateRequest(
         BOARD,
         CompileOptions(40, prefill=8),
         model=str(save_small_decoder(name, tmp_path)),
         target=NPU,
+        activation_bits=bits,
         output=tmp_path / "firmware",
         use_cache=False,
     )

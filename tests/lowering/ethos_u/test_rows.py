@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -192,11 +193,37 @@ def test_the_reference_model_and_the_simulator_agree(step: ExportedProgram, lowe
     assert np.linalg.norm(error) < 0.06 * float(alone.norm())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("bits", "on_npu"), [(16, {"prefill"}), (8, {"forward", "prefill"})])
+def test_other_widths_and_a_step_whose_linears_are_the_npus(
+    step: ExportedProgram, bits: int, on_npu: set[str]
+) -> None:
+    """The reference model's bits, and the processor's logits within what int8 costs; the step on the same caches."""
+    of_step = observe_rows(step, windows(), 1, least_rows=1)
+    forward = divide_rows(step, of_step, 8, least_rows=1) if "forward" in on_npu else copy.deepcopy(step)
+    metadata = {"get_max_seq_len": LENGTH, "get_vocab_size": VOCABULARY, **prefill_metadata(ROWS)}
+    methods = {"forward": forward, "prefill": divided(step, bits)}
+    made = lower_methods(methods, on_npu, replace(TARGET, activation_bits=8 if bits == 8 else 16), metadata)
+    pte = read_pte(made.pte, made.names)
+    assert pte.prefill is not None and pte.prefill.delegates
+    assert bool(pte.delegates) == ("forward" in on_npu)
+    assert len(pte.all_delegates) == len(made.delegates) == made.facts["npu_delegates"]
+    tosa = [TosaDelegate(delegate.tosa) for delegate in made.delegates]
+    found = _prompt(pte, tosa), _prompt(pte, [])
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+    alone, _ = logits_of_prompts(step, prefill_of(step, ROWS), windows()[:1], ROWS)
+    assert np.linalg.norm(np.stack(found[0]) - alone[0].numpy()) < 0.06 * float(alone.norm())
+    details = describe_npu(pte, compile_plan(pte), made.facts, made.delegates, TARGET)
+    assert details.prefill is not None and len(details.prefill.estimates) == len(pte.prefill.delegates)
+    assert len(details.estimates) == len(pte.delegates)
+
+
 def _prompt(pte: Pte, delegates: list[TosaDelegate]) -> list[np.ndarray[Any, Any]]:
     """The logits of a chunk, and of the tokens behind it."""
     assert pte.prefill is not None
-    forward = Interpreter(pte)
-    prefill = Interpreter(pte.prefill, delegates, beside=forward)
+    count = len(pte.delegates)
+    forward = Interpreter(pte, delegates[:count])
+    prefill = Interpreter(pte.prefill, delegates[count:], beside=forward)
     tokens, places = windows()[0].numpy(), np.arange(LENGTH)
     logits = prefill.run_stored([tokens[:ROWS], places[:ROWS]])
     for at in range(ROWS, LENGTH):
