@@ -16,6 +16,7 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torchao.quantization.pt2e.quantizer import Quantizer
 
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.console import step
@@ -24,14 +25,18 @@ from mcu_sdk.lowering.constants import fold_constants
 from mcu_sdk.lowering.ethos_u import padding
 from mcu_sdk.lowering.ethos_u.compile import CompiledModule
 from mcu_sdk.lowering.ethos_u.delegate import compile_spec, partition
-from mcu_sdk.lowering.ethos_u.divided import left_in_float, quantize_divided
+from mcu_sdk.lowering.ethos_u.divided import attends, left_in_float, quantize_divided
 from mcu_sdk.lowering.ethos_u.lookups import Joined, split_integers
-from mcu_sdk.lowering.ethos_u.quantizer import SMALLEST_SCALE, Nodes
+from mcu_sdk.lowering.ethos_u.quantizer import ATTENTION, SMALLEST_SCALE, MixedQuantizer, Nodes
 from mcu_sdk.lowering.ethos_u.reasons import left_with_reasons
-from mcu_sdk.lowering.ethos_u.separate import separate_tables
+from mcu_sdk.lowering.ethos_u.rescaled import rescale_before_tables
+from mcu_sdk.lowering.ethos_u.separate import PRODUCTS, separate_tables
+from mcu_sdk.lowering.fuse.graph import tidy
 from mcu_sdk.lowering.guard import check_module, module_accuracy
 from mcu_sdk.lowering.lower import lower_edge
 from mcu_sdk.lowering.module_path import module_path
+from mcu_sdk.lowering.quantize import McuQuantizer, rewrite_embeddings
+from mcu_sdk.npu.accelerator import accelerator
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -100,7 +105,6 @@ def quantize_module(
     """The quantized program, and what comparing it and the steps before it with the module gave."""
     if not calibration:
         raise ModelError("At least one set of inputs was expected to calibrate on; there was none.")
-    quantizer = _quantizer(module, target)
     with torch.no_grad():
         try:
             exported = torch.export.export(module, example_inputs, strict=False)
@@ -111,24 +115,30 @@ def quantize_module(
             ) from error
         graph = exported.module(check_guards=False)
         guard = {"exported": check_module(module, graph, calibration, "exported")}
+        mixed = target.activation_bits == 8 and is_mixed(exported, target)
         if padding.add_rows(exported):
             graph = exported.module(check_guards=False)
         fold_constants(graph)
-        separate_tables(graph, target.activation_bits)
+        separate_tables(graph, 16 if mixed else target.activation_bits)
         guard["fused"] = check_module(module, graph, calibration, "fused")
         padding.bound(graph, calibration)
         before, after, calls = None, graph, calibration
         parts = split_integers(graph)
         if parts is not None:
-            before, after = parts
+            before, after = _with_int8_tables(parts[0], calibration[0]), parts[1]
             calls = [before(*inputs) for inputs in calibration]
         fused = GraphModule(after, copy.deepcopy(after.graph))  # preparing changes the graph itself
-        prepared = prepare_pt2e(after, quantizer)
+        prepared = prepare_pt2e(after, _quantizer(module, target, mixed))
         for inputs in calls:
             prepared(*inputs)
         converted = convert_pt2e(prepared)
         whole = converted if before is None else Joined(before, converted)
         program: ExportedProgram = torch.export.export(whole, example_inputs, strict=False)
+        if before is not None:
+            rewrite_embeddings(program)
+            tidy(program)
+        if mixed:
+            rescale_before_tables(program)
         quantized = program.module(check_guards=False)
         logits = getattr(module, "gives_logits", False) is True
         # The program is traced anew and knows no modules any more; what it was traced from does.
@@ -138,8 +148,29 @@ def quantize_module(
         return program, {"guard": guard, "accuracy": accuracy}
 
 
-def _quantizer(module: nn.Module, target: NpuTarget) -> EthosUQuantizer:
-    """ExecuTorch's own widths, 16 bits where scores are masked, and float for `module.float_parts`, names of its modules."""
+def _with_int8_tables(before: GraphModule, call: Inputs) -> GraphModule:
+    """What looks up rows by integers, the rows int8 with a scale each: a vocabulary's table is often half of a model."""
+    prepared = prepare_pt2e(before, McuQuantizer("static"))
+    prepared(*call)
+    converted: GraphModule = convert_pt2e(prepared)
+    return converted
+
+
+def is_mixed(program: ExportedProgram, target: NpuTarget) -> bool:
+    """Whether products alone read int8: of what has attention, where the NPU is no slower for 16 bits around them."""
+    return accelerator(target.accelerator).kind.multiplies_activations and attends(program)
+
+
+def _quantizer(module: nn.Module, target: NpuTarget, mixed: bool) -> Quantizer:
+    """`mixed`: int8 where products read, 16 bits elsewhere. Else ExecuTorch's own widths, 16 bits where scores are masked.
+    Float for `module.float_parts`, names of its modules."""
+    parts = tuple(getattr(module, "float_parts", ()))
+    left = Nodes(lambda node: module_path(node) in parts, ", ".join(parts))
+    if mixed:
+        found = MixedQuantizer(compile_spec(target), (*PRODUCTS, *ATTENTION))
+        if parts:
+            found.leave(left)
+        return found
     quantizer = EthosUQuantizer(compile_spec(target))
     if target.activation_bits == 16:
         quantizer.set_global(get_symmetric_a16w8_quantization_config(epsilon=SMALLEST_SCALE))
@@ -147,7 +178,6 @@ def _quantizer(module: nn.Module, target: NpuTarget) -> EthosUQuantizer:
         config = get_symmetric_quantization_config()
         quantizer.set_global(config)
         padding.widen(quantizer, config)
-    parts = tuple(getattr(module, "float_parts", ()))
     if parts:
-        quantizer.set_node_finder(None, Nodes(lambda node: module_path(node) in parts, ", ".join(parts)))
+        quantizer.set_node_finder(None, left)
     return quantizer

@@ -94,21 +94,17 @@ class Nodes(NodeFinder):  # type: ignore[misc]  # executorch carries no types
         return self.name
 
 
-class StepQuantizer(Quantizer):  # type: ignore[misc]
-    """EthosUQuantizer for an NpuStep: INT8 where matrix products read, CACHED what is cached, INT16 elsewhere.
+class MixedQuantizer(Quantizer):  # type: ignore[misc]
+    """EthosUQuantizer with INT8 where `narrow` operators (matrix products) read, and INT16 elsewhere."""
 
-    With `activation_bits` 16 linears read INT16 too, and only the products with the 8-bit cache read INT8. The module's
-    last inputs are the caches of keys and of values, its last outputs what goes into them.
-    """
-
-    def __init__(self, spec: EthosUCompileSpec, activation_bits: ActivationBits = 8) -> None:
+    def __init__(self, spec: EthosUCompileSpec, narrow: tuple[object, ...]) -> None:
         super().__init__()
-        self.narrow = ATTENTION if activation_bits == 16 else (aten.linear.default, *ATTENTION)
+        self.narrow = narrow
         self.inner = EthosUQuantizer(spec)
         bias = get_symmetric_quantization_config().bias
         self.inner.set_global(TOSAQuantizationConfig(INT16, INT16, WEIGHT, bias))
-        narrow = TOSAQuantizationConfig(INT8, INT16, WEIGHT, bias)
-        self.inner.set_node_finder(narrow, Nodes(self._is_narrow, "products"))
+        products = TOSAQuantizationConfig(INT8, INT16, WEIGHT, bias)
+        self.inner.set_node_finder(products, Nodes(self._is_narrow, "products"))
 
     def _is_narrow(self, node: Node) -> bool:
         return is_call(node, *self.narrow)
@@ -119,8 +115,7 @@ class StepQuantizer(Quantizer):  # type: ignore[misc]
 
     def annotate(self, model: GraphModule) -> GraphModule:
         annotated: GraphModule = self.inner.annotate(model)
-        outputs = {node: self._output_spec(node) for node in _values(annotated, cached=False)}
-        outputs |= dict.fromkeys(_values(annotated, cached=True), CACHED)
+        outputs = self._outputs(annotated)
         for node in annotated.graph.nodes:
             annotation = node.meta.get(Q_ANNOTATION_KEY)
             if annotation is None:
@@ -132,8 +127,12 @@ class StepQuantizer(Quantizer):  # type: ignore[misc]
                     annotation.input_qspec_map[source] = self._input_spec(node, source, outputs)
         return annotated
 
+    def _outputs(self, model: GraphModule) -> dict[Node, QuantizationSpecBase]:
+        """What values are written as that are computed, or come in: no views."""
+        return {node: self._output_spec(node) for node in _values(model)}
+
     def _output_spec(self, node: Node) -> QuantizationSpecBase:
-        return INT8 if node.op != "placeholder" and self._feeds_narrow_only(node) else INT16
+        return INT8 if self._feeds_narrow_only(node) else INT16
 
     def _feeds_narrow_only(self, node: Node) -> bool:
         users = list(node.users)
@@ -154,19 +153,39 @@ class StepQuantizer(Quantizer):  # type: ignore[misc]
             return LOGISTIC_INPUT
         return written if _is_shared(node) else INT16
 
+    def leave(self, nodes: NodeFinder) -> None:
+        """Let these be float."""
+        self.inner.set_node_finder(None, nodes)
+
     def validate(self, model: GraphModule) -> None:
         self.inner.validate(model)
 
 
-def _values(model: GraphModule, cached: bool) -> list[Node]:
-    """The nodes whose values are written as they are computed: no views. `cached`: those that the cache holds."""
-    placeholders = [n for n in model.graph.nodes if n.op == "placeholder"]
-    outputs = args(model.graph.output_node())[0]
-    inside = set(placeholders[-CACHES:])
-    for rows in outputs[-CACHES:]:
-        inside.update(_concatenated(rows))
-    nodes = [n for n in model.graph.nodes if n.op in ("placeholder", "call_function") and not _is_shared(n)]
-    return [n for n in nodes if (n in inside) == cached]
+class StepQuantizer(MixedQuantizer):
+    """That for an NpuStep: CACHED what is cached, INT16 what the processor looks up.
+
+    With `activation_bits` 16 linears read INT16 too, and only the products with the 8-bit cache read INT8. The module's
+    last inputs are the caches of keys and of values, its last outputs what goes into them.
+    """
+
+    def __init__(self, spec: EthosUCompileSpec, activation_bits: ActivationBits = 8) -> None:
+        super().__init__(spec, ATTENTION if activation_bits == 16 else (aten.linear.default, *ATTENTION))
+
+    def _outputs(self, model: GraphModule) -> dict[Node, QuantizationSpecBase]:
+        placeholders = [n for n in model.graph.nodes if n.op == "placeholder"]
+        outputs = args(model.graph.output_node())[0]
+        cached = set(placeholders[-CACHES:])
+        for rows in outputs[-CACHES:]:
+            cached.update(_concatenated(rows))
+        return {node: CACHED if node in cached else self._output_spec(node) for node in _values(model)}
+
+    def _output_spec(self, node: Node) -> QuantizationSpecBase:
+        return INT16 if node.op == "placeholder" else super()._output_spec(node)
+
+
+def _values(model: GraphModule) -> list[Node]:
+    """The nodes whose values are written as they are computed: no views."""
+    return [n for n in model.graph.nodes if n.op in ("placeholder", "call_function") and not _is_shared(n)]
 
 
 def _concatenated(node: Node) -> Iterator[Node]:

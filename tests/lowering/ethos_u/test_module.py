@@ -19,6 +19,7 @@ from mcu_sdk.planning.instruction import Tensor
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.interpret import Interpreter
 from mcu_sdk.project.npu_details import count_operations
+from tests.npu.models import TransformerLayer
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -117,13 +118,30 @@ def test_what_is_compiled_wrongly_all_the_same_is_refused_at_generation() -> Non
 
 
 @pytest.mark.slow
+def test_attention_with_16_bits_around_products_is_compiled_rightly_for_a_u85() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Embedding(40, 32), TransformerLayer(32, 4, nn.GELU()))
+    calls = [(torch.randint(0, 40, (1, 9)),) for _ in range(4)]
+    compiled = compile_module_npu(module, calls[0], calls, default_target("ethos-u85-256"))
+    assert compiled.facts["accuracy"]["relative_rms_error"] < 0.02
+    pte = read_pte(compiled.pte, compiled.names)
+    (data,) = [i.arguments[0] for i in pte.instructions if i.operator.startswith("delegate::")]
+    assert isinstance(data, Tensor) and data.data is not None
+    blob = read_blob(bytes(data.data))
+    generator = np.random.default_rng(0)
+    given = [generator.integers(0, 256, each.size_bytes, np.uint8).tobytes() for each in blob.inputs]
+    assert SimulatedDelegate(blob).run(given) == TosaDelegate(compiled.delegates[0].tosa).run(given)
+
+
+@pytest.mark.slow
 def test_token_ids_are_looked_up_on_the_processor() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Embedding(20, 16), nn.LayerNorm(16), nn.Linear(16, 8))
     calls = [(torch.randint(0, 20, (1, 6)),) for _ in range(4)]
     compiled = compile_module_npu(module, calls[0], calls, default_target("ethos-u55-64"))
     assert compiled.facts["npu_delegates"] == 1
-    assert "aten.embedding" in {entry["operator"] for entry in compiled.facts["cpu_operators"]}
+    assert "mcu.embedding_s8" in {entry["operator"] for entry in compiled.facts["cpu_operators"]}
+    assert "aten.embedding" not in {entry["operator"] for entry in compiled.facts["cpu_operators"]}
     interpreter = Interpreter(
         read_pte(compiled.pte, compiled.names), [TosaDelegate(compiled.delegates[0].tosa)]
     )
