@@ -179,10 +179,12 @@ def _compile_divided(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarge
     program, guard = _exported_module(module, calls, calls[0], "static", module)
     with stage("Fusing, for what stays on the processor"):
         from mcu_sdk.lowering.ethos_u.divided import attends, is_dividable
+        from mcu_sdk.lowering.fuse.unread_rows import drop_unread_rows
 
         if not attends(program):
             return None
         counts = fuse(program, None, None)
+        drop_unread_rows(program)
         if not is_dividable(program) or not _has_kernels(program):
             return None
     guard |= _check_fused(program, calls, module)
