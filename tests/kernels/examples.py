@@ -50,6 +50,9 @@ def own_examples() -> list[Case]:
     def halves(*shape: int) -> tuple[Any, Space]:
         return rng.uniform(0.001, 1, shape).astype(np.float16), CACHE
 
+    def halfwords(*shape: int) -> tuple[Any, Space]:
+        return i(np.int16, -(2**15), 2**15, *shape)
+
     padded = q(1, 5, 24), q(1, 9, 12), q(1, 9, 12), i(np.int64, 0, 2, 1, 9)
     windows = q(3, 5, 12), q(3, 9, 12), q(3, 9, 14), None
     numbers = i(np.int32, 0, 2, 3, space=MODEL)
@@ -68,6 +71,7 @@ def own_examples() -> list[Case]:
     by_channel = (f(2, 8, space=MODEL), f(2, 8, space=MODEL))
     turned = (f(1, 4, 1, 8), f(1, 4, 1, 8), *attention)
     turning = (i(np.int64, 9, 10, 1), i(np.int64, 4, 5, 1), 2)
+    norm = f(k, space=MODEL), f(k, space=MODEL)
     int4 = operands(rng, 2, 70, n, with_bias=True)
     blocks = np.stack([operands(rng, 1, 70, n, with_bias=False)[2] for _ in range(4)])
 
@@ -153,6 +157,9 @@ def own_examples() -> list[Case]:
         ),
         Case("mcu::layer_norm_s8", (q(2, k), q(2, k), f(k, space=MODEL), f(k, space=MODEL), 1.7, 1e-5)),
         Case("mcu::layer_norm_s8", (f(2, k), None, f(k, space=MODEL), f(k, space=MODEL), 0.0, 1e-5)),
+        Case("mcu::layer_norm_s16", (halfwords(2, k), halfwords(2, k), *norm, 0.7, 1e-3)),
+        Case("mcu::layer_norm_s16", (f(2, k), None, *norm, 0.0, 1e-5)),
+        Case("mcu::add_s16", (f(2, k), halfwords(2, k), 0.01)),
         Case("mcu::softmax_gate_s8", (q(2, 3, k), q(2, 3, k), 0.03, 9.0, -5, 7)),
         Case(
             "mcu::embedding_s8_add",

@@ -48,6 +48,12 @@ static inline int32x4_t mcu_round_clamped_lanes(float32x4_t x, int32_t low, int3
     return vmaxq_s32(vminq_s32(vcvtnq_s32_f32(x), vdupq_n_s32(high)), vdupq_n_s32(low));
 }
 
+// mcu_round_clamped to int16 in the low halfword of each lane; the high one is anything.
+static inline int32x4_t mcu_round_to_halfwords(float32x4_t x) {
+    const int32x4_t value = vcvtnq_s32_f32(x);
+    return vreinterpretq_s32_s16(vqmovnbq_s32(vreinterpretq_s16_s32(value), value));
+}
+
 // a / b in each lane: Helium has no division; its registers are the scalar unit's.
 [[gnu::always_inline]] static inline float32x4_t mcu_divide(float32x4_t a, float32x4_t b) {
     register float32x4_t q asm("q0") = a;
@@ -115,7 +121,10 @@ static inline void mcu_store(float* to, float32x4_t x, McuLanes lanes) { vstrwq_
 // The low byte of each lane.
 static inline void mcu_store(int8_t* to, int32x4_t x, McuAllLanes) { vstrbq_s32(to, x); }
 static inline void mcu_store(int8_t* to, int32x4_t x, McuLanes lanes) { vstrbq_p_s32(to, x, lanes.predicate); }
-// The same, lane j to the byte `to + offsets[j]`.
+// The low halfword of each lane.
+static inline void mcu_store(int16_t* to, int32x4_t x, McuAllLanes) { vstrhq_s32(to, x); }
+static inline void mcu_store(int16_t* to, int32x4_t x, McuLanes lanes) { vstrhq_p_s32(to, x, lanes.predicate); }
+// The low byte of lane j to the byte `to + offsets[j]`.
 static inline void mcu_scatter(int8_t* to, uint32x4_t offsets, int32x4_t x, McuAllLanes) {
     vstrbq_scatter_offset_s32(to, offsets, x);
 }
@@ -187,6 +196,11 @@ static inline void mcu_put(int8_t*& to, int32x4_t v, McuAllLanes) {
     asm("vstrb.32 %q2, [%0], #4" : "+l"(to), "=m"(*reinterpret_cast<int8_t(*)[4]>(to)) : "w"(v));
 }
 static inline void mcu_put(int8_t*& to, int32x4_t v, McuLanes lanes) { mcu_store(to, v, lanes); }
+
+static inline void mcu_put(int16_t*& to, int32x4_t v, McuAllLanes) {
+    asm("vstrh.32 %q2, [%0], #8" : "+l"(to), "=m"(*reinterpret_cast<int16_t(*)[4]>(to)) : "w"(v));
+}
+static inline void mcu_put(int16_t*& to, int32x4_t v, McuLanes lanes) { mcu_store(to, v, lanes); }
 
 // Runs step(lanes) for every four of n, in order and four times to a turn of the loop: for steps that walk with
 // mcu_next and mcu_put, and cost no more than a turn does.

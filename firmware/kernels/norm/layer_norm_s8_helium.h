@@ -1,4 +1,4 @@
-// The parts of mcu_layer_norm_s8 on Helium.
+// The parts of mcu_layer_norm_s8, the first two also of mcu_layer_norm_s16, on Helium.
 #pragma once
 
 #include <stdint.h>
@@ -6,7 +6,8 @@
 #include "kernels/math/math_helium.h"
 
 // row[i] = fma(y[i], ratio, x[i]); returns its lane sum.
-static inline float add_rows(const int8_t* x, const int8_t* y, float ratio, float* row, int32_t n) {
+template <typename T>
+static inline float add_rows(const T* x, const T* y, float ratio, float* row, int32_t n) {
     float32x4_t sums = vdupq_n_f32(0.0f);
     mcu_walk_lanes(n, [&](auto lanes) {
         const float32x4_t first = vcvtq_f32_s32(mcu_next(x, lanes));

@@ -1,4 +1,4 @@
-// The parts of mcu_layer_norm_s8 in plain C++.
+// The parts of mcu_layer_norm_s8, the first two also of mcu_layer_norm_s16, in plain C++.
 #pragma once
 
 #include <stdint.h>
@@ -6,7 +6,8 @@
 #include "kernels/math/math.h"
 
 // row[i] = fma(y[i], ratio, x[i]); returns its lane sum.
-static inline float add_rows(const int8_t* x, const int8_t* y, float ratio, float* row, int32_t n) {
+template <typename T>
+static inline float add_rows(const T* x, const T* y, float ratio, float* row, int32_t n) {
     for (int32_t i = 0; i < n; ++i) row[i] = mcu_fmaf(float(y[i]), ratio, float(x[i]));
     return mcu_lane_sum(row, n);
 }

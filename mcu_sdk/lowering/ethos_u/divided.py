@@ -2,12 +2,13 @@
 
 An Ethos-U55 or -U65 multiplies two activations at about one MAC a cycle, and spends most of a norm or of a sum of two
 values on bringing 16-bit operands to one scale: one sum of 128 rows of 128 takes seven times the cycles of the product
-before it. So of a fused encoder the linears of several rows go to the NPU, with the functions between them; attention,
-norms, the residual stream and what has one row stay operators of the processor.
+before it. So of a fused encoder the linears go to the NPU, with the functions between them; attention, norms and the
+residual stream stay operators of the processor. A linear of one row, too: its weights are waited for on either side.
 
-The residual stream is float, and what a product of weights reads of it or of a norm, and gives to it, is int16: of a ViT that
-is where most of an int8 error comes from. What attention or a function gives is read as int8, with 16-bit activations that
-of functions as int16. Queries, keys and values are int8, as the processor's attention reads them.
+What a product of weights reads of the residual stream or of a norm, and gives to it, is int16: of a ViT that is where
+most of an int8 error comes from. The stream itself is float, or where a norm ends each block (BERT) what that gives. What
+attention or a function gives is read as int8, with 16-bit activations or of one row that of functions as int16. Queries,
+keys and values are int8, as the processor's attention reads them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.board.npu_target import ActivationBits
 from mcu_sdk.lowering.attention_s8 import ATTENTION, RELATIVE
+from mcu_sdk.lowering.ethos_u.norms import rewrite_in_int16
 from mcu_sdk.lowering.ethos_u.quantizer import INT8, INT16, WEIGHT
 from mcu_sdk.lowering.fuse.graph import (
     MOVES,
@@ -42,7 +44,7 @@ from mcu_sdk.lowering.fuse.graph import (
 )
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.turns import join_turns
-from mcu_sdk.lowering.quantize import rewrite_embeddings, rewrite_linears
+from mcu_sdk.lowering.quantize import rewrite_embeddings
 from mcu_sdk.lowering.sequence_s8 import (
     SYMMETRIC,
     add_embeddings,
@@ -55,9 +57,6 @@ from mcu_sdk.lowering.sequence_s8 import (
 mcu = torch.ops.mcu
 decomposed = torch.ops.quantized_decomposed
 _QUANTIZE, _DEQUANTIZE = decomposed.quantize_per_tensor.default, decomposed.dequantize_per_tensor.default
-
-LEAST_ROWS = 2
-"""Rows of a product on the NPU: of a single one it spends its time on fetching the weights, as the processor does."""
 
 FUNCTIONS = (
     aten.gelu.default,
@@ -101,7 +100,7 @@ def _becomes_int8(attention: Node) -> bool:
 
 
 class DividedQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
-    """The annotations of both parts. `activation_bits` is the width of what functions read and give on the NPU."""
+    """The annotations of both parts. `activation_bits` is the width of what functions of several rows read and give on the NPU."""
 
     def __init__(self, activation_bits: ActivationBits) -> None:
         super().__init__()
@@ -124,8 +123,6 @@ class DividedQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no t
         """What a node's inputs are read as, and what its result is written as where its readers do not say."""
         if is_on_npu(node):
             return self._product(node)
-        if is_call(node, aten.linear.default) and _is_attribute(args(node)[1]):
-            return {args(node)[0]: INT8, args(node)[1]: WEIGHT}, None
         if is_call(node, aten.embedding.default) and _is_attribute(args(node)[0]):
             return {args(node)[0]: WEIGHT}, None
         if is_call(node, ATTENTION, RELATIVE):
@@ -133,7 +130,7 @@ class DividedQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no t
         if is_call(node, mcu.rope_rows.default):
             return {args(node)[0]: SYMMETRIC}, None
         if _is_function(node):
-            return {args(node)[0]: self._read}, None if _read_by_products(node) else INT16
+            return {args(node)[0]: self._width(node)}, None if _read_by_products(node) else INT16
         if _is_separation(node):
             return dict.fromkeys(args(node)[:2], INT16), None if _read_by_products(node) else INT16
         return {}, None
@@ -150,15 +147,16 @@ class DividedQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no t
         """What a product of weights reads a value as that comes from `source`."""
         if is_attention(source):
             return INT8
-        return self._read if _is_function(source) or _is_separation(source) else INT16
+        return self._width(source) if _is_function(source) or _is_separation(source) else INT16
+
+    def _width(self, function: Node) -> QuantizationSpec:
+        """What a function reads, and what is read of it: of one row int16 costs next to nothing."""
+        return self._read if math.prod(shape_of(function)[:-1]) > 1 else INT16
 
 
 def is_on_npu(node: object) -> bool:
-    """Whether a node is a linear of several rows with constant weights."""
-    if not is_call(node, aten.linear.default):
-        return False
-    rows = math.prod(shape_of(node)[:-1])
-    return rows >= LEAST_ROWS and _is_constant(args(node)[1])
+    """Whether a node is a linear with constant weights."""
+    return is_call(node, aten.linear.default) and _is_constant(args(node)[1])
 
 
 def _is_constant(weight: Node) -> bool:
@@ -211,9 +209,9 @@ def quantize_divided(
         if is_call(node, aten._assert_tensor_metadata.default):
             quantized.graph.erase_node(node)
     rewrite_before_linears(quantized)
-    rewrite_linears(quantized, requantize=True, but=is_on_npu)
     rewrite_embeddings(quantized)
     rewrite_after_linears(quantized, but=_is_function)
+    rewrite_in_int16(quantized)
     add_embeddings(quantized)
     join_turns(quantized)
     _narrow_apart(quantized)
@@ -249,10 +247,15 @@ def _mark(program: ExportedProgram) -> None:
     marked: set[Node] = set()
     for node in program.graph.nodes:
         moved = is_call(node, *MOVES) and (args(node)[0] in marked or is_call(args(node)[0], _DEQUANTIZE))
-        if moved or is_on_npu(node) or _is_function(node) or _is_separation(node):
+        moved = moved and all(is_call(reader, _QUANTIZE) or _is_npus(reader) for reader in readers_of(node))
+        if moved or _is_npus(node):
             marked.add(node)
             custom = node.meta.setdefault("custom", {})
             custom[ArmAnnotationInfo.CUSTOM_META_KEY] = dict(ArmAnnotationInfo(quantized=True))
+
+
+def _is_npus(node: Node) -> bool:
+    return is_on_npu(node) or _is_function(node) or _is_separation(node)
 
 
 def left_in_float(program: ExportedProgram) -> list[str]:

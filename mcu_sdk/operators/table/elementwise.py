@@ -1,4 +1,4 @@
-"""Activations, those with a gate, and ATen's functions of one number and of two."""
+"""Activations, those with a gate, sums of float and int16, and ATen's functions of one number and of two."""
 
 from __future__ import annotations
 
@@ -145,6 +145,20 @@ ROWS = (
             {_GATED}
             call gated_gelu_tanh(gate, up, out, count) if tanh
             call gated_gelu_erf(gate, up, out, count)
+        """,
+    ),
+    Operator(
+        "mcu::add_s16",
+        "Tensor self, Tensor y, float scale",
+        in_place=True,
+        arithmetic=2,
+        call="""
+            self f32(count)
+            y s16(count)
+            out f32(count)
+            same self
+            require is_finite(scale)
+            call add_s16(self, y, out, count, scale)
         """,
     ),
     *(_function(name, f"{name}_f32") for name in _FUNCTIONS),

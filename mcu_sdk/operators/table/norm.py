@@ -67,6 +67,24 @@ ROWS = (
             call layer_norm_to_s8(x.as<float>(), weight, bias, out, rows, n, eps)
         """,
     ),
+    # For 8 elements, two vectors each time: convert both and add; centre, square and add; scale, weight, bias, round.
+    Operator(
+        "mcu::layer_norm_s16",
+        "Tensor x, Tensor? y, Tensor weight, Tensor bias, float y_ratio, float eps",
+        arithmetic=22,
+        call="""
+            x s16|f32[*rows, n]
+            y s16?(rows * n)
+            weight f32[n]
+            bias f32[n]
+            out s16(rows * n)
+            require !y.present || (x.is_s16() && is_finite(y_ratio))
+            same x y
+            require x.is_s16() || !out.overlaps(x)
+            call layer_norm_s16(x.as<int16_t>(), y, weight, bias, out, scratch(4 * n), rows, n, y_ratio, eps) if x.is_s16()
+            call layer_norm_to_s16(x.as<float>(), weight, bias, out, rows, n, eps)
+        """,
+    ),
     # For 16 elements, four vectors each time: a difference, converted and scaled, e^x, the sum; converted, two products, round.
     Operator(
         "mcu::softmax_gate_s8",

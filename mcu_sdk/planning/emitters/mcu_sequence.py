@@ -1,4 +1,4 @@
-"""Emitters of the `mcu::` operators over a whole sequence in int8: attention, norms, tables, embeddings that are added."""
+"""Emitters of the `mcu::` operators over a whole sequence in integers: attention, norms, tables, embeddings that are added."""
 
 from __future__ import annotations
 
@@ -330,6 +330,47 @@ def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
             unsupported(instruction, f"the ratio of its scales is {ratio}")
     same_or_apart(instruction, out, x)
     return call("layer_norm_s8", x, y, weight, bias, out, Scratch(4 * n), rows, n, ratio, eps)
+
+
+@emits("mcu::layer_norm_s16")
+def layer_norm_s16(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, y, weight, bias, y ratio, eps, out)."""
+    x, y = tensor(instruction, 0, S16, F32), optional_tensor(instruction, 1, S16)
+    weight, bias = tensor(instruction, 2, F32), tensor(instruction, 3, F32)
+    out = out_tensor(instruction, 6, S16)
+    rows, n = rows_of(instruction, x)
+    shape_is(instruction, weight, "the weight", n)
+    shape_is(instruction, bias, "the bias", n)
+    same_elements(instruction, x, out)
+    apart(instruction, out, weight, bias)
+    eps = number(instruction, 5)
+    if x.dtype is F32:
+        if y is not None:
+            unsupported(instruction, "rows of float32 take no second ones")
+        apart(instruction, out, x)
+        return call("layer_norm_to_s16", x, weight, bias, out, rows, n, eps)
+    ratio = number(instruction, 4)
+    if y is not None:
+        same_elements(instruction, x, y)
+        same_or_apart(instruction, out, y)
+        if not math.isfinite(ratio):
+            unsupported(instruction, f"the ratio of its scales is {ratio}")
+    same_or_apart(instruction, out, x)
+    return call("layer_norm_s16", x, y, weight, bias, out, Scratch(4 * n), rows, n, ratio, eps)
+
+
+@emits("mcu::add_s16", "mcu::add_s16_")
+def add_s16(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, y, scale, out)."""
+    x, y = tensor(instruction, 0, F32), tensor(instruction, 1, S16)
+    out = out_tensor(instruction, 0 if instruction.in_place else 3, F32)
+    scale = number(instruction, 2)
+    count = same_elements(instruction, x, y, out)
+    same_or_apart(instruction, out, x)
+    apart(instruction, out, y)
+    if not math.isfinite(scale):
+        unsupported(instruction, f"its scale is {scale}")
+    return call("add_s16", x, y, out, count, scale) if count else []
 
 
 @emits("mcu::softmax_gate_s8", "mcu::softmax_gate_s8_")

@@ -11,6 +11,7 @@ from torch import from_numpy
 from mcu_sdk.operators.reference.lookup_add import lookup_add_s16
 from mcu_sdk.operators.reference.rope_rows import rope_rows, rope_rows_s8
 from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
+from mcu_sdk.operators.reference.rows_s16 import add_s16, layer_norm_s16
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
 from mcu_sdk.operators.reference.softmax_gate import softmax_gate_s8
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
@@ -34,6 +35,8 @@ NAMES = (
     "relative_attention_s8",
     "gated_attention_s8",
     "softmax_gate_s8",
+    "layer_norm_s16",
+    "add_s16",
 )
 
 SHAPES = [
@@ -118,6 +121,47 @@ def test_norms_tables_and_embeddings(simulated: Simulated) -> None:
     simulated.run()
     for result, expected in results:
         assert_same_bits(result.array, expected)
+
+
+def test_norms_and_sums_of_int16(simulated: Simulated) -> None:
+    rng, results = np.random.default_rng(11), []
+    for n in (1, 3, 4, 15, 16, 37, 64):
+        x, y = (rng.integers(-(2**15), 2**15, (3, n)).astype(np.int16) for _ in range(2))
+        weight, bias = normal(rng, n, spread=12_000), normal(rng, n, spread=3000)  # some saturate
+        constants = [from_numpy(weight), from_numpy(bias)]
+        for second in (y, None):
+            out, row = Guarded((3, n), np.int16), Guarded(4 * n, np.uint8, 0x7F, aligned=True)
+            inputs = [None if a is None else Guarded(a.shape, a.dtype, a) for a in (x, second, weight, bias)]
+            simulated.call("layer_norm_s16", *inputs, out, row, 3, n, 0.7, 1e-2)
+            rows = [None if a is None else from_numpy(a) for a in (x, second)]
+            results.append((out, layer_norm_s16(*rows, *constants, float(np.float32(0.7)), 1e-2).numpy()))
+        floats, out = normal(rng, 3, n, spread=2), Guarded((3, n), np.int16)
+        simulated.call("layer_norm_to_s16", floats, weight, bias, out, 3, n, 1e-5)
+        results.append((out, layer_norm_s16(from_numpy(floats), None, *constants, 0.0, 1e-5).numpy()))
+        for sums in (Guarded((3, n), np.float32), Guarded((3, n), np.float32, floats)):
+            given = sums if np.array_equal(sums.array, floats) else Guarded((3, n), np.float32, floats)
+            simulated.call("add_s16", given, Guarded((3, n), np.int16, y), sums, 3 * n, 0.0003)
+            scale = float(np.float32(0.0003))
+            results.append((sums, add_s16(from_numpy(floats), from_numpy(y), scale).numpy()))
+    simulated.run()
+    for result, expected in results:
+        assert_same_bits(result.array, expected)
+
+
+def test_norms_and_sums_of_int16_cost(simulated: Simulated) -> None:
+    """Rows of 128: bars slightly above what was measured."""
+    rng = np.random.default_rng(12)
+    x, y = (rng.integers(-(2**15), 2**15, (16, 128)).astype(np.int16) for _ in range(2))
+    weight, bias, stream = normal(rng, 128), normal(rng, 128), normal(rng, 16, 128)
+    out, row = Guarded((16, 128), np.int16), Guarded(512, np.uint8, aligned=True)
+    calls = [
+        (simulated.call("layer_norm_s16", x, y, weight, bias, out, row, 16, 128, 0.7, 1e-2), 6.0),
+        (simulated.call("layer_norm_to_s16", stream, weight, bias, out, 16, 128, 1e-5), 5.0),
+        (simulated.call("add_s16", stream, y, Guarded(stream.shape, np.float32), 16 * 128, 0.0003), 2.0),
+    ]
+    simulated.run()
+    for call, most in calls:
+        assert call.instructions / (16 * 128) < most
 
 
 @pytest.mark.parametrize(("positions", "most"), [(32, 1220), (128, 3240)])

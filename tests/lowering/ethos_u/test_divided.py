@@ -12,19 +12,16 @@ import mcu_sdk
 from mcu_sdk.lowering.ethos_u.divided import attends, is_dividable
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.npu.reference import TosaDelegate
+from mcu_sdk.planning.delegate_io import place_in_scratch
+from mcu_sdk.planning.instruction import Tensor
+from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.interpret import Interpreter
 from mcu_sdk.recipes.compiled import CompiledModel
+from tests.lowering.fuse.test_unread_rows import Classifier
 from tests.lowering.test_sequence_s8 import Block, calls
 
 NPU = "delegate::EthosUBackend"
-
-
-class Classifier(Block):
-    """The block, and classes of its first token: a product of one row."""
-
-    def forward(self, ids: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        return self.head.weight.new_tensor(0.5) * super().forward(ids, counts)[:, 0]
 
 
 def compiled(module: nn.Module, target: str, bits: int = 8) -> CompiledModel:
@@ -56,11 +53,37 @@ def test_attention_and_norms_are_the_processors(bits: int) -> None:
     assert counts[NPU] == made.facts["npu_delegates"] == len(made.delegates) == 4  # q k v; o; GELU; head
     assert counts["mcu::sequence_attention_s8"] == 1
     assert counts["mcu::embedding_s8"] == counts["mcu::embedding_s8_add_"] == 1
+    assert counts["mcu::layer_norm_s16"] == 3  # the sums before two of them in them
+    conversions = {name: count for name, count in counts.items() if "quantize" in name or name == "aten::add"}
+    assert conversions == {"quantized_decomposed::dequantize_per_tensor": 1}  # of the head's int16
     assert not any("linear" in operator or "lookup" in operator for operator in counts)
     assert sum(delegate.vela_summary.macs for delegate in made.delegates) >= 8 * (4 * 32 * 32 + 2 * 32 * 64)
     assert error(module, pte, made) < (0.03 if bits == 8 else 0.02)
     left = {entry["operator"]: entry["reason"] for entry in made.facts["cpu_operators"]}
     assert "processor" in left["mcu.sequence_attention_s8"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_classifier_has_one_row_behind_its_last_attention(before: bool) -> None:
+    """Its norms behind the sums or before them; nothing that is moved into the delegates' scratch is written over."""
+    torch.manual_seed(1)
+    module = Classifier(before, "one").eval()
+    made = compiled(module, "ethos-u55-128")
+    pte = read_pte(made.pte, made.names)
+    counts = Counter(instruction.operator for instruction in pte.instructions)
+    assert counts["mcu::add_s16_"] + counts["mcu::add_s16"] == 2
+    (attention,) = (i for i in pte.instructions if i.operator == "mcu::sequence_attention_s8")
+    shapes = [value.shape for value in attention.arguments[:3] if isinstance(value, Tensor)]
+    assert shapes == [(1, 1, 32), (1, 8, 32), (1, 8, 32)]
+    placed = place_in_scratch(pte)
+    plain, moved, found, wanted = Interpreter(pte), Interpreter(placed), [], []
+    for ids, mask in calls():
+        found.append(plain.run(ids, mask)[0])
+        assert torch.equal(moved.run(ids, mask)[0], found[-1])
+        wanted.append(module(ids, mask).detach())
+    assert (torch.cat(found) - torch.cat(wanted)).norm() / torch.cat(wanted).norm() < 0.03
+    copies = [call for call in compile_plan(pte).calls if "of the NPU" in call.comment]
+    assert len(copies) <= 3
 
 
 @pytest.mark.slow

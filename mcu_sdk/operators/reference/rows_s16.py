@@ -1,0 +1,39 @@
+"""Between a float stream and int16: mcu::layer_norm_s16, mcu::add_s16."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
+from mcu_sdk.operators.reference.exact_math import F32, fma, lane_sum, lane_sum_of_squares, round_clamped
+
+
+@define("layer_norm_s16", lambda x, *rest: torch.empty_like(x, dtype=torch.int16))
+def layer_norm_s16(
+    x: torch.Tensor,
+    y: torch.Tensor | None,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    y_ratio: float,
+    eps: float,
+) -> torch.Tensor:
+    """The rows of t = x, or of fma(y, y_ratio, x), normalized: clamp(rint(fma(d * r, weight, bias))) to int16, d = t - mean,
+    r = 1 / sqrt(lane_sum(d^2) / n + eps), mean = lane_sum(t) / n.
+
+    x int16 or float32[..., n], y int16[..., n] beside x int16; weight, bias float32[n], divided by the result's scale -> int16
+    [..., n]. y_ratio is y's scale over x's; eps is divided by the square of x's.
+    """
+    rows, n = to_numpy(x).astype(F32), F32(x.shape[-1])
+    if y is not None:
+        rows = fma(to_numpy(y).astype(F32), F32(y_ratio), rows)
+    centred = rows - (lane_sum(rows) / n)[..., None]
+    root = F32(1) / np.sqrt(lane_sum_of_squares(centred) / n + F32(eps))
+    out = round_clamped(fma(centred * root[..., None], to_numpy(weight), to_numpy(bias)), -(2**15), 2**15 - 1)
+    return to_torch(out.astype(np.int16))
+
+
+@define("add_s16", lambda self, *rest: torch.empty_like(self))
+def add_s16(self: torch.Tensor, y: torch.Tensor, scale: float) -> torch.Tensor:
+    """fma(float(y), scale, x): self float32[...], y int16 of the same shape -> like self."""
+    return to_torch(fma(to_numpy(y).astype(F32), F32(scale), to_numpy(self)))
