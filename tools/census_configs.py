@@ -78,6 +78,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "mamba2": {"expand": 2, "num_heads": 4, "head_dim": 32},
     "ministral": {"layer_types": ["sliding_attention", "full_attention"]},
     "nemotron": {"num_key_value_heads": 2},
+    "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2},
     "vibevoice_acoustic_tokenizer": {"num_filters": 4, "depths": [1] * 7},
     "vibevoice_acoustic_tokenizer_encoder": {"num_filters": 4, "depths": [1] * 7},
     "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 32},

@@ -115,6 +115,11 @@ def branches_on_values(error: Exception) -> bool:
     return isinstance(error, kinds) or "data-dependent" in str(error).lower()
 
 
+def changes_weights(error: Exception) -> bool:
+    """Whether torch.export says that a module's code puts other parameters into its parts, as one that casts them does."""
+    return "_apply(): Couldn't swap" in str(error)
+
+
 def _state_cached_heads(model: PreTrainedModel) -> None:
     """Say by the name that the wrapper asks for how many heads of keys a model with multi-query attention caches."""
     config = model.config.get_text_config()

@@ -364,7 +364,7 @@ def _export(module: torch.nn.Module, example: Inputs, activations: Activations) 
     """The module's ATen graph for these shapes. Raises ModelError for whatever torch.export refuses."""
     import torch
 
-    from mcu_sdk.lowering.export import branches_on_values
+    from mcu_sdk.lowering.export import branches_on_values, changes_weights
     from mcu_sdk.lowering.memoryless import without_memory
 
     try:
@@ -388,6 +388,12 @@ def _export(module: torch.nn.Module, example: Inputs, activations: Activations) 
                 f"A module that does the same whatever it is given was expected; the code of {name} decides by the values of "
                 "tensors, which torch.export cannot follow.",
                 hint="Control flow that depends on values, and shapes that change, cannot become a fixed plan.",
+            ) from error
+        if changes_weights(error):
+            raise ModelError(
+                f"A module that leaves its weights as they are was expected; the code of {name} casts or moves some while it "
+                "computes, which torch.export cannot follow.",
+                hint="Cast them once, before it is compiled.",
             ) from error
         raise ModelError(
             f"A module that torch.export can trace was expected; {name} is none: "

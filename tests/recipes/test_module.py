@@ -229,3 +229,19 @@ def test_importing_the_package_does_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute"):
         _ = mcu_sdk.compile_modules
+
+
+def test_code_that_casts_its_weights_is_named() -> None:
+    """As NLLB-MoE's router does in every call; not by what torch.export says of it."""
+
+    class Casting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.linear = self.linear.to(torch.float32)
+            return self.linear(x)
+
+    with pytest.raises(ModelError, match="the code of Casting casts or moves some while it computes"):
+        mcu_sdk.compile_module(Casting().eval(), torch.ones(1, 4))
