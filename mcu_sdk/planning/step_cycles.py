@@ -23,7 +23,7 @@ from mcu_sdk.npu.cycles.memories import MemorySystem
 from mcu_sdk.operators.table import Work
 from mcu_sdk.planning.constants import instructions_of
 from mcu_sdk.planning.ideal import Rates, ideal_instructions, rates_of
-from mcu_sdk.planning.instruction import Instruction, Space
+from mcu_sdk.planning.instruction import Instruction, Space, Tensor
 from mcu_sdk.planning.npu_streams import DELEGATE, command_streams, estimate_streams, system_of
 from mcu_sdk.planning.operands import touched
 from mcu_sdk.planning.plan import Plan, PlannedCall
@@ -94,7 +94,8 @@ def step_cycles(plan: Plan, board: Board, npu: NpuTarget, position: int) -> Step
     delegated = [i for i in instructions_of(plan) if i.operator == DELEGATE]
     own = [i for i in instructions_of(plan) if i.operator != DELEGATE]
     supply = processor_supply(board, plan.model_bytes, system)
-    weights = sum(_weights_read(instruction) for instruction in own)
+    written = {planned.instruction.index: planned.writes for planned in plan.calls}
+    weights = sum(_weights_read(instruction, written[instruction.index]) for instruction in own)
     instructions = round(sum(_instructions(each, rates, position) for each in own)) + _around(
         plan.calls, rates
     )
@@ -147,8 +148,11 @@ def _instructions(instruction: Instruction, rates: Rates, position: int) -> floa
     return ideal * (PER_IDEAL_ATTENTION if attends else PER_IDEAL)
 
 
-def _weights_read(instruction: Instruction) -> int:
-    return sum(amount for tensor, amount in touched(instruction) if tensor.space is Space.MODEL)
+def _weights_read(instruction: Instruction, written: Sequence[Tensor]) -> int:
+    """Of an operator that the table does not know (a row of a table that is selected) no more than what it writes."""
+    read = sum(amount for tensor, amount in touched(instruction) if tensor.space is Space.MODEL)
+    is_known = instruction.row is not None and instruction.row.work is not Work.UNKNOWN
+    return read if is_known else min(read, sum(tensor.nbytes for tensor in written))
 
 
 def _around(calls: Iterable[PlannedCall], rates: Rates) -> int:

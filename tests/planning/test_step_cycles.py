@@ -24,7 +24,7 @@ from mcu_sdk.planning.step_cycles import (
 )
 from tests.npu.blobs import command_block, vela_blob
 from tests.npu.streams import STOP, copy_stream, dma
-from tests.planning.test_bound import LINEAR, OUT, Q, Row, plan_of
+from tests.planning.test_bound import LINEAR, OUT, POSITION, TABLE, Q, Row, plan_of
 from tests.planning.test_bound import board as small_board
 
 WEIGHTS, PTE_BYTES = 100 * 64 + 4 * 100, 1 << 16
@@ -97,6 +97,11 @@ def test_without_a_bandwidth_it_is_velas_and_said_to_be_assumed() -> None:
         assert step.supply == told and step.waiting == WEIGHTS - WEIGHTS // 8  # flash: a byte a cycle
     sram = found(processor(LINEAR), board(None), replace(NPU, memory_mode="Sram_Only"))
     assert sram.waiting == 0
+
+
+def test_a_row_that_an_unknown_operator_selects_is_no_whole_table() -> None:
+    select = ("aten::index_select", "out", (TABLE, 0, POSITION, Q), (Q,))
+    assert found(processor(select), board(1)).weight_bytes == Q.nbytes
 
 
 def test_a_region_without_room_is_not_the_weights() -> None:
