@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from mcu_sdk.markdown import cell  # noqa: E402
+from mcu_sdk.project.opened import open_project  # noqa: E402
 
 WORK = ROOT / "build" / "real"
 PAGE = ROOT / "docs" / "real-models.md"
@@ -97,25 +98,28 @@ def _zipped(folder: Path) -> Path:
     return next(opened.rglob("config.json")).parent
 
 
-def _npu(board: str, target: str, length: int) -> Step:
-    options = ("--board", board, "--target", target, "--max-cache-len", str(length))
-    return Step("generate", options)
-
-
-def _encoder(board: str, length: int, texts: str, example: str) -> tuple[Step, ...]:
-    """On a processor alone: made with the scales of tools/texts/TEXTS.txt, compared with PyTorch and the checkpoint on a
-    text, and its outputs with the float ones on the 200 texts of tools/texts/TEXTS.csv, which are others."""
-    lines, table = f"tools/texts/{texts}.txt", f"tools/texts/{texts}.csv"
-    generate = ("--board", board, "--max-cache-len", str(length), "--calibration-text", lines)
+def _encoder(board: str, length: int, texts: str, example: str, *options: str) -> tuple[Step, ...]:
+    """Made with the scales of tools/texts/TEXTS.txt, compared with PyTorch and the checkpoint on a text, and its outputs with
+    the float ones on the 200 texts of tools/texts/TEXTS.csv, which are others. On a processor alone where `options` name no
+    NPU."""
     return (
-        Step("generate", generate),
-        Step("build", ()),
+        *_made(board, length, texts, *options),
         Step("verify", ("--text", example)),
-        Step("evaluate", ("--dataset", table)),
+        Step("evaluate", ("--dataset", f"tools/texts/{texts}.csv")),
     )
 
 
+def _made(board: str, length: int, texts: str, *options: str) -> tuple[Step, ...]:
+    """Generated and built."""
+    lines = ("--max-cache-len", str(length), "--calibration-text", f"tools/texts/{texts}.txt")
+    return Step("generate", ("--board", board, *options, *lines)), Step("build", ())
+
+
+QEMU_U85 = "examples/boards/an547-u85"
+"""Corstone-320's sizes where QEMU runs them, beside a simulated U85 (docs/npu_cosimulation.md)."""
+
 REACTION = "C C ( = O ) O . N C >> C C ( = O ) [MASK] C"
+SENTENCE = "The last ferry leaves at seven."
 QUESTION = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
 MODELS = (
     Model(
@@ -138,8 +142,9 @@ MODELS = (
         _albert,
         (
             *_encoder("corstone-300", 64, "reactions", REACTION),
-            _npu("corstone-300", "ethos-u55-128", 32),
-            Step("build", ()),
+            *_encoder("corstone-300", 64, "reactions", REACTION, "--target", "ethos-u55-128"),
+            *_made("corstone-320", 64, "reactions", "--target", "ethos-u85-256"),
+            *_encoder(QEMU_U85, 64, "reactions", REACTION, "--target", "ethos-u85-256"),
         ),
     ),
     Model(
@@ -148,9 +153,9 @@ MODELS = (
         "BertModel, 22.7 M parameters, in a zip",
         _zipped,
         (
-            *_encoder("corstone-300", 32, "sentences", "The last ferry leaves at seven."),
-            _npu("corstone-320", "ethos-u85-256", 32),
-            Step("build", ()),
+            *_encoder("corstone-300", 32, "sentences", SENTENCE),
+            *_made("corstone-320", 32, "sentences", "--target", "ethos-u85-256"),
+            *_encoder(QEMU_U85, 32, "sentences", SENTENCE, "--target", "ethos-u85-256"),
         ),
     ),
 )
@@ -232,7 +237,8 @@ def _says(step: Step, out: str, err: str, code: int) -> str:
     content = json.loads(out)
     if step.verb == "generate":
         cache = f", KV cache {content['kv_cache_bytes']:,}" if content["kv_cache_bytes"] else ""
-        return f".pte {content['model_bytes']:,} bytes, {content['kernel_calls']} calls, arena {content['arena_bytes']:,}{cache}"
+        calls = f"{content['kernel_calls']} calls, arena {content['arena_bytes']:,}{cache}"
+        return f".pte {content['model_bytes']:,} bytes, {calls}{_npu(Path(content['project']))}"
     if step.verb == "run":
         transcript = content["run"]
         return f"{transcript['text'].strip()!r}; {transcript['instructions_last']:,} instructions for the last token"
@@ -241,10 +247,22 @@ def _says(step: Step, out: str, err: str, code: int) -> str:
         said = " ".join(repr(one["host"]["text"].strip()) for one in content["answers"])
         return f"{'ok' if content['ok'] else 'DIFFERS'}: {said}; " + "; ".join(names)
     if step.verb == "verify":
-        return f"{content['verdict']}: " + "; ".join(check["name"] for check in content["checks"])
+        counted = content["run"].get("instructions_last")
+        checks = "; ".join(check["name"] for check in content["checks"])
+        return f"{content['verdict']}: {checks}" + (f"; {counted:,} instructions" if counted else "")
     if step.verb == "evaluate":
         return f"cosine with float {content['mean_cosine']:.4f} of {content['rows']} texts, at least {content['least_cosine']:.4f}"
     return f"image {content['flash_bytes']:,} bytes, RAM {content['ram_bytes']:,}"
+
+
+def _npu(project: Path) -> str:
+    """What of a project is on an NPU, for a cell."""
+    details = open_project(project).npu_details()
+    if details is None:
+        return ""
+    cycles, ours = (sum(each.cycles for each in found) for found in (details.estimates, details.cycles))
+    told = f", {details.operations:,} operations on the NPU, estimated cycles {cycles:,}"
+    return told + (f" (ours {ours:,})" if details.cycles else "")
 
 
 def render(results: Sequence[Result]) -> str:
