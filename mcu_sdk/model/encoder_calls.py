@@ -157,10 +157,13 @@ def _between(longest: int, number: int, *, for_decoder: bool) -> tuple[int, int]
 
 
 def _lengths(longest: int, count: int) -> list[int]:
-    """Of each call of sounds that a decoder is told of: the first is whole."""
+    """Of each call of sounds that a decoder is told of: the first is whole, others a quarter of it and more. Where all that is
+    heard is normalized together, with the silence behind it, shorter ones would be so loud that the scales suited no other."""
     generator = torch.Generator().manual_seed(0)
-    ends = [_between(longest, number, for_decoder=True) for number in range(1, count)]
-    return [longest, *(int(torch.randint(low, high + 1, (), generator=generator)) for low, high in ends)]
+    return [
+        longest,
+        *torch.randint(-(-longest // 4), longest + 1, (count - 1,), generator=generator).tolist(),
+    ]
 
 
 def _random_rows(encoder: Encoder, length: int, pad: int) -> list[Row]:
