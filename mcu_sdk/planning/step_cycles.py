@@ -93,7 +93,8 @@ def step_cycles(plan: Plan, board: Board, npu: NpuTarget, position: int) -> Step
     rates, system = rates_of(board.core), system_of(npu)
     delegated = [i for i in instructions_of(plan) if i.operator == DELEGATE]
     own = [i for i in instructions_of(plan) if i.operator != DELEGATE]
-    supply = processor_supply(board, plan.model_bytes, system)
+    place = board.with_npu_memory() if delegated else board  # where a project with delegates has its .pte
+    supply = processor_supply(place, plan.model_bytes, system)
     written = {planned.instruction.index: planned.writes for planned in plan.calls}
     weights = sum(_weights_read(instruction, written[instruction.index]) for instruction in own)
     instructions = round(sum(_instructions(each, rates, position) for each in own)) + _around(
