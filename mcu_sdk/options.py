@@ -43,6 +43,7 @@ PREFILL_ROWS = (8, 16, 32)
 PARTITION_UNIT = 4096
 """Bytes of the smallest erase sectors."""
 PREFILL_BESIDE_NPU = "a step in one delegate keeps its caches in another layout than a prompt's chunk"
+LINEARS_READ_INT8 = "its products read the processor's int8 weights"
 LEAST_RING = 2
 """Positions beside the sinks: the token's own, and one before it."""
 
@@ -303,6 +304,8 @@ class CompileOptions:
                 "weights of the processor's step.",
                 hint="Leave --weights out, or --prefill, or take the board's processor as --target.",
             )
+        if self.weights != "int8" and self.npu is not None and self.step == "linears":
+            raise _linears_of_few_levels()
 
     def _check_portable(self) -> None:
         """Raises UsageError for what ExecuTorch's own operators have no form of, or what would change nothing there."""
@@ -612,7 +615,7 @@ class GenerateRequest:
         if reasons:
             return {"linears": reasons[0], "npu": reasons[0]}
         few = self.compile_options.weights != "int8"
-        return {"linears": "its products read the processor's int8 weights"} if few else {}
+        return {"linears": LINEARS_READ_INT8} if few else {}
 
     def _check_decode(self, asked: Decode) -> None:
         """Raises UsageError for what a step would not have where it runs."""
@@ -623,6 +626,8 @@ class GenerateRequest:
                 f"--prefill and --decode npu do not go together: {PREFILL_BESIDE_NPU}.",
                 hint="Take --decode cpu or linears, or leave --prefill out.",
             )
+        if asked == "linears" and self.compile_options.weights != "int8":
+            raise _linears_of_few_levels()
         for name in ("memory_mode", "activation_bits") if asked == "cpu" and not has_chunks else ():
             if name in self.given or getattr(self, name) != own[name].default:
                 raise UsageError(
@@ -763,3 +768,10 @@ def _read(option: Option, kept: Mapping[str, object]) -> Any:
             hint="Generate the project again.",
         )
     return value
+
+
+def _linears_of_few_levels() -> UsageError:
+    return UsageError(
+        f"--weights and --decode linears do not go together: {LINEARS_READ_INT8}, int4 is for the processor or one delegate.",
+        hint="Leave --weights out, or take --decode cpu or npu.",
+    )

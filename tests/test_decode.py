@@ -141,7 +141,7 @@ def test_a_board_whose_default_is_an_npu_compares(
     assert "one token" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", ["--kv-scales=calibrated", "--weights=int4", "--when-full=slide"])
+@pytest.mark.parametrize("option", ["--kv-scales=calibrated", "--when-full=slide"])
 def test_an_option_of_the_processor_leaves_the_npu_out(
     option: str, arguments: Callable[..., list[str]], compiled: list[CompileOptions], capsys: Capture
 ) -> None:
@@ -151,6 +151,17 @@ def test_an_option_of_the_processor_leaves_the_npu_out(
     assert told["form"] == "cpu" and reasons["linears"] == reasons["npu"]
     assert reasons["npu"].startswith(f"{option.partition('=')[0]} is for ")
     assert [options.npu for options in compiled] == [None]
+
+
+def test_few_levels_leave_out_linears_on_the_npu_alone(
+    arguments: Callable[..., list[str]], compiled: list[CompileOptions], capsys: Capture
+) -> None:
+    assert cli.run(arguments(TARGET, "--decode=auto", "--weights=int4", "--json")) == 0
+    assert "int8 weights" in json.loads(capsys.readouterr().out)["decode"]["left_out"]["linears"]
+    assert {(options.npu is not None, options.step) for options in compiled} == {
+        (False, "npu"),
+        (True, "npu"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,7 +174,7 @@ def test_an_option_of_the_processor_leaves_the_npu_out(
         ((TARGET, "--decode=cpu", "--activation-bits=8"), ("--activation-bits", "--decode cpu")),
         ((TARGET, "--decode=npu", "--kv-scales=dynamic"), ("--kv-scales is for",)),
         ((TARGET, "--decode=npu", "--format=library"), ("--format library", "ethos-u55-128")),
-        ((TARGET, "--decode=npu", "--weights=int4"), ("int4",)),
+        ((TARGET, "--decode=linears", "--weights=int4"), ("--decode linears", "int8 weights")),
         ((TARGET, "--decode=linears", "--kv-scales=dynamic"), ("--kv-scales is for",)),
         ((TARGET, "--decode=npu", "--prefill=8"), ("--prefill and --decode npu", "another layout")),
         ((TARGET, "--prefill=8", "--kv-scales=dynamic"), ("--kv-scales is for",)),
