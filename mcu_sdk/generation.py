@@ -356,11 +356,12 @@ def _decided(
     def attempt(form: StepForm) -> tuple[_Source, StepCycles | None]:
         nonlocal position
         source = _from_checkpoint(request, checkpoint, board, target, form)
-        plan = compile_plan(read_pte(source.pte, source.names))
-        language_model = describe_language_model(plan)
-        assert language_model is not None, "the recipes of decoders make them"
-        position = _middle(language_model)
-        return source, step_cycles(plan, board, target, position)
+        with step("Estimating what a token takes"):
+            plan = compile_plan(read_pte(source.pte, source.names))
+            language_model = describe_language_model(plan)
+            assert language_model is not None, "the recipes of decoders make them"
+            position = _middle(language_model)
+            return source, step_cycles(plan, board, target, position)
 
     estimates: dict[StepForm, StepCycles | None] = {}
     left_out: dict[StepForm, str] = {}

@@ -87,7 +87,7 @@ def test_texts_that_are_no_sizes(text: str) -> None:
         (["--flash=512K", "--weights=int4"], "--flash is what --weights auto chooses by"),
         (["--flash=x", "--weights=auto"], "--flash takes a number of bytes"),
         (["--board=host", "--weights=auto"], "chooses by a board's flash"),
-        (["--board=corstone-300", "--target=ethos-u55-128", "--weights=auto"], "takes int8"),
+        (["--target=ethos-u55-128", "--prefill=8", "--weights=auto", "--flash=2M"], "int8"),
         (["--pte=no-such-file", "--weights=auto", "--flash=512K"], "is for a decoder's checkpoint"),
     ],
 )

@@ -31,7 +31,8 @@ LIBRARIES = ("mcu_sdk.lowering", "mcu_sdk.model.load", "mcu_sdk.model.encoder")
 QUICK = {
     "encoder_architecture", "without_provenance", "reproducible", "llm_metadata", "int8_share", "drop_weights", "int8_border",
     "require_whole_view", "labels_of", "texts_of", "eager_attention", "sound_facts_of", "left_in_float",
-    "pair_architecture", "measured_tokens", "int4_candidates", "float_experts",
+    "pair_architecture", "measured_tokens", "int4_candidates", "float_experts", "float_linears", "choose_cache_length",
+    "prefill_metadata",
 }  # fmt: skip
 """Of them, what reads or changes a few numbers."""
 

@@ -58,10 +58,13 @@ def levels_of(
     """The same for linears with constant weights."""
     saving = options.int4_saving or 0
     if options.weights == "auto" and not saving:
-        return FewLevels({}, _facts(options, linears, {}, {"saving": 0, "everything": not linears}))
+        same = dict.fromkeys((each.name for each in linears), MOST)
+        return FewLevels({}, _facts(options, same, {"saving": 0, "everything": not linears}))
     with stage("Measuring what each linear reads"), reproducible():
         moments = linear_moments(model, windows, head=True)
-        places = {weight_digest(each.weight): each.weight for each in linears if each.weight is not None}
+        weights = {each.name: each.weight for each in linears if each.weight is not None}
+        digests = {name: weight_digest(weight) for name, weight in weights.items()}
+        places = {digest: weights[name] for name, digest in digests.items()}
         first = {
             digest: quantize_groups(weight, moments[digest], few_levels())
             for digest, weight in places.items()
@@ -74,15 +77,16 @@ def levels_of(
     with stage(doing), reproducible():
         costs = measure_each(model, first, tokens)
     names: dict[str, tuple[str, ...]] = {}
-    for each in linears:
-        digest = weight_digest(each.weight) if each.weight is not None else ""
-        names[digest] = (*names.get(digest, ()), each.name)
-    measured = [
-        Measured(names[digest], digest, places[digest], first[digest][0], costs[digest]) for digest in costs
-    ]
     side = MIDDLE if options.weights == "int4" else MOST
-    budget = sum(each.bits(side) for each in measured) - (8 * saving if options.weights == "auto" else 0)
-    sides = choose_levels(measured, budget)
+    with stage("Choosing how many levels each linear gets"):
+        for name, digest in digests.items():
+            names[digest] = (*names.get(digest, ()), name)
+        measured = [
+            Measured(names[digest], digest, places[digest], first[digest][0], costs[digest])
+            for digest in costs
+        ]
+        budget = sum(each.bits(side) for each in measured) - (8 * saving if options.weights == "auto" else 0)
+        sides = choose_levels(measured, budget)
     with stage("Rounding weights, each linear behind those before it"), reproducible():
         grids = {digest: few_levels(side) for digest, side in sides.items() if side < MOST}
         rounded = round_in_order(model, windows, grids)
@@ -96,18 +100,14 @@ def levels_of(
         "measured_kl_divergence": short(together),
         "kl_divergence": {name: short(each.cost) for each in measured for name in each.names},
     }
-    return FewLevels(rounded, _facts(options, linears, sides, told))
+    return FewLevels(
+        rounded, _facts(options, {name: sides.get(digest, MOST) for name, digest in digests.items()}, told)
+    )
 
 
-def _facts(
-    options: CompileOptions, linears: Sequence[FloatLinear], sides: dict[str, int], told: dict[str, Any]
-) -> dict[str, Any]:
-    """What report.json keeps; `kl_divergence` is what LEVELS cost in each linear alone."""
-    levels = {
-        each.name: 2 * sides.get(weight_digest(each.weight), MOST) + 1
-        for each in linears
-        if each.weight is not None
-    }
+def _facts(options: CompileOptions, sides: dict[str, int], told: dict[str, Any]) -> dict[str, Any]:
+    """What report.json keeps, by each linear's levels on either side; `kl_divergence` is what LEVELS cost in each alone."""
+    levels = {name: 2 * side + 1 for name, side in sides.items()}
     return {"weights": options.weights, "weight_bits": {**told, "levels": levels}}
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from mcu_sdk.errors import TextError
 from mcu_sdk.lowering.calibrate import LONGEST_WINDOW, sample_windows, spread_windows
 from mcu_sdk.lowering.export import choose_cache_length
-from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.model.folder import read_config
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.model.special_tokens import vocabulary_of
@@ -40,13 +39,16 @@ def rounding_windows(
 ) -> torch.Tensor:
     """Tokens that weights of few levels are rounded by, int64[n, L]: more than `calibration_windows`, and as long as the model
     allows, however short the cache is. Raises what that raises."""
+    from mcu_sdk.lowering.reproducible import reproducible
+
     length = min(choose_cache_length(model, None), LONGEST_WINDOW)
     if options.calibration_text is None:
         with stage("Generating text to round weights by"), reproducible():
             return sample_windows(model, length, count=ROUNDING_WINDOWS)
     vocabulary = int(model.config.get_text_config().vocab_size)
-    ids = _calibration_ids(checkpoint, options, vocabulary, min(cache_length, LONGEST_WINDOW))
-    return spread_windows(ids, min(length, len(ids)), ROUNDING_WINDOWS)
+    with stage("Reading the text to round weights by"):
+        ids = _calibration_ids(checkpoint, options, vocabulary, min(cache_length, LONGEST_WINDOW))
+        return spread_windows(ids, min(length, len(ids)), ROUNDING_WINDOWS)
 
 
 def check_calibration_text(checkpoint: Checkpoint, options: CompileOptions) -> None:
