@@ -157,8 +157,7 @@ def _between(longest: int, number: int, *, for_decoder: bool) -> tuple[int, int]
 
 
 def _lengths(longest: int, count: int) -> list[int]:
-    """Of each call of sounds that a decoder is told of: the first is whole, others a quarter of it and more. Where all that is
-    heard is normalized together, with the silence behind it, shorter ones would be so loud that the scales suited no other."""
+    """Of each call of sounds that a decoder is told of: the first is whole, others a quarter of it and more."""
     generator = torch.Generator().manual_seed(0)
     return [
         longest,
