@@ -49,7 +49,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make_checkpoint("llama-gqa-untied", tmp_path_factory.mktemp("model"), num_hidden_layers=1))
 
 
-@pytest.mark.parametrize("chosen", ["cpu", "npu"])
+@pytest.mark.parametrize("chosen", ["cpu", "linears"])
 def test_the_choice_turns_with_the_bandwidth_and_computes_the_same_everywhere(
     chosen: str, model: str, tmp_path: Path
 ) -> None:
