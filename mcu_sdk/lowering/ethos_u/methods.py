@@ -8,12 +8,9 @@ from typing import Any
 from torch.export import ExportedProgram
 
 from mcu_sdk.board.npu_target import NpuTarget
-from mcu_sdk.console import step
-from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.ethos_u.assemble import Left, assemble, divide
 from mcu_sdk.lowering.ethos_u.compile import CompiledModule
-from mcu_sdk.lowering.ethos_u.delegate import partition
-from mcu_sdk.lowering.ethos_u.reasons import left_with_reasons
-from mcu_sdk.lowering.lower import lower_edge, to_edge_dialect
+from mcu_sdk.lowering.lower import to_edge_dialect
 from mcu_sdk.npu.artifact import DelegateArtifact
 
 
@@ -33,26 +30,13 @@ def lower_methods(
     edge = to_edge_dialect(plain, metadata, cortex_m_passes=True)
     programs = {name: edge.exported_program(name) for name in plain}
     delegates: list[DelegateArtifact] = []
-    left: list[dict[str, str]] = []
+    left: Left = []
     for name, program in methods.items():
         if name in plain:
             continue
-        divided, found = partition(program, target)
-        if not found:
-            raise ModelError(
-                f"A method {name} with something for {target.accelerator} was expected; the partitioner took none of it.",
-                hint="Run it on the processor: choose a Cortex-M target.",
-            )
+        divided, found, kept = divide(program, target, f"method {name}")
         programs[name] = divided.exported_program()
         delegates += found
-        left += left_with_reasons(programs[name], target)
+        left += kept
     edge._edge_programs = {name: programs[name] for name in methods}
-    with step("Lowering the processor's part and planning memory"):
-        lowered = lower_edge(edge)
-    facts = {
-        "npu": target.accelerator,
-        "activation_bits": target.activation_bits,
-        "npu_delegates": len(delegates),
-        "cpu_operators": left,
-    }
-    return CompiledModule(lowered.pte, lowered.names, facts, tuple(delegates))
+    return assemble(edge, delegates, left, target)

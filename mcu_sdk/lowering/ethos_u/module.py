@@ -23,17 +23,16 @@ from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.constants import fold_constants
 from mcu_sdk.lowering.ethos_u import padding
+from mcu_sdk.lowering.ethos_u.assemble import assemble, divide
 from mcu_sdk.lowering.ethos_u.compile import CompiledModule
-from mcu_sdk.lowering.ethos_u.delegate import compile_spec, partition
+from mcu_sdk.lowering.ethos_u.delegate import compile_spec
 from mcu_sdk.lowering.ethos_u.divided import attends, left_in_float, quantize_divided
 from mcu_sdk.lowering.ethos_u.lookups import Joined, split_integers
 from mcu_sdk.lowering.ethos_u.quantizer import ATTENTION, SMALLEST_SCALE, MixedQuantizer, Nodes
-from mcu_sdk.lowering.ethos_u.reasons import left_with_reasons
 from mcu_sdk.lowering.ethos_u.rescaled import rescale_before_tables
 from mcu_sdk.lowering.ethos_u.separate import PRODUCTS, separate_tables
 from mcu_sdk.lowering.fuse.graph import tidy
 from mcu_sdk.lowering.guard import check_module, module_accuracy
-from mcu_sdk.lowering.lower import lower_edge
 from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.lowering.quantize import McuQuantizer, rewrite_embeddings
 from mcu_sdk.npu.accelerator import accelerator
@@ -80,23 +79,8 @@ def _run_all(module: GraphModule, calls: Iterable[Inputs]) -> None:
 
 def _lowered(program: ExportedProgram, target: NpuTarget, compared: dict[str, Any]) -> CompiledModule:
     """Partitioned, compiled, in a .pte; `compared` goes into the facts."""
-    edge, delegates = partition(program, target)
-    if not delegates:
-        raise ModelError(
-            f"A model with something for {target.accelerator} was expected; the partitioner took none of it.",
-            hint="Run it on the processor: choose a Cortex-M target.",
-        )
-    left = left_with_reasons(edge.exported_program(), target)
-    with step("Lowering the processor's part and planning memory"):
-        lowered = lower_edge(edge)
-    facts = {
-        "npu": target.accelerator,
-        "activation_bits": target.activation_bits,
-        "npu_delegates": len(delegates),
-        "cpu_operators": left,
-        **compared,
-    }
-    return CompiledModule(lowered.pte, lowered.names, facts, tuple(delegates))
+    edge, delegates, left = divide(program, target, "model")
+    return assemble(edge, delegates, left, target, **compared)
 
 
 def quantize_module(
