@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
-from mcu_sdk.operators.reference.exact_math import F32, fma, lane_sum, lane_sum_of_squares, round_clamped
+from mcu_sdk.operators.reference.exact_math import F32, fma
+from mcu_sdk.operators.reference.rows_s8 import normalized
 
 
 @define("layer_norm_s16", lambda x, *rest: torch.empty_like(x, dtype=torch.int16))
@@ -24,13 +25,7 @@ def layer_norm_s16(
     x int16 or float32[..., n], y int16[..., n] beside x int16; weight, bias float32[n], divided by the result's scale -> int16
     [..., n]. y_ratio is y's scale over x's; eps is divided by the square of x's.
     """
-    rows, n = to_numpy(x).astype(F32), F32(x.shape[-1])
-    if y is not None:
-        rows = fma(to_numpy(y).astype(F32), F32(y_ratio), rows)
-    centred = rows - (lane_sum(rows) / n)[..., None]
-    root = F32(1) / np.sqrt(lane_sum_of_squares(centred) / n + F32(eps))
-    out = round_clamped(fma(centred * root[..., None], to_numpy(weight), to_numpy(bias)), -(2**15), 2**15 - 1)
-    return to_torch(out.astype(np.int16))
+    return normalized(x, y, weight, bias, y_ratio, eps, np.iinfo(np.int16))
 
 
 @define("add_s16", lambda self, *rest: torch.empty_like(self))

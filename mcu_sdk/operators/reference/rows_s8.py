@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -13,6 +15,27 @@ from mcu_sdk.operators.reference.exact_math import F32, fma, lane_sum, lane_sum_
 def lookup_s8(self: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """table[x + 128], table int8[256]: any function of one int8 value. self int8[...] -> the same shape."""
     return to_torch(to_numpy(table)[to_numpy(self).astype(np.int64) + 128])
+
+
+def normalized(
+    x: torch.Tensor,
+    y: torch.Tensor | None,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    y_ratio: float,
+    eps: float,
+    given: np.iinfo[Any],
+) -> torch.Tensor:
+    """What layer_norm_s8 says below, of any widths, rounded to integers of `given`'s."""
+    rows, n = to_numpy(x).astype(F32), F32(x.shape[-1])
+    if y is not None:
+        rows = fma(to_numpy(y).astype(F32), F32(y_ratio), rows)
+    centred = rows - (lane_sum(rows) / n)[..., None]
+    root = F32(1) / np.sqrt(lane_sum_of_squares(centred) / n + F32(eps))
+    out = round_clamped(
+        fma(centred * root[..., None], to_numpy(weight), to_numpy(bias)), given.min, given.max
+    )
+    return to_torch(out.astype(given.dtype))
 
 
 @define("layer_norm_s8", lambda x, *rest: torch.empty_like(x, dtype=torch.int8))
@@ -31,13 +54,7 @@ def layer_norm_s8(
     added to all of a row, nor what all is multiplied by but for eps: zero points are left out, y_ratio is y's scale over x's, and eps is
     divided by the square of x's. The result's scale and zero point are in weight and bias.
     """
-    rows, n = to_numpy(x).astype(F32), F32(x.shape[-1])
-    if y is not None:
-        rows = fma(to_numpy(y).astype(F32), F32(y_ratio), rows)
-    centred = rows - (lane_sum(rows) / n)[..., None]
-    root = F32(1) / np.sqrt(lane_sum_of_squares(centred) / n + F32(eps))
-    out = round_clamped(fma(centred * root[..., None], to_numpy(weight), to_numpy(bias)), -128, 127)
-    return to_torch(out.astype(np.int8))
+    return normalized(x, y, weight, bias, y_ratio, eps, np.iinfo(np.int8))
 
 
 @define("embedding_s8_add", lambda self, *rest: torch.empty_like(self))

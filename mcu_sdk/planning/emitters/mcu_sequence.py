@@ -303,18 +303,36 @@ def lookup_add_s16(instruction: Instruction) -> Sequence[KernelCall]:
     return call("lookup_add_s16", total, x, table, out, count) if count else []
 
 
-@emits("mcu::layer_norm_s8")
-def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
-    """(x, y, weight, bias, y ratio, eps, out)."""
-    x, y = tensor(instruction, 0, S8, S16, F32), optional_tensor(instruction, 1, S8)
+def _norm(instruction: Instruction, x: Tensor, kind: DType) -> tuple[Tensor, Tensor, Tensor, int, int, float]:
+    """(weight float32[n], bias float32[n], out of `kind`, rows, n, eps) of a norm of x[..., n]."""
     weight, bias = tensor(instruction, 2, F32), tensor(instruction, 3, F32)
-    out = out_tensor(instruction, 6, S8)
+    out = out_tensor(instruction, 6, kind)
     rows, n = rows_of(instruction, x)
     shape_is(instruction, weight, "the weight", n)
     shape_is(instruction, bias, "the bias", n)
     same_elements(instruction, x, out)
     apart(instruction, out, weight, bias)
     eps = number(instruction, 5)
+    return weight, bias, out, rows, n, eps
+
+
+def _ratio_beside(instruction: Instruction, x: Tensor, y: Tensor | None, out: Tensor) -> float:
+    """What y's integers are multiplied by before they are added to x's."""
+    ratio = number(instruction, 4)
+    if y is not None:
+        same_elements(instruction, x, y)
+        same_or_apart(instruction, out, y)
+        if not math.isfinite(ratio):
+            unsupported(instruction, f"the ratio of its scales is {ratio}")
+    same_or_apart(instruction, out, x)
+    return ratio
+
+
+@emits("mcu::layer_norm_s8")
+def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, y, weight, bias, y ratio, eps, out)."""
+    x, y = tensor(instruction, 0, S8, S16, F32), optional_tensor(instruction, 1, S8)
+    weight, bias, out, rows, n, eps = _norm(instruction, x, S8)
     if x.dtype is not S8:
         if y is not None:
             unsupported(instruction, f"rows of {x.dtype!r} take no second ones")
@@ -322,13 +340,7 @@ def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
         if x.dtype is S16:
             return call("layer_norm_s16_to_s8", x, weight, bias, out, Scratch(4 * n), rows, n, eps)
         return call("layer_norm_to_s8", x, weight, bias, out, rows, n, eps)
-    ratio = number(instruction, 4)
-    if y is not None:
-        same_elements(instruction, x, y)
-        same_or_apart(instruction, out, y)
-        if not math.isfinite(ratio):
-            unsupported(instruction, f"the ratio of its scales is {ratio}")
-    same_or_apart(instruction, out, x)
+    ratio = _ratio_beside(instruction, x, y, out)
     return call("layer_norm_s8", x, y, weight, bias, out, Scratch(4 * n), rows, n, ratio, eps)
 
 
@@ -336,26 +348,13 @@ def layer_norm_s8(instruction: Instruction) -> Sequence[KernelCall]:
 def layer_norm_s16(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, y, weight, bias, y ratio, eps, out)."""
     x, y = tensor(instruction, 0, S16, F32), optional_tensor(instruction, 1, S16)
-    weight, bias = tensor(instruction, 2, F32), tensor(instruction, 3, F32)
-    out = out_tensor(instruction, 6, S16)
-    rows, n = rows_of(instruction, x)
-    shape_is(instruction, weight, "the weight", n)
-    shape_is(instruction, bias, "the bias", n)
-    same_elements(instruction, x, out)
-    apart(instruction, out, weight, bias)
-    eps = number(instruction, 5)
+    weight, bias, out, rows, n, eps = _norm(instruction, x, S16)
     if x.dtype is F32:
         if y is not None:
             unsupported(instruction, "rows of float32 take no second ones")
         apart(instruction, out, x)
         return call("layer_norm_to_s16", x, weight, bias, out, rows, n, eps)
-    ratio = number(instruction, 4)
-    if y is not None:
-        same_elements(instruction, x, y)
-        same_or_apart(instruction, out, y)
-        if not math.isfinite(ratio):
-            unsupported(instruction, f"the ratio of its scales is {ratio}")
-    same_or_apart(instruction, out, x)
+    ratio = _ratio_beside(instruction, x, y, out)
     return call("layer_norm_s16", x, y, weight, bias, out, Scratch(4 * n), rows, n, ratio, eps)
 
 
