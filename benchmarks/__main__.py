@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -120,6 +121,14 @@ def run(cases: Sequence[Case], *, new_baseline: bool, profile: bool = True) -> i
     return 1 if worse else 0
 
 
+def _complaints(console: Console, rows: Sequence[Any], named: Callable[[Any], str]) -> int:
+    """Print each row that has a complaint; 1 if one has."""
+    for row in rows:
+        if row.complaint:
+            console.print(f"{named(row)}: {row.complaint}", style="red")
+    return int(any(row.complaint for row in rows))
+
+
 def run_shapes(*, new_baseline: bool) -> int:
     """Count kernels at single shapes; 1 if one is worse than its baseline, or than it may be beside CMSIS-NN."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
@@ -131,10 +140,7 @@ def run_shapes(*, new_baseline: bool) -> int:
         shapes.write_baseline(rows)
         document.replace_block(PAGE, "shapes", shapes.markdown(rows))
         return 0
-    for row in rows:
-        if row.complaint:
-            console.print(f"{row.board}, {row.shape}: {row.complaint}", style="red")
-    return 1 if any(row.complaint for row in rows) else 0
+    return _complaints(console, rows, lambda row: f"{row.board}, {row.shape}")
 
 
 def run_loops(*, new_baseline: bool) -> int:
@@ -147,10 +153,7 @@ def run_loops(*, new_baseline: bool) -> int:
         loops.write_baseline(rows)
         document.replace_block(PAGE, "loops", loops.markdown(rows))
         return 0
-    for row in rows:
-        if row.complaint:
-            console.print(f"{row.loop} on {row.core}: {row.complaint}", style="red")
-    return 1 if any(row.complaint for row in rows) else 0
+    return _complaints(console, rows, lambda row: f"{row.loop} on {row.core}")
 
 
 def run_texts(*, new_baseline: bool) -> int:
@@ -161,10 +164,7 @@ def run_texts(*, new_baseline: bool) -> int:
     console.print(texts.markdown(rows))
     if new_baseline:
         document.replace_block(PAGE, "texts", texts.markdown(rows))
-    for row in rows:
-        if row.complaint:
-            console.print(f"{row.board}, {row.name}: {row.complaint}", style="red")
-    return 1 if any(row.complaint for row in rows) else 0
+    return _complaints(console, rows, lambda row: f"{row.board}, {row.name}")
 
 
 def run_growth() -> int:
