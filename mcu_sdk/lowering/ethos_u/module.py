@@ -31,6 +31,7 @@ from mcu_sdk.lowering.ethos_u.lookups import Joined, split_integers
 from mcu_sdk.lowering.ethos_u.quantizer import ATTENTION, SMALLEST_SCALE, MixedQuantizer, Nodes
 from mcu_sdk.lowering.ethos_u.rescaled import rescale_before_tables
 from mcu_sdk.lowering.ethos_u.separate import PRODUCTS, separate_tables
+from mcu_sdk.lowering.ethos_u.spelled_out import spell_out_masked
 from mcu_sdk.lowering.fuse.graph import tidy
 from mcu_sdk.lowering.guard import check_module, module_accuracy
 from mcu_sdk.lowering.module_path import module_path
@@ -97,9 +98,10 @@ def quantize_module(
                 f"A module that torch.export takes was expected: {type(error).__name__}: "
                 f"{(str(error).strip().splitlines() or [''])[0][:300]}"
             ) from error
+        mixed = target.activation_bits == 8 and is_mixed(exported, target)
+        exported = spell_out_masked(exported)
         graph = exported.module(check_guards=False)
         guard = {"exported": check_module(module, graph, calibration, "exported")}
-        mixed = target.activation_bits == 8 and is_mixed(exported, target)
         if padding.add_rows(exported):
             graph = exported.module(check_guards=False)
         fold_constants(graph)

@@ -7,6 +7,7 @@ as still hides a key, and what is between the product that gives the scores and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -102,20 +103,36 @@ def _row(program: ExportedProgram, padding: Node) -> Node:
 def bound(graph: GraphModule, calls: Sequence[tuple[torch.Tensor, ...]]) -> float | None:
     """Let every constant that hides keys hold -(2 max |score| + 12) in place of INVISIBLE, in place: less would leave something
     of a hidden key, more would cost the scores their precision. Returns what it is; None where nothing is hidden."""
-    hiding = [
-        name for name, value in graph.named_buffers() if value.is_floating_point() and _hides(value).any()
-    ]
-    sums = [node for node in graph.graph.nodes if is_call(node, *SUMS) and _row_of(node) is not None]
-    if not hiding or not sums:
+    constants = {
+        str(node.target): attrgetter(str(node.target))(graph)
+        for node in graph.graph.nodes
+        if node.op == "get_attr"
+    }
+    hiding = [name for name, value in constants.items() if value.is_floating_point() and _hides(value).any()]
+    shown = {
+        scores
+        for node in graph.graph.nodes
+        if is_call(node, *SUMS)
+        for mask, scores in either_order(node)
+        if isinstance(mask, Node) and isinstance(scores, Node) and _is_mask(mask, hiding)
+    }
+    if not shown:
         return None
-    watched = _Greatest(graph, {_scores(node) for node in sums})
+    watched = _Greatest(graph, shown)
     for call in calls:
         watched.run(*call)
     masked = -(2 * watched.greatest + NOTHING_LEFT)
     for name in hiding:
-        value = graph.get_buffer(name)
-        value.copy_(torch.where(_hides(value), masked, value))
+        owner, _, attribute = name.rpartition(".")
+        value = torch.where(_hides(constants[name]), masked, constants[name])  # a new one: the caller's stays
+        setattr(graph.get_submodule(owner), attribute, value)
     return masked
+
+
+def _is_mask(node: Node, hiding: Sequence[str]) -> bool:
+    """Whether a padding row or a constant comes in here that hides keys."""
+    origin = _origin(node)
+    return origin.name.startswith(ROW) or (origin.op == "get_attr" and origin.target in hiding)
 
 
 def _hides(value: torch.Tensor) -> torch.Tensor:
