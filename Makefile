@@ -1,8 +1,8 @@
 # make demo      everything that is needed, then: generate, build, run in QEMU, verify
 # make test      everything that is needed, then the checks and the test suite
 # make check     formatting, lint and types
-# make test-all  the test suite with its full matrices (slow)
-# make matrix    every model with every choice of scales, host against QEMU; the result goes to docs/test-matrix.md
+# make test-all  the test suite with its slow tests; of the full matrices every choice in turn
+# make matrix    the full matrices: every model with every choice, host against QEMU; to docs/test-matrix.md
 # make bench     instructions, RAM and code of every benchmark in QEMU, against the committed baseline
 # make bench-baseline   the same, and the result becomes the baseline
 # make npu-matrix  every model on every simulated NPU against the TOSA reference model; to docs/npu-matrix.md
@@ -42,10 +42,11 @@ test: check test-tools
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
 
 test-all: check test-tools
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) -m "not matrix"
 
 matrix: setup
 	$(BIN)/python tools/run_matrix.py
+	$(BIN)/pytest -n $(JOBS) -m matrix tests/end_to_end/test_decoders.py tests/end_to_end/test_fit.py
 
 bench: setup bench-tools
 	$(BIN)/python -m benchmarks

@@ -21,11 +21,21 @@ from tests.decoders import MODELS, save_small_decoder, small_decoder
 
 CACHE = 40
 PROMPT = (3, 5, 7)
+SCALES = ("calibrated", "dynamic")
+CASES = [
+    pytest.param(
+        name,
+        scales,
+        id=f"{name}-{scales}",
+        marks=[pytest.mark.slow, *([] if (number + turn) % len(SCALES) == 0 else [pytest.mark.matrix])],
+    )
+    for number, name in enumerate(MODELS)
+    for turn, scales in enumerate(SCALES)
+]
+"""Every other model with calibrated scales, the rest with those found at run time; the other halves are for `make matrix`."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("scales", ["calibrated", "dynamic"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "scales"), CASES)
 def test_every_target_computes_the_same(name: str, scales: str, tmp_path: Path) -> None:
     folder = str(save_small_decoder(name, tmp_path))
     options = CompileOptions(CACHE, "dynamic", scales)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import torch
 from mcu_sdk.board.board import load_board
 from mcu_sdk.generation import generate
 from mcu_sdk.model.load import find_checkpoint
-from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.options import Activations, CacheScales, CompileOptions, GenerateRequest
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import forbidden_symbols
 from mcu_sdk.project.host_library import HostModel
@@ -27,19 +27,36 @@ from tests.checkpoints import FAMILIES
 STEPS = 100
 PROMPT = (1, 5, 7)
 LENGTH = 112
+SCALES: tuple[tuple[Activations, CacheScales], ...] = (
+    ("dynamic", "calibrated"),
+    ("dynamic", "dynamic"),
+    ("static", "calibrated"),
+    ("static", "dynamic"),
+)
+"""Of activations, then of the cache."""
+
 QUICK = {("gpt2", "static", "dynamic")}
-"""What every run tests; the rest is behind the marker `slow`."""
+"""What every run tests; of the rest `make test-all` takes one choice of scales a family, all of them in turn, and `make matrix`
+every one."""
+
+
+def marks(family: int, scales: int) -> list[pytest.MarkDecorator]:
+    """Of case (FAMILIES[family], SCALES[scales])."""
+    if (FAMILIES[family], *SCALES[scales]) in QUICK:
+        return []
+    in_turn = scales == family % len(SCALES)
+    return [pytest.mark.slow] if in_turn else [pytest.mark.slow, pytest.mark.matrix]
+
 
 CASES = [
     pytest.param(
         family,
         CompileOptions(LENGTH, activations, scales),
         id=f"{family}-{activations}-{scales}",
-        marks=[] if (family, activations, scales) in QUICK else [pytest.mark.slow],
+        marks=marks(FAMILIES.index(family), number),
     )
     for family in FAMILIES
-    for activations in ("dynamic", "static")
-    for scales in ("calibrated", "dynamic")
+    for number, (activations, scales) in enumerate(SCALES)
 ]
 CASES += [
     pytest.param(

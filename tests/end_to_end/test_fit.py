@@ -56,15 +56,19 @@ def test_a_tensor_model(shared_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.matrix) for turn in (1, 2))])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_on_every_board(family: str, checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    """For both optimizations, and with instructions counted by call."""
+def test_every_family_on_every_board(
+    family: str, turn: int, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """For both optimizations, and with instructions counted by call: one of these a board and turn, each in every turn."""
     model = str(checkpoint(family))
-    for board in BOARDS:
-        for number, extra in enumerate(({}, {"optimize": "size"}, {"profile": True})):
-            output = tmp_path / f"{board}-{number}"
-            request = GenerateRequest(board, CompileOptions(LENGTH), model=model, output=output, **extra)  # type: ignore[arg-type]
-            hold(generate(request), board)
+    extras = ({}, {"optimize": "size"}, {"profile": True})
+    for number, board in enumerate(BOARDS):
+        extra = extras[(FAMILIES.index(family) + number + turn) % len(extras)]
+        output = tmp_path / board
+        request = GenerateRequest(board, CompileOptions(LENGTH), model=model, output=output, **extra)  # type: ignore[arg-type]
+        hold(generate(request), board)
 
 
 @pytest.mark.slow
