@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcu_sdk.generation import generate
     from mcu_sdk.options import CompileOptions, GenerateRequest
     from mcu_sdk.project.host_library import HostModel
+    from mcu_sdk.project.joined import join_weights
     from mcu_sdk.project.operator_library import write_operator_library
     from mcu_sdk.recipes.module import compile_module
 
@@ -37,6 +38,7 @@ __all__ = [
     "compile_checkpoint",
     "compile_module",
     "generate",
+    "join_weights",
     "run",
     "run_prompts",
     "run_texts",
@@ -57,6 +59,7 @@ _PLACES = {
     "compile_checkpoint": "api",
     "compile_module": "recipes.module",
     "generate": "generation",
+    "join_weights": "project.joined",
     "run": "api",
     "run_prompts": "api",
     "run_texts": "api",

@@ -18,9 +18,9 @@ _HINT = "Export the model again, or fetch the file again: it may have been cut s
 _T = TypeVar("_T")
 
 
-def corrupt(what: str) -> PteError:
+def corrupt(what: str, kind: str = ".pte") -> PteError:
     """The error for a file that contradicts itself or its schema."""
-    return PteError(f"The .pte file is truncated or corrupt: {what}.", hint=_HINT)
+    return PteError(f"The {kind} file is truncated or corrupt: {what}.", hint=_HINT)
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,29 @@ class Span:
 
 
 class Buffer:
-    """Checked reads from the flatbuffer, which is the first `end` bytes of `data`.
+    """Checked reads from the flatbuffer, which is the first `end` bytes of `data`; `kind` is what errors call the file.
 
     `budget` falls with every byte decoded. Well-formed files spend each byte about once (only vtables and
     some strings are shared); it keeps a file whose offsets all lead to one large vector from costing minutes.
     """
 
-    def __init__(self, data: bytes, end: int) -> None:
+    def __init__(self, data: bytes, end: int, kind: str = ".pte") -> None:
         self.data = data
         self.end = end
+        self.kind = kind
         self.budget = 4 * end
+
+    def corrupt(self, what: str) -> PteError:
+        return corrupt(what, self.kind)
 
     def check(self, position: int, size: int) -> None:
         if position < 4 or position + size > self.end:
-            raise corrupt(
+            raise self.corrupt(
                 f"an offset leads to bytes {position} to {position + size} of a {self.end}-byte program"
             )
         self.budget -= size
         if self.budget < 0:
-            raise corrupt("its tables share more data than a program does")
+            raise self.corrupt("its tables share more data than a program does")
 
     def unpack(self, code: str, position: int) -> int:
         (value,) = struct.unpack_from(code, self.data, position)
@@ -62,7 +66,7 @@ class Buffer:
         self.check(vtable, 4)
         vtable_size = self.unpack("<H", vtable)
         if vtable_size < 4 or vtable_size % 2:
-            raise corrupt(f"the table at byte {position} has a field list of {vtable_size} bytes")
+            raise self.corrupt(f"the table at byte {position} has a field list of {vtable_size} bytes")
         self.check(vtable, vtable_size)
         # The u16 behind the size, the table's own size, is not to be relied on: writers in Python let tables
         # of different sizes share a field list.
@@ -124,7 +128,7 @@ class Table:
         try:
             return self._buffer.data[span.offset : span.offset + span.size].decode()
         except UnicodeDecodeError as error:
-            raise corrupt(f"the text at byte {span.offset} is not UTF-8") from error
+            raise self._buffer.corrupt(f"the text at byte {span.offset} is not UTF-8") from error
 
     def integers(self, number: int, code: str) -> tuple[int, ...]:
         size = struct.calcsize("<" + code)

@@ -16,9 +16,9 @@ from typing import Union
 
 from mcu_sdk.errors import PteError
 from mcu_sdk.planning.pte.flatbuffer import Buffer, Span, Table, corrupt
+from mcu_sdk.planning.pte.tensor_data import IDENTIFIER as _DATA_IDENTIFIER
 
 _IDENTIFIER = b"ET12"
-_DATA_IDENTIFIER = b"FT01"  # executorch/extension/flat_tensor/serialize/flat_tensor.fbs
 _HEADER_MAGIC = b"eh00"
 _HEADER_BYTES = 24  # magic u32, length u32, program size u64, segment base u64; a segment size u64 may follow
 
@@ -183,7 +183,7 @@ def read_program(data: bytes) -> Program:
     if data[4:8] == _DATA_IDENTIFIER:
         raise PteError(
             "A program was expected (.pte); this file holds the data of one that keeps its weights outside (.ptd).",
-            hint="Export without external constants, and give the .pte.",
+            hint="Give the .pte; mcu_sdk.join_weights() puts both into one.",
         )
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
         found = repr(data[4:8]) if len(data) >= 8 else f"only {len(data)} bytes"

@@ -192,9 +192,9 @@ class ValueReader:
         nbytes = prod(shape) * dtype.size
         data: memoryview | None = None
         if value.allocation_info is not None:
-            if value.data_buffer_idx:
+            if value.data_buffer_idx or (value.extra_tensor_info and value.extra_tensor_info.location):
                 raise UnsupportedOperatorError(
-                    f"Value {index} is a buffer with an initial value in the file; buffers start as zeros.",
+                    f"Value {index} is a buffer with an initial value; buffers start as zeros.",
                     hint="Export without InitializedMutableBufferPass, or make the buffer an input.",
                 )
             memory, offset = value.allocation_info.memory_id, value.allocation_info.offset
@@ -265,7 +265,7 @@ class ValueReader:
         if value.extra_tensor_info and value.extra_tensor_info.location:
             raise UnsupportedOperatorError(
                 f"Value {index} keeps its data outside the .pte ({shown(value.extra_tensor_info.fully_qualified_name)}).",
-                hint="Export without external constants: the .pte must hold its weights; a .ptd beside it is not read.",
+                hint="mcu_sdk.join_weights() puts the .ptd into the .pte; or export without external constants.",
             )
         segment, number = self._program.constant_segment, value.data_buffer_idx
         if segment is not None and segment.offsets:

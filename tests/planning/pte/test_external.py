@@ -1,4 +1,4 @@
-"""A program that keeps its weights in a file of its own (.ptd): both are refused by name, whichever lie together."""
+"""A program that keeps its weights in a file of its own (.ptd): either alone is refused by name."""
 
 from __future__ import annotations
 
@@ -34,11 +34,25 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_a_program_without_its_weights(pair: tuple[Path, Path]) -> None:
     with pytest.raises(UnsupportedOperatorError, match=r"outside the \.pte") as caught:
         read_pte(pair[0].read_bytes())
-    assert "a .ptd beside it is not read" in str(caught.value.hint)
+    assert "join_weights() puts the .ptd into the .pte" in str(caught.value.hint)
+
+
+def test_a_buffer_that_begins_as_a_ptd_has_it(pair: tuple[Path, Path]) -> None:
+    """ExecuTorch copies it there when it loads the method; as one of zeros it would be another."""
+    from executorch.exir._serialize._program import deserialize_pte_binary, serialize_pte_binary
+    from executorch.exir.schema import AllocationDetails, Tensor
+
+    file = deserialize_pte_binary(pair[0].read_bytes())
+    for value in (each.val for each in file.program.execution_plan[0].values):
+        if isinstance(value, Tensor) and value.extra_tensor_info is not None:
+            value.allocation_info = AllocationDetails(1, 0, 0)
+            value.data_buffer_idx = 0
+    with pytest.raises(UnsupportedOperatorError, match="is a buffer with an initial value"):
+        read_pte(bytes(serialize_pte_binary(file)))
 
 
 def test_weights_without_their_program(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(PteError, match=r"keeps its weights outside \(\.ptd\)"):
         read_pte(pair[1].read_bytes())
     assert cli.run(["inspect", str(pair[1])]) == 3
-    assert "give the .pte" in capsys.readouterr().err
+    assert "Give the .pte" in capsys.readouterr().err
