@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,3 +87,21 @@ def test_a_file_that_is_no_program_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(PteError):
         write_operator_library(tmp_path / "operators", tmp_path / "model.pte")
     assert [path.name for path in tmp_path.iterdir()] == ["model.pte"]
+
+
+def test_an_executorch_that_is_too_old_is_refused_with_its_version(tmp_path: Path) -> None:
+    """One that was installed from its sources, which tells its version in a header alone."""
+    folder = write_operator_library(tmp_path / "operators")
+    place = tmp_path / "package" / "lib" / "cmake" / "ExecuTorch"
+    runtime = tmp_path / "package" / "include" / "executorch" / "runtime"
+    for name in (place, runtime / "core", runtime / "executor"):
+        name.mkdir(parents=True)
+    (runtime / "core" / "version.h").write_text('#define ET_VERSION "1.4.1"\n')
+    (runtime / "executor" / "program.h").write_text("\n")
+    (place / "executorch-config.cmake").write_text(
+        f'set(EXECUTORCH_INCLUDE_DIRS "{tmp_path}/package/include")\nset(executorch_FOUND TRUE)\n'
+    )
+    command = ["cmake", "-S", str(folder), "-B", str(tmp_path / "build"), f"-Dexecutorch_DIR={place}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert f"ExecuTorch 1.5 or later was expected; {place} is 1.4.1" in " ".join(done.stderr.split())
