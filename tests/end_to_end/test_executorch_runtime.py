@@ -24,6 +24,7 @@ from mcu_sdk.targets import host
 from mcu_sdk.targets.protocol import Request
 from tests.checkpoints import FAMILIES, encoder_length, make_encoder
 from tests.decoders import MODELS, OTHERS, save_small_decoder
+from tests.models.stock.lowering import Stock
 from tests.official import build_runner, build_shared, instead_of_theirs, python
 from tests.pairs import make_pair
 
@@ -182,21 +183,36 @@ def test_encoders(family: str, runner: Path, tmp_path: Path) -> None:
     assert done.stdout.split() == ["digest", f"{wanted:016x}"]
 
 
-FLIPS = 2000
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_runner(tmp_path_factory.mktemp("runner") / "sanitized", sanitize=True)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "flips"), [("decoder", 2000), ("encoder", 500), ("arithmetic", 500), ("convolutions", 500)]
+)
 def test_damaged_files_are_refused_and_reach_nothing_that_is_not_theirs(
-    checkpoint: Callable[[str], Path], tmp_path: Path
+    kind: str,
+    flips: int,
+    sanitized: Path,
+    checkpoint: Callable[[str], Path],
+    stock_model: Callable[[str], Stock],
+    tmp_path: Path,
 ) -> None:
     """What the runtime itself stumbles over (it calls kernels that it does not have) is not ours; nothing of ours may."""
-    options = CompileOptions(40)
-    folder = str(checkpoint("llama-gqa-untied"))
-    project = generate(GenerateRequest("host", options, model=folder, output=tmp_path / "host")).project
-    runner = build_runner(tmp_path / "sanitized", sanitize=True)
+    if kind in ("decoder", "encoder"):
+        made = (
+            checkpoint("llama-gqa-untied") if kind == "decoder" else make_encoder("bert", tmp_path / "bert")
+        )
+        options = CompileOptions(40 if kind == "decoder" else encoder_length("bert"))
+        request = GenerateRequest("host", options, model=str(made), output=tmp_path / "host")
+        pte = generate(request).project / "model" / "model.pte"
+    else:
+        pte = stock_model(kind).pte
     environment = os.environ | {"ASAN_OPTIONS": "exitcode=77:detect_leaks=0:allocator_may_return_null=1"}
     done = subprocess.run(
-        [str(runner), "flip", str(project / "model" / "model.pte"), "1", str(FLIPS)],
+        [str(sanitized), "flip", str(pte), "1", str(flips)],
         capture_output=True,
         text=True,
         errors="replace",  # names in a damaged file
@@ -204,9 +220,11 @@ def test_damaged_files_are_refused_and_reach_nothing_that_is_not_theirs(
         env=environment,
     )
     assert done.returncode == 0, done.stderr
-    counts = dict(re.findall(r"(\w+) (\d+)", done.stdout))
-    assert int(counts["refused"]) > FLIPS // 2 and int(counts["ran"]) > FLIPS // 20
-    assert "mcu::" in done.stderr  # some were refused by wrappers of ours
+    print(f"{kind}: {done.stdout}", end="")
+    counts = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", done.stdout)}
+    assert sum(counts.values()) == flips
+    assert counts["refused"] > flips // 4 and counts["ran"] > flips // 20
+    assert re.search("(mcu|cortex_m|aten)::\\S+: ", done.stderr)  # some were refused by wrappers of ours
     assert (
         "runtime error:" not in done.stderr
     )  # undefined behaviour: only our code is compiled to look for it
