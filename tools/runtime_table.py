@@ -80,6 +80,8 @@ def _runtimes(places: dict[str, str], folder: Path) -> tuple[list[str], list[str
         lines.append(_row(board, core, "compiled plan", plan))
         if board in places:
             official, project = _measured(board, "executorch", folder, places[board])
+            if official["digest"] != plan["digest"]:
+                sys.exit(f"{board}: the plan's digest is {plan['digest']}, ExecuTorch's {official['digest']}")
             lines.append(_row(board, core, "ExecuTorch's", official))
             predicted.append(_on_board(board, official, project))
         else:
