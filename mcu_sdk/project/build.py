@@ -86,9 +86,10 @@ def build(
             hint="Name the folder that `mcu-sdk generate` wrote.",
         )
     check_path(str(project.resolve()), "Move the project to another folder.")
-    native = preset in HOST_PRESETS or not (project / _CROSS).is_file()
+    is_boards = (project / _CROSS).is_file()
+    native = preset in HOST_PRESETS or not is_boards
     cmake, ninja = _find_tools(project, native)
-    official = executorch_settings(project, native=native, objects=objects)
+    official = executorch_settings(project, native=native, objects=objects, beside_board=native and is_boards)
     if self_test and official:
         raise UsageError(
             "--self-test is for compiled plans, and ExecuTorch's runtime runs this project's model.",

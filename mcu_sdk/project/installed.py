@@ -37,12 +37,15 @@ def package() -> Path | None:
     return None
 
 
-def executorch_settings(project: Path, *, native: bool, objects: bool) -> list[str]:
+def executorch_settings(
+    project: Path, *, native: bool, objects: bool, beside_board: bool = False
+) -> list[str]:
     """CMake's definitions for a project's ExecuTorch; nothing for a project of another kind.
 
     For this computer, and to compile without linking (`objects`), it is the package of this Python, unless the environment
-    says another one by executorch_DIR. Raises UsageError for `objects` of a project that is linked, and ToolMissingError
-    where a board's is to be linked and nothing says with what.
+    says another one by executorch_DIR. `beside_board`: what is built for this computer, to be compared with a board; the
+    environment's is the board's then. Raises UsageError for `objects` of a project that is linked and for temporary memory
+    that is no number of bytes, and ToolMissingError where a board's is to be linked and nothing says with what.
     """
     if not is_official(project):
         if objects:
@@ -51,8 +54,10 @@ def executorch_settings(project: Path, *, native: bool, objects: bool) -> list[s
                 hint="Leave --objects out.",
             )
         return []
-    settings = [f"-D{TEMPORARY}={bytes_}"] if (bytes_ := os.environ.get(TEMPORARY)) else []
+    settings = _temporary()
     place = os.environ.get(PLACE)
+    if beside_board and package() is not None:
+        place = None
     if place is not None and not objects:
         return [f"-D{PLACE}={os.path.abspath(place)}", *settings]
     if not native and not objects:
@@ -68,6 +73,20 @@ def executorch_settings(project: Path, *, native: bool, objects: bool) -> list[s
             hint=f"Install it (pip install 'executorch>={OLDEST}'), or name another one by {PLACE}.",
         )
     return [f"-D{PLACE}={own}", *settings]
+
+
+def _temporary() -> list[str]:
+    """CMake's definition for what the environment says of temporary memory; without one, what CMake has kept of an earlier
+    build goes."""
+    said = os.environ.get(TEMPORARY)
+    if not said:
+        return [f"-U{TEMPORARY}"]
+    if not said.isascii() or not said.isdecimal() or not 0 < int(said) < 2**31:
+        raise UsageError(
+            f"The environment variable {TEMPORARY} is a number of bytes from 1 up, not {said!r}.",
+            hint="Give one, or unset it for what our operators take.",
+        )
+    return [f"-D{TEMPORARY}={said}"]
 
 
 def explain_executorch(output: str, log_file: Path) -> McuSdkError | None:

@@ -137,7 +137,19 @@ def test_where_executorch_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv(installed.PLACE, "elsewhere")
     assert installed.executorch_settings(tmp_path, native=False, objects=True) == own
     assert "elsewhere" in installed.executorch_settings(tmp_path, native=False, objects=False)[0]
+    assert "elsewhere" in installed.executorch_settings(tmp_path, native=True, objects=False)[0]
+    monkeypatch.delenv(installed.TEMPORARY)
+    forgets = [own[0], "-UMCU_TEMPORARY_BYTES"]
+    assert installed.executorch_settings(tmp_path, native=False, objects=True) == forgets
+    for wrong in ("4k", "-1", "0", "1e9"):
+        monkeypatch.setenv(installed.TEMPORARY, wrong)
+        with pytest.raises(UsageError, match=f"is a number of bytes from 1 up, not '{wrong}'"):
+            installed.executorch_settings(tmp_path, native=True, objects=False)
+    monkeypatch.setenv(installed.TEMPORARY, "4096")
+    beside = {"native": True, "objects": False, "beside_board": True}
+    assert installed.executorch_settings(tmp_path, **beside) == own
     monkeypatch.setattr(installed, "package", lambda: None)
+    assert "elsewhere" in installed.executorch_settings(tmp_path, **beside)[0]
     with pytest.raises(ToolMissingError, match="this Python has none"):
         installed.executorch_settings(tmp_path, native=False, objects=True)
 
