@@ -43,7 +43,7 @@ def test_what_the_board_does_not_have_is_refused(target: str, mode: str | None, 
 
 
 def test_a_memory_mode_without_an_npu_is_a_wrong_option() -> None:
-    """As --activation-bits is (options.py)."""
+    """As --activation-bits is (options/)."""
     with pytest.raises(UsageError, match="is a processor") as caught:
         choose_target(load_board("corstone-300"), "cortex-m55", memory_mode="Shared_Sram")
     assert caught.value.exit_code == 2 and "--memory-mode" in caught.value.hint
