@@ -12,6 +12,7 @@ from mcu_sdk.planning.experts import Experts
 from mcu_sdk.planning.step_choice import StepChoice
 from mcu_sdk.project.accuracy import Accuracy
 from mcu_sdk.project.build import BuildResult
+from mcu_sdk.project.elf import ElfSizes
 from mcu_sdk.project.map import LibraryPart
 from mcu_sdk.project.npu_details import NpuDetails
 from mcu_sdk.project.stack import StackBound
@@ -303,17 +304,12 @@ def make_report(
     if built is None or built.sizes is None:
         return known
     if built.archive is not None:
-        return replace(
-            library_report(name, board, built),
-            target=target,
-            accuracy=accuracy,
-            experts=experts,
-            decode=decode,
-            when_full=when_full,
-            run=run,
-            agreement=agreement,
-        )
-    sizes, used = built.sizes, built.sizes.by_region(board)
+        return _of_library(known, built)
+    return _of_firmware(known, built, built.sizes, board)
+
+
+def _of_firmware(known: Report, built: BuildResult, sizes: ElfSizes, board: Board) -> Report:
+    used = sizes.by_region(board)
     return replace(
         known,
         flash=sizes.flash,
@@ -331,16 +327,18 @@ def make_report(
     )
 
 
-def library_report(name: str, board: Board, built: BuildResult) -> Report:
-    """Of a library: what it takes in an image that uses all of its interface.
+def _of_library(known: Report, built: BuildResult) -> Report:
+    """What a library takes in an image that uses all of its interface.
 
     Where it lies, and so how fast it can be, is that image's to say.
     """
     parts = built.archive_parts
     code = parts["code"] + parts["tokenizer"]
-    return Report(
-        name=name,
-        board=board.name,
+    return replace(
+        known,
+        npu=None,
+        npu_details=None,
+        bound=None,
         flash=code + parts["weights"],
         weights=parts["weights"],
         code=code,
