@@ -1,4 +1,4 @@
-// The parts of mcu_layer_norm_s8, the first two also of mcu_layer_norm_s16, on Helium.
+// What kernels/norm/layer_norm_rows.h does with a row, on Helium.
 #pragma once
 
 #include <stdint.h>
@@ -30,12 +30,16 @@ static inline float widen_row(const T* x, float* row, int32_t n) {
     return mcu_total_of_lanes(sums);
 }
 
+static inline int32x4_t rounded(float32x4_t value, const int8_t*) { return mcu_round_clamped_lanes(value, -128, 127); }
+static inline int32x4_t rounded(float32x4_t value, const int16_t*) { return mcu_round_to_halfwords(value); }
+
 // out[i] = clamp(rint(fma((x[i] - mean) * root, weight[i], bias[i]))).
-static inline void apply_to_s8(const float* x, float mean, float root, const float* weight, const float* bias,
-                               int8_t* out, int32_t n) {
+template <typename T>
+static inline void apply(const float* x, float mean, float root, const float* weight, const float* bias, T* out,
+                         int32_t n) {
     mcu_walk_lanes(n, [&](auto lanes) {
         const float32x4_t scaled = vmulq_n_f32(vsubq_n_f32(mcu_next(x, lanes), mean), root);
         const float32x4_t value = vfmaq_f32(mcu_next(bias, lanes), scaled, mcu_next(weight, lanes));
-        mcu_put(out, mcu_round_clamped_lanes(value, -128, 127), lanes);
+        mcu_put(out, rounded(value, out), lanes);
     });
 }

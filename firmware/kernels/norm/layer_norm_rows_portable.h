@@ -1,4 +1,4 @@
-// The parts of mcu_layer_norm_s8, the first two also of mcu_layer_norm_s16, in plain C++.
+// What kernels/norm/layer_norm_rows.h does with a row, in plain C++.
 #pragma once
 
 #include <stdint.h>
@@ -19,10 +19,12 @@ static inline float widen_row(const T* x, float* row, int32_t n) {
     return mcu_lane_sum(row, n);
 }
 
+static inline int32_t rounded(float value, const int8_t*) { return mcu_round_clamped(value, INT8_MIN, INT8_MAX); }
+static inline int32_t rounded(float value, const int16_t*) { return mcu_round_clamped(value, INT16_MIN, INT16_MAX); }
+
 // out[i] = clamp(rint(fma((x[i] - mean) * root, weight[i], bias[i]))).
-static inline void apply_to_s8(const float* x, float mean, float root, const float* weight, const float* bias,
-                               int8_t* out, int32_t n) {
-    for (int32_t i = 0; i < n; ++i) {
-        out[i] = int8_t(mcu_round_clamped(mcu_fmaf((x[i] - mean) * root, weight[i], bias[i]), -128, 127));
-    }
+template <typename T>
+static inline void apply(const float* x, float mean, float root, const float* weight, const float* bias, T* out,
+                         int32_t n) {
+    for (int32_t i = 0; i < n; ++i) out[i] = T(rounded(mcu_fmaf((x[i] - mean) * root, weight[i], bias[i]), out));
 }
