@@ -20,6 +20,29 @@ def _along_rows(name: str, kernel: str) -> Operator:
     )
 
 
+def _to_integers(bits: int, arithmetic: int, wider: str = "") -> Operator:
+    """layer_norm to integers of so many bits, of the same or of float32; `wider`: the call for int16 where these are int8."""
+    own = f"s{bits}"
+    return Operator(
+        f"mcu::layer_norm_{own}",
+        "Tensor x, Tensor? y, Tensor weight, Tensor bias, float y_ratio, float eps",
+        arithmetic=arithmetic,
+        call=f"""
+            x {f"{own}|s16|f32" if wider else f"{own}|f32"}[*rows, n]
+            y {own}?(rows * n)
+            weight f32[n]
+            bias f32[n]
+            out {own}(rows * n)
+            require !y.present || (x.is_{own}() && is_finite(y_ratio))
+            same x y
+            require x.is_{own}() || !out.overlaps(x)
+            call layer_norm_{own}(x.as<int{bits}_t>(), y, weight, bias, out, scratch(4 * n), rows, n, y_ratio, eps) if x.is_{own}()
+            {wider}
+            call layer_norm_to_{own}(x.as<float>(), weight, bias, out, rows, n, eps)
+        """,
+    )
+
+
 ROWS = (
     # Square and add; scale; weight.
     Operator(
@@ -48,43 +71,14 @@ ROWS = (
             call layer_norm(x, weight, bias, out, rows, n, eps)
         """,
     ),
-    # For 16 elements, four vectors each time: convert both and add; centre, square and add; scale, weight, bias, round.
-    Operator(
-        "mcu::layer_norm_s8",
-        "Tensor x, Tensor? y, Tensor weight, Tensor bias, float y_ratio, float eps",
-        arithmetic=44,
-        call="""
-            x s8|s16|f32[*rows, n]
-            y s8?(rows * n)
-            weight f32[n]
-            bias f32[n]
-            out s8(rows * n)
-            require !y.present || (x.is_s8() && is_finite(y_ratio))
-            same x y
-            require x.is_s8() || !out.overlaps(x)
-            call layer_norm_s8(x.as<int8_t>(), y, weight, bias, out, scratch(4 * n), rows, n, y_ratio, eps) if x.is_s8()
-            call layer_norm_s16_to_s8(x.as<int16_t>(), weight, bias, out, scratch(4 * n), rows, n, eps) if x.is_s16()
-            call layer_norm_to_s8(x.as<float>(), weight, bias, out, rows, n, eps)
-        """,
+    # For 16 elements of int8, four vectors each time, and for 8 of int16, two: convert both and add; centre, square and
+    # add; scale, weight, bias, round.
+    _to_integers(
+        8,
+        44,
+        "call layer_norm_s16_to_s8(x.as<int16_t>(), weight, bias, out, scratch(4 * n), rows, n, eps) if x.is_s16()",
     ),
-    # For 8 elements, two vectors each time: convert both and add; centre, square and add; scale, weight, bias, round.
-    Operator(
-        "mcu::layer_norm_s16",
-        "Tensor x, Tensor? y, Tensor weight, Tensor bias, float y_ratio, float eps",
-        arithmetic=22,
-        call="""
-            x s16|f32[*rows, n]
-            y s16?(rows * n)
-            weight f32[n]
-            bias f32[n]
-            out s16(rows * n)
-            require !y.present || (x.is_s16() && is_finite(y_ratio))
-            same x y
-            require x.is_s16() || !out.overlaps(x)
-            call layer_norm_s16(x.as<int16_t>(), y, weight, bias, out, scratch(4 * n), rows, n, y_ratio, eps) if x.is_s16()
-            call layer_norm_to_s16(x.as<float>(), weight, bias, out, rows, n, eps)
-        """,
-    ),
+    _to_integers(16, 22),
     # For 16 elements, four vectors each time: a difference, converted and scaled, e^x, the sum; converted, two products, round.
     Operator(
         "mcu::softmax_gate_s8",
