@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,3 +135,29 @@ def check_sharing(library: ctypes.CDLL, case: Case) -> None:
                 continue
             wanted = expected[at - (len(arguments) - len(outs))]
             np.testing.assert_allclose(machine.read(shared), wanted, rtol=case.tolerance, atol=case.tolerance)
+
+
+Test = Callable[..., None]
+
+
+def trials_of(
+    cases: Mapping[str, Case], *, corrupted: Sequence[str] | None = None, attempts: int = 60
+) -> tuple[Test, Test, Test]:
+    """What is tried on each case of a table, for a test file to name: `check`, `check_corrupt` and `check_sharing`.
+
+    `corrupted`: the cases of the second one (None: all).
+    """
+
+    @pytest.mark.parametrize("name", cases)
+    def right(kernel_library: ctypes.CDLL, name: str) -> None:
+        check(kernel_library, cases[name])
+
+    @pytest.mark.parametrize("name", cases if corrupted is None else corrupted)
+    def corrupt(kernel_library: ctypes.CDLL, name: str, capfd: Any) -> None:
+        check_corrupt(kernel_library, cases[name], name, capfd, attempts)
+
+    @pytest.mark.parametrize("name", cases)
+    def sharing(kernel_library: ctypes.CDLL, name: str) -> None:
+        check_sharing(kernel_library, cases[name])
+
+    return right, corrupt, sharing

@@ -12,7 +12,7 @@ import torch
 from mcu_sdk.errors import UnsupportedOperatorError
 from mcu_sdk.planning.registry import emit
 from tests.kernels.call import EXTREMES, int8, normal
-from tests.kernels.cases import ARENA, MODEL, Case, check, check_corrupt, check_sharing, named, place
+from tests.kernels.cases import ARENA, MODEL, Case, check, named, place, trials_of
 from tests.kernels.instructions import Machine, instruction
 
 RNG = np.random.default_rng(1)
@@ -128,21 +128,7 @@ def _cases() -> list[Case]:
 
 
 CASES = named(_cases())
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_is_pytorch(kernel_library: ctypes.CDLL, name: str) -> None:
-    check(kernel_library, CASES[name])
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_corrupt_arguments_do_no_harm(kernel_library: ctypes.CDLL, name: str, capfd: Any) -> None:
-    check_corrupt(kernel_library, CASES[name], name, capfd, attempts=25)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_sharing_memory(kernel_library: ctypes.CDLL, name: str) -> None:
-    check_sharing(kernel_library, CASES[name])
+test_is_pytorch, test_corrupt_arguments_do_no_harm, test_sharing_memory = trials_of(CASES, attempts=25)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -6,11 +6,10 @@ import ctypes
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from tests.kernels.call import normal
-from tests.kernels.cases import ARENA, MODEL, Case, check, check_corrupt, check_sharing, named
+from tests.kernels.cases import ARENA, MODEL, Case, check, named, trials_of
 
 RNG = np.random.default_rng(3)
 SUM = 2e-6
@@ -83,21 +82,7 @@ def _cases() -> list[Case]:
 
 
 CASES = named(_cases())
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_is_pytorch(kernel_library: ctypes.CDLL, name: str) -> None:
-    check(kernel_library, CASES[name])
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_corrupt_arguments_do_no_harm(kernel_library: ctypes.CDLL, name: str, capfd: Any) -> None:
-    check_corrupt(kernel_library, CASES[name], name, capfd)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_sharing_memory(kernel_library: ctypes.CDLL, name: str) -> None:
-    check_sharing(kernel_library, CASES[name])
+test_is_pytorch, test_corrupt_arguments_do_no_harm, test_sharing_memory = trials_of(CASES)
 
 
 def test_softmax_of_a_row_that_is_masked_everywhere(kernel_library: ctypes.CDLL) -> None:

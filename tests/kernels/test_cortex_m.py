@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mcu_sdk.errors import UnsupportedOperatorError
 from mcu_sdk.planning.registry import emit
 from tests.kernels.call import EXTREMES, assert_same_bits, int8, normal
-from tests.kernels.cases import ARENA, MODEL, Case, check, check_corrupt, check_sharing, named, place
+from tests.kernels.cases import ARENA, MODEL, Case, check, named, place, trials_of
 from tests.kernels.instructions import Machine, instruction
 
 RNG = np.random.default_rng(4)
@@ -111,28 +111,16 @@ def _cases() -> list[Case]:
     ]
 
 
-CASES = named(_cases())
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_is_the_definition(kernel_library: ctypes.CDLL, name: str) -> None:
-    check(kernel_library, _as_in_a_file(CASES[name]))
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_corrupt_arguments_do_no_harm(kernel_library: ctypes.CDLL, name: str, capfd: Any) -> None:
-    check_corrupt(kernel_library, _as_in_a_file(CASES[name]), name, capfd, attempts=150)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_sharing_memory(kernel_library: ctypes.CDLL, name: str) -> None:
-    check_sharing(kernel_library, _as_in_a_file(CASES[name]))
-
-
 def _as_in_a_file(case: Case) -> Case:
     """Types go by their numbers in a .pte."""
     arguments = tuple(1 if a is torch.int8 else a for a in case.arguments)
     return Case(case.operator, arguments, lambda *_: tuple(map(torch.from_numpy, case.expected())))
+
+
+CASES = named([_as_in_a_file(case) for case in _cases()])
+test_is_the_definition, test_corrupt_arguments_do_no_harm, test_sharing_memory = trials_of(
+    CASES, attempts=150
+)
 
 
 ALL = np.arange(-128, 128).astype(np.int8)
@@ -262,7 +250,7 @@ def test_both_forms_of_linear_are_one(kernel_library: ctypes.CDLL) -> None:
     ],
 )
 def test_refused(name: str, at: int, value: Any) -> None:
-    case = _as_in_a_file(CASES[name])
+    case = CASES[name]
     arguments, _ = place(case, case.expected(), Machine())
     if (name, at) == ("0-quantized_add", 11):
         arguments[12] = 40  # a range from 50 to 40

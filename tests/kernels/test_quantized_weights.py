@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from mcu_sdk.errors import UnsupportedOperatorError
 from mcu_sdk.operators.reference.of_executorch.quantized_weights import mixed_linear
 from mcu_sdk.planning.registry import emit
 from tests.kernels.call import int8, normal
-from tests.kernels.cases import ARENA, MODEL, Case, check, check_corrupt, check_sharing, named, place
+from tests.kernels.cases import ARENA, MODEL, Case, named, place, trials_of
 from tests.kernels.instructions import Machine, instruction
 
 RNG = np.random.default_rng(8)
@@ -49,21 +48,7 @@ CASES = named(
         ),
     ]
 )
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_is_pytorch(kernel_library: ctypes.CDLL, name: str) -> None:
-    check(kernel_library, CASES[name])
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_corrupt_arguments_do_no_harm(kernel_library: ctypes.CDLL, name: str, capfd: Any) -> None:
-    check_corrupt(kernel_library, CASES[name], name, capfd)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_sharing_memory(kernel_library: ctypes.CDLL, name: str) -> None:
-    check_sharing(kernel_library, CASES[name])
+test_is_pytorch, test_corrupt_arguments_do_no_harm, test_sharing_memory = trials_of(CASES)
 
 
 def test_other_weights_are_refused() -> None:
