@@ -184,7 +184,7 @@ def _of_pair(
 
     from mcu_sdk.model.load import find_checkpoint
     from mcu_sdk.planning.pte.read import read_pte
-    from mcu_sdk.project.verify import encoder_read
+    from mcu_sdk.project.verify_python import encoder_read
     from mcu_sdk.recipes.reference import CheckpointReference
 
     pte = read_pte((project / "model" / "model.pte").read_bytes())

@@ -17,7 +17,7 @@ from mcu_sdk.targets.protocol import Transcript
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mcu_sdk.project.verify import Verdict
+    from mcu_sdk.project.verdict import Verdict
 
 
 @dataclass(frozen=True)

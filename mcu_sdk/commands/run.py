@@ -228,7 +228,7 @@ def _profile(opened: Project, request: Request, where: Where, as_json: bool, etd
     from mcu_sdk.project import profile
     from mcu_sdk.project.etdump import check_place, etdump_of
     from mcu_sdk.project.runners import built_device, choose_simulator
-    from mcu_sdk.project.verify import last_position
+    from mcu_sdk.project.verify_device import last_position
     from mcu_sdk.regeneration import make_profiled
 
     choose_simulator(opened, where.get("simulator"))  # before the twin is generated

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mcu_sdk.api import Verified
     from mcu_sdk.project.junit import Case
     from mcu_sdk.project.report import Report
-    from mcu_sdk.project.verify import Verdict
+    from mcu_sdk.project.verdict import Verdict
 
 
 @with_options(Asked, Texts, Where)

@@ -11,14 +11,9 @@ from mcu_sdk.project.chat import NEW, Turns, converse
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.pair import built_pair
 from mcu_sdk.project.prompts import Answer, require
-from mcu_sdk.project.verify import (
-    Check,
-    Reference,
-    Verdict,
-    compare_transcripts,
-    compare_with_python,
-    fed_tokens,
-)
+from mcu_sdk.project.verdict import Check, Verdict
+from mcu_sdk.project.verify_device import compare_transcripts, fed_tokens
+from mcu_sdk.project.verify_python import Reference, compare_with_python
 from mcu_sdk.targets.protocol import Request, Transcript
 
 if TYPE_CHECKING:

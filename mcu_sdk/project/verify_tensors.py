@@ -14,15 +14,9 @@ from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.asked import Where
 from mcu_sdk.project.pair import built_pair
 from mcu_sdk.project.tensors import Borders, Inputs, TensorRun, run_series, with_one_nan
-from mcu_sdk.project.verify import (
-    Check,
-    Reference,
-    Verdict,
-    compare_outputs,
-    compare_transcripts,
-    compare_with_checkpoint,
-    tosa_delegates,
-)
+from mcu_sdk.project.verdict import Check, Verdict
+from mcu_sdk.project.verify_device import compare_transcripts
+from mcu_sdk.project.verify_python import Reference, compare_outputs, compare_with_checkpoint, tosa_delegates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

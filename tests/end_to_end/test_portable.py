@@ -11,7 +11,7 @@ from mcu_sdk.generation import generate
 from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
-from mcu_sdk.project.verify import SLACK, TIMES
+from mcu_sdk.project.verify_python import SLACK, TIMES
 from mcu_sdk.recipes.reference import CheckpointReference
 from mcu_sdk.targets import host
 from mcu_sdk.targets.protocol import Request

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mcu_sdk.project.accuracy import Accuracy, accuracy_of, read_facts
-from mcu_sdk.project.verify import SLACK, TIMES, compare_with_checkpoint
+from mcu_sdk.project.verify_python import SLACK, TIMES, compare_with_checkpoint
 
 FACTS = {
     "accuracy": {

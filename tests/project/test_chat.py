@@ -21,8 +21,8 @@ from mcu_sdk.project.prompts import Answer
 from mcu_sdk.project.render import ProjectInputs, render_project
 from mcu_sdk.project.runners import Device, built_device
 from mcu_sdk.project.stored_chat import StoredCache, stored_cache
-from mcu_sdk.project.verify import fed_tokens
 from mcu_sdk.project.verify_chat import compare_library, whole_conversation
+from mcu_sdk.project.verify_device import fed_tokens
 from mcu_sdk.targets.protocol import Request, Transcript
 from mcu_sdk.targets.verdict import InputsLostError
 from tests.model.chat.templates import SPECIALS

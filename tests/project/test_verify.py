@@ -14,17 +14,10 @@ from mcu_sdk.errors import OutputDiffersError, UsageError
 from mcu_sdk.project import runners
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.runners import Run, device_runner
-from mcu_sdk.project.verify import (
-    BOUND,
-    Check,
-    Verdict,
-    compare_choices,
-    compare_outputs,
-    compare_transcripts,
-    fed_tokens,
-    first_difference,
-    verify,
-)
+from mcu_sdk.project.verdict import Check, Verdict
+from mcu_sdk.project.verify import verify
+from mcu_sdk.project.verify_device import compare_transcripts, fed_tokens, first_difference
+from mcu_sdk.project.verify_python import BOUND, compare_choices, compare_outputs
 from mcu_sdk.targets.protocol import Request, Transcript
 
 FACTS = {"model": "ab", "digest": "01", "prompt_ids": "1,2", "ids": "3,4,5", "verdict": "ok"}

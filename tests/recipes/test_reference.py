@@ -13,7 +13,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from mcu_sdk.model.load import find_checkpoint
-from mcu_sdk.project.verify import compare_sample
+from mcu_sdk.project.verify_python import compare_sample
 from mcu_sdk.recipes.reference import SAMPLE, CheckpointReference
 from tests.checkpoints import make_checkpoint
 
