@@ -66,8 +66,10 @@ from mcu_sdk.project.fitting import Choices, Fitted, fit_project
 from mcu_sdk.project.forecast import Forecast, check_forecast
 from mcu_sdk.project.library import Library, check_name
 from mcu_sdk.project.manifest import GRAMMARS, TOKENIZER
+from mcu_sdk.project.names import slug
 from mcu_sdk.project.npu_details import NpuDetails, describe_npu, details_files
-from mcu_sdk.project.render import ProjectInputs, render_project, slug
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 from mcu_sdk.project.stored_chat import stored_cache
 from mcu_sdk.recipes.compiled import ETRECORD, names_json, read_compiled
 from mcu_sdk.saving import TooLargeError, first_that_saves_enough

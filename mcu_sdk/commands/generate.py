@@ -63,7 +63,7 @@ def show(generated: Generated, as_json: bool) -> None:
     from mcu_sdk.planning.step_choice import choice_from_json
     from mcu_sdk.project.accuracy import accuracy_of
     from mcu_sdk.project.manifest import sliding
-    from mcu_sdk.project.render import title
+    from mcu_sdk.project.names import title
     from mcu_sdk.project.weight_bits import weight_rows
 
     summary, accuracy = generated.summary(), accuracy_of(generated.facts)

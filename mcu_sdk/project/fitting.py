@@ -19,7 +19,7 @@ from mcu_sdk.planning.instruction import DType, Space, Tensor
 from mcu_sdk.planning.plan import Plan
 from mcu_sdk.planning.traffic import step_traffic
 from mcu_sdk.project.executorch import CODE_BOUND
-from mcu_sdk.project.render import ProjectInputs
+from mcu_sdk.project.project_inputs import ProjectInputs
 from mcu_sdk.project.trial import CodeSizes, measure
 
 TOKEN_BYTES = 64

@@ -15,7 +15,8 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.planning.fit import Layout
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 
 _GAP = 16
 """Zero bytes, as many as a segment's entry takes twice over: fewer are not worth another segment."""

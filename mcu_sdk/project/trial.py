@@ -31,8 +31,10 @@ from mcu_sdk.project.compile_flags import definitions
 from mcu_sdk.project.edited import KEPT
 from mcu_sdk.project.elf import read_sizes
 from mcu_sdk.project.library import MAIN, SECTIONS, SYMBOLS, Library
-from mcu_sdk.project.render import DRIVER_FILES, ProjectInputs, source_lists, write_files
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import write_files
 from mcu_sdk.project.replace import LISTS
+from mcu_sdk.project.sources import DRIVER_FILES, source_lists
 from mcu_sdk.project.stack import calls_bound
 
 _CODE = (".text", ".ARM.exidx", ".note.gnu.build-id", ".init_array")

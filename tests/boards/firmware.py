@@ -8,7 +8,8 @@ from pathlib import Path
 from mcu_sdk.board.board import Board
 from mcu_sdk.board.toolchain import LINKER
 from mcu_sdk.project import flags
-from mcu_sdk.project.render import ProjectInputs, write_files
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import write_files
 from mcu_sdk.project.trial import Trial, _key
 from tests.project.conftest import make_inputs
 

@@ -29,7 +29,8 @@ from mcu_sdk.planning.language_model import LanguageModel, describe_language_mod
 from mcu_sdk.planning.plan import Plan, compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.build import build
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 from mcu_sdk.recipes.checkpoint import compile_checkpoint
 from mcu_sdk.targets.protocol import EOT, Listener, News, Request, Transcript
 

@@ -20,7 +20,8 @@ from mcu_sdk.model.tokenizer import compile_tokenizer, load_tokenizer
 from mcu_sdk.planning.fit import Sizes, check_fit
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 from tests.model.chat.templates import CHATML, chat_tokenizer
 from tests.project import noise_plan
 from tests.project import talker as talking

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcu_sdk.model.chat.compile import encode_plain
 from mcu_sdk.model.chat.turns import Chat
-from mcu_sdk.project.render import ProjectInputs
+from mcu_sdk.project.project_inputs import ProjectInputs
 from tests.project.noise_plan import NoisePlan
 
 LENGTH, END = 160, 0

@@ -9,7 +9,8 @@ import pytest
 
 from mcu_sdk.errors import BuildError
 from mcu_sdk.project.build import build
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 
 Inputs = Callable[..., ProjectInputs]
 

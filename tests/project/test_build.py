@@ -21,7 +21,8 @@ from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.elf import build_id, forbidden_symbols, read_sizes, symbols
 from mcu_sdk.project.host_library import HostModel, made_up_inputs
 from mcu_sdk.project.manifest import read_manifest
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 from mcu_sdk.targets.protocol import Listener, News, Request
 
 Inputs = Callable[..., ProjectInputs]

@@ -17,8 +17,9 @@ from mcu_sdk.model.sampling import Settings, choose
 from mcu_sdk.project.chat import NEW, Turns, converse
 from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.opened import open_project
+from mcu_sdk.project.project_inputs import ProjectInputs
 from mcu_sdk.project.prompts import Answer
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.render import render_project
 from mcu_sdk.project.runners import Device, built_device
 from mcu_sdk.project.stored_chat import StoredCache, stored_cache
 from mcu_sdk.project.verify_chat import compare_library, whole_conversation

@@ -24,7 +24,8 @@ from mcu_sdk import cli, resources
 from mcu_sdk.board.board import load_board
 from mcu_sdk.project import ci
 from mcu_sdk.project.manifest import Input, versions
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 
 ROOT = Path(__file__).resolve().parents[2]
 PTE = ROOT / "tests/fixtures/executorch-1.4.1/stock-mlp.pte"

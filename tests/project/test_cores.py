@@ -14,7 +14,8 @@ from mcu_sdk.board.board import Board, list_boards, load_board
 from mcu_sdk.errors import BuildError
 from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import uses_helium
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 from mcu_sdk.targets import host, qemu
 from mcu_sdk.targets.protocol import Request
 

@@ -19,7 +19,8 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.board.flash import Flash, Pyocd
 from mcu_sdk.project.build import find_tool
 from mcu_sdk.project.debugging import debug_servers
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 
 Inputs = Callable[..., ProjectInputs]
 

@@ -14,7 +14,8 @@ from mcu_sdk.errors import UsageError
 from mcu_sdk.project import build as building
 from mcu_sdk.project.build import build
 from mcu_sdk.project.edited import ASIDE, BUILT, edited, edited_sources
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 
 Inputs = Callable[..., ProjectInputs]
 

@@ -21,7 +21,8 @@ from mcu_sdk.model.tokenizer import compile_tokenizer
 from mcu_sdk.planning.language_model import LanguageModel
 from mcu_sdk.project.build import build
 from mcu_sdk.project.host_library import HostModel
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 from tests.checkpoints import byte_tokenizer
 from tests.project.noise_plan import VOCAB, NoisePlan
 

@@ -16,7 +16,8 @@ from mcu_sdk.model.text_encoder import TextEncoder
 from mcu_sdk.planning.kernel_files import kernels
 from mcu_sdk.planning.language_model import EncoderSide, LanguageModel
 from mcu_sdk.project.library import Library, archive_sizes, check_name, library_prefix, stated_stack
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "executorch-1.4.1"
 Inputs = Callable[..., ProjectInputs]

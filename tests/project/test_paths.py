@@ -13,7 +13,8 @@ from mcu_sdk import cli
 from mcu_sdk.errors import McuSdkError, UsageError
 from mcu_sdk.project import build as building
 from mcu_sdk.project.build import build, check_path
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 
 Inputs = Callable[..., ProjectInputs]
 

@@ -18,7 +18,10 @@ from mcu_sdk.board.board import load_board
 from mcu_sdk.errors import BoardError, UsageError
 from mcu_sdk.project import render
 from mcu_sdk.project.manifest import Input, ModelFacts, read_manifest, read_places
-from mcu_sdk.project.render import ProjectInputs, needed_files, render_project, slug, title
+from mcu_sdk.project.names import slug, title
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
+from mcu_sdk.project.sources import needed_files
 
 Inputs = Callable[..., ProjectInputs]
 

@@ -26,7 +26,8 @@ from mcu_sdk.model.vocabulary import Vocabulary
 from mcu_sdk.project.build import build
 from mcu_sdk.project.compile_flags import cxx_flags
 from mcu_sdk.project.library import SECTIONS
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 from mcu_sdk.project.stack import Function, deepest, read_functions, registers_bytes, stack_bound
 from mcu_sdk.project.templates import environment
 from tests.split_patterns import PATTERNS

@@ -17,7 +17,8 @@ from mcu_sdk.project.build import build
 from mcu_sdk.project.elf import read_sizes
 from mcu_sdk.project.fitting import table_bytes
 from mcu_sdk.project.presets import Optimize
-from mcu_sdk.project.render import ProjectInputs, render_project
+from mcu_sdk.project.project_inputs import ProjectInputs
+from mcu_sdk.project.render import render_project
 from mcu_sdk.project.trial import CodeSizes, measure
 
 Inputs = Callable[..., ProjectInputs]
