@@ -6,14 +6,14 @@ The same sources as the firmware, so the same bits: what is measured here holds 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcu_sdk.errors import BuildError, RunError, TextError
-from mcu_sdk.npu.failures import driver_error
+from mcu_sdk.errors import BuildError, TextError
 from mcu_sdk.project.build import build
+from mcu_sdk.project.host_npu import SimulatedNpu
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.project.tensors import Borders, borders_of, with_one_nan
 from mcu_sdk.targets.executorch import runtime_error
@@ -87,7 +87,7 @@ class HostModel:
         self.reads_texts = self.has_tokenizer and not self.is_language_model
         self._borders: Borders | None = None
         self._position = 0
-        self._npu = _SimulatedNpu(library, accelerator) if accelerator is not None else None
+        self._npu = SimulatedNpu(library, accelerator) if accelerator is not None else None
         self._executor_failure = getattr(library, "model_executor_failure", None)
         if self._executor_failure is not None:
             self._executor_failure.restype = library.model_runtime_use.restype = ctypes.c_char_p
@@ -368,87 +368,3 @@ class HostModel:
         start = ctypes.POINTER(ctypes.c_uint8)()
         count = self._library.model_decode(token, ctypes.byref(start))
         return bytes(start[:count]) if count > 0 else b""
-
-
-class _SimulatedNpu:
-    """The library's driver, connected to a model of the NPU's registers that works on this process's memory."""
-
-    def __init__(self, library: ctypes.CDLL, name: str) -> None:
-        from mcu_sdk.npu.accelerator import accelerator
-        from mcu_sdk.npu.registers import RegisterModel
-        from mcu_sdk.npu.shared_memory import OwnMemory
-
-        self._model = RegisterModel(accelerator(name), OwnMemory())
-        self._error: Exception | None = None
-        # ctypes keeps no reference to what C was given.
-        self._read = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)(self._guarded(self._model.read))
-        self._write = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)(
-            self._guarded(self._model.write)
-        )
-        library.model_set_npu(self._read, self._write)
-        self._failure = library.model_npu_failure
-        self._failure.restype = ctypes.c_char_p
-
-    def _guarded(self, access: Callable[..., Any]) -> Callable[..., int]:
-        """An exception cannot cross C: the first one is kept, and the register reads as 0."""
-
-        def guarded(*arguments: int) -> int:
-            try:
-                return access(*arguments) or 0
-            except Exception as error:
-                self._error = self._error or error
-                return 0
-
-        return guarded
-
-    def check(self) -> None:
-        """Raises what went wrong since the last check."""
-        reason = self._failure()
-        error = self._error or self._model.error
-        self._error = self._model.error = None
-        if error is not None:
-            raise error
-        if reason is not None:
-            word = reason.decode()
-            raise driver_error(word, "the host") or RunError(f"The NPU's driver stopped: {word}.")
-
-
-def made_up_inputs(shapes: Sequence[tuple[str, int]], seed: int, steps: int = 1) -> list[list[NDArray[Any]]]:
-    """The inputs that `@run steps=N seed=S` makes on the device: for each step, one flat array for each input.
-
-    `shapes` are (numpy dtype name, elements). The formula is in firmware/runtime/tensor_model.h.
-    """
-    import numpy as np
-
-    state = seed & 0xFFFFFFFF or 1
-    result = []
-    for _ in range(steps):
-        arrays = []
-        for kind, count in shapes:
-            numbers = np.empty(count, dtype=np.uint32)
-            for i in range(count):
-                state ^= state << 13 & 0xFFFFFFFF
-                state ^= state >> 17
-                state ^= state << 5 & 0xFFFFFFFF
-                numbers[i] = state
-            arrays.append(_as(kind, numbers))
-        result.append(arrays)
-    return result
-
-
-def _as(kind: str, x: NDArray[np.uint32]) -> NDArray[Any]:
-    """Random 32-bit numbers as values of one type."""
-    import numpy as np
-
-    signed = x.view(np.int32)
-    if kind in ("int8", "uint8"):
-        return (x >> 24).astype(np.uint8).view(kind)
-    if kind == "int16":
-        return (x >> 16).astype(np.uint16).view(np.int16)
-    if kind in ("int32", "int64"):
-        return (x >> 30).astype(kind)
-    if kind == "bool":
-        return (x >> 31).astype(np.bool_)
-    if kind == "float16":
-        return ((signed >> 21) / 1024.0).astype(np.float16)
-    return ((signed >> 8) / 8388608.0).astype(kind)

@@ -210,7 +210,7 @@ def _token_inputs(fed: Sequence[int], chunks: int, rows: int) -> list[Values]:
 
 
 def _made_up_inputs(model: HostModel, request: Request) -> list[Values]:
-    from mcu_sdk.project.host_library import made_up_inputs
+    from mcu_sdk.project.made_up import made_up_inputs
 
     model.reset()
     shapes = [(array.dtype.name, array.size) for array in model.inputs]

@@ -19,8 +19,9 @@ from mcu_sdk.options import CompileOptions, GenerateRequest
 from mcu_sdk.planning.plan import compile_plan
 from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.build import build
-from mcu_sdk.project.host_library import HostModel, made_up_inputs
+from mcu_sdk.project.host_library import HostModel
 from mcu_sdk.project.interpret import Interpreter
+from mcu_sdk.project.made_up import made_up_inputs
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FILES = sorted(FIXTURES.glob("executorch-*/*.pte"))

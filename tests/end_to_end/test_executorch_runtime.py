@@ -19,7 +19,8 @@ from mcu_sdk.planning.language_model import PAD
 from mcu_sdk.planning.pte.program import read_program
 from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
-from mcu_sdk.project.host_library import HostModel, made_up_inputs
+from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.project.made_up import made_up_inputs
 from mcu_sdk.targets import host
 from mcu_sdk.targets.protocol import Request
 from tests.checkpoints import FAMILIES, encoder_length, make_encoder

@@ -18,7 +18,8 @@ from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.registers import Run
 from mcu_sdk.npu.simulator import Simulator
 from mcu_sdk.project.build import BuildResult
-from mcu_sdk.project.host_library import HostModel, made_up_inputs
+from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.project.made_up import made_up_inputs
 from mcu_sdk.project.opened import Project
 from mcu_sdk.project.runners import run_on
 from mcu_sdk.targets.protocol import Request, Transcript

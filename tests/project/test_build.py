@@ -19,7 +19,8 @@ from mcu_sdk.model.sampling import Settings, choose
 from mcu_sdk.planning.kernel_files import kernel, kernel_sources
 from mcu_sdk.project.build import BuildResult, build
 from mcu_sdk.project.elf import build_id, forbidden_symbols, read_sizes, symbols
-from mcu_sdk.project.host_library import HostModel, made_up_inputs
+from mcu_sdk.project.host_library import HostModel
+from mcu_sdk.project.made_up import made_up_inputs
 from mcu_sdk.project.manifest import read_manifest
 from mcu_sdk.project.project_inputs import ProjectInputs
 from mcu_sdk.project.render import render_project
