@@ -39,7 +39,7 @@ What ExecuTorch's Ethos-U backend compiled runs on the board's NPU ([targets](ta
 
 Arithmetic: integer operators give the integers of ExecuTorch's Python definitions; `cortex_m::softmax` is computed in
 float32, as its definition is. Float32 operators have a fixed order of additions and functions of their own
-([numerics](verification.md)), so that every board gives the same bits; they are within the tolerances that
+([numerics](numerics.md)), so that every board gives the same bits; they are within the tolerances that
 tests/kernels states of PyTorch. An index out of range that is only known at run time reads zeros and writes nothing.
 """
 

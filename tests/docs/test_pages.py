@@ -101,6 +101,23 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     assert [name for name in sorted(named - {"benchmarks/latest.json"}) if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_option_is_on_the_page_of_commands(verb: str) -> None:
+    """By one of its spellings; those of every verb stand at the page's top."""
+    page = set(re.findall(r"--[a-z][\w-]*", (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")))
+    command = typer.main.get_command(cli._make_app(verb)).commands[verb]  # type: ignore[attr-defined]
+    waiting, missing = [command], []
+    while waiting:
+        one = waiting.pop()
+        waiting += getattr(one, "commands", {}).values()
+        spellings = [
+            {name for name in (*each.opts, *each.secondary_opts) if name.startswith("--")}
+            for each in one.params
+        ]
+        missing += [sorted(names) for names in spellings if names and not names & page]
+    assert missing == []
+
+
 def test_a_wrong_command_is_found() -> None:
     assert problems_of("mcu-sdk generate --bord corstone-300") == ["generate has no --bord"]
     assert problems_of("mcu-sdk generated") == ["no verb 'generated'"]
