@@ -120,12 +120,7 @@ def checkpoint_logits(model: PreTrainedModel, windows: torch.Tensor) -> torch.Te
     """
     with eager_attention(model), experts_as(model, "eager"):
         logits: torch.Tensor = model(input_ids=windows, use_cache=False).logits.float()
-    if not torch.isfinite(logits).all():
-        raise ModelError(
-            "Finite logits were expected of the checkpoint in float32; it gives infinities or NaNs.",
-            hint="Its weights may be damaged, or out of float32's range.",
-        )
-    return logits
+    return check_finite_logits(logits)
 
 
 class _Trial:
@@ -138,23 +133,57 @@ class _Trial:
 
     def compare(self, program: ExportedProgram, stage: Stage, cache_length: int) -> float:
         """The greatest difference of the program's logits. Raises ModelError for one that rounding does not explain."""
-        try:
-            found = StepRunner(program, float_cache=stage == "fused").run(self.tokens)
-        except RuntimeError as error:  # torch.export keeps what it took for granted as assertions
-            raise ModelError(
-                f"The {stage} step was expected to run for every position; it refuses: "
-                f"{(str(error).strip().splitlines() or [type(error).__name__])[0][:300]}",
-                hint=_likely(self.model, stage, cache_length),
-            ) from error
-        apart = difference(found, self.logits, self.tolerance)
-        if apart.first is not None:
-            raise ModelError(
-                f"The {stage} step was expected to compute what the checkpoint computes; from position {apart.first} on "
-                f"its logits differ, by up to {apart.greatest:.2g} of the greatest one (rounding explains "
-                f"{self.tolerance:.1g}).",
-                hint=_likely(self.model, stage, cache_length),
-            )
-        return apart.greatest
+        runner, likely = (
+            StepRunner(program, float_cache=stage == "fused"),
+            _likely(self.model, stage, cache_length),
+        )
+        return check_steps(
+            lambda: runner.run(self.tokens),
+            self.logits,
+            self.tolerance,
+            which=f"The {stage} step",
+            refused=likely,
+            differs=likely,
+        )
+
+
+def check_steps(
+    run: Callable[[], torch.Tensor],
+    expected: torch.Tensor,
+    allowed: float,
+    *,
+    which: str,
+    refused: str,
+    differs: str,
+) -> float:
+    """The greatest difference of a step's logits from the checkpoint's, float32[n, L, V]. `refused`, `differs`: what to try
+    where it does not run, or computes something else. Raises ModelError for both."""
+    try:
+        found = run()
+    except RuntimeError as error:  # torch.export keeps what it took for granted as assertions
+        raise ModelError(
+            f"{which} was expected to run for every position; it refuses: "
+            f"{(str(error).strip().splitlines() or [type(error).__name__])[0][:300]}",
+            hint=refused,
+        ) from error
+    apart = difference(found, expected, allowed)
+    if apart.first is not None:
+        raise ModelError(
+            f"{which} was expected to compute what the checkpoint computes; from position {apart.first} on its logits "
+            f"differ, by up to {apart.greatest:.2g} of the greatest one (rounding explains {allowed:.1g}).",
+            hint=differs,
+        )
+    return apart.greatest
+
+
+def check_finite_logits(logits: torch.Tensor) -> torch.Tensor:
+    """The same. Raises ModelError for a checkpoint's that are not finite."""
+    if not torch.isfinite(logits).all():
+        raise ModelError(
+            "Finite logits were expected of the checkpoint in float32; it gives infinities or NaNs.",
+            hint="Its weights may be damaged, or out of float32's range.",
+        )
+    return logits
 
 
 def check_module(

@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.export import ExportedProgram
 
-from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.accuracy import measure
 from mcu_sdk.lowering.advice import ELSEWHERE
 from mcu_sdk.lowering.cross_caches import run_encoder
 from mcu_sdk.lowering.encoder_decoder import MASK, Heads, attended, example_state, last_of
-from mcu_sdk.lowering.guard import DEFECT, Stage, difference, eager_attention, tolerance
+from mcu_sdk.lowering.guard import (
+    DEFECT,
+    Stage,
+    check_finite_logits,
+    check_steps,
+    eager_attention,
+    tolerance,
+)
 from mcu_sdk.lowering.moments import Moments, moments_of
 from mcu_sdk.lowering.run_step import StepRunner
 
@@ -42,13 +48,7 @@ def pair_logits(
         for call, window in zip(calls, tokens, strict=True):
             given = heads.encoder.given(call)
             found.append(model(**given, decoder_input_ids=window[None], use_cache=False).logits.float())
-    logits = torch.cat(found)
-    if not torch.isfinite(logits).all():
-        raise ModelError(
-            "Finite logits were expected of the checkpoint in float32; it gives infinities or NaNs.",
-            hint="Its weights may be damaged, or out of float32's range.",
-        )
-    return logits
+    return check_finite_logits(torch.cat(found))
 
 
 @torch.no_grad()
@@ -116,23 +116,15 @@ class PairGuard:
             for rows, call in zip(self._rows, self._calls, strict=True)
         ]
         runner = StepRunner(program, float_cache=stage == "fused")
-        try:
-            found = runner.run(self._tokens, states)
-        except RuntimeError as error:  # torch.export keeps what it took for granted as assertions
-            raise ModelError(
-                f"The decoder's {stage} step was expected to run for every position; it refuses: "
-                f"{(str(error).strip().splitlines() or [type(error).__name__])[0][:300]}",
-                hint=ELSEWHERE,
-            ) from error
-        apart = difference(found, self._logits, self._allowed)
-        if apart.first is not None:
-            raise ModelError(
-                f"The decoder's {stage} step was expected to compute what the checkpoint computes; from position "
-                f"{apart.first} on its logits differ, by up to {apart.greatest:.2g} of the greatest one (rounding explains "
-                f"{self._allowed:.1g}).",
-                hint=DEFECT if stage == "fused" else ELSEWHERE,
-            )
-        self.facts[stage] = float(f"{apart.greatest:.1e}")
+        greatest = check_steps(
+            lambda: runner.run(self._tokens, states),
+            self._logits,
+            self._allowed,
+            which=f"The decoder's {stage} step",
+            refused=ELSEWHERE,
+            differs=DEFECT if stage == "fused" else ELSEWHERE,
+        )
+        self.facts[stage] = float(f"{greatest:.1e}")
 
     def accuracy(self, encoder: ExportedProgram, step: ExportedProgram) -> dict[str, Any]:
         """What the quantized encoder and step together are worth against the checkpoint, on what the decoder said."""
