@@ -12,7 +12,7 @@ from torch import nn
 from mcu_sdk.errors import ModelError
 from mcu_sdk.model.folder import read_config
 from mcu_sdk.model.input_shapes import shape_of_input
-from mcu_sdk.model.load import AttentionError, Checkpoint, load_weights
+from mcu_sdk.model.load import Checkpoint, load_frozen
 from mcu_sdk.model.pooling import Pooling, read_pooling
 from mcu_sdk.model.sound_processor import sound_facts
 from mcu_sdk.model.sound_rows import MASK, Rows, find_rows
@@ -295,15 +295,7 @@ def load_encoder(
         )
     kind = _class_named(architecture, config)
     pooling = read_pooling(checkpoint.folder, checkpoint.name) if task is FEATURES else None
-    if for_npu:
-        model = load_weights(checkpoint, kind, attn_implementation="eager")
-    else:
-        try:
-            model = load_weights(checkpoint, kind, attn_implementation="sdpa")
-        except AttentionError:
-            model = load_weights(checkpoint, kind, attn_implementation="eager")
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
+    model = load_frozen(checkpoint, kind, eager=for_npu)
     front = None
     if make_front is not None and not for_npu:
         front = make_front(model, checkpoint)

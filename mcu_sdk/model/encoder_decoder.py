@@ -11,7 +11,7 @@ from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.model.encoder import BOTH, FEATURES, Encoder, MakeFront, listed
 from mcu_sdk.model.folder import read_config
 from mcu_sdk.model.json_object import json_object
-from mcu_sdk.model.load import AttentionError, Checkpoint, load_weights
+from mcu_sdk.model.load import Checkpoint, load_frozen
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,12 +40,7 @@ def load_pair(
     import transformers
 
     kind = getattr(transformers, architecture)
-    try:
-        model = load_weights(checkpoint, kind, attn_implementation="sdpa")
-    except AttentionError:
-        model = load_weights(checkpoint, kind, attn_implementation="eager")
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
+    model = load_frozen(checkpoint, kind)
     inner: Any = getattr(model, "get_encoder", lambda: None)()
     what = None
     if not getattr(model.config, "is_encoder_decoder", False):

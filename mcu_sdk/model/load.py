@@ -129,6 +129,19 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
         return load_weights(checkpoint, AutoModelForCausalLM, config=config)
 
 
+def load_frozen(checkpoint: Checkpoint, architecture: Any, *, eager: bool = False) -> PreTrainedModel:
+    """`load_weights` without gradients, with scaled_dot_product_attention where the class has it; `eager`: without in any
+    case."""
+    try:
+        model = load_weights(checkpoint, architecture, attn_implementation="eager" if eager else "sdpa")
+    except AttentionError:
+        if eager:
+            raise
+        model = load_weights(checkpoint, architecture, attn_implementation="eager")
+    model.requires_grad_(False)
+    return model
+
+
 class AttentionError(ModelError):
     """An architecture without the attention that was asked for."""
 
