@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from mcu_sdk.board.board import Board
@@ -31,6 +32,11 @@ def addresses(board: Board) -> list[int]:
     """The words to read before anything is written."""
     chip = board.flash.chip if board.flash is not None else None
     return [CPUID, *([chip.address] if chip is not None else [])]
+
+
+def words_in(output: str, line: re.Pattern[str]) -> dict[int, int]:
+    """The words that a tool has read, by address: `line` finds both, in hexadecimal digits, in what it says of one."""
+    return {int(address, 16): int(word, 16) for address, word in line.findall(output)}
 
 
 def check_chip(board: Board, words: Mapping[int, int]) -> None:

@@ -6,7 +6,7 @@ import re
 
 from mcu_sdk.board.flash import Gdb
 from mcu_sdk.errors import DeviceMissingError, RunError, UsageError
-from mcu_sdk.targets.flash.chip import addresses, check_chip
+from mcu_sdk.targets.flash.chip import addresses, check_chip, words_in
 from mcu_sdk.targets.flash.runner import Capabilities, FlashJob, FlashRunner, Step
 from mcu_sdk.targets.tool import Finished
 
@@ -105,7 +105,7 @@ def _explain(done: Finished, remote: str) -> None:
 
 
 def _judge_chip(done: Finished, job: FlashJob, remote: str) -> None:
-    words = {int(address, 16): int(word, 16) for address, word in _WORD.findall(done.output)}
+    words = words_in(done.output, _WORD)
     if not words:
         _explain(done, remote)
     check_chip(job.board, words)

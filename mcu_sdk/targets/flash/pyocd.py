@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mcu_sdk.board.flash import Pyocd
 from mcu_sdk.errors import DeviceMissingError, RunError, UsageError
-from mcu_sdk.targets.flash.chip import addresses, check_chip
+from mcu_sdk.targets.flash.chip import addresses, check_chip, words_in
 from mcu_sdk.targets.flash.runner import Capabilities, FlashJob, FlashRunner, Step
 from mcu_sdk.targets.tool import Finished
 
@@ -115,7 +115,7 @@ def _judge_probes(done: Finished, wanted: str | None) -> None:
 
 
 def _judge_chip(done: Finished, job: FlashJob) -> None:
-    words = {int(address, 16): int(word, 16) for address, word in _WORD.findall(done.output)}
+    words = words_in(done.output, _WORD)
     if not words and done.code != 0:
         raise RunError(
             f"pyOCD cannot reach the chip: {done.last_lines}.",
