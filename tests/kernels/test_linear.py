@@ -127,14 +127,7 @@ def test_linear_s8_requantize(
     rows, k, n = size
     rng = np.random.default_rng(seed)
     x, weight = int8(rng, rows, k), int8(rng, n, k)
-    if extreme:  # every multiplier and shift that the emitter lets through, and sums that wrap
-        bias = rng.choice(np.array([-(2**31), -1, 0, 1, 2**31 - 1]), n).astype(np.int32)
-        multiplier = rng.choice(np.array([0, 1, 2**30, 2**31 - 1]), n).astype(np.int32)
-        shift = rng.integers(-31, 32, n).astype(np.int32)
-    else:
-        bias = rng.integers(-5000, 5000, n).astype(np.int32)
-        multiplier = rng.integers(2**30, 2**31, n).astype(np.int32)
-        shift = rng.integers(-14, 1, n).astype(np.int32)
+    bias, multiplier, shift = requantization(rng, n, extreme=extreme, largest_shift=31 if extreme else 0)
     low, high = sorted(limits)
     out = Guarded((rows, n), np.int8)
     call(
@@ -157,6 +150,19 @@ def test_linear_s8_requantize(
         _t(x), _t(weight), _t(bias), _t(multiplier), _t(shift), zero_point, low, high
     ).numpy()
     assert_same_bits(out.array, expected)
+
+
+def requantization(
+    rng: np.random.Generator, n: int, *, extreme: bool, largest_shift: int = 0
+) -> tuple[Any, Any, Any]:
+    """(bias, multiplier, shift) for n channels; with `extreme` the ends of what the emitters let through, and sums that wrap."""
+    if extreme:
+        bias = rng.choice(np.array([-(2**31), -1, 0, 1, 2**31 - 1]), n).astype(np.int32)
+        multiplier = rng.choice(np.array([0, 1, 2**30, 2**31 - 1]), n).astype(np.int32)
+        return bias, multiplier, rng.integers(-31, largest_shift + 1, n).astype(np.int32)
+    bias = rng.integers(-5000, 5000, n).astype(np.int32)
+    multiplier = rng.integers(2**30, 2**31, n).astype(np.int32)
+    return bias, multiplier, rng.integers(-14, largest_shift + 1, n).astype(np.int32)
 
 
 def residual(rng: np.random.Generator, rows: int, n: int) -> Any:

@@ -14,7 +14,7 @@ from torch import from_numpy
 
 from mcu_sdk.operators.reference import linear, packed
 from tests.kernels.call import Guarded, assert_same_bits, call, int8, normal
-from tests.kernels.test_linear import residual
+from tests.kernels.test_linear import requantization, residual
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.tuples(st.integers(0, 3), st.integers(1, 70), st.integers(1, 30))
@@ -136,19 +136,6 @@ def test_linear_s8_add_s16(kernel_library: ctypes.CDLL, size: tuple[int, int, in
     arguments = (added, x, laid_out.numpy(), interleaved.numpy(), out, rows, k, n)
     call(kernel_library, "linear_s8_add_s16_packed", *arguments)
     assert_same_bits(out.array, expected)
-
-
-def requantization(
-    rng: np.random.Generator, n: int, *, extreme: bool, largest_shift: int = 0
-) -> tuple[Any, Any, Any]:
-    """(bias, multiplier, shift) for n channels, to the right only; with `extreme` the ends of what is let through."""
-    if extreme:
-        bias = rng.choice(np.array([-(2**31), -1, 0, 1, 2**31 - 1]), n).astype(np.int32)
-        multiplier = rng.choice(np.array([0, 1, 2**30, 2**31 - 1]), n).astype(np.int32)
-        return bias, multiplier, rng.integers(-31, largest_shift + 1, n).astype(np.int32)
-    bias = rng.integers(-5000, 5000, n).astype(np.int32)
-    multiplier = rng.integers(2**30, 2**31, n).astype(np.int32)
-    return bias, multiplier, rng.integers(-14, largest_shift + 1, n).astype(np.int32)
 
 
 @settings(max_examples=40, deadline=None)

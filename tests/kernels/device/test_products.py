@@ -11,8 +11,7 @@ from torch import from_numpy
 from mcu_sdk.operators.reference import linear, packed
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
 from tests.kernels.device.simulated import Simulated
-from tests.kernels.test_linear import residual
-from tests.kernels.test_packed import requantization
+from tests.kernels.test_linear import requantization, residual
 
 SHAPES = [(1, 1, 1), (2, 15, 7), (1, 16, 8), (1, 17, 9), (3, 33, 16), (1, 48, 8), (2, 49, 12), (1, 60, 20)]
 SHAPES += [
