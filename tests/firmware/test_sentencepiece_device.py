@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers import pre_tokenizers as pre
 
 from mcu_sdk.model.tokenizer import compile_tokenizer
-from tests.firmware.test_tokenizer_device import corpus
+from tests.firmware.made_tokenizers import corpus
 from tests.firmware.tokenizer_device import Build, Device
 from tests.firmware.torture import random_text
 
