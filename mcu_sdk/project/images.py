@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.errors import ToolMissingError, UsageError
 from mcu_sdk.project.accuracy import read_facts
+from mcu_sdk.project.preparation import YOURSELF, reading, said_of
 from mcu_sdk.project.tensors import Border, borders_of
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mcu_sdk.project.opened import Project
-
-YOURSELF = "Prepare it yourself, and give it with --input FILE.npy."
 
 MODES = {1: "L", 3: "RGB"}
 """What Pillow calls images of so many channels."""
@@ -44,11 +43,8 @@ class Preprocessing:
     @classmethod
     def of(cls, facts: Mapping[str, Any], name: str) -> Preprocessing:
         """From model/report.json. Raises UsageError where it says nothing, or why it does not know."""
-        said = facts.get("images")
-        if not isinstance(said, Mapping) or "refused" in said:
-            why = said["refused"] if isinstance(said, Mapping) else "no image processor is known of it"
-            raise UsageError(f"How {name} wants its images is not known: {why}.", hint=YOURSELF)
-        try:
+        said = said_of(facts, "images", name, "no image processor is known of it")
+        with reading("images", name):
             resize, crop, mean, std = (said[key] for key in ("resize", "crop", "mean", "std"))
             edge = None if resize is None else resize.get("shortest_edge")
             size = None if resize is None or edge is not None else (resize["height"], resize["width"])
@@ -62,11 +58,6 @@ class Preprocessing:
                 None if std is None else tuple(map(float, std)),
                 bool(said["flip"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UsageError(
-                f"model/report.json should say how {name} wants its images; it was changed: {error!r}.",
-                hint="Generate the project again.",
-            ) from error
 
     def apply(self, image: Image) -> NDArray[Any]:
         """float32[C, H, W] of an image of 8 bits a channel; uint8 where nothing makes floats of it."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mcu_sdk.console import log
 from mcu_sdk.errors import UsageError
 from mcu_sdk.project.accuracy import read_facts
+from mcu_sdk.project.preparation import reading, said_of
 from mcu_sdk.project.tensors import Border, borders_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from mcu_sdk.project.opened import Project
 
-YOURSELF = "Prepare it yourself, and give it with --input FILE.npy."
 CONVERT = "Convert it: sox IN.wav -b 16 -c 1 -r {rate} OUT.wav, or ffmpeg -i IN -ac 1 -ar {rate} -sample_fmt s16 OUT.wav"
 
 STREAMED = 1 << 30
@@ -46,20 +46,11 @@ class Listening:
     @classmethod
     def of(cls, facts: Mapping[str, Any], name: str) -> Listening:
         """Raises UsageError where it says nothing, or why it does not know."""
-        said = facts.get("sounds")
-        if not isinstance(said, Mapping) or "refused" in said:
-            why = said["refused"] if isinstance(said, Mapping) else "no feature extractor is known of it"
-            raise UsageError(f"How {name} wants its sounds is not known: {why}.", hint=YOURSELF)
-        try:
-            found = cls(
+        said = said_of(facts, "sounds", name, "no feature extractor is known of it")
+        with reading("sounds", name):
+            return cls(
                 int(said["rate"]), int(said["samples"]), said["front"] == "device", "stream" in said, said
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(
-                f"model/report.json should say how {name} wants its sounds; it was changed: {error!r}.",
-                hint="Generate the project again.",
-            ) from error
-        return found
 
 
 def read_sound(project: Project, path: Path) -> dict[str, NDArray[Any]]:
