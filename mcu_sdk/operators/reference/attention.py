@@ -197,6 +197,17 @@ def attention_s8(
     return pair
 
 
+def _attended(
+    q: torch.Tensor, k_cache: torch.Tensor, v_cache: torch.Tensor, position: torch.Tensor
+) -> tuple[Any, Any, Any]:
+    """(the key/value head of each of H query heads, keys float64[H, n, D], values float64[H, D, n]) of the n positions up to
+    `position`."""
+    heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
+    group_of = np.arange(heads) // (heads // groups)
+    keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
+    return group_of, keys, to_numpy(v_cache)[0, group_of, :, :n].astype(np.float64)
+
+
 @define("attention_s8_shaped", lambda q, k_cache, *rest: _attention_outputs(q, k_cache))
 def attention_s8_shaped(
     q: torch.Tensor,
@@ -216,10 +227,7 @@ def attention_s8_shaped(
     if len(q) > 1:
         operands = (k_cache, v_cache, k_scale, v_scale)
         return _over_tokens(attention_s8_shaped, q, operands, position, bias, sinks, scale, cap)
-    heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
-    group_of = np.arange(heads) // (heads // groups)
-    keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
-    values = to_numpy(v_cache)[0, group_of, :, :n].astype(np.float64)
+    group_of, keys, values = _attended(q, k_cache, v_cache, position)
     queries = (to_numpy(q)[0, :, 0] * F32(scale)) * to_numpy(k_scale)[group_of]
     integers, query_scale = _quantized_queries(queries)
     scores = np.einsum("hd,hnd->hn", integers, keys).astype(F32) * query_scale[:, None]
@@ -273,16 +281,13 @@ def attention_s8_dynamic_shaped(
     if len(q) > 1:
         operands = (k_cache, v_cache, k_scales, v_scales)
         return _over_tokens(attention_s8_dynamic_shaped, q, operands, position, bias, sinks, scale, cap)
-    heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
-    group_of = np.arange(heads) // (heads // groups)
-    keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
-    values = to_numpy(v_cache)[0, group_of, :, :n].astype(np.float64)
+    group_of, keys, values = _attended(q, k_cache, v_cache, position)
     integers, query_scale = _quantized_queries(to_numpy(q)[0, :, 0] * F32(scale))
     dots = np.einsum("hd,hnd->hn", integers, keys).astype(F32)
-    scores = (dots * query_scale[:, None]) * to_numpy(k_scales)[0, group_of, :n].astype(F32)
+    scores = (dots * query_scale[:, None]) * to_numpy(k_scales)[0, group_of, : keys.shape[1]].astype(F32)
     scores = _shaped(scores, bias, cap)
     e = exp(scores - scores.max(-1, keepdims=True))
-    w = e * to_numpy(v_scales)[0, group_of, :n].astype(F32)
+    w = e * to_numpy(v_scales)[0, group_of, : keys.shape[1]].astype(F32)
     greatest = w.max(-1)
     one = F32(PROBABILITY_ONE)
     p = round_clamped(w * (one / greatest)[:, None], 0, PROBABILITY_ONE).astype(np.float64)

@@ -20,10 +20,10 @@ import torch
 
 from mcu_sdk.operators.reference.attention import (
     PROBABILITY_ONE,
+    _attended,
     _attention_outputs,
     _quantized_queries,
     _shaped,
-    _visible,
 )
 from mcu_sdk.operators.reference.define import define, to_numpy, to_torch
 from mcu_sdk.operators.reference.exact_math import F32, exp, lane_sum, round_clamped
@@ -73,10 +73,8 @@ def attention_s8_sliding(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As mcu::attention_s8_shaped without bias, over slots: `q` float32[1, H, 1, D] for the slots sinks .. slot, `q_before`
     for those behind, `q_sinks` for the first `sinks`, each int8 with a scale of its own. position, slot int64[1]."""
-    heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
-    group_of = np.arange(heads) // (heads // groups)
-    keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
-    values = to_numpy(v_cache)[0, group_of, :, :n].astype(np.float64)
+    group_of, keys, values = _attended(q, k_cache, v_cache, position)
+    n = keys.shape[1]
     factor = to_numpy(k_scale)[group_of]
     queries = [(to_numpy(each)[0, :, 0] * F32(scale)) * factor for each in (q, q_sinks, q_before)]
     scores = _shaped(_integer_scores(queries, keys, n, slot, sinks), None, cap)
@@ -106,10 +104,8 @@ def attention_s8_dynamic_sliding(
     cap: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As mcu::attention_s8_dynamic_shaped without bias, over slots as in attention_s8_sliding."""
-    heads, groups, n = q.shape[1], k_cache.shape[1], _visible(k_cache, position)
-    group_of = np.arange(heads) // (heads // groups)
-    keys = to_numpy(k_cache)[0, group_of, :n].astype(np.float64)
-    values = to_numpy(v_cache)[0, group_of, :, :n].astype(np.float64)
+    group_of, keys, values = _attended(q, k_cache, v_cache, position)
+    n = keys.shape[1]
     queries = [to_numpy(each)[0, :, 0] * F32(scale) for each in (q, q_sinks, q_before)]
     scores = _integer_scores(queries, keys, n, slot, sinks)
     scores = _shaped(scores * to_numpy(k_scales)[0, group_of, :n].astype(F32), None, cap)
