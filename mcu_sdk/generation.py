@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -90,6 +91,55 @@ class _Source:
     delegates: tuple[DelegateArtifact, ...] = ()
     chat: ChatFiles | str | None = None
     etrecord: bytes = b""
+    planned: tuple[Pte, Plan] | None = None
+    """What `_planned` gives, once it has been asked: a form that was estimated is the one that is written."""
+
+
+@dataclass(frozen=True)
+class _Compilation:
+    """A checkpoint on its way to a .pte, and what is the same for every form that a decoder's step can have beside `npu`."""
+
+    request: GenerateRequest
+    checkpoint: Checkpoint
+    board: Board
+    npu: NpuTarget | None
+
+    @cached_property
+    def texts(self) -> tuple[Path, ChatFiles | str | None]:
+        """The tokenizer and the chat template, or why that cannot be followed, with all that is against them before anything
+        is compiled. Raises ModelError, TextError and UsageError."""
+        request, folder = self.request, self.checkpoint.folder
+        vocabulary = vocabulary_of(read_config(folder))
+        if request.tokenizer is not None and vocabulary is None:
+            _check_reads_text(request, self.checkpoint.name, None, None)
+        tokenizer = request.tokenizer or folder / "tokenizer.json"
+        check_tokenizer(tokenizer, vocabulary)
+        check_stops_are_written(request, tokenizer)
+        return tokenizer, read_chat_template(request, [*folders_of_tokenizer(request), folder], tokenizer)
+
+    def source(self, step: StepForm = "npu") -> _Source:
+        """What becomes of it; `step`: where that of a decoder runs beside the NPU."""
+        from mcu_sdk.recipes.checkpoint import compile_checkpoint
+
+        request, checkpoint = self.request, self.checkpoint
+        npu = self.npu if _needs_npu(request, step) else None
+        options = replace(request.compile_options, npu=npu, step=step)
+        layout = layout_for(helium=self.board.core.helium and options.step_on_processor)
+        options = replace(options, weight_layout=layout)
+        if npu is None:
+            _check_forecast(self.board, checkpoint, options)
+            options = replace(options, step="npu")  # there is nothing beside it
+        tokenizer, chat = self.texts
+        compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
+        facts = {
+            **compiled.facts,
+            "checkpoint": checkpoint.fingerprint(),
+            "notes": [*checkpoint.notes, *compiled.facts.get("notes", ())],
+        }
+        return _Source(
+            *(request.name or checkpoint.name, compiled.pte, compiled.names, tokenizer),
+            *(facts, compiled.delegates, chat, compiled.etrecord),
+        )
 
 
 def generate(request: GenerateRequest) -> Generated:
@@ -138,12 +188,12 @@ def _generate(request: GenerateRequest) -> Generated:
             checkpoint = find_checkpoint(request.model, use_cache=request.use_cache)
         automaton = read_grammar(request.grammar, request.json_schema)
         sources = identify(request, board, checkpoint).expect(request.expected)
-    if automaton is not None and checkpoint is not None:
-        _check_kind_of(request, checkpoint, npu)
-        check_grammar(request, checkpoint, automaton)
     choice = None
     if checkpoint is not None:
-        source, npu, choice = _decided(request, checkpoint, board, npu)
+        _check_kind_of(request, checkpoint, npu)
+        if automaton is not None:
+            check_grammar(request, checkpoint, automaton)
+        source, npu, choice = _decided(_Compilation(request, checkpoint, board, npu))
     assert source is not None
     library = "-library" if request.format == "library" else ""
     destination = request.output or Path(f"{slug(source.name)}-{board.name}{library}")
@@ -154,8 +204,7 @@ def _generate(request: GenerateRequest) -> Generated:
     edited += chooser_notes(destination) if automaton is not None else []
     edited += prompt_notes(destination) if request.compile_options.prefill is not None else []
     with step("Compiling the plan"):
-        pte = read_pte(source.pte, source.names)
-        plan = compile_plan(pte)
+        pte, plan = source.planned or _planned(source)
         check_integers_only(plan.all_calls, board)
         npu = check_delegates(pte, board, npu, chosen=request.target)
         language_model = describe_language_model(plan)
@@ -338,15 +387,15 @@ def _check_reads_text(
     raise UsageError(f"--tokenizer is for models that read texts; of {name}, {why}.", hint="Leave it out.")
 
 
-def _decided(
-    request: GenerateRequest, checkpoint: Checkpoint, board: Board, npu: NpuTarget | None
-) -> tuple[_Source, NpuTarget | None, StepChoice | None]:
+def _decided(compilation: _Compilation) -> tuple[_Source, NpuTarget | None, StepChoice | None]:
     """The model for the processor or the NPU; of a decoder beside an NPU, unless it was asked for there, by --decode: with the
     choice, and without the NPU where its step needs none."""
+    request, board, npu = compilation.request, compilation.board, compilation.npu
     asked = request.decode_asked(npu)
-    if npu is None or asked is None or asked == "npu" or _kind_of(checkpoint, npu) is not Kind.DECODER_NPU:
-        return _from_checkpoint(request, checkpoint, board, npu), npu, None
-    _check_kind_of(request, checkpoint, npu)
+    if npu is None or asked is None or asked == "npu":
+        return compilation.source(), npu, None
+    if _kind_of(compilation.checkpoint, npu) is not Kind.DECODER_NPU:
+        return compilation.source(), npu, None
     if asked == "auto" and board.is_host:
         raise UsageError(
             f"--decode auto compares cycles by what a board's file says; {board.name} says nothing of its processor's.",
@@ -357,13 +406,13 @@ def _decided(
 
     def attempt(form: StepForm) -> tuple[_Source, StepCycles | None]:
         nonlocal position
-        source = _from_checkpoint(request, checkpoint, board, target, form)
+        source = compilation.source(form)
         with step("Estimating what a token takes"):
-            plan = compile_plan(read_pte(source.pte, source.names))
+            pte, plan = _planned(source)
             language_model = describe_language_model(plan)
             assert language_model is not None, "the recipes of decoders make them"
             position = _middle(language_model)
-            return source, step_cycles(plan, board, target, position)
+            return replace(source, planned=(pte, plan)), step_cycles(plan, board, target, position)
 
     estimates: dict[StepForm, StepCycles | None] = {}
     left_out: dict[StepForm, str] = {}
@@ -374,6 +423,12 @@ def _decided(
         source, estimates[form] = attempt(form)
     choice = StepChoice(form, asked, target.accelerator, position, estimates, left_out)
     return source, target if _needs_npu(request, form) else None, choice
+
+
+def _planned(source: _Source) -> tuple[Pte, Plan]:
+    """Raises PteError."""
+    pte = read_pte(source.pte, source.names)
+    return pte, compile_plan(pte)
 
 
 def _needs_npu(request: GenerateRequest, form: StepForm) -> bool:
@@ -391,41 +446,6 @@ def _estimated(plan: Plan, board: Board, npu: NpuTarget, language_model: Languag
 def _middle(language_model: LanguageModel) -> int:
     """The position that a token is estimated at: what it attends to grows with it."""
     return language_model.max_sequence_length // 2
-
-
-def _from_checkpoint(
-    request: GenerateRequest,
-    checkpoint: Checkpoint,
-    board: Board,
-    npu: NpuTarget | None,
-    step: StepForm = "npu",
-) -> _Source:
-    """`step`: where that of a decoder runs beside `npu`."""
-    from mcu_sdk.recipes.checkpoint import compile_checkpoint
-
-    options = replace(request.compile_options, npu=npu if _needs_npu(request, step) else None, step=step)
-    layout = layout_for(helium=board.core.helium and options.step_on_processor)
-    options = replace(options, weight_layout=layout)
-    if options.npu is None:
-        _check_forecast(board, checkpoint, options)
-        options = replace(options, step="npu")  # there is nothing beside it
-    if request.tokenizer is not None and vocabulary_of(read_config(checkpoint.folder)) is None:
-        _check_reads_text(request, checkpoint.name, None, None)
-    tokenizer = request.tokenizer or checkpoint.folder / "tokenizer.json"
-    check_tokenizer(tokenizer, vocabulary_of(read_config(checkpoint.folder)))
-    _check_kind_of(request, checkpoint, npu)
-    check_stops_are_written(request, tokenizer)
-    chat = read_chat_template(request, [*folders_of_tokenizer(request), checkpoint.folder], tokenizer)
-    compiled = compile_checkpoint(checkpoint, options, use_cache=request.use_cache)
-    facts = {
-        **compiled.facts,
-        "checkpoint": checkpoint.fingerprint(),
-        "notes": [*checkpoint.notes, *compiled.facts.get("notes", ())],
-    }
-    name = request.name or checkpoint.name
-    return _Source(
-        name, compiled.pte, compiled.names, tokenizer, facts, compiled.delegates, chat, compiled.etrecord
-    )
 
 
 def _check_kind_of(request: GenerateRequest, checkpoint: Checkpoint, npu: NpuTarget | None) -> None:

@@ -91,6 +91,27 @@ def test_what_is_chosen_stands_in_the_project_and_is_chosen_again(
     assert files_of(tmp_path / "p") == before
 
 
+def test_what_is_the_same_for_every_form_is_done_once(
+    arguments: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pte = (FIXTURES / "decoder-rows.pte").read_bytes()
+    monkeypatch.setattr(recipe, "compile_checkpoint", lambda *_, **__: CompiledModel(pte, ("x",) * 25))
+    done: list[str] = []
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            done.append(name)
+            return function(*given)
+
+        return call
+
+    expected = {"check_tokenizer": 1, "read_chat_template": 1, "_check_kind_of": 1, "compile_plan": 3}
+    for name in expected:
+        monkeypatch.setattr(generation, name, counted(name, getattr(generation, name)))
+    assert cli.run(arguments(TARGET, "--decode=auto")) == 0
+    assert {name: done.count(name) for name in expected} == expected
+
+
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What `step_cycles` is asked for, once the processor's step is compiled."""
     seen: list[Any] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
@@ -106,21 +107,25 @@ def fewest_cycles(
 ) -> tuple[StepForm, Made, dict[StepForm, StepCycles | None], dict[StepForm, str]]:
     """The form with the fewest cycles, what `attempt` made of it, every form's estimate, and why others were not tried.
 
-    `left_out`: forms that are not to be tried, and why. A form that no estimate is known of is not taken; neither is one
-    that `attempt` refuses with a ModelError, but for the processor's, which is raised.
+    `left_out`: forms that are not to be tried, and why. A form that no estimate is known of is not taken where
+    one is known of another; neither is one that `attempt` refuses with a ModelError, but for the processor's, which is raised.
     """
-    made: dict[StepForm, Made] = {}
+    best: tuple[StepForm, Made, float] | None = None  # the others are let go of
     estimates: dict[StepForm, StepCycles | None] = {}
     reasons = dict(left_out)
     for form in FORMS:
         if form in reasons:
             continue
         try:
-            made[form], estimates[form] = attempt(form)
+            made, step = attempt(form)
         except ModelError as error:
             if form == "cpu":
                 raise
             reasons[form] = error.message
-    known = {form: step.cycles for form, step in estimates.items() if step is not None}
-    best = min(known, key=lambda form: known[form])
-    return best, made[best], estimates, reasons
+            continue
+        estimates[form] = step
+        cycles = math.inf if step is None else step.cycles
+        if best is None or cycles < best[2]:
+            best = form, made, cycles
+    assert best is not None, "the processor's was made"
+    return best[0], best[1], estimates, reasons

@@ -161,6 +161,8 @@ def test_the_processor_is_taken_where_nothing_takes_less() -> None:
     assert fewest_cycles(steps(cpu=5, linears=3, npu=4), {})[:2] == ("linears", "made linears")
     assert fewest_cycles(steps(cpu=5, linears=5, npu=5), {})[:2] == ("cpu", "made cpu")
     assert fewest_cycles(steps(cpu=5, npu=None), {})[0] == "cpu"
+    assert fewest_cycles(steps(cpu=None, npu=5), {})[0] == "npu"
+    assert fewest_cycles(steps(cpu=None, linears=None), {})[:2] == ("cpu", "made cpu")
     form, _, estimates, reasons = fewest_cycles(steps(cpu=5), {})
     assert (form, set(estimates)) == ("cpu", {"cpu"}) and reasons == {
         "linears": "no linears",
