@@ -29,7 +29,7 @@ LIBRARIES = ("mcu_sdk.lowering", "mcu_sdk.model.load", "mcu_sdk.model.encoder")
 """What a recipe calls of these may take long."""
 
 QUICK = {
-    "encoder_architecture", "without_provenance", "reproducible", "llm_metadata", "int8_share", "drop_weights", "int8_border",
+    "encoder_architecture", "quick_passes", "reproducible", "llm_metadata", "int8_share", "drop_weights", "int8_border",
     "require_whole_view", "labels_of", "texts_of", "eager_attention", "sound_facts_of", "left_in_float",
     "pair_architecture", "measured_tokens", "int4_candidates", "float_experts", "float_linears", "choose_cache_length",
     "prefill_metadata",

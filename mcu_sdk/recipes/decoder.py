@@ -16,8 +16,8 @@ from mcu_sdk.lowering.metadata import prefill_metadata
 from mcu_sdk.lowering.moments import head_digest, linear_moments, shares_head
 from mcu_sdk.lowering.pack import pack_weights
 from mcu_sdk.lowering.prefill import check_prefill, prefill_of
-from mcu_sdk.lowering.provenance import without_provenance
 from mcu_sdk.lowering.quantize import check_finite, drop_weights, int8_share, quantize
+from mcu_sdk.lowering.quick_passes import quick_passes
 from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
@@ -39,7 +39,7 @@ def compile_decoder(checkpoint: Checkpoint, options: CompileOptions) -> Compiled
         prefill, told = compared_prefill(quantized, metadata, options)
         metadata |= prefill_metadata(options.prefill)
         facts["prefill"] = told
-    with stage("Lowering to ExecuTorch and planning memory"), without_provenance():
+    with stage("Lowering to ExecuTorch and planning memory"), quick_passes():
         facts["packed_weights"] = pack_weights(quantized, options.weight_layout)
         if prefill is not None:
             pack_weights(prefill, options.weight_layout)

@@ -18,8 +18,8 @@ from mcu_sdk.lowering.guard import MEASURED, checkpoint_logits
 from mcu_sdk.lowering.lower import FORWARD, PREFILL
 from mcu_sdk.lowering.metadata import prefill_metadata
 from mcu_sdk.lowering.pack import pack_weights
-from mcu_sdk.lowering.provenance import without_provenance
 from mcu_sdk.lowering.quantize import drop_weights
+from mcu_sdk.lowering.quick_passes import quick_passes
 from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
@@ -69,7 +69,7 @@ def compile_decoder_divided(
         methods |= {name: _divided(methods[name], fused.windows, target) for name in on_npu}
         facts |= _accuracy(fused, methods, target, facts)
     drop_weights(fused.model, quantized)
-    with stage(f"Lowering for {target.accelerator} and the processor"), without_provenance():
+    with stage(f"Lowering for {target.accelerator} and the processor"), quick_passes():
         packed = [pack_weights(forms.divided, options.weight_layout) for forms in methods.values()]
         programs = {name: forms.divided for name, forms in methods.items()}
         compiled = lower_methods(programs, on_npu, target, metadata)

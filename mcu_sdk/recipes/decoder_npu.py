@@ -10,7 +10,7 @@ from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.attention_window import require_whole_view
 from mcu_sdk.lowering.ethos_u.compile import QuantizedStep, lower_decoder, quantize_decoder
 from mcu_sdk.lowering.gptq import Grouped
-from mcu_sdk.lowering.provenance import without_provenance
+from mcu_sdk.lowering.quick_passes import quick_passes
 from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.model.load import Checkpoint
 from mcu_sdk.options import CompileOptions
@@ -28,7 +28,7 @@ def compile_decoder_npu(checkpoint: Checkpoint, options: CompileOptions, target:
     """The step as one delegate for `target`, and its CPU part around it. Raises BoardError and ModelError."""
     target.check()
     quantized, metadata, facts = npu_step(checkpoint, options, target)
-    with stage(f"Lowering to one delegate for {target.accelerator}"), without_provenance():
+    with stage(f"Lowering to one delegate for {target.accelerator}"), quick_passes():
         compiled = lower_decoder(quantized, target, metadata)
     return CompiledModel(compiled.pte, compiled.names, {**facts, **compiled.facts}, compiled.delegates)
 

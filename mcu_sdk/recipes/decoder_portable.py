@@ -8,8 +8,8 @@ from mcu_sdk.lowering.guard import DecoderGuard
 from mcu_sdk.lowering.lower import lower_portable
 from mcu_sdk.lowering.metadata import llm_metadata
 from mcu_sdk.lowering.portable import to_int8_weights, to_portable
-from mcu_sdk.lowering.provenance import without_provenance
 from mcu_sdk.lowering.quantize import check_finite, drop_weights
+from mcu_sdk.lowering.quick_passes import quick_passes
 from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.lowering.without_kernel import refuse_complex
 from mcu_sdk.model.load import Checkpoint, load_model
@@ -59,6 +59,6 @@ def compile_portable_decoder(checkpoint: Checkpoint, options: CompileOptions) ->
         **share,
     }
     drop_weights(model, quantized)
-    with stage("Lowering to ExecuTorch and planning memory"), without_provenance():
+    with stage("Lowering to ExecuTorch and planning memory"), quick_passes():
         lowered = lower_portable(quantized, metadata, record=options.etrecord)
     return CompiledModel(lowered.pte, lowered.names, facts, etrecord=lowered.etrecord)

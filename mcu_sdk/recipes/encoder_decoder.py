@@ -221,9 +221,9 @@ def _lowered(
     from mcu_sdk.lowering.lower import lower
     from mcu_sdk.lowering.metadata import encoder_metadata, llm_metadata
     from mcu_sdk.lowering.pack import pack_weights
-    from mcu_sdk.lowering.provenance import without_provenance
+    from mcu_sdk.lowering.quick_passes import quick_passes
 
-    with without_provenance():
+    with quick_passes():
         release_caches(step)
         facts["packed_weights"] = pack_weights(step, options.weight_layout)
         facts["packed_weights"] += pack_weights(encoder, options.weight_layout)

@@ -155,7 +155,7 @@ def compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget
 
     Where the NPU is slow at products between activations, and the module has attention, that is the processor's.
     """
-    from mcu_sdk.lowering.provenance import without_provenance
+    from mcu_sdk.lowering.quick_passes import quick_passes
     from mcu_sdk.lowering.reproducible import reproducible
 
     _check_calibration(calls, calls[0])
@@ -163,7 +163,7 @@ def compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget
         divided = _compile_divided(module, calls, npu)
         if divided is not None:
             return divided
-    with stage(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
+    with stage(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), quick_passes():
         from mcu_sdk.lowering.ethos_u.module import compile_module_npu
 
         compiled = compile_module_npu(module, calls[0], calls, npu)
@@ -173,7 +173,7 @@ def compile_for_npu(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget
 def _compile_divided(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarget) -> CompiledModel | None:
     """A module whose attention stays on the processor; None for one that has none, or some that does not become int8."""
     from mcu_sdk.lowering.fuse import fuse
-    from mcu_sdk.lowering.provenance import without_provenance
+    from mcu_sdk.lowering.quick_passes import quick_passes
     from mcu_sdk.lowering.reproducible import reproducible
 
     program, guard = _exported_module(module, calls, calls[0], "static", module)
@@ -188,7 +188,7 @@ def _compile_divided(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarge
         if not is_dividable(program) or not _has_kernels(program):
             return None
     guard |= _check_fused(program, calls, module)
-    with stage(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), without_provenance():
+    with stage(f"Quantizing and lowering for {npu.accelerator}"), reproducible(), quick_passes():
         from mcu_sdk.lowering.ethos_u.module import compile_divided_npu
 
         logits = getattr(module, "gives_logits", False) is True

@@ -1,0 +1,16 @@
+"""Lowering without what PyTorch and ExecuTorch do beside it for each of a hundred passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mcu_sdk.lowering.deferred_code import deferred_code
+from mcu_sdk.lowering.provenance import without_provenance
+
+
+@contextmanager
+def quick_passes() -> Iterator[None]:
+    """For one model and one target. The .pte is the same, bit for bit."""
+    with without_provenance(), deferred_code():
+        yield
