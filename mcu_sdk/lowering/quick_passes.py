@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 from mcu_sdk.lowering.deferred_code import deferred_code
 from mcu_sdk.lowering.provenance import without_provenance
+from mcu_sdk.lowering.retracing import remembered_shapes
 
 
 @contextmanager
 def quick_passes() -> Iterator[None]:
     """For one model and one target. The .pte is the same, bit for bit."""
-    with without_provenance(), deferred_code():
+    with without_provenance(), deferred_code(), remembered_shapes():
         yield
