@@ -24,6 +24,7 @@ from torch.fx import Node
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.ethos_u.opaque import make_opaque
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.blob import read_blob
 from mcu_sdk.npu.vela import VelaSummary, read_summary
@@ -121,6 +122,7 @@ def _partition(
                 target, f"{type(error).__name__}: {_first_line(error)}", printed.getvalue()
             ) from error
     _forget_folder(edge)
+    make_opaque(edge.exported_program().graph_module)
     return edge, _artifacts(edge, compiled)
 
 
