@@ -24,6 +24,7 @@ from torch.fx import Node
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.console import step
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering.ethos_u.decomposed_once import decomposed_once
 from mcu_sdk.lowering.ethos_u.opaque import make_opaque
 from mcu_sdk.npu.artifact import DelegateArtifact
 from mcu_sdk.npu.blob import read_blob
@@ -110,7 +111,13 @@ def _partition(
     config = EdgeCompileConfig(_check_ir_validity=False)
     printed = io.StringIO()
     compiled: dict[_Streams, tuple[bytes, VelaSummary]] = {}
-    with _quiet(), step("Lowering to TOSA"), _vela_watched(compiled), contextlib.redirect_stdout(printed):
+    with (
+        step("Lowering to TOSA"),
+        _vela_watched(compiled),
+        decomposed_once(),
+        _quiet(),
+        contextlib.redirect_stdout(printed),
+    ):
         try:
             edge = to_edge_transform_and_lower(
                 program, partitioner=[EthosUPartitioner(spec)], compile_config=config
