@@ -58,7 +58,7 @@ def npu_step(
         windows = rounding_windows(checkpoint, model, options, cache_length)
         few = levels_by_need(model, windows, fused.program, options)
         rounded, share = few.rounded, few.facts
-    with stage("Quantizing for the NPU"), reproducible():
+    with stage("Quantizing for the NPU"), reproducible(), quick_passes():
         quantized = quantize_decoder(
             fused.program, model, cache_length, fused.windows, target, rounded, **settings
         )
