@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mcu_sdk.lowering.deferred_code import deferred_code
+from mcu_sdk.lowering.moved_in_place import moved_in_place
 from mcu_sdk.lowering.provenance import without_provenance
 from mcu_sdk.lowering.retracing import remembered_shapes
 
@@ -13,5 +14,5 @@ from mcu_sdk.lowering.retracing import remembered_shapes
 @contextmanager
 def quick_passes() -> Iterator[None]:
     """For one model and one target. The .pte is the same, bit for bit."""
-    with without_provenance(), deferred_code(), remembered_shapes():
+    with without_provenance(), deferred_code(), remembered_shapes() as shapes, moved_in_place(shapes):
         yield
