@@ -3,7 +3,8 @@ docs/real-models.md.
 
     .venv/bin/python tools/run_real.py [NAME ...]        (or: make real)
 
-What was fetched stays in build/real. A step that is expected to be refused is held to its exit code.
+With names the rows of the other models stay as the page has them. What was fetched stays in build/real. A step that is
+expected to be refused is held to its exit code.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,8 +188,8 @@ def main(names: Sequence[str]) -> int:
             )
             if not outcome.ok:
                 break
-    if not names:
-        PAGE.write_text(render(results), encoding="utf-8")
+    kept = rows_of(PAGE.read_text(encoding="utf-8")) if names else {}
+    PAGE.write_text(render({**kept, **{each.model.name: rows(each) for each in results}}), encoding="utf-8")
     return 0 if all(outcome.ok for result in results for outcome in result.outcomes) else 1
 
 
@@ -265,8 +266,8 @@ def _npu(project: Path) -> str:
     return told + (f" (ours {ours:,})" if details.cycles else "")
 
 
-def render(results: Sequence[Result]) -> str:
-    """The page."""
+def render(found: Mapping[str, Sequence[str]]) -> str:
+    """The page, of each model's rows by its name."""
     lines = [
         "# Real checkpoints",
         "",
@@ -276,22 +277,40 @@ def render(results: Sequence[Result]) -> str:
         "| model | what it is | step | result | s | MiB |",
         "|---|---|---|---|---:|---:|",
     ]
-    for result in results:
-        for number, outcome in enumerate(result.outcomes):
-            first = (
-                f"{result.model.name} (`{result.model.package}`) | {result.model.what}"
-                if number == 0
-                else "|"
-            )
-            options = " ".join(
-                word if word.isprintable() and " " not in word else "..." for word in outcome.step.options
-            )
-            says = cell(outcome.says)
-            lines.append(
-                f"| {first} | `{outcome.step.verb} {options}`".rstrip("`").rstrip()
-                + f"` | {says} | {outcome.seconds:.0f} | {outcome.peak:,.0f} |"
-            )
+    for model in MODELS:
+        lines += found.get(model.name, ())
     return "\n".join(lines) + "\n"
+
+
+def rows(result: Result) -> list[str]:
+    """The lines of a model's steps; the first one names it."""
+    lines = []
+    for number, outcome in enumerate(result.outcomes):
+        first = (
+            f"{result.model.name} (`{result.model.package}`) | {result.model.what}" if number == 0 else "|"
+        )
+        options = " ".join(
+            word if word.isprintable() and " " not in word else "..." for word in outcome.step.options
+        )
+        says = cell(outcome.says)
+        lines.append(
+            f"| {first} | `{outcome.step.verb} {options}`".rstrip("`").rstrip()
+            + f"` | {says} | {outcome.seconds:.0f} | {outcome.peak:,.0f} |"
+        )
+    return lines
+
+
+def rows_of(page: str) -> dict[str, list[str]]:
+    """The lines that a page has of each of MODELS, by its name."""
+    found: dict[str, list[str]] = {}
+    kept: list[str] = []
+    for line in page.splitlines():
+        named = next((each.name for each in MODELS if line.startswith(f"| {each.name} (")), None)
+        if named is not None:
+            kept = found[named] = []
+        if line.startswith("| ") and (named is not None or kept):
+            kept.append(line)
+    return found
 
 
 if __name__ == "__main__":
