@@ -156,8 +156,8 @@ def evaluate(
 ) -> list[Score]:
     """The float checkpoint first, then each quantized variant, all on the same windows of the model's whole context.
     `flash`: bytes of a .pte at most, of variants whose weights are chosen."""
-    from mcu_sdk.lowering.export import choose_cache_length
-    from mcu_sdk.model.load import find_checkpoint, load_model
+    from mcu_sdk.model.load import find_checkpoint
+    from mcu_sdk.recipes.decoder_length import decoder_length
     from mcu_sdk.recipes.windows import check_calibration_text
 
     for options in variants:
@@ -172,9 +172,8 @@ def evaluate(
         text = read_text(text_path, checkpoint, 0, begin)
         for options in variants:
             check_calibration_text(checkpoint, options)
-    with step("Loading the checkpoint"), quiet_libraries():
-        window = choose_cache_length(load_model(checkpoint), variants[0].cache_length)
-        text = replace(text, window=window)
+    with step("Loading PyTorch"), quiet_libraries():
+        text = replace(text, window=decoder_length(checkpoint, variants[0]))
     with step(f"Measuring the float checkpoint on {len(text.ids):,} tokens"), quiet_libraries():
         reference = float_score(checkpoint, text)
     scores = [Score("float32 checkpoint (PyTorch)", reference, 0.0)]

@@ -164,7 +164,6 @@ def _generate(request: GenerateRequest) -> Generated:
         board, request.target, memory_mode=request.memory_mode, activation_bits=request.activation_bits
     )
     request.check(npu)
-    request.check_flash(on_host=board.is_host)
     if request.pte_partition is not None and board.is_host:
         raise UsageError(
             "--pte-partition is a part of a board's flash, and a host has none.",
@@ -191,6 +190,7 @@ def _generate(request: GenerateRequest) -> Generated:
     choice = None
     if checkpoint is not None:
         _check_kind_of(request, checkpoint, npu)
+        request.check_flash(on_host=board.is_host)
         if automaton is not None:
             check_grammar(request, checkpoint, automaton)
         source, npu, choice = _decided(_Compilation(request, checkpoint, board, npu))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 
@@ -15,7 +15,8 @@ class Flag:
     `names`: its flags, between spaces; `help`: for `--help`; `applies`: to what it makes a difference (None: to
     everything); `input`: whether it names something that is read, whose place is no part of a project; `default`: of a
     TypedDict's field, since these have none; `read`: makes the value of the text on the command line, and raises
-    UsageError; `repeated`: that it may stand there several times, and `read` takes the list.
+    UsageError; `repeated`: that it may stand there several times, and `read` takes the list; `narrower`: to what single
+    values make a difference, where that is less than `applies`.
     """
 
     names: str
@@ -25,6 +26,7 @@ class Flag:
     default: Any = None
     read: Callable[[Any], Any] | None = None
     repeated: bool = False
+    narrower: Mapping[Any, enum.Flag] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Option:
     input: bool
     read: Callable[[Any], Any] | None
     repeated: bool = False
+    narrower: Mapping[Any, enum.Flag] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -70,5 +73,6 @@ def options_of(holder: type) -> dict[str, Option]:
                 flag.input,
                 flag.read,
                 flag.repeated,
+                flag.narrower,
             )
     return found

@@ -96,12 +96,24 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 """Such as no test reads in chunks."""
 
+REFUSED: dict[str, dict[str, Any]] = {
+    "lfm2": {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "layer_types": ["conv", "full_attention"],
+    },
+}
+"""Such as nothing is generated of."""
+
 
 def small_decoder(name: str) -> PreTrainedModel:
     """The model of that family with seeded random weights, norms and biases among them."""
     torch.manual_seed(0)
     special = {"vocab_size": 40, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
-    config = AutoConfig.for_model(name, **special, **(MODELS | OTHERS)[name])
+    config = AutoConfig.for_model(name, **special, **(MODELS | OTHERS | REFUSED)[name])
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
     for parameter in model.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)

@@ -32,6 +32,7 @@ QUICK = {
     "encoder_architecture", "quick_passes", "reproducible", "llm_metadata", "int8_share", "drop_weights", "int8_border",
     "require_whole_view", "labels_of", "texts_of", "eager_attention", "sound_facts_of", "left_in_float",
     "pair_architecture", "measured_tokens", "int4_candidates", "float_experts", "float_linears", "choose_cache_length",
+    "mixes_experts",
     "prefill_metadata",
 }  # fmt: skip
 """Of them, what reads or changes a few numbers."""

@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     checkpoint = find_checkpoint(arguments.model)
     model = load_model(checkpoint)
-    length = choose_cache_length(model, None)
+    length = choose_cache_length(model.config, type(model).__name__, None)
     text = read_text(arguments.text, checkpoint, length, arguments.begin)
     windows = min(length, LONGEST_WINDOW)
     moments = linear_moments(model, sample_windows(model, windows))

@@ -11,29 +11,29 @@ from mcu_sdk.lowering.advice import ELSEWHERE
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from mcu_sdk.lowering.ways import Way
 
 
-def position_limit(model: PreTrainedModel) -> int | None:
-    """How many positions the model was made for, or None when its configuration does not say."""
-    config = model.config.get_text_config()
+def position_limit(config: PreTrainedConfig) -> int | None:
+    """How many positions a model was made for, or None when its configuration does not say."""
     for name in ("max_position_embeddings", "n_positions", "n_ctx"):
-        value = getattr(config, name, None)
+        value = getattr(config.get_text_config(), name, None)
         if isinstance(value, int) and value > 0:
             return value
     return None
 
 
-def choose_cache_length(model: PreTrainedModel, wanted: int | None) -> int:
-    """The static cache's length in positions: `wanted`, checked against the model, or the model's limit (at most 2,048).
+def choose_cache_length(config: PreTrainedConfig, name: str, wanted: int | None) -> int:
+    """The static cache's length in positions: `wanted`, checked against a model of the class `name` with this configuration,
+    or the model's limit (at most 2,048).
 
     Raises UsageError for a length beyond the model's positions, or beyond those up to which its rotary embedding stays as it
     is.
     """
-    limit = position_limit(model)
-    changing = _changing_frequencies(model)
+    limit = position_limit(config)
+    changing = _changing_frequencies(config)
     fixed = min(changing.values(), default=None)
     if wanted is None:
         return min(limit or 2048, fixed or 2048, 2048)
@@ -44,7 +44,7 @@ def choose_cache_length(model: PreTrainedModel, wanted: int | None) -> int:
         )
     if fixed is not None and wanted > fixed:
         raise UsageError(
-            f"The rotary embedding of {type(model).__name__} ({', '.join(sorted(changing))}) changes for texts of more than "
+            f"The rotary embedding of {name} ({', '.join(sorted(changing))}) changes for texts of more than "
             f"{fixed} positions, what is cached already included, which a step cannot do; --max-cache-len {wanted} was "
             "given.",
             hint=f"Give --max-cache-len {fixed} at most.",
@@ -137,7 +137,7 @@ def _fixed_frequencies(model: PreTrainedModel, cache_length: int) -> Iterator[No
     that is so is measured: the exported step is compared with the model as it is (guard.py).
     """
     changed: list[tuple[Any, str]] = []
-    changing = _changing_frequencies(model)
+    changing = _changing_frequencies(model.config)
     for module in model.modules():
         kind = getattr(module, "rope_type", None)
         if isinstance(kind, str) and cache_length <= changing.get(kind, 0):
@@ -159,14 +159,14 @@ class ValuesError(ModelError):
     """A step that is another one for other values: what is in the way of exporting it at all."""
 
 
-def _changing_frequencies(model: PreTrainedModel) -> dict[str, int]:
-    """The model's kinds of rotary embedding that change with the length of the text, and up to how many positions each
+def _changing_frequencies(config: PreTrainedConfig) -> dict[str, int]:
+    """A model's kinds of rotary embedding that change with the length of the text, and up to how many positions each
     stays as it is: {"longrope": 4096}."""
     found: dict[str, int] = {}
-    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
     for settings in (rope, *(value for value in rope.values() if isinstance(value, dict))):
         kind = settings.get("rope_type")
-        original = settings.get("original_max_position_embeddings") or position_limit(model)
+        original = settings.get("original_max_position_embeddings") or position_limit(config)
         if kind in ("longrope", "dynamic") and isinstance(original, int):
             found[kind] = min(original, found.get(kind, original))
     return found

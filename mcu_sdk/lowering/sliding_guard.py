@@ -23,7 +23,7 @@ from mcu_sdk.lowering.export import export_decoder
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.fuse.experts import experts_as
 from mcu_sdk.lowering.fuse.masks import HARDLY_VISIBLE
-from mcu_sdk.lowering.fuse.sliding import HINT
+from mcu_sdk.lowering.fuse.sliding import HINT, LEARNED_SINKS, cannot_slide
 from mcu_sdk.lowering.run_step import StepRunner
 from mcu_sdk.lowering.ways import Way
 
@@ -88,10 +88,10 @@ def sliding_logits(model: PreTrainedModel, tokens: torch.Tensor, length: int, si
                     use_cache=False,
                 ).logits
             except TypeError as error:
-                raise _no_reference(model, str(error)) from error
+                raise no_reference(model, str(error)) from error
             results.append(logits[0].float())
     if not seen.calls:
-        raise _no_reference(model, "its attention is code of its own")
+        raise no_reference(model, "its attention is code of its own")
     return torch.stack(results)
 
 
@@ -125,6 +125,8 @@ class _Seen:
             module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *rest: Any, **more: Any
         ) -> Any:
             self.calls += 1
+            if more.get("s_aux") is not None:
+                raise cannot_slide(f"in {type(module).__name__} {LEARNED_SINKS}")
             mask = self._mask(attention_mask)
             out, weights = eager(module, query, key, value, mask, *rest, **more)
             own = out[self.row_of, torch.arange(out.shape[1])]
@@ -143,7 +145,8 @@ class _Seen:
         return torch.where(visible, 0.0, torch.finfo(mask.dtype).min).to(mask.dtype).expand(mask.shape)
 
 
-def _no_reference(model: PreTrainedModel, reason: str) -> ModelError:
+def no_reference(model: PreTrainedModel, reason: str) -> ModelError:
+    """The refusal of a class that nothing could be compared with."""
     return ModelError(
         "--when-full slide is compared with the checkpoint beyond the end of the cache, for which a class that takes "
         f"position_ids and transformers' attention functions was expected; {type(model).__name__} does not: {reason}.",

@@ -18,7 +18,7 @@ from mcu_sdk.model.special_tokens import read_special_tokens
 from mcu_sdk.text import one_line
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LONGEST_HUB_ID = 96
@@ -107,6 +107,18 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
     Raises ModelError for an architecture that is no causal language model, for broken weights and for values that
     are not finite.
     """
+    from transformers import AutoModelForCausalLM
+
+    config, _ = decoder_config(checkpoint)
+    try:
+        return load_weights(checkpoint, AutoModelForCausalLM, config=config, attn_implementation="sdpa")
+    except AttentionError:
+        return load_weights(checkpoint, AutoModelForCausalLM, config=config)
+
+
+def decoder_config(checkpoint: Checkpoint) -> tuple[PreTrainedConfig, str]:
+    """A decoder's configuration and the name of its class, without its weights. Raises ModelError for an architecture that is no
+    causal language model."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     name = checkpoint.name
@@ -117,16 +129,15 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
             f"The configuration of {name} is none that transformers knows: {first_line(error)}",
             hint="Check model_type in config.json.",
         ) from error
-    if type(config) not in AutoModelForCausalLM._model_mapping:
+    known = AutoModelForCausalLM._model_mapping
+    if type(config) not in known:
         raise ModelError(
             f"A decoder-only language model was expected; {name} is of type {config.model_type!r}, which has no "
             "causal language model with a static cache.",
             hint="Lower such a model yourself and pass the result with --pte.",
         )
-    try:
-        return load_weights(checkpoint, AutoModelForCausalLM, config=config, attn_implementation="sdpa")
-    except AttentionError:
-        return load_weights(checkpoint, AutoModelForCausalLM, config=config)
+    kinds: Any = known[type(config)]
+    return config, (kinds[0] if isinstance(kinds, tuple) else kinds).__name__
 
 
 def load_frozen(checkpoint: Checkpoint, architecture: Any, *, eager: bool = False) -> PreTrainedModel:

@@ -141,6 +141,7 @@ class CompileOptions:
             "--weights",
             "A decoder's linears: int8; int4 in groups of 32 (half the size), on an NPU 15 levels; auto: each by what it costs, to fit.",
             Kind.DECODER | Kind.DECODER_NPU | Kind.ENCODER_DECODER,
+            narrower={"auto": Kind.DECODER | Kind.DECODER_NPU},
         ),
     ] = "int8"
     int4_saving: int | None = None

@@ -330,6 +330,13 @@ class GenerateRequest:
                 f"{each.flags[0]} is for {each.applies}; this is {kind}.",
                 hint=f"Leave {each.flags[0]} out.",
             )
+        for each, value in self._values():
+            applies = each.narrower.get(value)
+            if applies is not None and not kind & applies:
+                raise UsageError(
+                    f"{each.flags[0]} {value} is for {applies}; this is {kind}.",
+                    hint=f"Give another value, or leave {each.flags[0]} out.",
+                )
 
     def _of_no_use(self, kind: Kind) -> list[Option]:
         """The options that were given and make no difference to any of `kind`."""

@@ -69,7 +69,7 @@ def quantized_step(
     The program is one step, `(input_ids int64[1,1], cache_position int64[1]) -> logits float32[1,1,V]`, in PyTorch:
     what the firmware is compared with.
     """
-    fused = fused_step(checkpoint, options, lambda model, length: options.check_length(length))
+    fused = fused_step(checkpoint, options)
     quantized, facts = quantize_fused(fused, options)
     drop_weights(fused.model, quantized)
     return quantized, fused.metadata, facts

@@ -56,7 +56,7 @@ def compile_decoder_divided(
     target.check()
     assert step == "linears" or options.prefill is not None, "something is the NPU's"
     own = replace(options, npu=None)
-    fused = fused_step(checkpoint, own, lambda model, length: own.check_length(length))
+    fused = fused_step(checkpoint, own)
     quantized, facts = quantize_fused(fused, own)
     methods = {FORWARD: _Forms(1, quantized, quantized)}
     metadata = dict(fused.metadata)

@@ -9,6 +9,7 @@ from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.errors import ModelError
 from mcu_sdk.lowering.attention_window import require_whole_view
 from mcu_sdk.lowering.ethos_u.compile import QuantizedStep, lower_decoder, quantize_decoder
+from mcu_sdk.lowering.fuse.experts import mixes_experts
 from mcu_sdk.lowering.gptq import Grouped
 from mcu_sdk.lowering.quick_passes import quick_passes
 from mcu_sdk.lowering.reproducible import reproducible
@@ -43,15 +44,14 @@ def npu_step(
 
     def check(model: PreTrainedModel, cache_length: int) -> None:
         require_whole_view(model, cache_length, target.accelerator)
+        if mixes_experts(model):
+            raise _mixture(model, target)
 
     options = replace(options, cache_scales="calibrated")
     fused = fused_step(checkpoint, options, check)
     model, cache_length = fused.model, fused.cache_length
     if fused.facts["fused"]["expert_linear"]:
-        raise ModelError(
-            f"On {target.accelerator} every token reads the same weights; {type(model).__name__} is a mixture of experts.",
-            hint="Take the board's processor as --target, or a model of the family without experts.",
-        )
+        raise _mixture(model, target)
     rounded: dict[str, Grouped] = {}
     share: dict[str, Any] = {}
     if options.weights != "int8":
@@ -72,3 +72,10 @@ def npu_step(
         **share,
     }
     return quantized, fused.metadata, facts
+
+
+def _mixture(model: PreTrainedModel, target: NpuTarget) -> ModelError:
+    return ModelError(
+        f"On {target.accelerator} every token reads the same weights; {type(model).__name__} is a mixture of experts.",
+        hint="Take the board's processor as --target, or a model of the family without experts.",
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from mcu_sdk.lowering.cached_kinds import require_keys_and_values
-from mcu_sdk.lowering.export import choose_cache_length
 from mcu_sdk.lowering.guard import DecoderGuard
 from mcu_sdk.lowering.lower import lower_portable
 from mcu_sdk.lowering.metadata import llm_metadata
@@ -15,6 +13,7 @@ from mcu_sdk.lowering.without_kernel import refuse_complex
 from mcu_sdk.model.load import Checkpoint, load_model
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.compiled import CompiledModel
+from mcu_sdk.recipes.decoder_length import decoder_length
 from mcu_sdk.recipes.stage import stage
 from mcu_sdk.recipes.windows import calibration_windows
 
@@ -25,9 +24,8 @@ def compile_portable_decoder(checkpoint: Checkpoint, options: CompileOptions) ->
     Raises ModelError, and UsageError for a length that the model does not have.
     """
     with stage("Loading the checkpoint"), reproducible():
+        cache_length = decoder_length(checkpoint, options)
         model = load_model(checkpoint)
-        require_keys_and_values(model)
-        cache_length = choose_cache_length(model, options.cache_length)
         metadata = llm_metadata(model, cache_length)
     with stage("Choosing tokens to compare on"), reproducible():
         windows = calibration_windows(checkpoint, model, options, cache_length)

@@ -104,12 +104,8 @@ def _require_known(encoder: Encoder, checkpoint: Checkpoint, architecture: str) 
 
 
 def _check_options(encoder: Encoder, checkpoint: Checkpoint, options: CompileOptions) -> None:
-    """Raises UsageError for what makes no difference to an encoder of sounds, and for weights that are chosen one by one."""
-    if options.weights == "auto":
-        raise UsageError(
-            f"--weights auto measures the linears of a decoder alone; {checkpoint.name} has an encoder, too.",
-            hint="Give --weights int4, or leave it out.",
-        )
+    """Raises UsageError for what makes no difference to an encoder of sounds."""
+    assert options.weights != "auto", "whose kinds are those of decoders alone (options/compiling.py)"
     if encoder.input_name == "input_ids":
         return
     if options.calibration_text is not None:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.export import ExportedProgram
 
-from mcu_sdk.lowering.cached_kinds import require_keys_and_values
 from mcu_sdk.lowering.calibrate import cache_ranges
-from mcu_sdk.lowering.export import choose_cache_length
 from mcu_sdk.lowering.fuse import fuse
 from mcu_sdk.lowering.fuse.left import left_in_float
 from mcu_sdk.lowering.guard import DecoderGuard
 from mcu_sdk.lowering.metadata import llm_metadata
 from mcu_sdk.lowering.reproducible import reproducible
+from mcu_sdk.lowering.sliding_probe import require_distances
 from mcu_sdk.lowering.without_kernel import refuse_complex
 from mcu_sdk.model.load import Checkpoint, load_model
 from mcu_sdk.options import CompileOptions
+from mcu_sdk.recipes.decoder_length import decoder_length
 from mcu_sdk.recipes.stage import stage
 from mcu_sdk.recipes.windows import calibration_windows
 
@@ -48,15 +48,16 @@ def fused_step(
     options: CompileOptions,
     check: Callable[[PreTrainedModel, int], None] = lambda model, cache_length: None,
 ) -> FusedStep:
-    """Load, calibrate the cache, export, compare, fuse, compare.
+    """Look at the configuration, load, calibrate the cache, export, compare, fuse, compare.
 
-    `check(model, cache_length)` raises what the recipe has against the model. Raises ModelError and TextError.
+    `check(model, cache_length)` raises what the recipe has against the model. Raises ModelError, TextError and UsageError.
     """
     with stage("Loading the checkpoint"), reproducible():
+        cache_length = decoder_length(checkpoint, options)
         model = load_model(checkpoint)
-        require_keys_and_values(model)
-        cache_length = choose_cache_length(model, options.cache_length)
         check(model, cache_length)
+        if options.kept_sinks is not None:
+            require_distances(model)
         metadata = llm_metadata(model, cache_length, options.kept_sinks)
     with stage("Calibrating"), reproducible():
         windows = calibration_windows(checkpoint, model, options, cache_length)

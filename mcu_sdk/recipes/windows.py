@@ -30,6 +30,9 @@ def calibration_windows(
     length = min(cache_length, LONGEST_WINDOW)
     if options.calibration_text is None:
         return sample_windows(model, length)
+    sample_windows(
+        model, 2, count=1
+    )  # refuses what keeps no keys and values, which nothing else here would run
     vocabulary = int(model.config.get_text_config().vocab_size)
     return spread_windows(_calibration_ids(checkpoint, options, vocabulary, length), length)
 
@@ -41,7 +44,7 @@ def rounding_windows(
     allows, however short the cache is. Raises what that raises."""
     from mcu_sdk.lowering.reproducible import reproducible
 
-    length = min(choose_cache_length(model, None), LONGEST_WINDOW)
+    length = min(choose_cache_length(model.config, type(model).__name__, None), LONGEST_WINDOW)
     if options.calibration_text is None:
         with stage("Generating text to round weights by"), reproducible():
             return sample_windows(model, length, count=ROUNDING_WINDOWS)
@@ -69,7 +72,7 @@ def _is_encoder(checkpoint: Checkpoint) -> bool:
 
 
 def _positions(config: dict[str, Any]) -> int | None:
-    """The model's positions, where config.json says so itself (export.position_limit asks the loaded model)."""
+    """The model's positions, where config.json says so itself (export.position_limit asks transformers')."""
     inner = config.get("text_config")
     for part in (config, inner if isinstance(inner, dict) else {}):
         for name in ("max_position_embeddings", "n_positions", "n_ctx"):

@@ -271,6 +271,12 @@ def test_an_encoder_and_decoder(refused: Refused, tmp_path: Path) -> None:
         "--prefill is for a decoder's",
         "an encoder-decoder's",
     )
+    refused(
+        generate(tmp_path / "t5", "--weights", "auto"),
+        USAGE,
+        "--weights auto is for a decoder's checkpoint",
+        "an encoder-decoder's",
+    )
     refused(generate(tmp_path / "t5", "--max-cache-len", "1"), USAGE, "at least 2 positions")
     path = tmp_path / "t5" / "generation_config.json"
     settings = json.loads(path.read_text()) | {"forced_decoder_ids": [[2, 7]]}
@@ -300,6 +306,38 @@ def test_what_a_model_of_speech_is_not_for(
     refused(generate(make_listener("whisper", tmp_path), *more), code, *words)
 
 
+@pytest.mark.parametrize(
+    ("family", "more", "words"),
+    [
+        ("gpt_neo", ["--when-full=slide"], ["reads the position itself, as learned positions do"]),
+        ("opt", ["--when-full=slide"], ["reads the position itself, as learned positions do"]),
+        ("bloom", ["--when-full=slide"], ["counts its positions itself"]),
+        ("gptj", ["--when-full=slide"], ["attention is code of its own"]),
+        ("gpt_oss", ["--when-full=slide"], ["learned score in its softmax"]),
+        ("lfm2", ["--prefill=8"], ["keeps a state, of a recurrence or a convolution, in 1 of 2 layers"]),
+        ("olmoe", ["--target=ethos-u55-128"], ["is a mixture of experts"]),
+    ],
+)
+def test_what_the_model_decides_is_refused_before_it_is_exported(
+    family: str,
+    more: list[str],
+    words: list[str],
+    refused: Refused,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mcu_sdk.lowering import guard
+    from tests.decoders import save_small_decoder
+
+    def export_decoder(*given: object) -> None:
+        raise AssertionError("it was exported")
+
+    monkeypatch.setattr(guard, "export_decoder", export_decoder)
+    board = "corstone-300" if family == "olmoe" else "host"
+    command = generate(save_small_decoder(family, tmp_path), "--max-cache-len=12", *more, "--board", board)
+    refused(command, INVALID, *words)
+
+
 DECODERS = {
     "Mamba": {"hidden_size": 16, "state_size": 4, "num_hidden_layers": 1},  # a state, no keys and values
     "OpenAIGPT": {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 32},  # recomputes everything
@@ -307,15 +345,20 @@ DECODERS = {
 }
 
 
-@pytest.mark.parametrize("scales", ["calibrated", "dynamic"])
+@pytest.mark.parametrize("more", ["--kv-scales=calibrated", "--kv-scales=dynamic", "--calibration-text=text"])
 @pytest.mark.parametrize("family", DECODERS)
-def test_a_decoder_without_a_static_cache(family: str, scales: str, refused: Refused, tmp_path: Path) -> None:
+def test_a_decoder_without_a_static_cache(family: str, more: str, refused: Refused, tmp_path: Path) -> None:
     import transformers
+
+    from tests.pairs import write_unigram
 
     config = getattr(transformers, f"{family}Config")(vocab_size=50, **DECODERS[family])
     model = transformers.AutoModelForCausalLM.from_config(config)
     model.save_pretrained(tmp_path / "model", safe_serialization=True)
-    command = generate(tmp_path / "model", "--max-cache-len", "16", "--kv-scales", scales)
+    write_unigram(tmp_path / "model" / "tokenizer.json")
+    (tmp_path / "text").write_text("the lamp is on\n" * 20)
+    more = more.replace("=text", f"={tmp_path / 'text'}")
+    command = generate(tmp_path / "model", "--max-cache-len", "16", more)
     refused(command, INVALID, "static cache", type(model).__name__, "--pte")
 
 

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from mcu_sdk.errors import ModelError, UsageError
 from mcu_sdk.lowering import guard as guarding
-from mcu_sdk.lowering.cached_kinds import BESIDE, require_keys_and_values
+from mcu_sdk.lowering.cached_kinds import BESIDE, INSTEAD, require_keys_and_values
 from mcu_sdk.lowering.calibrate import run_with_cache
 from mcu_sdk.lowering.export import ValuesError, choose_cache_length, export_decoder
 from mcu_sdk.lowering.fuse import fuse
@@ -100,13 +100,14 @@ def test_what_transformers_wrapper_does_not_export_is_exported_another_way(name:
     guard.check_fused(program, None)
 
 
-@pytest.mark.parametrize("kind", [*BESIDE, "compressed_sparse_attention"])
+@pytest.mark.parametrize("kind", [*BESIDE, *INSTEAD, "compressed_sparse_attention"])
 def test_layers_that_keep_more_than_keys_and_values_are_refused_by_name(kind: str) -> None:
-    model = tiny({**GATED, "model_type": "llama"})
-    require_keys_and_values(model)
-    model.config.layer_types = ["full_attention", kind]
-    with pytest.raises(ModelError, match=f"LlamaForCausalLM .*{kind}"):
-        require_keys_and_values(model)
+    config = AutoConfig.for_model(**{**SIZES, **GATED, "model_type": "llama"})
+    require_keys_and_values(config, "LlamaForCausalLM")
+    config.layer_types = ["full_attention", kind]
+    said = "keeps a state, of a recurrence or a convolution, in 1 of 2 layers" if kind in INSTEAD else kind
+    with pytest.raises(ModelError, match=f"LlamaForCausalLM .*{said}"):
+        require_keys_and_values(config, "LlamaForCausalLM")
 
 
 def test_a_step_that_decides_by_values_is_refused_by_name() -> None:
@@ -122,12 +123,14 @@ def test_a_step_that_decides_by_values_is_refused_by_name() -> None:
 
 
 def test_a_cache_ends_where_the_rotary_embedding_changes() -> None:
-    model = tiny(LONGROPE)
-    assert choose_cache_length(model, None) == choose_cache_length(model, 16) == 16
+    config = AutoConfig.for_model(**{**SIZES, **LONGROPE})
+    for wanted in (None, 16):
+        assert choose_cache_length(config, "Phi3ForCausalLM", wanted) == 16
     with pytest.raises(UsageError, match=r"longrope.*more than 16 positions.*--max-cache-len 17") as caught:
-        choose_cache_length(model, 17)
+        choose_cache_length(config, "Phi3ForCausalLM", 17)
     assert "16 at most" in str(caught.value)
-    assert choose_cache_length(tiny(MODELS["dynamic"]), None) == 32
+    dynamic = AutoConfig.for_model(**{**SIZES, **MODELS["dynamic"]})
+    assert choose_cache_length(dynamic, "LlamaForCausalLM", None) == 32
 
 
 def test_what_export_took_for_granted_is_told_in_our_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,11 @@ def experts_as(model: PreTrainedModel, implementation: str) -> Iterator[None]:
         model.set_experts_implementation(before)
 
 
+def mixes_experts(model: PreTrainedModel) -> bool:
+    """Whether some part of the model lets transformers choose how its experts are computed."""
+    return any(hasattr(part, "is_transposed") and hasattr(part, "has_gate") for part in model.modules())
+
+
 def routers_of(graph: Graph) -> set[Node]:
     """The linears whose results are chosen the greatest of, or decide in another way which experts are asked."""
     found: set[Node] = set()

@@ -50,6 +50,8 @@ _SLIDING: dict[Any, Any] = {
 }
 _CACHES = ("k_cache", "v_cache", "k_scales", "v_scales")
 
+LEARNED_SINKS = "each head has a learned score in its softmax, for which there is no such kernel"
+
 HINT = "Leave --when-full out: generation then ends where the cache is full."
 
 
@@ -89,9 +91,7 @@ class _Sliding:
         if given.get("bias") is not None:
             _refuse(attention, "something is added to its scores by distance, as ALiBi does")
         if given.get("sinks") is not None:
-            _refuse(
-                attention, "each head has a learned score in its softmax, for which there is no such kernel"
-            )
+            _refuse(attention, LEARNED_SINKS)
         query, length = given["q"], shape_of(given["k_cache"])[2]
         sinks = self._sinks if length == self._length else 0
         slot, lap = self._slot(sinks, length), length - sinks
@@ -206,9 +206,14 @@ def rotation_by(table: torch.Tensor, count: int) -> torch.Tensor | None:
     return angle / angle.abs()
 
 
-def _refuse(node: Node, reason: str) -> NoReturn:
-    raise ModelError(
-        "--when-full slide takes a model that knows distances between tokens alone, by a rotary embedding or not at all; in "
-        f"{module_path(node) or node.name} {reason}.",
+def cannot_slide(reason: str) -> ModelError:
+    """The refusal of a decoder in which a position means more than its distance from others."""
+    return ModelError(
+        "--when-full slide takes a model that knows distances between tokens alone, by a rotary embedding or not at all; "
+        f"{reason}.",
         hint=HINT,
     )
+
+
+def _refuse(node: Node, reason: str) -> NoReturn:
+    raise cannot_slide(f"in {module_path(node) or node.name} {reason}")
