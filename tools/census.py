@@ -103,10 +103,11 @@ def _save(name: str, class_name: str, folder: Path) -> Path:
     import torch
     import transformers
 
-    config = tiny_config(name.removesuffix(" (seq2seq)"))
+    architecture = getattr(transformers, class_name)
+    config = part_for(architecture, tiny_config(name.removesuffix(" (seq2seq)")))
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
-    model = getattr(transformers, class_name)(config).eval()
+    model = architecture(config).eval()
     for parameter in model.parameters():
         if parameter.dim() == 1:  # norms and biases that are not all alike
             parameter.data += 0.1 * torch.randn_like(parameter)
@@ -117,6 +118,14 @@ def _save(name: str, class_name: str, folder: Path) -> Path:
         model(input_ids=torch.tensor([[3, 4, 5]]))
     model.save_pretrained(folder)
     return folder
+
+
+def part_for(architecture: Any, config: Any) -> Any:
+    """Of a configuration of several models the part that is the class's own, as AutoModelForCausalLM takes it."""
+    wanted = architecture.config_class
+    parts = [getattr(config, name, None) for name in getattr(type(config), "sub_configs", None) or ()]
+    own = [part for part in (config, *parts) if wanted is not None and isinstance(part, wanted)]
+    return own[0] if own else config
 
 
 def _make_queries_small(model: torch.nn.Module) -> None:

@@ -52,20 +52,25 @@ SIZES: dict[str, Any] = {
 ALSO_WHERE_NONE = ("head_dim", "n_routed_experts", "n_shared_experts", "num_experts_per_tok")
 """What is set, too, where a configuration leaves it open."""
 
-STARTED = (
-    "t5",
-    "longt5",
-    "switch_transformers",
-    "pop2piano",
-    "encoder-decoder",
-    "speech-encoder-decoder",
-)
+STARTED = ("t5", "longt5", "switch_transformers", "pop2piano")
 """Whose checkpoints say what the decoder begins with, and whose configurations do not by themselves."""
+
+PAIR: dict[str, dict[str, Any]] = {
+    "encoder": {"is_decoder": False},
+    "decoder": {"is_decoder": True, "add_cross_attention": True},
+}
+"""Of two models of any kind that are put together, as EncoderDecoderModel.from_encoder_decoder_pretrained does it."""
 
 EXCEPTIONS: dict[str, dict[str, Any]] = {
     **{name: {"decoder_start_token_id": 0} for name in STARTED},
+    **{name: {"decoder_start_token_id": 0, **PAIR} for name in ("encoder-decoder", "speech-encoder-decoder")},
+    "bamba": {"attn_layer_indices": [1]},
     "blt": {"encoder_hash_byte_group_vocab": 257, "encoder_hash_byte_group_size": [3, 4]},
+    "cohere_compass_text": {
+        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}
+    },
     "cpmant": {"dim_head": 16, "dim_ff": 96},
+    "dbrx": {"attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2}},
     "dots1": {"layer_types": ["full_attention", "sliding_attention"]},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_d_head": 32, "mamba_n_heads": 4},
     "gemma3n_text": {"num_kv_shared_layers": 0},
@@ -73,17 +78,23 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "gemma4_unified_text": {"global_head_dim": 16},
     "gpt_bigcode": {"num_key_value_heads": 1},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "kimi_linear": {"linear_head_dim": 16, "linear_num_heads": 4},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "longcat_flash": {"expert_ffn_hidden_size": 96, "zero_expert_num": 2},
-    "mamba2": {"expand": 2, "num_heads": 4, "head_dim": 32},
+    "mamba2": {"expand": 2, "num_heads": 4, "head_dim": 32, "n_groups": 1},
     "ministral": {"layer_types": ["sliding_attention", "full_attention"]},
     "nemotron": {"num_key_value_heads": 2},
+    "nemotron_h": {"n_groups": 1},
     "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2},
     "vibevoice_acoustic_tokenizer": {"num_filters": 4, "depths": [1] * 7},
     "vibevoice_acoustic_tokenizer_encoder": {"num_filters": 4, "depths": [1] * 7},
+    "xmod": {"default_language": "en_XX"},
     "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 32},
 }
-"""By name: what its sizes alone do not say."""
+"""By name: what its sizes alone do not say; of a configuration inside it by that one's name."""
 
 LONG = [1.0 + index / 4 for index in range(8)]
 
@@ -147,10 +158,13 @@ def _tiny(kind: Any, changes: dict[str, Any]) -> Any:
             "head_dim": SIZES["qk_rope_head_dim"],
         }
     settings |= _one_layer_of_each_kind(has)
-    for name in getattr(kind, "sub_configs", None) or {}:
+    inside = tuple(getattr(kind, "sub_configs", None) or ())
+    for name in inside:
         if has.get(name) is not None:
-            inner = _tiny(type(has[name]), EXCEPTIONS.get(has[name].model_type, {}))
+            more = changes.get(name, {})
+            inner = _tiny(type(has[name]), {**EXCEPTIONS.get(has[name].model_type, {}), **more})
             settings[name] = inner.to_dict()
+    changes = {name: value for name, value in changes.items() if name not in inside}
     return kind(**{**settings, **changes})
 
 

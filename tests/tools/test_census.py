@@ -33,6 +33,19 @@ def test_a_layer_of_each_kind_is_kept() -> None:
 
 def test_configurations_inside_others_are_small_too() -> None:
     assert tiny_config("gemma3").text_config.hidden_size == 64
+    pair = tiny_config("encoder-decoder")
+    assert pair.encoder.hidden_size == pair.decoder.hidden_size == 64
+    assert (pair.encoder.is_decoder, pair.decoder.is_decoder) == (False, True)
+    assert pair.decoder.add_cross_attention and pair.decoder_start_token_id == 0
+
+
+def test_a_class_gets_the_part_that_is_its_own() -> None:
+    import transformers
+
+    config = tiny_config("qwen3_5")
+    assert census.part_for(transformers.Qwen3_5ForCausalLM, config) is config.text_config
+    llama = tiny_config("llama")
+    assert census.part_for(transformers.LlamaForCausalLM, llama) is llama
 
 
 @pytest.mark.parametrize("name", VARIANTS)
