@@ -44,6 +44,7 @@ from mcu_sdk.lowering.fuse.graph import (
     tidy,
 )
 from mcu_sdk.lowering.fuse.turns import drop_copies, join_turns
+from mcu_sdk.lowering.fuse.waves import is_heard
 from mcu_sdk.lowering.gates_s8 import annotate_gates, rewrite_gates
 from mcu_sdk.lowering.images_s8 import annotate_images, rewrite_images
 from mcu_sdk.lowering.recurrent_s8 import annotate_recurrent, rewrite_recurrent, set_ranges
@@ -160,7 +161,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
             if node in routers:
                 continue
             if is_call(node, aten.linear.default) and _is_attribute(args(node)[1]):
-                x = STATIC if self.activations == "static" else DYNAMIC
+                x = STATIC if self.activations == "static" and not is_heard(node) else DYNAMIC
                 specs = {args(node)[0]: x, args(node)[1]: WEIGHT}
             elif is_call(node, EXPERT_LINEAR) and self.activations == "static":
                 specs = {args(node)[0]: STATIC_SYMMETRIC}

@@ -17,13 +17,13 @@ from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.patches import patches_to_linears
 from mcu_sdk.lowering.fuse.spelt_out import spell_out
 from mcu_sdk.lowering.fuse.turns import turn_later
+from mcu_sdk.lowering.fuse.waves import waves_to_rows
 
 
 def prepare_images(program: ExportedProgram) -> None:
     """Turn weights in the place of channels, fold batch norms, spell out moves of elements, and put channels last, in place."""
-    changed = (
-        turn_weights(program) + spell_out(program) + fold_batch_norms(program) + patches_to_linears(program)
-    )
+    changed = turn_weights(program) + waves_to_rows(program) + spell_out(program)
+    changed += fold_batch_norms(program) + patches_to_linears(program)
     if changed:
         tidy(program)
     if channels_last(program):
