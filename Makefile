@@ -46,7 +46,8 @@ test-all: check test-tools
 
 matrix: setup
 	$(BIN)/python tools/run_matrix.py
-	$(BIN)/pytest -n $(JOBS) -m matrix tests/end_to_end/test_decoders.py tests/end_to_end/test_fit.py
+	$(BIN)/pytest -n $(JOBS) -m matrix \
+	    $(addprefix tests/end_to_end/test_,decoders.py encoders.py fit.py npu_targets.py)
 
 bench: setup bench-tools
 	$(BIN)/python -m benchmarks

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcu_sdk.console import step
 from mcu_sdk.errors import UsageError
-from mcu_sdk.evaluate_files import IMAGES, KINDS, find_files, score_files
+from mcu_sdk.evaluate_files import IMAGES, KINDS, find_files, labels_of, score_files
 from mcu_sdk.origin import checkpoint_of, text_encoder_of
 from mcu_sdk.project.accuracy import read_facts
 from mcu_sdk.project.heads import TOKENS, Head
@@ -98,6 +98,7 @@ def evaluate_dataset(
         project = open_project(Path(place))
         kind = KINDS.get(str(read_facts(project.folder / "model").get("task")))
         if kind is not None:
+            labels_of(project, kind)
             return score_files(project, find_files(dataset, kind), kind)
         check_takes_texts(project)
         task = Head.of(read_facts(project.folder / "model")).task

@@ -95,8 +95,7 @@ def score_files(project: Project, files: Mapping[str, Sequence[Path]], kind: Kin
     """Build the project for this computer, and measure it on `files` by the name of their label. Raises UsageError for a model
     that is no classifier of this kind with one right label each, or takes sounds step by step, for names that are no labels,
     and for files that it does not take."""
-    facts, name = read_facts(project.folder / "model"), project.manifest.name
-    labels = _labels(facts, name, kind)
+    facts, labels = read_facts(project.folder / "model"), labels_of(project, kind)
     numbers = {label: _number(label, labels) for label in files}
     right = [numbers[label] for label, paths in files.items() for _ in paths]
     paths = [path for each in files.values() for path in each]
@@ -121,7 +120,7 @@ def score_files(project: Project, files: Mapping[str, Sequence[Path]], kind: Kin
             found = reference.outputs(asked)
         floats = None if found is None else [int(each[place].argmax()) for each in found]
     return DatasetScore(
-        name,
+        project.manifest.name,
         len(asked),
         cut,
         quality(right, chosen),
@@ -131,7 +130,9 @@ def score_files(project: Project, files: Mapping[str, Sequence[Path]], kind: Kin
     )
 
 
-def _labels(facts: Mapping[str, Any], name: str, kind: Kind) -> Labels:
+def labels_of(project: Project, kind: Kind) -> Labels:
+    """Of what the project's model tells whole files of this kind apart by. Raises UsageError for a model that does not."""
+    facts, name = read_facts(project.folder / "model"), project.manifest.name
     labels = labels_in(facts)
     streams = kind is SOUNDS and Listening.of(facts, name).streams
     if labels is None or labels.scores != "softmax" or streams:
