@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from mcu_sdk import cli, generation, resources
+from mcu_sdk import cli, resources
 from mcu_sdk.errors import ModelError
+from mcu_sdk.generation import kinds, project, source
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.project.opened import open_project
 from mcu_sdk.recipes import checkpoint as recipe
@@ -105,9 +106,10 @@ def test_what_is_the_same_for_every_form_is_done_once(
 
         return call
 
-    expected = {"check_tokenizer": 1, "read_chat_template": 1, "_check_kind_of": 1, "compile_plan": 3}
+    expected = {"check_tokenizer": 1, "read_chat_template": 1, "check_kind_of": 1, "compile_plan": 3}
     for name in expected:
-        monkeypatch.setattr(generation, name, counted(name, getattr(generation, name)))
+        module = project if name == "check_kind_of" else source
+        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
     assert cli.run(arguments(TARGET, "--decode=auto")) == 0
     assert {name: done.count(name) for name in expected} == expected
 
@@ -120,7 +122,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         seen.append((npu.accelerator, position))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generation, "step_cycles", stop)
+    monkeypatch.setattr(source, "step_cycles", stop)
     return seen
 
 
@@ -239,8 +241,8 @@ def test_an_encoder_has_no_token_to_choose_a_place_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Capture,
 ) -> None:
-    monkeypatch.setattr(generation, "_is_encoder", lambda checkpoint: True)
-    monkeypatch.setattr(generation, "check_tokenizer", lambda *given: None)
+    monkeypatch.setattr(kinds, "_is_encoder", lambda checkpoint: True)
+    monkeypatch.setattr(source, "check_tokenizer", lambda *given: None)
     line = [
         part
         for part in arguments(given, board=npu_by_default(tmp_path / "board"))

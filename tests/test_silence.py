@@ -15,9 +15,10 @@ PACKAGE = Path(__file__).parents[1] / "mcu_sdk"
 SHOWN = {"step", "stage"}
 
 SLOW = {
-    "generation.py": {
-        "find_checkpoint", "identify", "read_pte", "compile_plan", "tokenizer_tables", "fit_project", "render_project",
+    "generation/project.py": {
+        "find_checkpoint", "identify", "plan_of", "tokenizer_tables", "fit_into", "render_project",
     },
+    "generation/source.py": {"read_pte", "compile_plan"},
     "project/build.py": {"_run", "_check_instructions", "_check_symbols", "read_sizes", "stack_bound"},
     "project/pair.py": {"ask"},
     "project/verify.py": {"compare_with_python", "first_difference"},

@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from mcu_sdk import cli, generation
+from mcu_sdk import cli
+from mcu_sdk.generation import flash, project, source
 from mcu_sdk.project import ci, render
 from mcu_sdk.project.destination import KEPT
 
@@ -167,14 +169,21 @@ def test_a_disk_that_refuses_leaves_nothing_behind(
     refused(generate(tmp_path / "project"), 1, str(error.strerror))
 
 
-@pytest.mark.parametrize("name", ["compile_plan", "fit_project", "render_project"])
+@pytest.mark.parametrize(
+    ("module", "name"), [(source, "compile_plan"), (flash, "fit_project"), (project, "render_project")]
+)
 def test_an_interruption_anywhere_leaves_nothing_behind(
-    name: str, refused: Refused, generate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType,
+    name: str,
+    refused: Refused,
+    generate: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generation, name, interrupted)
+    monkeypatch.setattr(module, name, interrupted)
     refused(generate(tmp_path / "project"), INTERRUPTED)
 
 

@@ -124,7 +124,7 @@ def test_generate_refuses_before_anything_slow(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "model/plan.cpp").write_text("// mine\n")
-    monkeypatch.setattr("mcu_sdk.generation.find_checkpoint", lambda *_, **more: 1 / 0)
+    monkeypatch.setattr("mcu_sdk.generation.project.find_checkpoint", lambda *_, **more: 1 / 0)
     assert cli.run(["generate", "--board=corstone-300", f"--output={project}"]) == 2
     assert "model/plan.cpp" in capsys.readouterr().err
 
