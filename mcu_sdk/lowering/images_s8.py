@@ -61,7 +61,7 @@ def annotate_images(model: GraphModule, static: QuantizationSpec, weight: Quanti
             mark(_behind_clamps(back))
         elif is_call(node, *POOLS):
             source = _source_of(node)
-            if source is not None and _back_of(node) is not None and _pool(node) is not None:
+            if source is not None and is_pool_in_int8(node):
                 mark(source)
         elif _is_linear_of_pixels(node) or _is_table_of(node, marked) or _is_sum_of(node, marked):
             mark(_behind_clamps(node))
@@ -238,21 +238,40 @@ def _rewrite_sum(program: ExportedProgram, node: Node) -> None:
     epilogue.quantize.replace_all_uses_with(_viewed(program, new, epilogue.quantize))
 
 
+def is_pool_in_int8(pool: Node) -> bool:
+    """Whether a pool has the form that becomes int8 here."""
+    return not pool_refused(pool)
+
+
+def pool_refused(pool: Node) -> str:
+    """How a pool would have to be to become int8; "" where it does."""
+    source = _source_of(pool)
+    if source is None or _back_of(pool) is None:
+        return "of [1, channels, height, width] or [1, channels, length]"
+    found = _pool_arguments(pool)
+    if found["ceil_mode"] and not is_call(pool, aten.max_pool2d.default):
+        return "whose windows all end within the image (ceil_mode=False)"
+    if found.get("divisor_override") is not None:
+        return "that divide by what they sum (no divisor_override)"
+    if found.get("count_include_pad", False) and any(found["padding"]):
+        return "that leave padding out (count_include_pad=False)"
+    return ""
+
+
+def _pool_arguments(pool: Node) -> dict[str, Any]:
+    """The arguments behind the image by their names in the schema."""
+    schema = pool.target._schema.arguments  # type: ignore[union-attr]
+    defaults = {each.name: each.default_value for each in schema if each.has_default_value()}
+    return {**defaults, **dict(zip((each.name for each in schema), args(pool), strict=False)), **pool.kwargs}
+
+
 def _pool(node: Node) -> tuple[list[int], list[int], list[int], list[int]] | None:
     """(size, stride, padding, dilation) of a pool of which there is an int8 form; None for another."""
-    x, size, *rest = args(node)
-    greatest = node.target == aten.max_pool2d.default
-    defaults: list[Any] = [[], [0, 0], [1, 1], False] if greatest else [[], [0, 0], False, True, None]
-    rest = [*rest, *defaults[len(rest) :]]
-    stride, padding = list(rest[0]) or list(size), list(rest[1])
-    if node.kwargs or x is None:
+    if pool_refused(node):
         return None
-    if greatest:
-        return None if rest[3] else (list(size), stride, padding, list(rest[2]))
-    rounds_up, counts_padding, divisor = rest[2:5]
-    if rounds_up or divisor or (counts_padding and any(padding)):
-        return None
-    return list(size), stride, padding, [1, 1]
+    found = _pool_arguments(node)
+    size = list(found["kernel_size"])
+    return size, list(found["stride"] or size), list(found["padding"]), list(found.get("dilation", [1]))
 
 
 def _rewrite_pool(program: ExportedProgram, node: Node) -> None:
@@ -260,10 +279,20 @@ def _rewrite_pool(program: ExportedProgram, node: Node) -> None:
     source, back, window = _source_of(node), _back_of(node), _pool(node)
     if source is None or back is None or window is None or not _is_dequantized(source):
         return
-    if _padding_of(args(args(node)[0])[0]) is not None:
-        return
     x, scale, zero_point, *rest = args(source)
     size, stride, padding, dilation = (value * 2 if len(value) == 1 else value for value in window)
+    before = _padding_of(args(args(node)[0])[0])
+    if before is not None:
+        x = _padded(program, back, x, before, int(zero_point))
+    reach = [step * (side - 1) + 1 for step, side in zip(dilation, size, strict=True)]
+    ends = [
+        (outputs - 1) * step + last - 2 * around - inputs
+        for outputs, step, last, around, inputs in zip(
+            shape_of(node)[2:], stride, reach, padding, shape_of(x)[1:3], strict=True
+        )
+    ]
+    if max(ends) > 0:  # of windows that end behind the image (ceil_mode): the least value decides nothing
+        x = _padded(program, back, x, [0, 0, *(max(0, end) for end in ends)], -128)
     if node.target == aten.max_pool2d.default:
         pooled = call_before(
             program.graph, back, mcu.max_pool2d_s8.default, x, size, stride, padding, dilation
@@ -277,6 +306,13 @@ def _rewrite_pool(program: ExportedProgram, node: Node) -> None:
     target = decomposed.dequantize_per_tensor.default
     real = call_before(program.graph, back, target, pooled, scale, zero_point, *rest)
     back.replace_all_uses_with(real)
+
+
+def _padded(program: ExportedProgram, place: Node, image: Node, amounts: list[int], value: int) -> Node:
+    """An int8 image with as much around it: (top, left, bottom, right)."""
+    top, left, bottom, right = amounts
+    around = [0, 0, left, right, top, bottom]
+    return call_before(program.graph, place, aten.constant_pad_nd.default, image, around, value)
 
 
 def _rewrite_change_of_scale(program: ExportedProgram, quantize: Node) -> None:

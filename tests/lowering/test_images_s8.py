@@ -90,3 +90,43 @@ def test_attention_within_windows(windows: int, heads: int, biases: int, copied:
         wanted = torch.cat([module(call) for call in calls])
     found = torch.cat([interpreter.run(call)[0] for call in calls])
     assert float((found - wanted).norm() / wanted.norm()) < 0.06
+
+
+class Pools(nn.Module):
+    """Pools of one image whose edges differ, and of a row of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = nn.ModuleList(
+            (
+                nn.MaxPool2d(3, 2, ceil_mode=True),
+                nn.MaxPool2d((2, 3), (3, 2), padding=(0, 1), ceil_mode=True),
+                nn.AvgPool2d(3, 2, padding=1),
+                nn.AvgPool2d((3, 2), padding=(1, 0), count_include_pad=False),
+                nn.AdaptiveAvgPool2d((4, 2)),
+                nn.Sequential(nn.ZeroPad2d((1, 0, 2, 1)), nn.MaxPool2d(2)),
+            )
+        )
+        self.rows = nn.ModuleList((nn.MaxPool1d(4, 3, padding=1, ceil_mode=True), nn.AvgPool1d(3, 2)))
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        row = image[:, :, 3]
+        return [*(pool(image) for pool in self.images), *(pool(row) for pool in self.rows)]
+
+
+def test_pools_in_int8_are_those_of_pytorch() -> None:
+    """Apart by a step of the image's scale at most: half of one for rounding what is given, and half for an average. The
+    images are negative for the most part, so that zeros around them are the greatest values."""
+    image = torch.randn(1, 3, 8, 6, generator=torch.Generator().manual_seed(5)) - 1
+    module = Pools()
+    compiled = mcu_sdk.compile_module(module, image)
+    pte = read_pte(compiled.pte)
+    found = [each.operator for each in pte.instructions if each.operator.startswith("mcu::")]
+    assert sorted(found) == ["mcu::avg_pool2d_s8"] * 4 + ["mcu::max_pool2d_s8"] * 4
+    step = float(max(image.max(), 0 * image.max()) - image.min()) / 255
+    interpreter = Interpreter(pte)
+    interpreter.reset()
+    results = interpreter.run(image)
+    for result, wanted in zip(results, module(image), strict=True):
+        assert result.shape == wanted.shape
+        assert float((result - wanted).abs().max()) <= 1.001 * step  # floats of scales are rounded, too

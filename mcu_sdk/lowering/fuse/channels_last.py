@@ -37,6 +37,11 @@ ONE_VALUE = (
 )  # fmt: skip
 TWO_VALUES = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor)
 POOLS = (aten.max_pool2d.default, aten.avg_pool2d.default)
+POOLS_OF_ROWS: dict[Any, tuple[Any, int]] = {
+    aten.max_pool1d.default: (aten.max_pool2d.default, 3),
+    aten.avg_pool1d.default: (aten.avg_pool2d.default, 2),
+}
+"""Those along one axis: what they are of an image of one row, and how many sizes follow the window's."""
 
 
 def channels_last(program: ExportedProgram) -> int:
@@ -50,9 +55,12 @@ def channels_last(program: ExportedProgram) -> int:
 
 
 def _rows_to_images(program: ExportedProgram) -> None:
-    """conv1d over [1, C, L] -> conv2d over [1, C, 1, L], and what follows of one value over the same image."""
+    """conv1d over [1, C, L] -> conv2d over [1, C, 1, L], pools too, and what follows of one value over the same image."""
     graph = program.graph
     images: dict[Node, Node] = {}
+
+    def opened(row: Node, place: Node) -> Node:
+        return images[row] if row in images else call_before(graph, place, aten.unsqueeze.default, row, 2)
 
     def becomes(node: Node, image: Node) -> None:
         row = call_before(graph, node, aten.squeeze.dim, image, 2)
@@ -64,15 +72,22 @@ def _rows_to_images(program: ExportedProgram) -> None:
         if is_call(node, *ONE_VALUE) and args(node)[0] in images:
             image = images[args(node)[0]]
             becomes(node, call_before(graph, node, node.target, image, *args(node)[1:], **node.kwargs))
+        if is_call(node, *POOLS_OF_ROWS) and len(shape_of(node)) == 3 and shape_of(node)[0] == 1:
+            x, window, *rest = args(node)
+            target, count = POOLS_OF_ROWS[node.target]
+            ones = 1, 0, 1  # stride, padding, dilation along the axis of one row
+            along = [[one, *size] if size else size for one, size in zip(ones, rest[:count], strict=False)]
+            given = [[1, *window], *along, *rest[count:]]
+            becomes(node, call_before(graph, node, target, opened(x, node), *given))
         if not is_call(node, aten.conv1d.default) or not is_constant(program, args(node)[1]):
             continue
         defaults: list[Any] = [None, [1], [0], [1], 1]
-        given: list[Any] = [*args(node), *defaults[len(args(node)) - 2 :]]
+        given = [*args(node), *defaults[len(args(node)) - 2 :]]
         x, weight, bias, stride, padding, dilation, groups = given
-        opened = images[x] if x in images else call_before(graph, node, aten.unsqueeze.default, x, 2)
         filters = add_buffer(program, f"{weight.name}_row", constant_value(program, weight).unsqueeze(2))
         sizes = [1, stride[0]], [0, padding[0]], [1, dilation[0]]
-        becomes(node, call_before(graph, node, aten.conv2d.default, opened, filters, bias, *sizes, groups))
+        image = opened(x, node)
+        becomes(node, call_before(graph, node, aten.conv2d.default, image, filters, bias, *sizes, groups))
 
 
 class _Rewriter:
@@ -90,8 +105,8 @@ class _Rewriter:
             self._convolution(node)
         elif is_call(node, aten.pad.default, aten.constant_pad_nd.default):
             self._pad(node)
-        elif is_call(node, *POOLS) and x in self.last:
-            self._turned_around(node)
+        elif is_call(node, *POOLS):
+            self._pool(node)
         elif is_call(node, aten.group_norm.default):
             self._norm_of_all(node)
         elif is_call(node, *TWO_VALUES):
@@ -163,10 +178,21 @@ class _Rewriter:
         out = call_before(self.graph, node, aten.conv2d.default, front, weight, bias, *rest)
         self._becomes(node, aten.permute.default, out, TO_LAST)
 
-    def _turned_around(self, node: Node) -> None:
-        """An operation that keeps its order of axes between two turns."""
-        front = call_before(self.graph, node, aten.permute.default, self.last[args(node)[0]], TO_FIRST)
-        out = call_before(self.graph, node, node.target, front, *args(node)[1:], **node.kwargs)
+    def _pool(self, node: Node) -> None:
+        """It keeps its order of axes between two turns. Padding that an average counts is put around the image before."""
+        x, size, *rest = args(node)
+        if len(shape_of(x)) != 4 or shape_of(x)[0] != 1:
+            return
+        image = self._of(x, node)
+        if is_call(node, aten.avg_pool2d.default) and len(rest) > 1 and any(rest[1]):
+            rounds_up, counts = len(rest) > 2 and rest[2], len(rest) < 4 or rest[3]
+            if counts and not rounds_up:
+                height, width = rest[1] * 2 if len(rest[1]) == 1 else rest[1]
+                around = [0, 0, width, width, height, height]
+                image = call_before(self.graph, node, aten.constant_pad_nd.default, image, around, 0.0)
+                rest[1] = [0, 0]
+        front = call_before(self.graph, node, aten.permute.default, image, TO_FIRST)
+        out = call_before(self.graph, node, node.target, front, size, *rest, **node.kwargs)
         self._becomes(node, aten.permute.default, out, TO_LAST)
 
     def _norm_of_all(self, node: Node) -> None:

@@ -48,11 +48,24 @@ def _mean(program: ExportedProgram, node: Node) -> Node | None:
     """Pools that leave one value of each channel."""
     adaptive = is_call(node, aten.adaptive_avg_pool2d.default, aten.adaptive_avg_pool1d.default)
     if adaptive and any(side != 1 for side in args(node)[1]):
-        return None
+        return _windows_alike(program, node)
     if not adaptive and not _takes_all(node):
         return None
     axes = [-1] if is_call(node, aten.adaptive_avg_pool1d.default) else [-2, -1]
     return call_before(program.graph, node, aten.mean.dim, args(node)[0], axes, True)
+
+
+def _windows_alike(program: ExportedProgram, pool: Node) -> Node | None:
+    """An adaptive average pool whose windows are all of one size, side by side."""
+    x, sides = args(pool)
+    given = shape_of(x)[-len(sides) :]
+    if any(before % side for before, side in zip(given, sides, strict=True)):
+        return None
+    size = [before // side for before, side in zip(given, sides, strict=True)]
+    target = aten.avg_pool2d.default if len(sides) == 2 else aten.avg_pool1d.default
+    plain = call_before(program.graph, pool, target, x, size, size)
+    spelt = _means_of_windows(program, plain) if len(sides) == 1 else _average(program, plain)
+    return spelt or plain
 
 
 def _means_of_windows(program: ExportedProgram, pool: Node) -> Node | None:
