@@ -49,7 +49,11 @@ class PteError(McuSdkError):
 
 
 class UnsupportedOperatorError(PteError):
-    """A .pte whose plan needs an operator, type or shape for which there is no kernel."""
+    """A .pte whose plan needs an operator, type or shape for which there is no kernel. `why`: what there is against it, alone."""
+
+    def __init__(self, message: str, *, hint: str = "", why: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.why = why
 
 
 class TextError(McuSdkError):

@@ -53,7 +53,7 @@ ROOMS: dict[str, set[str]] = {
     "targets": {"board", "npu"},
     "lowering": {"operators", "board", "npu"},
     "planning": {"operators", "board", "npu"},
-    "recipes": {"options", "model", "lowering", "operators", "board", "npu"},
+    "recipes": {"options", "model", "lowering", "planning", "operators", "board", "npu"},
     "project": {"planning", "targets", "operators", "board", "npu"},
     "options": {"operators", "board", "project"},
     "inputs": {"options", "model", "project", "board"},

@@ -87,6 +87,7 @@ def unsupported(instruction: Instruction, why: str, hint: str = COVERED) -> NoRe
         f"Instruction {instruction.index} of the model, {instruction.full_name}({shapes}) in "
         f"{_cut(instruction.name)}{source}, cannot be compiled: {why}.",
         hint=hint,
+        why=why,
     )
 
 

@@ -55,8 +55,8 @@ def compile_module(
 
     The module is called as it is in `eval()`; it is left as it was. Raises UsageError for arguments that do not go
     together, BoardError for a board that does not exist, ModelError for a
-    module that cannot be called, exported, quantized or lowered, and OSError for an
-    output that cannot be written.
+    module that cannot be called, exported, quantized or lowered, or that `generate --pte` would refuse for want of a
+    kernel, and OSError for an output that cannot be written.
     """
     _check(activations, border, output)
     _check_board(board, activations, border)
@@ -79,6 +79,11 @@ def compile_module(
         finally:
             for part, was in training.items():
                 part.training = was
+        with stage("Compiling the plan"):
+            from mcu_sdk.board.board import load_board
+            from mcu_sdk.recipes.kernels import check_compiled
+
+            check_compiled(compiled, None if board is None else load_board(board))
     if output is not None:
         write_compiled(compiled, Path(output))
     return compiled
@@ -200,9 +205,10 @@ def _compile_divided(module: torch.nn.Module, calls: list[Inputs], npu: NpuTarge
 def _has_kernels(program: ExportedProgram) -> bool:
     """Whether a processor can take whatever the NPU does not."""
     from mcu_sdk.lowering.without_kernel import refuse_complex, refuse_without_kernel
+    from mcu_sdk.recipes.kernels import why_no_kernel
 
     try:
-        refuse_without_kernel(program, "static")
+        refuse_without_kernel(program, "static", why_no_kernel)
         refuse_complex(program)
     except ModelError:
         return False
@@ -278,9 +284,10 @@ def quantized_module(
     with stage("Fusing"):
         from mcu_sdk.lowering.fuse import fuse
         from mcu_sdk.lowering.without_kernel import refuse_complex, refuse_without_kernel
+        from mcu_sdk.recipes.kernels import why_no_kernel
 
         counts = fuse(program, None, None)
-        refuse_without_kernel(program, activations)
+        refuse_without_kernel(program, activations, why_no_kernel)
         refuse_complex(program)
     guard |= _check_fused(program, calls, reference)
     with stage("Quantizing to int8"), reproducible():
@@ -324,7 +331,10 @@ def _exported_module(
     from mcu_sdk.lowering.reproducible import reproducible
 
     with stage("Exporting the module"):
+        from mcu_sdk.lowering.without_kernel import refuse_changing_shapes
+
         program = _export(module, example, activations)
+        refuse_changing_shapes(program)
         _check_calibration(calls, example)
     with stage("Comparing the exported module with the module"), reproducible():
         from mcu_sdk.lowering.guard import check_module
