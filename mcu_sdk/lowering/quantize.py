@@ -61,6 +61,7 @@ from mcu_sdk.lowering.stream_s16 import (
     add_by_tables,
     annotate_streams,
     find_streams,
+    narrow_streams,
     quantize_parts,
     rewrite_added,
     with_scales,
@@ -238,6 +239,7 @@ def quantize(
         rewrite_before_linears(quantized)
         quantize_parts(quantized)
         add_by_tables(quantized)
+        narrow_streams(quantized)
         rewrite_images(quantized)
     rewrite_linears(quantized, requantize)
     rewrite_experts(quantized)

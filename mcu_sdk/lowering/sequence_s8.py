@@ -43,6 +43,7 @@ from mcu_sdk.lowering.fuse.graph import (
 )
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.turns import moves_before
+from mcu_sdk.lowering.maxima_s8 import maxima_in_int8
 from mcu_sdk.lowering.moves_s8 import move_in_int8
 from mcu_sdk.lowering.requantize import LARGEST_SHIFT, clamp_bounds, multiplier_and_shift
 
@@ -244,6 +245,7 @@ def rewrite_before_linears(program: ExportedProgram) -> None:
     for node in list(program.graph.nodes):
         if is_call(node, _QUANTIZE):
             _quantize_before_taking(program.graph, node)
+    maxima_in_int8(program)
     move_in_int8(program)
     _share_quantizations(program.graph)
     for node in list(program.graph.nodes):

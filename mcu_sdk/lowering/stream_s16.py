@@ -3,7 +3,7 @@
 In float it takes four bytes an element, and a linear's result and the new sum as much again each. Here all sums of a
 stream have one int16 scale, so that a linear adds to the stream where it lies (mcu::linear_s8_add_s16), and norms read it
 from there. What is turned before it is added, as a mixer's linear over positions, and gates are int8, and added by a table
-(mcu::lookup_add_s16).
+(mcu::lookup_add_s16). A last sum that linears read without a norm is made int8 of int16 (mcu::requantize_s16).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torchao.quantization.pt2e.quantizer import (
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.lowering.fuse.graph import (
+    MOVES,
     add_buffer,
     args,
     aten,
@@ -38,7 +39,7 @@ from mcu_sdk.lowering.fuse.graph import (
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.turns import moves_before
 from mcu_sdk.lowering.gates_s8 import is_gate_between_linears
-from mcu_sdk.lowering.requantize import requantization
+from mcu_sdk.lowering.requantize import LARGEST_SHIFT, multiplier_and_shift, requantization
 from mcu_sdk.lowering.sequence_s8 import is_normalized_for_linears, summed_before_norms
 
 mcu = torch.ops.mcu
@@ -66,9 +67,12 @@ def find_streams(model: GraphModule) -> list[list[Node]]:
     taken = {user for value in summed_before_norms(model) for user in value.users}
     streams: dict[Node, list[Node]] = {}  # by the last value
     for node in model.graph.nodes:
-        if node in taken or not _is_streamed(node):
+        is_last = _is_read_by_linears(node)
+        if node in taken or not (is_last or _is_streamed(node)):
             continue
         before = next((one for one, other in _summands(node) if one in streams and _adds(other, node)), None)
+        if is_last and before is None:
+            continue
         streams[node] = [*(streams.pop(before) if before is not None else ()), node]
     return [values for values in streams.values() if len(values) > 1]
 
@@ -83,6 +87,21 @@ def _is_streamed(node: Node) -> bool:
         bool(norms)
         and all(args(norm)[0] is node and is_normalized_for_linears(norm) for norm in norms)
         and all(is_call(user, aten.add.Tensor, aten.select.int) or user.op == "output" for user in others)
+    )
+
+
+def _is_read_by_linears(node: Node) -> bool:
+    """Whether linears alone read a float32 sum of rows, behind moves, or joined with something else."""
+    is_sum = is_call(node, aten.add.Tensor) and dtype_of(node) == torch.float32 and len(shape_of(node)) > 1
+    return is_sum and _leads_to_linears(node)
+
+
+def _leads_to_linears(value: Node) -> bool:
+    return bool(value.users) and all(
+        _leads_to_linears(user)
+        if is_call(user, *MOVES, aten.cat.default)
+        else is_call(user, aten.linear.default) and args(user)[0] is value
+        for user in value.users
     )
 
 
@@ -165,12 +184,13 @@ def add_by_tables(program: ExportedProgram) -> None:
 
 
 def quantize_parts(program: ExportedProgram) -> None:
-    """quantize(cat(parts)) -> cat(quantize(part), ...), to int16; what is constant is quantized here."""
+    """quantize(cat(parts)) -> cat(quantize(part), ...), to int16, and to int8 where a part is of a stream; what is constant is
+    quantized here."""
     for node in list(program.graph.nodes):
-        if not _is_to_s16(node) or not is_call(args(node)[0], aten.cat.default):
+        if not is_call(node, _QUANTIZE) or not is_call(args(node)[0], aten.cat.default):
             continue
         joined = args(node)[0]
-        if len(joined.users) != 1:
+        if len(joined.users) != 1 or not (_is_to_s16(node) or any(map(_is_of_s16, args(joined)[0]))):
             continue
         parts = []
         for part in args(joined)[0]:
@@ -184,6 +204,27 @@ def quantize_parts(program: ExportedProgram) -> None:
         result.meta = {**joined.meta, "val": node.meta["val"]}
         program.graph.erase_node(node)
         program.graph.erase_node(joined)
+
+
+def narrow_streams(program: ExportedProgram) -> None:
+    """quantize(dequantize(x)), x int16 and the result int8 -> mcu::requantize_s16."""
+    for quantize in list(program.graph.nodes):
+        if not is_call(quantize, _QUANTIZE) or not _is_of_s16(args(quantize)[0]):
+            continue
+        x, scale, x_zero_point = args(args(quantize)[0])[:3]
+        _, wanted, zero_point, low, high, dtype = args(quantize)[:6]
+        multiplier, shift = multiplier_and_shift(float(scale) / float(wanted))
+        if (low, high, dtype) != (-128, 127, torch.int8) or int(x_zero_point):
+            continue
+        if multiplier < 1 or not -LARGEST_SHIFT <= shift <= 0:
+            continue
+        arguments = x, multiplier, shift, int(zero_point)
+        replace(program.graph, quantize, mcu.requantize_s16.default, arguments)
+        program.graph.erase_node(quantize)
+
+
+def _is_of_s16(node: object) -> bool:
+    return is_call(node, _DEQUANTIZE) and args(node)[5] == torch.int16
 
 
 def _is_to_s16(node: object) -> bool:

@@ -155,6 +155,7 @@ def own_examples() -> list[Case]:
             "mcu::lookup_add_s16",
             (i(np.int16, -32_768, 32_768, 2, k), q(2, k), i(np.int16, -32_768, 32_768, 256, space=MODEL)),
         ),
+        Case("mcu::requantize_s16", (i(np.int16, -32_768, 32_768, 2, k), 1_500_000_000, -6, -9)),
         Case("mcu::layer_norm_s8", (q(2, k), q(2, k), f(k, space=MODEL), f(k, space=MODEL), 1.7, 1e-5)),
         Case("mcu::layer_norm_s8", (f(2, k), None, f(k, space=MODEL), f(k, space=MODEL), 0.0, 1e-5)),
         Case("mcu::layer_norm_s16", (halfwords(2, k), halfwords(2, k), *norm, 0.7, 1e-3)),

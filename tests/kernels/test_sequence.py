@@ -14,6 +14,7 @@ from torch import from_numpy
 
 from mcu_sdk.operators.reference.lookup_add import lookup_add_s16
 from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
+from mcu_sdk.operators.reference.rows_s16 import requantize_s16
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
 from tests.kernels.call import Guarded, assert_same_bits, call, int8, normal
 
@@ -208,6 +209,11 @@ def test_a_table_and_an_added_embedding(kernel_library: ctypes.CDLL, n: int) -> 
     stream = Guarded(n, np.int16, total)
     call(kernel_library, "lookup_add_s16", stream, x, wide, stream, n)
     assert_same_bits(stream.array, expected)
+
+    for factor in ((1_234_567_890, -7, 5), (2**31 - 1, 0, -128), (1 << 30, -31, 127), (1 << 30, -8, 0)):
+        narrow = Guarded(n, np.int8)
+        call(kernel_library, "requantize_s16", total, narrow, n, *factor)
+        assert_same_bits(narrow.array, requantize_s16(from_numpy(total), *factor).numpy())
 
     rows, weight, scale = normal(rng, 4, n), int8(rng, 3, n), normal(rng, 3)
     ids = np.array([2, -1, 0, 3])

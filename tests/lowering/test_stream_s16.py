@@ -66,6 +66,23 @@ class Mixer(nn.Module):
         return self.last(self.norms[-1](x))
 
 
+class Headless(Block):
+    """The last sum goes to a linear without a norm; joined with what each row has from elsewhere, if `joined`."""
+
+    def __init__(self, joined: bool) -> None:
+        super().__init__()
+        self.beside = nn.Linear(CHANNELS, 4) if joined else None
+        self.last = nn.Linear(CHANNELS + 4 * joined, CHANNELS)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        given, x = x, torch.cat((self.token, self.first(x)), 1) + self.positions
+        for norm, inner, outer in zip(self.norms, self.inner, self.outer, strict=False):
+            x = x + outer(torch.relu(inner(norm(x))))
+        if self.beside is not None:
+            x = torch.cat((x, self.beside(given.mean(1, keepdim=True)).repeat(1, ROWS, 1)), -1)
+        return self.last(x)
+
+
 def compiled(module: nn.Module) -> tuple[Plan, float]:
     """The plan, and the RMS error."""
     calls = [
@@ -102,6 +119,16 @@ def test_what_is_turned_and_gates_are_added_by_tables(gated: bool) -> None:
     assert found.count("mcu::lookup_add_s16_") == (4 if gated else 2)
     assert found.count("mcu::linear_s8_add_s16_") == (0 if gated else 2)
     assert found.count("mcu::layer_norm_s8") == 5
+    assert error < 0.03
+
+
+@pytest.mark.parametrize("joined", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_a_last_sum_without_a_norm_is_made_int8_of_int16(joined: bool) -> None:
+    plan, error = compiled(Headless(joined))
+    found = operators(plan)
+    assert "aten::add" not in found and found.count("mcu::requantize_s16") == 1
+    assert found.count("mcu::linear_s8_add_s16_") == 2
+    assert not [call for call in plan.calls if call.call.function == "mcu_dequantize_s16"]
     assert error < 0.03
 
 

@@ -109,6 +109,18 @@ ROWS = (
             call lookup_add_s16(self, x, table, out, count)
         """,
     ),
+    # For 16 elements: a product, its rounding and shift, a sum and two limits of 4 vectors each.
+    Operator(
+        "mcu::requantize_s16",
+        "Tensor x, int multiplier, int shift, int zero_point",
+        arithmetic=32,
+        call="""
+            x s16(count)
+            out s8(count)
+            require is_requantization(multiplier, shift) && multiplier > 0 && shift <= 0 && is_int8(zero_point)
+            call requantize_s16(x, out, count, multiplier, shift, zero_point)
+        """,
+    ),
     _cortex_m("cortex_m::quantize_per_tensor", _BY_TENSOR, call=_QUANTIZE),
     _cortex_m("cortex_m::dequantize_per_tensor", _BY_TENSOR, call=_DEQUANTIZE),
     _cortex_m(

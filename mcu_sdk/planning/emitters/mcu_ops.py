@@ -10,6 +10,7 @@ from mcu_sdk.planning.emitters.checks import (
     boolean,
     call,
     constant_integers,
+    integer,
     number,
     optional_tensor,
     out_tensor,
@@ -19,10 +20,12 @@ from mcu_sdk.planning.emitters.checks import (
     shape_is,
     tensor,
 )
+from mcu_sdk.planning.emitters.cortex_m import requantization
+from mcu_sdk.planning.emitters.quantized_decomposed import int8
 from mcu_sdk.planning.instruction import Argument, DType, Instruction, KernelCall, Tensor
 from mcu_sdk.planning.registry import emits, unsupported
 
-S8, S32, S64, F16, F32, U8 = DType.S8, DType.S32, DType.S64, DType.F16, DType.F32, DType.U8
+S8, S16, S32, S64, F16, F32, U8 = DType.S8, DType.S16, DType.S32, DType.S64, DType.F16, DType.F32, DType.U8
 
 
 @emits("mcu::rms_norm")
@@ -279,3 +282,15 @@ def gelu(instruction: Instruction) -> Sequence[KernelCall]:
 def gated_gelu(instruction: Instruction) -> Sequence[KernelCall]:
     name = "gated_gelu_tanh" if boolean(instruction, 2) else "gated_gelu_erf"
     return _elementwise(instruction, name, 2, 3)
+
+
+@emits("mcu::requantize_s16")
+def requantize_s16(instruction: Instruction) -> Sequence[KernelCall]:
+    """(x, multiplier, shift, zero point, out)."""
+    x, out = tensor(instruction, 0, S16), out_tensor(instruction, 4, S8)
+    factors = requantization(instruction, integer(instruction, 1), integer(instruction, 2))
+    if factors[0] < 1 or factors[1] > 0:
+        unsupported(instruction, f"it requantizes by {factors[0]} and a shift of {factors[1]}")
+    count = same_elements(instruction, x, out)
+    apart(instruction, out, x)
+    return call("requantize_s16", x, out, count, *factors, int8(instruction, 3)) if count else []

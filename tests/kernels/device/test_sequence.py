@@ -11,7 +11,7 @@ from torch import from_numpy
 from mcu_sdk.operators.reference.lookup_add import lookup_add_s16
 from mcu_sdk.operators.reference.rope_rows import rope_rows, rope_rows_s8
 from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
-from mcu_sdk.operators.reference.rows_s16 import add_s16, layer_norm_s16
+from mcu_sdk.operators.reference.rows_s16 import add_s16, layer_norm_s16, requantize_s16
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
 from mcu_sdk.operators.reference.softmax_gate import softmax_gate_s8
 from tests.kernels.call import Guarded, assert_same_bits, int8, normal
@@ -30,6 +30,7 @@ NAMES = (
     "layer_norm_s8",
     "lookup_s8",
     "lookup_add_s16",
+    "requantize_s16",
     "embedding_s8_add",
     "rope_rows",
     "relative_attention_s8",
@@ -118,6 +119,10 @@ def test_norms_tables_and_embeddings(simulated: Simulated) -> None:
         simulated.call("lookup_add_s16", out, *inputs, out, 3 * n)
         added = map(from_numpy, (total, x.reshape(-1), wide))
         results.append((out, lookup_add_s16(*added).numpy()))
+        for factor in ((1_234_567_890, -7, 5), (2**31 - 1, 0, -128), (1 << 30, -31, 127), (1 << 30, -8, 0)):
+            narrow = Guarded(3 * n, np.int8)
+            simulated.call("requantize_s16", Guarded(3 * n, np.int16, total), narrow, 3 * n, *factor)
+            results.append((narrow, requantize_s16(from_numpy(total), *factor).numpy()))
     simulated.run()
     for result, expected in results:
         assert_same_bits(result.array, expected)
