@@ -34,6 +34,7 @@ def normalize(program: ExportedProgram) -> None:
     """Rewrite in place; the function computed stays the same, bit for bit but for folded constants."""
     _resolve_length_copies(program)
     _drop_no_ops(program)
+    _drop_idle_masks(program)
     _addmm_to_linear(program)
     _matmul_to_linear(program)
     _spell_out_expm1(program)
@@ -78,6 +79,19 @@ def _drop_no_ops(program: ExportedProgram) -> None:
             graph.erase_node(node)
         elif is_call(node, *SAME_BYTES) and node.target != aten.view.default and not _is_scattered(source):
             replace(graph, node, aten.view.default, (source, list(shape_of(node))))
+            graph.erase_node(node)
+
+
+def _drop_idle_masks(program: ExportedProgram) -> None:
+    """masked_fill(x, mask, value) is x where the mask is known to hide nothing, as SEW-D's of sounds without padding."""
+    graph = program.graph
+    constant = depends_only_on(program, ())
+    for node in list(graph.nodes):
+        if not is_call(node, aten.masked_fill.Scalar, aten.masked_fill.Tensor):
+            continue
+        x, mask = args(node)[:2]
+        if mask in constant and shape_of(x) == shape_of(node) and not bool(evaluate(program, mask, {}).any()):
+            node.replace_all_uses_with(x)
             graph.erase_node(node)
 
 

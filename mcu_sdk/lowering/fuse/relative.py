@@ -1,14 +1,17 @@
 """Attention whose scores have parts for each pair that are computed from the query, or the key, and their distance
-(DeBERTa's) -> one call, read by what it computes.
+(DeBERTa's; Transformer-XL's, as Conformers have it) -> one call, read by what it computes.
 
 The scores are computed for a one in each channel of the queries, and of the keys: what they are a product with is a
-table, if it depends on the distance alone. Random queries, keys and paddings then have to give the same shares.
+table, if it depends on the distance alone. Scores of nothing but the distance are a product of that table with a constant,
+which is added to the queries. Random queries, keys and paddings then have to give the same shares.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -21,14 +24,19 @@ from mcu_sdk.lowering.fuse.graph import (
     args,
     aten,
     behind,
+    constant_value,
     depends_only_on,
+    either_order,
     evaluate,
     is_call,
+    is_constant,
     is_turn,
     shape_of,
 )
 from mcu_sdk.lowering.fuse.masks import padding_behind, probes
 from mcu_sdk.lowering.fuse.new_node import call_before
+
+ATTENTION = aten.scaled_dot_product_attention.default
 
 MOST_STEPS = 200
 """Calls between a softmax and the products that it is of."""
@@ -85,26 +93,35 @@ def spelt_out(
 
 @dataclass(frozen=True)
 class _Parts:
-    """The nodes of one: scores before the softmax, [1, H, L, L] or [H, L, L], of q, k, v, [1, H, L, n] or [H, L, n]."""
+    """The nodes of one: what is added up to scores before the softmax, [1, H, L, L] or [H, L, L], of q, k, v, [1, H, L, n] or
+    [H, L, n]. `product`: of a call for attention, what it multiplies with the keys, and by how much."""
 
     scores: Node
     query: Node
     key: Node
     value: Node
+    product: tuple[Node, float] | None = None
+
+    @property
+    def computed(self) -> tuple[Node, ...]:
+        return (self.scores,) if self.product is None else (self.scores, self.product[0])
 
 
 def fuse_relative_attention(program: ExportedProgram) -> int:
     """Rewrite in place; returns how many there were."""
     count = 0
     for node in list(program.graph.nodes):
-        if not is_call(node, aten.bmm.default, aten.matmul.default):
+        if is_call(node, ATTENTION):
+            parts = _parts_of_call(program, node)
+        elif is_call(node, aten.bmm.default, aten.matmul.default):
+            parts = _parts_of(program, node)
+        else:
             continue
-        parts = _parts_of(node)
         if parts is None:
             continue
         padding = padding_behind(program, parts.scores, (parts.query, parts.key))
         inputs = (parts.query, parts.key) if padding is None else (parts.query, parts.key, padding)
-        if parts.scores not in depends_only_on(program, inputs):
+        if not set(parts.computed) <= depends_only_on(program, inputs):
             continue
         read = _read(program, parts, padding)
         if read is not None:
@@ -113,7 +130,31 @@ def fuse_relative_attention(program: ExportedProgram) -> int:
     return count
 
 
-def _parts_of(node: Node) -> _Parts | None:
+def _parts_of_call(program: ExportedProgram, node: Node) -> _Parts | None:
+    """What a call for attention is made of, if what is added to its scores is computed from the queries."""
+    given = [*args(node), *[None] * 6][:6]
+    query, key, value = given[:3]
+    scale: Any = node.kwargs.get("scale")
+    added = node.kwargs.get("attn_mask", given[3])
+    alike = _heads_of(query) == _heads_of(key) == _heads_of(value) != ()
+    plain = not any(node.kwargs.get(name, given[i]) for i, name in ((4, "dropout_p"), (5, "is_causal")))
+    if not alike or not plain or not isinstance(added, Node) or added in depends_only_on(program, ()):
+        return None
+    scale = _heads_of(query)[-1] ** -0.5 if scale is None else float(scale)
+    return _Parts(added, _before_constant(program, query), key, value, (query, scale))
+
+
+def _before_constant(program: ExportedProgram, query: Node) -> Node:
+    """What a constant of each head's channels is added to."""
+    source = behind(query, *SAME_BYTES)
+    constant = depends_only_on(program, ())
+    for value, other in either_order(source) if is_call(source, aten.add.Tensor) else ():
+        if other in constant and isinstance(value, Node) and _heads_of(value) == _heads_of(query):
+            return value
+    return query
+
+
+def _parts_of(program: ExportedProgram, node: Node) -> _Parts | None:
     """What a product of shares with values is made of, if the scores are a sum with other products."""
     shares, value = args(node)[:2]
     shares = behind(shares, aten.dropout.default, *SAME_BYTES)
@@ -141,7 +182,7 @@ def _parts_of(node: Node) -> _Parts | None:
         return None
     if product is None or products < 2 or product[0] is product[1]:
         return None
-    return _Parts(scores, *product, value)
+    return _Parts(scores, _before_constant(program, product[0]), product[1], value)
 
 
 def _heads_of(node: Node) -> tuple[int, ...]:
@@ -161,23 +202,36 @@ def _unscaled(node: Node) -> Node:
     return node
 
 
-Read = tuple[torch.Tensor | None, torch.Tensor | None, float]
+Read = tuple[torch.Tensor | None, torch.Tensor | None, float, torch.Tensor | None]
+Scores = Callable[..., torch.Tensor]
 
 
 def _read(program: ExportedProgram, parts: _Parts, padding: Node | None) -> Read | None:
-    """(keys' table, queries' table, scale) of scores that are of this kind."""
+    """(keys' table, queries' table, scale, what is added to queries) of scores that are of this kind."""
     heads, length, n = _heads_of(parts.query)
     generator = torch.Generator().manual_seed(0)
 
-    def scores(q: torch.Tensor, k: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tensor:
+    def as_written(q: torch.Tensor, k: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tensor:
         known = {parts.query: q.reshape(shape_of(parts.query)), parts.key: k.reshape(shape_of(parts.key))}
         if padding is not None:
             known[padding] = probes(padding)[0] if counts is None else counts
-        return evaluate(program, parts.scores, known).reshape(heads, length, length)
+        found = evaluate(program, parts.scores, known)
+        if parts.product is None:
+            return found.reshape(heads, length, length)
+        query, scale = parts.product
+        multiplied = evaluate(program, query, known).reshape(heads, length, n)
+        pairs = found.expand(*found.shape[:-2], length, length).reshape(-1, length, length)
+        return torch.matmul(multiplied, k.transpose(1, 2)) * scale + pairs
 
     nothing = torch.zeros(heads, length, n)
-    if bool(scores(nothing, nothing).any()):
+    added = _added_to_queries(as_written, nothing)
+    if added is None:
         return None
+    moved = added[:, None] if bool(added.any()) else None
+
+    def scores(q: torch.Tensor, k: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tensor:
+        return as_written(q if moved is None else q - moved, k, counts)
+
     tables = []
     for of_query in (True, False):
         columns = []
@@ -199,7 +253,29 @@ def _read(program: ExportedProgram, parts: _Parts, padding: Node | None) -> Read
         found = spelt_out(q[None], k[None], v[None], counts, key_table, query_table, scale)[0]
         if not torch.allclose(wanted, found, atol=CLOSE, rtol=CLOSE):
             return None
-    return (key_table, query_table, scale) if scale > 0 and math.isfinite(scale) else None
+    if not (scale > 0 and math.isfinite(scale)):
+        return None
+    return key_table, query_table, scale, None if moved is None else added
+
+
+def _added_to_queries(scores: Scores, nothing: torch.Tensor) -> torch.Tensor | None:
+    """[H, n]: the constant whose products with the keys' table are the scores of nothing; zeros where these are 0, None where
+    there is no such constant."""
+    heads, _, n = nothing.shape
+    alone = scores(nothing, nothing)
+    if not bool(alone.any()):
+        return torch.zeros(heads, n)
+    columns = []
+    for channel in range(n):
+        one = nothing.clone()
+        one[..., channel] = 1
+        columns.append(scores(one, nothing) - alone)
+    table, constant = _by_distance(torch.stack(columns, -1)), _by_distance(alone[..., None])
+    if table is None or constant is None:
+        return None
+    found = torch.linalg.lstsq(table.double(), constant.double(), driver="gelsd").solution
+    rest = table.double() @ found - constant
+    return found[..., 0].float() if float(rest.abs().max()) < CLOSE * float(constant.abs().max()) else None
 
 
 def _by_distance(pairs: torch.Tensor) -> torch.Tensor | None:
@@ -207,7 +283,8 @@ def _by_distance(pairs: torch.Tensor) -> torch.Tensor | None:
     length = pairs.shape[1]
     table = torch.cat([pairs[:, 1:, 0].flip(1), pairs[:, 0]], 1)
     places = length - 1 - torch.arange(length)[:, None] + torch.arange(length)
-    return table.contiguous() if torch.allclose(table[:, places], pairs, atol=1e-6, rtol=1e-5) else None
+    close = 1e-6 * max(1.0, float(pairs.abs().max()))  # of scores that others were taken from
+    return table.contiguous() if torch.allclose(table[:, places], pairs, atol=close, rtol=1e-5) else None
 
 
 def _rewrite(
@@ -218,17 +295,31 @@ def _rewrite(
     key_table: torch.Tensor | None,
     query_table: torch.Tensor | None,
     scale: float,
+    added: torch.Tensor | None,
 ) -> None:
     heads = [_with_axes(program, node, value) for value in (parts.query, parts.key, parts.value)]
+    if added is not None:
+        heads[0] = _moved(program, node, heads[0], added)
     tables = [
         None if table is None else add_buffer(program, "relative_table", table)
         for table in (key_table, query_table)
     ]
     target = torch.ops.mcu_fused.relative_attention.default
     new = call_before(program.graph, node, target, *heads, padding, *tables, scale)
-    if shape_of(new) != shape_of(node):
+    if (
+        parts.product is not None
+    ):  # a call for attention gives rows in the order that its readers view them in
+        rows = call_before(program.graph, node, aten.permute.default, new, [0, 2, 1, 3])
+        copied = call_before(
+            program.graph, node, aten.clone.default, rows, memory_format=torch.contiguous_format
+        )
+        new = call_before(program.graph, node, aten.permute.default, copied, [0, 2, 1, 3])
+    elif shape_of(new) != shape_of(node):
         new = call_before(program.graph, node, aten.view.default, new, list(shape_of(node)))
     node.replace_all_uses_with(new)
+    program.graph.erase_node(
+        node
+    )  # a call for attention is tagged as random: no dead-code elimination takes it
 
 
 def _with_axes(program: ExportedProgram, place: Node, value: Node) -> Node:
@@ -241,3 +332,23 @@ def _with_axes(program: ExportedProgram, place: Node, value: Node) -> Node:
     while is_call(source, aten.clone.default):
         source = args(source)[0]
     return source
+
+
+def _moved(program: ExportedProgram, place: Node, query: Node, added: torch.Tensor) -> Node:
+    """Queries [1, H, L, n] with a constant [H, n] added: in the bias of their linear, where they are its rows cut into heads."""
+    (_, heads, length, n), graph = shape_of(query), program.graph
+    turned = behind(query, aten.clone.default)
+    cut = args(turned)[0] if is_turn(turned, 0, 2, 1, 3) else None
+    linear = behind(cut, *SAME_BYTES) if isinstance(cut, Node) else None
+    rows = (1, length, heads * n)
+    if is_call(linear, aten.linear.default) and shape_of(linear) in (rows, rows[1:]):
+        x, weight, bias = [*args(linear), None][:3]
+        if bias is None or is_constant(program, bias):
+            before = torch.zeros(heads * n) if bias is None else constant_value(program, bias)
+            moved = add_buffer(program, f"{weight.name}_bias", before + added.reshape(-1))
+            value = call_before(graph, place, aten.linear.default, x, weight, moved)
+            value.meta = {**linear.meta, "val": value.meta["val"]}
+            value = call_before(graph, place, aten.view.default, value, [1, length, heads, n])
+            return call_before(graph, place, aten.permute.default, value, [0, 2, 1, 3])
+    constant = add_buffer(program, "relative_query", added[None, :, None].contiguous())
+    return call_before(graph, place, aten.add.Tensor, query, constant)

@@ -59,3 +59,29 @@ def test_booleans_are_counted_as_integers() -> None:
     assert [node.args[0].meta["val"].dtype for node in sums] == [torch.int64] * 2  # type: ignore[union-attr]
     rows, whole = program.module()(ids)
     assert rows.tolist() == [2, 0] and int(whole) == 2
+
+
+class _Hidden(torch.nn.Module):
+    """Shares as SEW-D takes them, whose masks nothing decides where there is no padding."""
+
+    def __init__(self, hidden: bool) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = torch.ones(x.shape[-1])
+        mask[-1] = float(not self.hidden)
+        shares = torch.softmax(x.masked_fill(mask == 0, torch.tensor(-1e9)), -1)
+        return shares.masked_fill(mask == 0, 0.0)
+
+
+def test_masks_that_hide_nothing_are_dropped() -> None:
+    x = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    fills = {aten.masked_fill.Scalar, aten.masked_fill.Tensor}
+    for hidden in (False, True):
+        program = torch.export.export(_Hidden(hidden), (x,)).run_decompositions({})
+        wanted = program.module()(x)
+        normalize(program)
+        found = [node for node in program.graph.nodes if node.target in fills]
+        assert len(found) == (2 if hidden else 0)
+        torch.testing.assert_close(program.module()(x), wanted, rtol=0, atol=0)

@@ -52,6 +52,39 @@ class Disentangled(nn.Module):
         return result
 
 
+class Shifted(nn.Module):
+    """Transformer-XL's attention, as Conformers have it: constants beside the queries, of the keys and of the distances.
+    `called`: by scaled_dot_product_attention."""
+
+    def __init__(self, called: bool, odd: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.q, self.k, self.v, self.out = (nn.Linear(HEADS * WIDTH, HEADS * WIDTH) for _ in range(4))
+        self.places = nn.Linear(HEADS * WIDTH, HEADS * WIDTH, bias=False)
+        self.of_keys, self.of_places = (nn.Parameter(torch.randn(HEADS, WIDTH)) for _ in range(2))
+        self.register_buffer("waves", torch.randn(1, 2 * LENGTH - 1, HEADS * WIDTH))
+        self.register_buffer("more", torch.randn(LENGTH, LENGTH) if odd else torch.zeros(1))
+        self.called = called
+
+    def heads(self, x: Tensor) -> Tensor:
+        return x.view(1, -1, HEADS, WIDTH).transpose(1, 2)
+
+    def forward(self, x: Tensor, counts: Tensor) -> Tensor:
+        q, k, v = (self.heads(linear(x)) for linear in (self.q, self.k, self.v))
+        places = self.places(self.waves).view(1, -1, HEADS, WIDTH).permute(0, 2, 3, 1)
+        pairs = torch.matmul(q + self.of_places[None, :, None], places)
+        shape = pairs.shape
+        pairs = nn.functional.pad(pairs, (1, 0)).view(1, HEADS, 2 * LENGTH, LENGTH)
+        pairs = pairs[..., 1:, :].view(shape)[..., :LENGTH] * WIDTH**-0.5 + self.more
+        q = q + self.of_keys[None, :, None]
+        if self.called:
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=pairs)
+        else:
+            mixed = torch.softmax(torch.matmul(q, k.mT) * WIDTH**-0.5 + pairs, -1) @ v
+        result: Tensor = self.out(mixed.transpose(1, 2).reshape(1, LENGTH, -1))
+        return result
+
+
 def calls() -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(1)
     shape = (1, LENGTH, HEADS * WIDTH)
@@ -82,12 +115,22 @@ def test_parts(of_keys: bool, of_queries: bool) -> None:
     assert is_one(fused(Disentangled(of_keys, of_queries)))
 
 
+@pytest.mark.parametrize("called", [True, False])
+def test_constants_beside_the_queries(called: bool) -> None:
+    program = fused(Shifted(called))
+    assert is_one(program)
+    assert not any(
+        is_call(node, torch.ops.aten.add.Tensor) for node in program.graph.nodes
+    )  # in the linear's bias
+
+
 def test_a_table_that_follows_no_distance_stays() -> None:
     assert not is_one(fused(Disentangled(True, True, odd=True)))
+    assert not is_one(fused(Shifted(True, odd=True)))
 
 
-def test_it_is_int8_and_close_to_float() -> None:
-    module = Disentangled(True, True)
+@pytest.mark.parametrize("module", [Disentangled(True, True), Shifted(True)], ids=lambda m: type(m).__name__)
+def test_it_is_int8_and_close_to_float(module: nn.Module) -> None:
     program = read_pte(mcu_sdk.compile_module(module, calls()[0], calibration=calls()).pte)
     counts = Counter(instruction.operator for instruction in program.instructions)
     assert counts["mcu::relative_attention_s8"] == 1
