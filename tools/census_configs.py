@@ -70,7 +70,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}
     },
     "cpmant": {"dim_head": 16, "dim_ff": 96},
-    "dbrx": {"attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2}},
+    "dbrx": {"attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2, "clip_qkv": 8.0}},
     "dots1": {"layer_types": ["full_attention", "sliding_attention"]},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_d_head": 32, "mamba_n_heads": 4},
     "gemma3n_text": {"num_kv_shared_layers": 0},
@@ -81,7 +81,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "kimi_linear": {"linear_head_dim": 16, "linear_num_heads": 4},
-    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "lfm2": {"num_hidden_layers": 2, "layer_types": ["conv", "full_attention"], "full_attn_idxs": [1]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "longcat_flash": {"expert_ffn_hidden_size": 96, "zero_expert_num": 2},
     "mamba2": {"expand": 2, "num_heads": 4, "head_dim": 32, "n_groups": 1},
