@@ -260,6 +260,7 @@ int fit(const std::vector<uint8_t>& file, size_t method_bytes, size_t temporary_
 // One step of any method: a token and its position where it takes these, and otherwise what its memory holds.
 bool run(Method& method, int64_t token, int64_t position) {
     if (method.inputs_size() == 2 && fill(method, 0, {token})) fill(method, 1, {position});
+    for (size_t i = 0; i < method.inputs_size(); ++i) method.get_input(i);  // which calls it set
     return method.execute() == Error::Ok;
 }
 
