@@ -81,9 +81,20 @@ WhyNot = Callable[[ExportedProgram, Node], str | None]
 """What there is against a call of ATen, or None (recipes/kernels.py)."""
 
 
+def _read_by_assertions_alone(program: ExportedProgram) -> set[Node]:
+    """What no output needs: models check the lengths that they are given, which lowering drops."""
+    needed, pending = set(), [program.graph.output_node()]
+    while pending:
+        node = pending.pop()
+        if node not in needed:
+            needed.add(node)
+            pending += node.all_input_nodes
+    return set(program.graph.nodes) - needed
+
+
 def refuse_without_kernel(program: ExportedProgram, activations: str, why_not: WhyNot) -> None:
     """Raises ModelError for the first operator of a fused program that `generate` would refuse in the end."""
-    passed = depends_only_on(program, ()) | _masks_alone(program)
+    passed = depends_only_on(program, ()) | _masks_alone(program) | _read_by_assertions_alone(program)
     asked: dict[Any, str | None] = {}
     for node in program.graph.nodes:
         schema = getattr(node.target, "_schema", None)
