@@ -26,10 +26,8 @@ _SHAPELESS = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 def remembered_shapes() -> Iterator[Shapes]:
     """Let a call in a pass return the tensors without data that the same operator gave for the same arguments before.
 
-    The arguments are the same where their tensors are the same objects, so what is remembered of one pass holds in the next
-    one from the graph's inputs to the first call that is another one, and behind that for what does not read it. Two calls of
-    one graph with the same arguments get tensors of their own, as without this. For one target: what ExecuTorch's TOSA
-    operators give depends on it.
+    The arguments are the same where their tensors have the same shapes, strides and types. Two calls of one graph with the same
+    arguments get tensors of their own, as without this. For one target: what ExecuTorch's TOSA operators give depends on it.
     """
     from executorch.exir import pass_base
 
@@ -66,8 +64,8 @@ class Shapes:
 
     def __init__(self) -> None:
         self._results: dict[Any, list[Any]] = {}
-        self._read: list[Any] = []
-        """Whatever is named by its address in a key: no other object may come to lie there."""
+        self._modes: list[Any] = []
+        """Named by their addresses in keys: no other object may come to lie there."""
 
     def of(
         self,
@@ -80,9 +78,8 @@ class Shapes:
     ) -> Any:
         """What `call(target, arguments, keywords)` gives in the mode of tensors without data; `seen` are the calls of one graph.
         Raises Unknown."""
-        read: list[Any] = [mode]
         operator = _operator(target)
-        key = torch.is_grad_enabled(), operator, _key(arguments, read), _key(keywords, read), id(mode)
+        key = torch.is_grad_enabled(), operator, _key(arguments), _key(keywords), id(mode)
         results = self._results.setdefault(key, [])
         number = seen[key]
         seen[key] += 1
@@ -91,7 +88,7 @@ class Shapes:
         result = call(target, arguments, keywords)
         if number == len(results) and all(_is_shape(each) for each in _pytree.tree_leaves(result)):
             results.append(result)
-            self._read += read
+            self._modes.append(mode)
         return result
 
     def watch(self, traced: Any, interpreter: Interpreter) -> None:
@@ -115,25 +112,28 @@ class Unknown(Exception):
 
 
 def _operator(target: Any) -> Any:
-    """The operator, where it only computes. Raises Unknown."""
+    """The operator, where it only computes, and gives memory of its own. Raises Unknown."""
     schema = getattr(target, "_schema", None)
-    if schema is None or schema.is_mutable:
+    schema = getattr(schema, "schema", schema)  # of ExecuTorch's dialect
+    if schema is None or schema.is_mutable or any(each.alias_info is not None for each in schema.returns):
         raise Unknown
     return target
 
 
-def _key(value: Any, read: list[Any]) -> Any:
-    """A hashable stand-in for an argument; tensors, by which it is told, are added to `read`. Raises Unknown."""
+def _key(value: Any) -> Any:
+    """A hashable stand-in for an argument. Raises Unknown."""
     kind = type(value)
     if kind is FakeTensor:
-        read.append(value)
-        return id(value)
+        if not _is_shape(value):
+            raise Unknown
+        place = value.storage_offset(), value.layout, value.device, value.requires_grad
+        return kind, tuple(value.shape), value.stride(), value.dtype, *place
     if kind in _PLAIN:
         return kind, value
     if kind in (tuple, list, immutable_list):
-        return tuple([_key(each, read) for each in value])
+        return tuple([_key(each) for each in value])
     if isinstance(value, dict):
-        return tuple([(name, _key(each, read)) for name, each in value.items()])
+        return tuple([(name, _key(each)) for name, each in value.items()])
     if isinstance(value, _SHAPELESS):
         return value
     raise Unknown
