@@ -40,6 +40,7 @@ def test_the_plot_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.matrix
 def test_no_cost_grows_faster_than_its_arithmetic(tmp_path: Path) -> None:
     measured = measure_growth(tmp_path)
     assert [one.name for one in measured] == ["position", "cache length", "hidden size", "layers"]
