@@ -28,6 +28,7 @@ TOOLS = {
     "json_file",
     "markdown",
     "option",
+    "requirements",
     "resources",
     "text",
 }

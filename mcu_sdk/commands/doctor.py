@@ -18,6 +18,7 @@ import typer
 
 from mcu_sdk.board.toolchain import GCC_PACKAGES, TOOLCHAINS
 from mcu_sdk.errors import ToolMissingError
+from mcu_sdk.requirements import is_pinned_version, pinned_version, requirement
 from mcu_sdk.text import hanging
 
 _SECONDS = 10.0
@@ -145,25 +146,16 @@ def _python() -> Finding:
 
 
 def _package(package: Package) -> Finding:
+    pinned = pinned_version(package.name)
     try:
         version, problem = metadata.version(package.name), ""
+        if pinned is not None and not is_pinned_version(package.name):
+            problem = f"found {version}, expected {pinned}"
     except metadata.PackageNotFoundError:
         version, problem = None, "not installed"
-    install = f"pip install {_pinned(package.name)}"
+    wanted = requirement(package.name)
+    install = f"pip install '{wanted}'" if "[" in wanted else f"pip install {wanted}"
     return Finding(package.name, package.purpose, package.required, version, None, problem, install)
-
-
-def _pinned(name: str) -> str:
-    """The requirement as mcu-sdk itself states it, "torch==2.13.0"."""
-    try:
-        requirements = metadata.requires("mcu-sdk") or []
-    except metadata.PackageNotFoundError:
-        requirements = []
-    for requirement in requirements:
-        text = requirement.split(";")[0].strip()
-        if re.split(r"[\[=<>~! ]", text)[0] == name:
-            return f"'{text}'" if "[" in text else text
-    return name
 
 
 def _find(tool: Tool) -> Path | None:

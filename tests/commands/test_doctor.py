@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mcu_sdk import cli
+from mcu_sdk import cli, requirements
 from mcu_sdk.commands import doctor
 
 PYTHON = sys.executable  # a fixture changes what sys says
@@ -115,3 +115,16 @@ def test_a_missing_package_is_told(
     monkeypatch.setattr(doctor.metadata, "version", version)
     found = findings(capsys, 4)["torch"]
     assert found["problem"] == "not installed" and str(found["install"]).startswith("pip install torch")
+
+
+def test_another_version_than_the_pinned_one_is_told(
+    tools: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = doctor.metadata.version
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: "2.9.1" if name == "torch" else real(name))
+    pinned = requirements.pinned_version("torch")
+    assert findings(capsys, 4)["torch"]["problem"] == f"found 2.9.1, expected {pinned}"
+    monkeypatch.setattr(
+        doctor.metadata, "version", lambda name: f"{pinned}+cpu" if name == "torch" else real(name)
+    )
+    assert findings(capsys, 0)["torch"]["ok"]

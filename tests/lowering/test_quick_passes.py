@@ -11,6 +11,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from mcu_sdk.board.npu_target import default_target
+from mcu_sdk.lowering import quick_passes as quick_passes_module
 from mcu_sdk.lowering.calibrate import cache_ranges, sample_windows
 from mcu_sdk.lowering.ethos_u import delegate
 from mcu_sdk.lowering.ethos_u.compile import CompiledModule, lower_decoder, quantize_decoder
@@ -93,3 +94,12 @@ def test_a_step_for_an_npu(tmp_path: Path, plainly: pytest.MonkeyPatch) -> None:
     plainly.undo()
     with quick_passes():
         assert lowered() == plain
+
+
+@pytest.mark.parametrize("package", quick_passes_module.PACKAGES)
+def test_nothing_is_left_out_with_other_versions(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Theirs are other functions."""
+    monkeypatch.setattr(quick_passes_module, "is_pinned_version", lambda name: name != package)
+    monkeypatch.setattr(quick_passes_module, "remembered_shapes", None)  # calling it is an error
+    with quick_passes():
+        pass
