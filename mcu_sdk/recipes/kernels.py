@@ -159,7 +159,7 @@ def _instruction(number: int, call: Node, known: dict[Node, Any]) -> Instruction
         for argument in out._schema.arguments
         if argument.name not in names
     ]
-    lists = len(names) == 1 and len(outs) != 1
+    lists = len(names) == 1 and isinstance(results, (list, tuple))
     return Instruction(
         number,
         full_name,

@@ -229,6 +229,14 @@ def test_pools_at_run_time_scales_are_told_apart() -> None:
         mcu_sdk.compile_module(nn.MaxPool2d(2), example(shape, dtype), activations="dynamic")
 
 
+def test_one_part_is_a_list_of_one() -> None:
+    parts = Of(lambda x: (x.unbind(0)[0] + x.split(8, -1)[0]) * 2)
+    program = torch.export.export(parts, (example(ROWS, S64),), strict=False).run_decompositions({})
+    calls = [node for node in program.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
+    assert len(calls) >= 4
+    assert {kernels.why_no_kernel(program, node) for node in calls} == {None}
+
+
 def test_nothing_is_written_that_generate_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever comes through until the file, its plan has the last word."""
     monkeypatch.setattr(kernels, "why_no_kernel", lambda program, node: None)
