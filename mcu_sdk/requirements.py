@@ -14,9 +14,14 @@ def requirement(name: str) -> str:
         requirements = []
     for each in requirements:
         text = each.split(";")[0].strip()
-        if re.split(r"[\[=<>~! ]", text)[0] == name:
+        if _normalized(re.split(r"[\[=<>~! ]", text)[0]) == _normalized(name):
             return text
     return name
+
+
+def _normalized(name: str) -> str:
+    """A package's name as indexes know it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pinned_version(name: str) -> str | None:
