@@ -19,8 +19,6 @@ bfloat16[N, ceil(K / 32)]."""
 
 DAMPING = 0.01
 """Of the mean second moment, added to each: GPTQ's. Moments of few inputs have no inverse without."""
-SEARCHED, SMALLEST = 10, 0.6
-"""Scales that `quantize_searched` tries, and the smallest as a share of the whole range's."""
 LEAST = 2.0**-100
 """Scales below are zero: a group of such weights is."""
 
@@ -51,6 +49,10 @@ def few_levels(greatest: int = LEVELS // 2) -> Grid:
     return Grid(-greatest, greatest, None, 0.3, 71)
 
 
+INT8 = few_levels(127)
+"""All that a weight on an NPU may be."""
+
+
 def quantize_groups(weight: torch.Tensor, moments: torch.Tensor | None, grid: Grid = INT4) -> Grouped:
     """Weights float32[N, K] and the inputs' second moments float[K, K] (sums of x x^T; None: of
     uncorrelated inputs of one size). Deterministic for one number of threads."""
@@ -73,30 +75,6 @@ def quantize_groups(weight: torch.Tensor, moments: torch.Tensor | None, grid: Gr
                 values[:, columns] = _nearest(remaining[:, columns], found[:, None], grid)
             else:
                 values[:, columns] = _round_group(remaining, factor, columns, found, grid)
-    return values, scales
-
-
-def quantize_searched(weight: torch.Tensor, moments: torch.Tensor, grid: Grid) -> Grouped:
-    """As `quantize_groups` with one scale for each row, but of SEARCHED scales the one whose integers, errors moved, lose least
-    by all the moments."""
-    weight = weight.double()
-    moments = damped(moments.double())
-    factor = _inverse_factor(moments)
-    whole = weight.abs().amax(1) / grid.highest
-    least = torch.full((len(weight),), torch.inf, dtype=torch.float64)
-    values = torch.zeros(weight.shape, dtype=torch.int8)
-    scales = torch.zeros(len(weight), 1, dtype=grid.scales)
-    for fraction in torch.linspace(1.0, SMALLEST, SEARCHED, dtype=torch.float64):
-        scale = (whole * fraction).to(grid.scales)
-        scale = torch.where(scale < LEAST, torch.zeros_like(scale), scale)
-        remaining, found = weight.clone(), torch.empty(weight.shape, dtype=torch.int8)
-        for start in range(0, weight.shape[1], GROUP):
-            columns = slice(start, min(start + GROUP, weight.shape[1]))
-            found[:, columns] = _round_group(remaining, factor, columns, scale, grid)
-        lost = found.double() * scale.double()[:, None] - weight
-        error = ((lost @ moments) * lost).sum(1)
-        better = error < least
-        values[better], scales[better, 0], least[better] = found[better], scale[better], error[better]
     return values, scales
 
 

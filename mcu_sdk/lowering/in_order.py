@@ -2,8 +2,8 @@
 would give if none were.
 
 Let the columns of X be a linear's inputs in the float model, and of Y those behind rounded linears. Of weights V the error
-||V Y - W X|| is, but for what no V changes, that of V against W X Y^T (Y Y^T)^-1 by the moments Y Y^T: GPTQ rounds that instead
-of W. The order is GPTQ's own (Frantar et al., 2022), the target is from GPTAQ (Li et al., 2025).
+||V Y - W X|| is, but for what no V changes, that of V against W X Y^T (Y Y^T)^-1 by the moments Y Y^T: that is rounded instead
+of W (two_sided.py). The order is GPTQ's own (Frantar et al., 2022), the target is from GPTAQ (Li et al., 2025).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mcu_sdk.lowering.gptq import Grid, Grouped, damped, dequantize_groups, quantize_searched
+from mcu_sdk.lowering.gptq import INT8, Grouped, damped, dequantize_groups
 from mcu_sdk.lowering.linears import Linears
+from mcu_sdk.lowering.moments import Moments
+from mcu_sdk.lowering.two_sided import quantize_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,11 +43,12 @@ class _Seen:
 
 
 def round_in_order(
-    model: PreTrainedModel, windows: torch.Tensor, grids: Mapping[str, Grid]
+    model: PreTrainedModel, windows: torch.Tensor, steps: Mapping[str, torch.Tensor], outputs: Moments
 ) -> dict[str, Grouped]:
-    """The integers of linears on their grids, by weight_digest, by what they read of windows int64[n, L]. A linear that the
-    model never calls is left out. The model is at the end what it was."""
-    linears = Linears(model, grids)
+    """The integers of linears, by what they read of windows int64[n, L]. `steps`: how far apart a row's integers are at least,
+    float64[N], by weight_digest; `outputs`: the moments of gradients there. A linear that the model never calls is left out. The
+    model is at the end what it was."""
+    linears = Linears(model, steps)
     rounded: dict[str, Grouped] = {}
     try:
         for stage, calls in _stages(linears, windows[:1]):
@@ -53,8 +56,8 @@ def round_in_order(
             for digest in stage:
                 weight, moments = linears.floats[digest].double(), seen[digest].moments
                 target = weight + torch.linalg.solve(damped(moments), seen[digest].lost.T @ weight.T).T
-                rounded[digest] = quantize_searched(target, moments, grids[digest])
-                linears.use(digest, dequantize_groups(*rounded[digest], grids[digest]))
+                rounded[digest] = quantize_rows(target, moments, outputs[digest], steps[digest])
+                linears.use(digest, dequantize_groups(*rounded[digest], INT8))
     finally:
         linears.restore()
     return rounded

@@ -2,7 +2,8 @@
 
 A row's rounding error is the square of its step, and so is what it costs, as long as it is small: h levels on either side cost
 (7 / h)^2 of what 7 do. The entropy of a weight is log2(h / 7) bits more. Of all ways to spend the bits the cheapest is the one
-where every weight's last bit saves as much: h goes as the root of what a weight of its linear costs with 7.
+where every weight's last bit saves as much: h goes as the root of what a weight of its linear costs with 7. It need not be a
+whole number: it says how long the steps are, and of a linear's rows the middle one has so many (two_sided.py).
 """
 
 from __future__ import annotations
@@ -10,28 +11,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
-from mcu_sdk.console import log
-from mcu_sdk.lowering.gptq import LEVELS, Grouped, dequantize_groups, few_levels
+from mcu_sdk.lowering.gptq import INT8, LEVELS
 from mcu_sdk.lowering.linears import Linears
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MIDDLE = LEVELS // 2
-FEWEST, MOST = 3, 127
+FEWEST, MOST = 3, INT8.highest
 """Levels on either side: below 3 what they cost is no square any more; with 127 a weight is int8 as any."""
-
-TOLD = 10
-"""How often one is told how far the measurement has come."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A weight float32[N, K] that may have few levels, the linears with it, and what LEVELS cost there alone (nats a token)."""
+    """A weight float32[N, K] that may have few levels, the linears with it, and what LEVELS cost there alone, about (nats a token)."""
 
     names: tuple[str, ...]
     digest: str
@@ -39,40 +37,29 @@ class Measured:
     values: torch.Tensor
     cost: float
 
-    def bits(self, side: int) -> float:
+    def bits(self, side: float) -> float:
         """Of all its integers with so many levels on either side, by their entropy."""
-        size, many = self.weight.numel(), entropy(_int8(self.weight))
-        few = entropy(self.values) + math.log2(side / MIDDLE)
-        return size * (many if side >= MOST else min(max(few, 0.0), many))
+        few = self._few + math.log2(side / MIDDLE)
+        return self.weight.numel() * (self._many if side >= MOST else min(max(few, 0.0), self._many))
 
-    def cost_of(self, side: int) -> float:
+    @cached_property
+    def _few(self) -> float:
+        return entropy(self.values)
+
+    @cached_property
+    def _many(self) -> float:
+        return entropy(nearest(self.weight, MOST))
+
+    def cost_of(self, side: float) -> float:
         """What so many levels on either side cost alone, in nats a token."""
         return 0.0 if side >= MOST else self.cost * (MIDDLE / side) ** 2
-
-
-def measure_each(
-    model: PreTrainedModel, rounded: Mapping[str, Grouped], tokens: torch.Tensor
-) -> dict[str, float]:
-    """The mean over tokens int64[n, L] of KL(float || with LEVELS in these linears alone) in nats, by weight_digest."""
-    linears = Linears(model, rounded)
-    reference = linears.probabilities(tokens)
-    costs = {}
-    try:
-        for count, digest in enumerate(linears.floats, 1):
-            linears.use(digest, dequantize_groups(*rounded[digest], few_levels()))
-            costs[digest] = divergence(reference, linears.probabilities(tokens))
-            linears.restore()
-            if count * TOLD // len(linears.floats) != (count - 1) * TOLD // len(linears.floats):
-                log(f"  {count} of {len(linears.floats)} linears")
-    finally:
-        linears.restore()
-    return costs
 
 
 def measure_together(
     model: PreTrainedModel, meant: Mapping[str, torch.Tensor], tokens: torch.Tensor
 ) -> float:
-    """The same of all these weights float32[N, K], by the digests of those in whose place they stand."""
+    """The mean over tokens int64[n, L] of KL(float || with these weights float32[N, K]) in nats; `meant`: by the digests of those in
+    whose place they stand."""
     linears = Linears(model, meant)
     reference = linears.probabilities(tokens)
     try:
@@ -88,7 +75,7 @@ def divergence(reference: torch.Tensor, found: torch.Tensor) -> float:
     return max(float((reference.exp() * (reference - found)).sum(-1).mean()), 0.0)
 
 
-def choose_levels(measured: Sequence[Measured], budget: float) -> dict[str, int]:
+def choose_levels(measured: Sequence[Measured], budget: float) -> dict[str, float]:
     """Levels on either side, by weight_digest, with which all integers have at most so many bits, or FEWEST throughout."""
     low, high = 0.0, max((_needed(each) for each in measured), default=1.0)
     sides = _sides(measured, high)
@@ -104,8 +91,8 @@ def choose_levels(measured: Sequence[Measured], budget: float) -> dict[str, int]
     return _sides(measured, low)
 
 
-def _sides(measured: Sequence[Measured], factor: float) -> dict[str, int]:
-    return {each.digest: min(max(round(factor * _root(each)), FEWEST), MOST) for each in measured}
+def _sides(measured: Sequence[Measured], factor: float) -> dict[str, float]:
+    return {each.digest: min(max(factor * _root(each), FEWEST), MOST) for each in measured}
 
 
 def _root(each: Measured) -> float:
@@ -124,7 +111,7 @@ def entropy(values: torch.Tensor) -> float:
     return float(-(shares * shares.clamp_min(1e-300).log2()).sum())
 
 
-def _int8(weight: torch.Tensor) -> torch.Tensor:
-    """The integers of int8 with a scale for each row."""
+def nearest(weight: torch.Tensor, side: int) -> torch.Tensor:
+    """The nearest integers int8[N, K], where the greatest weight of each row float[K] is `side`."""
     scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-30)
-    return torch.round(weight / scale * 127).to(torch.int8)
+    return torch.round(weight / scale * side).to(torch.int8)

@@ -3,13 +3,14 @@ many bytes as 15 throughout would take, or as a budget of flash leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mcu_sdk.lowering.gptq import LEVELS, Grouped, dequantize_groups, few_levels, quantize_groups
+from mcu_sdk.lowering.ethos_u.packed import packed_bytes
+from mcu_sdk.lowering.gptq import INT8, Grouped, dequantize_groups
 from mcu_sdk.lowering.in_order import round_in_order
 from mcu_sdk.lowering.int4 import FloatLinear, float_linears
 from mcu_sdk.lowering.levels_by_cost import (
@@ -18,18 +19,23 @@ from mcu_sdk.lowering.levels_by_cost import (
     MOST,
     Measured,
     choose_levels,
-    measure_each,
     measure_together,
+    nearest,
 )
-from mcu_sdk.lowering.moments import linear_moments, weight_digest
+from mcu_sdk.lowering.moments import moments_of, weight_digest
+from mcu_sdk.lowering.output_moments import output_moments
 from mcu_sdk.lowering.reproducible import reproducible
 from mcu_sdk.lowering.sensitivity import measured_tokens
+from mcu_sdk.lowering.two_sided import cost, quantize_rows, row_steps, to_nearest
 from mcu_sdk.options import CompileOptions
 from mcu_sdk.recipes.stage import stage
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from transformers import PreTrainedModel
+
+CORRECTIONS = 3
+"""Of the budget in bits, by what the bits that are chosen are packed into."""
 
 
 @dataclass(frozen=True)
@@ -60,37 +66,40 @@ def levels_of(
     if options.weights == "auto" and not saving:
         same = dict.fromkeys((each.name for each in linears), MOST)
         return FewLevels({}, _facts(options, same, {"saving": 0, "everything": not linears}))
-    with stage("Measuring what each linear reads"), reproducible():
-        moments = linear_moments(model, windows, head=True)
+    with stage("Measuring what each linear reads, and what its outputs count"), reproducible():
+        seen = moments_of(
+            model, lambda: [model(input_ids=row[None], use_cache=False) for row in windows], head=True
+        )
+        inputs = {digest: each / windows.numel() for digest, each in seen.items()}
+        outputs = output_moments(model, windows)
         weights = {each.name: each.weight for each in linears if each.weight is not None}
         digests = {name: weight_digest(weight) for name, weight in weights.items()}
-        places = {digest: weights[name] for name, digest in digests.items()}
+        places = {digest: weights[name] for name, digest in digests.items() if digest in outputs}
+        steps = {digest: row_steps(weight, outputs[digest], MIDDLE) for digest, weight in places.items()}
         first = {
-            digest: quantize_groups(weight, moments[digest], few_levels())
+            digest: quantize_rows(weight, inputs[digest], outputs[digest], steps[digest])
             for digest, weight in places.items()
-            if digest in moments
         }
-    tokens = measured_tokens(model, windows, len(first) + 2)
-    doing = (
-        f"Measuring what {LEVELS} levels cost in each of {len(first)} linears, on {tokens.numel():,} tokens"
-    )
-    with stage(doing), reproducible():
-        costs = measure_each(model, first, tokens)
+        costs = {
+            digest: cost(dequantize_groups(*first[digest], INT8) - weight, inputs[digest], outputs[digest])
+            for digest, weight in places.items()
+        }
     names: dict[str, tuple[str, ...]] = {}
-    side = MIDDLE if options.weights == "int4" else MOST
     with stage("Choosing how many levels each linear gets"):
         for name, digest in digests.items():
             names[digest] = (*names.get(digest, ()), name)
         measured = [
-            Measured(names[digest], digest, places[digest], first[digest][0], costs[digest])
-            for digest in costs
+            Measured(names[digest], digest, weight, values, costs[digest])
+            for digest, weight in places.items()
+            for values, _ in [first[digest]]
         ]
-        budget = sum(each.bits(side) for each in measured) - (8 * saving if options.weights == "auto" else 0)
-        sides = choose_levels(measured, budget)
+        sides = _choose(measured, steps, options)
     with stage("Rounding weights, each linear behind those before it"), reproducible():
-        grids = {digest: few_levels(side) for digest, side in sides.items() if side < MOST}
-        rounded = round_in_order(model, windows, grids)
-        meant = {digest: dequantize_groups(*each, grids[digest]) for digest, each in rounded.items()}
+        found = {digest: steps[digest] * (MIDDLE / side) for digest, side in sides.items() if side < MOST}
+        rounded = round_in_order(model, windows, found, outputs)
+        meant = {digest: dequantize_groups(*each, INT8) for digest, each in rounded.items()}
+    tokens = measured_tokens(model, windows, 2)
+    with stage(f"Measuring what they cost together, on {tokens.numel():,} tokens"), reproducible():
         together = measure_together(model, meant, tokens)
     told = {
         "saving": saving,
@@ -100,13 +109,35 @@ def levels_of(
         "measured_kl_divergence": short(together),
         "kl_divergence": {name: short(each.cost) for each in measured for name in each.names},
     }
+    middle = {digest: min(round(side), MOST - 1) for digest, side in sides.items() if side < MOST}
     return FewLevels(
-        rounded, _facts(options, {name: sides.get(digest, MOST) for name, digest in digests.items()}, told)
+        rounded, _facts(options, {name: middle.get(digest, MOST) for name, digest in digests.items()}, told)
     )
 
 
+def _choose(
+    measured: Sequence[Measured], steps: Mapping[str, torch.Tensor], options: CompileOptions
+) -> dict[str, float]:
+    """Levels on either side, by weight_digest, with which all weights are packed into as many bytes as LEVELS throughout would be,
+    each row's greatest weight being the last of them, or as int8 but for the bytes to save."""
+    side = MIDDLE if options.weights == "int4" else MOST
+    wanted = sum(packed_bytes(nearest(each.weight, side)) for each in measured)
+    wanted -= (options.int4_saving or 0) if options.weights == "auto" else 0
+    budget = 8.0 * wanted
+    sides = choose_levels(measured, budget)
+    for _ in range(CORRECTIONS):  # a packed weight is a few percent longer than its entropy
+        found = sum(
+            packed_bytes(to_nearest(each.weight, steps[each.digest] * (MIDDLE / sides[each.digest])))
+            for each in measured
+        )
+        budget *= max(wanted, 1) / found
+        sides = choose_levels(measured, budget)
+    return sides
+
+
 def _facts(options: CompileOptions, sides: dict[str, int], told: dict[str, Any]) -> dict[str, Any]:
-    """What report.json keeps, by each linear's levels on either side; `kl_divergence` is what LEVELS cost in each alone."""
+    """What report.json keeps, by the levels on either side in the middle one of each linear's rows; `kl_divergence` is what
+    LEVELS there cost in each alone, by estimate."""
     levels = {name: 2 * side + 1 for name, side in sides.items()}
     return {"weights": options.weights, "weight_bits": {**told, "levels": levels}}
 

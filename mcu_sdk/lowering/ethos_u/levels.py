@@ -14,7 +14,7 @@ from torch.fx import GraphModule, Node
 
 from mcu_sdk.lowering.ethos_u.quantizer import WEIGHT
 from mcu_sdk.lowering.ethos_u.step import NpuStep
-from mcu_sdk.lowering.gptq import Grouped, dequantize_groups, few_levels
+from mcu_sdk.lowering.gptq import INT8, Grouped, dequantize_groups
 from mcu_sdk.lowering.moments import weight_digest
 
 Scales = dict[str, torch.Tensor]
@@ -31,7 +31,7 @@ def round_weights(step: NpuStep, rounded: Mapping[str, Grouped]) -> Scales:
         if digest not in rounded:
             continue
         values, rows = rounded[digest]
-        meant = dequantize_groups(values, rows, few_levels())
+        meant = dequantize_groups(values, rows, INT8)
         setattr(step, name, meant)
         scales[weight_digest(meant)] = rows.float().flatten()
         found.add(digest)
