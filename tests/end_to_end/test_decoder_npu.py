@@ -1,6 +1,6 @@
 """A decoder on a simulated Ethos-U55 or U85 beside the simulated Cortex-M55: three independent sources agree.
 
-One of a single layer with random weights, and the bundled model.
+One of a single layer with random weights, in int8 and in few levels, and the bundled model.
 
 The firmware with the simulator executes Vela's command stream; Arm's reference model executes the TOSA graph that the
 stream was compiled from; PyTorch executes the quantized graph that the TOSA graph was made from.
@@ -8,11 +8,13 @@ stream was compiled from; PyTorch executes the quantized graph that the TOSA gra
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from mcu_sdk.generated import Generated
 from mcu_sdk.generation import generate
 from mcu_sdk.lowering.ethos_u.score import greedy_tokens
 from mcu_sdk.model.load import find_checkpoint
@@ -48,15 +50,20 @@ class Made:
 
 @pytest.fixture(
     scope="module",
-    params=[("llama-gqa-untied", *CORSTONE), ("bundled", *CORSTONE), ("bundled", *QEMU_U85)],
-    ids=["small-u55", "bundled-u55", "bundled-u85"],
+    params=[
+        ("llama-gqa-untied", *CORSTONE, "int8"),
+        ("llama-gqa-untied", *CORSTONE, "int4"),
+        ("bundled", *CORSTONE, "int8"),
+        ("bundled", *QEMU_U85, "int8"),
+    ],
+    ids=["small-u55", "small-u55-few-levels", "bundled-u55", "bundled-u85"],
 )
 def made(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Made:
     """The graph is the one that was lowered, asked before it was: deriving it once more would take as long."""
-    name, board, target = request.param
+    name, board, target, weights = request.param
     folder, model = tmp_path_factory.mktemp("npu"), None
     asked = Request(ids=(1, 5, 7, 2, 79, 11, 3, 40), tokens=17, past_end=True)
     prompt = list(asked.ids)
@@ -79,14 +86,25 @@ def made(
         generated = generate(
             GenerateRequest(
                 board,
-                CompileOptions(CACHE_LENGTH),
+                CompileOptions(CACHE_LENGTH, weights=weights),
                 model=model,
                 output=folder / "firmware",
                 target=target,
                 use_cache=False,
             )
         )
+    if weights == "int4":
+        check_few_levels(generated)
     return Made(open_project(generated.project), asked, prompt, chosen)
+
+
+def check_few_levels(generated: Generated) -> None:
+    """Vela has packed them: of 15 levels on the average a weight takes 4 bits at most, and int8's more than 7. 5.2 leave room for what
+    so small linears are filled up with."""
+    told = generated.facts["weight_bits"]
+    assert max(told["levels"].values()) < 255 and told["measured_kl_divergence"] > 0
+    packed = json.loads((generated.project / "model" / "delegate_0.json").read_text())
+    assert packed["encoded_weight_bytes"] < 0.65 * packed["weight_bytes"]
 
 
 @pytest.fixture(scope="module")
