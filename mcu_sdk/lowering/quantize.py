@@ -25,6 +25,11 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.errors import ModelError
+from mcu_sdk.lowering import channel_sum
+from mcu_sdk.lowering.channel_sum import CHANNEL_SUM, annotate_sums, rewrite_sums
+from mcu_sdk.lowering.channels import channel_ranges
+from mcu_sdk.lowering.equal_places import find_groups
+from mcu_sdk.lowering.equalize import equalize
 from mcu_sdk.lowering.experts_s8 import rewrite_experts
 from mcu_sdk.lowering.fuse import recurrent, relative
 from mcu_sdk.lowering.fuse.experts import EXPERT_LINEAR, routers_of
@@ -55,6 +60,7 @@ from mcu_sdk.lowering.sequence_s8 import (
     rewrite_after_linears,
     rewrite_before_linears,
     summed_before_norms,
+    sums_before_norms,
 )
 from mcu_sdk.lowering.stream_s16 import (
     Stream,
@@ -66,7 +72,7 @@ from mcu_sdk.lowering.stream_s16 import (
     rewrite_added,
     with_scales,
 )
-from mcu_sdk.lowering.uneven import channel_magnitudes, uneven_values
+from mcu_sdk.lowering.uneven import uneven_values
 from mcu_sdk.operators.table import Work
 
 if TYPE_CHECKING:
@@ -175,6 +181,7 @@ class McuQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no types
         if self.sequence:
             annotate_recurrent(model, STATIC)
             annotate_sequence(model, STATIC, self.uneven)
+            annotate_sums(model, STATIC)
             annotate_images(model, STATIC, WEIGHT)
             annotate_gates(model, STATIC)
             annotate_streams(model, self.streams, STATIC)
@@ -214,13 +221,8 @@ def quantize(
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
     mutable = set(program.graph_signature.buffers_to_mutate.values())
-    summed, found = (
-        (summed_before_norms(module), find_streams(module)) if requantize and not mutable else (set(), [])
-    )
-    if requantize and not mutable:
-        set_ranges(module, calibrate)
-    magnitudes = channel_magnitudes(module, summed.union(*found), calibrate)
-    uneven, streams = uneven_values(summed, magnitudes), with_scales(found, magnitudes)
+    nothing: tuple[frozenset[str], list[Stream]] = (frozenset(), [])
+    uneven, streams = _scale_channels(module, calibrate) if requantize and not mutable else nothing
     prepared = prepare_pt2e(module, McuQuantizer(activations, int8_outputs, requantize, uneven, streams))
     with torch.no_grad():
         calibrate(prepared)
@@ -237,6 +239,7 @@ def quantize(
     if requantize:
         rewrite_recurrent(quantized)
         rewrite_before_linears(quantized)
+        rewrite_sums(quantized)
         quantize_parts(quantized)
         add_by_tables(quantized)
         narrow_streams(quantized)
@@ -254,11 +257,33 @@ def quantize(
     return _without_fused(quantized)
 
 
+def _scale_channels(
+    module: GraphModule, calibrate: Callable[[Any], None]
+) -> tuple[frozenset[str], list[Stream]]:
+    """What is to be known of a sequence's values before observers are put in: (the uneven ones that are summed in float, int16
+    streams). Channels get scales of their own where that helps."""
+    set_ranges(module, calibrate)
+    found, summed = find_streams(module), summed_before_norms(module)
+    groups = find_groups(module, but={node for values in found for node in values})
+    norms = {norm for group in groups for norm in group.norms}
+    ranges = channel_ranges(module, norms.union(summed, *found), calibrate)
+    magnitudes = {name: channels.magnitude for name, channels in ranges.items()}
+    uneven = uneven_values(summed, magnitudes)
+    even = [
+        node
+        for node in sums_before_norms(module)
+        if not any(value.name in uneven for value in args(node)[:2])
+    ]
+    equalize(module, groups, ranges, even)
+    return uneven, with_scales(found, magnitudes)
+
+
 def _without_fused(program: ExportedProgram) -> ExportedProgram:
     """What fusion made for quantization alone is spelt out again where nothing has taken its place."""
     fused = {
         torch.ops.mcu_fused.relative_attention.default: relative.spelt_out,
         torch.ops.mcu_fused.recurrent.default: recurrent.spelt_out,
+        CHANNEL_SUM: channel_sum.spelt_out,
     }
     if not any(is_call(node, *fused) for node in program.graph.nodes):
         return program

@@ -16,6 +16,7 @@ from torch.fx import Graph, GraphModule, Node
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
+from mcu_sdk.lowering.channels import Channels, channel_ranges
 from mcu_sdk.lowering.fuse.graph import (
     SAME_BYTES,
     add_buffer,
@@ -29,7 +30,6 @@ from mcu_sdk.lowering.fuse.graph import (
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.fuse.recurrent import GATES, item
 from mcu_sdk.lowering.requantize import multiplier_and_shift, requantization
-from mcu_sdk.lowering.uneven import channel_magnitudes
 from mcu_sdk.operators.reference.recurrent import GATE_ONE, curves
 
 mcu = torch.ops.mcu
@@ -65,8 +65,8 @@ def set_ranges(module: GraphModule, calibrate: Callable[[Any], None]) -> None:
     layers = [node for node in module.graph.nodes if is_call(node, RECURRENT)]
     values = {node: (item(module.graph, node, 0), item(module.graph, node, 1)) for node in layers}
     begins = {value for node in layers for value in args(node)[1:3] if value is not None}
-    magnitudes = channel_magnitudes(module, begins.union(*values.values()), calibrate)
-    greatest = {node: _greatest(node, values[node], magnitudes) for node in layers}
+    ranges = channel_ranges(module, begins.union(*values.values()), calibrate)
+    greatest = {node: _greatest(node, values[node], ranges) for node in layers}
     for node, pair in values.items():
         for value in pair:
             module.graph.erase_node(value)
@@ -80,15 +80,13 @@ def set_ranges(module: GraphModule, calibrate: Callable[[Any], None]) -> None:
         module.recompile()
 
 
-def _greatest(
-    node: Node, pair: tuple[Node, Node], magnitudes: Mapping[str, torch.Tensor]
-) -> tuple[float, int]:
+def _greatest(node: Node, pair: tuple[Node, Node], ranges: Mapping[str, Channels]) -> tuple[float, int]:
     """(the greatest magnitude of the outputs, how many bits the states have behind the point), what it begins with counted
     in."""
     hidden, cell, kind = *args(node)[1:3], args(node)[7]
     begins = (hidden, cell if kind == "lstm" else hidden)
     output, state = (
-        max(float(magnitudes[value.name].max()) for value in values if value is not None)
+        max(float(ranges[value.name].magnitude.max()) for value in values if value is not None)
         for values in zip(pair, begins, strict=True)
     )
     if not (math.isfinite(output) and output > 0 and math.isfinite(state)):

@@ -80,12 +80,16 @@ _DEQUANTIZE = decomposed.dequantize_per_tensor.default
 # ---- annotation
 
 
-def summed_before_norms(model: GraphModule) -> set[Node]:
-    """The values whose sums `annotate_sequence` would make int8."""
-    sums = (
+def sums_before_norms(model: GraphModule) -> list[Node]:
+    """The sums that `annotate_sequence` would make int8."""
+    return [
         node for node in model.graph.nodes if is_call(node, aten.add.Tensor) and _is_residual_of_norm(node)
-    )
-    return {value for node in sums for value in args(node)[:2]}
+    ]
+
+
+def summed_before_norms(model: GraphModule) -> set[Node]:
+    """The values that these add."""
+    return {value for node in sums_before_norms(model) for value in args(node)[:2]}
 
 
 def annotate_sequence(

@@ -161,6 +161,7 @@ def own_examples() -> list[Case]:
         Case("mcu::layer_norm_s16", (halfwords(2, k), halfwords(2, k), *norm, 0.7, 1e-3)),
         Case("mcu::layer_norm_s16", (f(2, k), None, *norm, 0.0, 1e-5)),
         Case("mcu::add_s16", (f(2, k), halfwords(2, k), 0.01)),
+        Case("mcu::add_channels_s8", (f(2, k), q(2, k), *norm)),
         Case("mcu::softmax_gate_s8", (q(2, 3, k), q(2, 3, k), 0.03, 9.0, -5, 7)),
         Case(
             "mcu::embedding_s8_add",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import from_numpy
 
 from mcu_sdk.operators.reference.lookup_add import lookup_add_s16
-from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
+from mcu_sdk.operators.reference.rows_s8 import add_channels_s8, embedding_s8_add, layer_norm_s8, lookup_s8
 from mcu_sdk.operators.reference.rows_s16 import requantize_s16
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
 from tests.kernels.call import Guarded, assert_same_bits, call, int8, normal
@@ -194,6 +194,23 @@ def test_layer_norm(
     out = Guarded((rows, n), np.int8)
     call(kernel_library, "layer_norm_s16_to_s8", stream, weight, bias, out, row, rows, n, 1e-2)
     assert_same_bits(out.array, expected)
+
+
+@pytest.mark.parametrize("n", [1, 3, 15, 16, 33])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_channels_with_scales_of_their_own_are_added(
+    kernel_library: ctypes.CDLL, n: int, in_place: bool
+) -> None:
+    rng = np.random.default_rng(n)
+    total, x = normal(rng, 3, n, spread=20), int8(rng, 3, n)
+    scale, offset = normal(rng, n, spread=0.3), normal(rng, n, spread=9)
+    expected = add_channels_s8(*map(from_numpy, (total, x, scale, offset))).numpy()
+    out = Guarded((3, n), np.float32, total if in_place else None)
+    call(kernel_library, "add_channels_s8", out if in_place else total, x, scale, offset, out, 3, n)
+    assert_same_bits(out.array, expected)
+    wide = total.astype(np.float64) + x.astype(np.float64) * scale + offset
+    terms = np.abs(total) + np.abs(x * scale) + np.abs(offset)
+    assert (np.abs(expected - wide) <= 2**-23 * terms).all()  # two roundings to half of 2^-23 each
 
 
 @pytest.mark.parametrize("n", [1, 15, 16, 33])

@@ -1,4 +1,5 @@
-"""int8 from end to end, element by element or row by row: mcu::lookup_s8, mcu::layer_norm_s8, mcu::embedding_s8_add."""
+"""int8 from end to end, element by element or row by row: mcu::lookup_s8, mcu::layer_norm_s8, mcu::embedding_s8_add,
+mcu::add_channels_s8."""
 
 from __future__ import annotations
 
@@ -69,3 +70,12 @@ def embedding_s8_add(
     added = table[safe].astype(F32) * to_numpy(scale)[safe][:, None]
     rows = x.reshape(-1, x.shape[-1])
     return to_torch(np.where(inside[:, None], rows + added, rows).reshape(x.shape))
+
+
+@define("add_channels_s8", lambda self, *rest: torch.empty_like(self))
+def add_channels_s8(
+    self: torch.Tensor, x: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor
+) -> torch.Tensor:
+    """self + fma(x, scale, offset), each channel with a scale of its own: self float32[..., n], x int8 of the same shape, scale
+    and offset float32[n] -> like self. The zero point is in the offset."""
+    return to_torch(to_numpy(self) + fma(to_numpy(x).astype(F32), to_numpy(scale), to_numpy(offset)))

@@ -1,4 +1,4 @@
-"""Activations, those with a gate, sums of float and int16, and ATen's functions of one number and of two."""
+"""Activations, those with a gate, sums of float and int16 or int8, and ATen's functions of one number and of two."""
 
 from __future__ import annotations
 
@@ -159,6 +159,22 @@ ROWS = (
             same self
             require is_finite(scale)
             call add_s16(self, y, out, count, scale)
+        """,
+    ),
+    # For four results: converted, scaled and offset, added.
+    Operator(
+        "mcu::add_channels_s8",
+        "Tensor self, Tensor x, Tensor scale, Tensor offset",
+        in_place=True,
+        arithmetic=3,
+        call="""
+            self f32[*rows, n]
+            x s8(rows * n)
+            scale f32[n]
+            offset f32[n]
+            out f32(rows * n)
+            same self
+            call add_channels_s8(self, x, scale, offset, out, rows, n)
         """,
     ),
     *(_function(name, f"{name}_f32") for name in _FUNCTIONS),

@@ -372,6 +372,21 @@ def add_s16(instruction: Instruction) -> Sequence[KernelCall]:
     return call("add_s16", x, y, out, count, scale) if count else []
 
 
+@emits("mcu::add_channels_s8", "mcu::add_channels_s8_")
+def add_channels_s8(instruction: Instruction) -> Sequence[KernelCall]:
+    """(sum, x, scale, offset, out)."""
+    total, x = tensor(instruction, 0, F32), tensor(instruction, 1, S8)
+    scale, offset = tensor(instruction, 2, F32), tensor(instruction, 3, F32)
+    out = out_tensor(instruction, 0 if instruction.in_place else 4, F32)
+    rows, n = rows_of(instruction, total)
+    shape_is(instruction, scale, "the scale", n)
+    shape_is(instruction, offset, "the offset", n)
+    same_elements(instruction, total, x, out)
+    same_or_apart(instruction, out, total)
+    apart(instruction, out, x, scale, offset)
+    return call("add_channels_s8", total, x, scale, offset, out, rows, n) if rows * n else []
+
+
 @emits("mcu::softmax_gate_s8", "mcu::softmax_gate_s8_")
 def softmax_gate_s8(instruction: Instruction) -> Sequence[KernelCall]:
     """(x, scores, score scale, ratio, zero point, output zero point, out)."""

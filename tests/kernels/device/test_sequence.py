@@ -10,7 +10,7 @@ from torch import from_numpy
 
 from mcu_sdk.operators.reference.lookup_add import lookup_add_s16
 from mcu_sdk.operators.reference.rope_rows import rope_rows, rope_rows_s8
-from mcu_sdk.operators.reference.rows_s8 import embedding_s8_add, layer_norm_s8, lookup_s8
+from mcu_sdk.operators.reference.rows_s8 import add_channels_s8, embedding_s8_add, layer_norm_s8, lookup_s8
 from mcu_sdk.operators.reference.rows_s16 import add_s16, layer_norm_s16, requantize_s16
 from mcu_sdk.operators.reference.sequence_attention import scratch_bytes, sequence_attention_s8
 from mcu_sdk.operators.reference.softmax_gate import softmax_gate_s8
@@ -38,6 +38,7 @@ NAMES = (
     "softmax_gate_s8",
     "layer_norm_s16",
     "add_s16",
+    "add_channels_s8",
 )
 
 SHAPES = [
@@ -123,6 +124,9 @@ def test_norms_tables_and_embeddings(simulated: Simulated) -> None:
             narrow = Guarded(3 * n, np.int8)
             simulated.call("requantize_s16", Guarded(3 * n, np.int16, total), narrow, 3 * n, *factor)
             results.append((narrow, requantize_s16(from_numpy(total), *factor).numpy()))
+        sums = Guarded((3, n), np.float32, floats)
+        simulated.call("add_channels_s8", sums, Guarded(x.shape, np.int8, x), weight, bias, sums, 3, n)
+        results.append((sums, add_channels_s8(*map(from_numpy, (floats, x, weight, bias))).numpy()))
     simulated.run()
     for result, expected in results:
         assert_same_bits(result.array, expected)
@@ -153,7 +157,7 @@ def test_norms_and_sums_of_int16(simulated: Simulated) -> None:
         assert_same_bits(result.array, expected)
 
 
-def test_norms_and_sums_of_int16_cost(simulated: Simulated) -> None:
+def test_norms_and_sums_cost(simulated: Simulated) -> None:
     """Rows of 128: bars slightly above what was measured."""
     rng = np.random.default_rng(12)
     x, y = (rng.integers(-(2**15), 2**15, (16, 128)).astype(np.int16) for _ in range(2))
@@ -164,6 +168,8 @@ def test_norms_and_sums_of_int16_cost(simulated: Simulated) -> None:
         (simulated.call("layer_norm_to_s16", stream, weight, bias, out, 16, 128, 1e-5), 5.0),
         (simulated.call("add_s16", stream, y, Guarded(stream.shape, np.float32), 16 * 128, 0.0003), 2.0),
     ]
+    values, sums = int8(rng, 16, 128), Guarded(stream.shape, np.float32)
+    calls.append((simulated.call("add_channels_s8", stream, values, weight, bias, sums, 16, 128), 2.3))
     simulated.run()
     for call, most in calls:
         assert call.instructions / (16 * 128) < most
