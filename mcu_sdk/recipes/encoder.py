@@ -57,9 +57,12 @@ def compile_encoder(checkpoint: Checkpoint, architecture: str, options: CompileO
     if options.npu is not None:
         compiled = compile_for_npu(encoder, calls, options.npu)
     else:
+        from mcu_sdk.recipes.unread_padding import without_padding
+
         compiled = compile_for_processor(
             encoder,
             calls,
+            calibration=without_padding(encoder, calls),
             layout=options.weight_layout,
             reference=_as_written(encoder),
             logits=encoder.gives_logits,

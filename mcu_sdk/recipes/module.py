@@ -232,6 +232,7 @@ def compile_for_processor(
     calls: list[Inputs],
     example: Inputs | None = None,
     *,
+    calibration: list[Inputs] | None = None,
     activations: Activations = "static",
     border: Border = "float",
     layout: WeightLayout = "rows",
@@ -239,13 +240,21 @@ def compile_for_processor(
     logits: bool = False,
     record: bool = False,
 ) -> CompiledModel:
-    """A module in evaluation mode for a processor; `example` (None: the first call) is exported with, `calls` calibrate.
+    """A module in evaluation mode for a processor; `example` (None: the first call) is exported with, `calls` are compared, and
+    calibrate where there is no `calibration`.
 
     Each step is compared with `reference`, by default the module itself. `logits`: the outputs are scores of classes.
     `record`: with an ETRecord.
     """
     quantized, facts = quantized_module(
-        module, calls, example, activations=activations, border=border, reference=reference, logits=logits
+        module,
+        calls,
+        example,
+        calibration=calibration,
+        activations=activations,
+        border=border,
+        reference=reference,
+        logits=logits,
     )
     scales: dict[str, Any] = {}
     if border == "int8":
@@ -270,6 +279,7 @@ def quantized_module(
     calls: list[Inputs],
     example: Inputs | None = None,
     *,
+    calibration: list[Inputs] | None = None,
     activations: Activations = "static",
     border: Border = "float",
     reference: torch.nn.Module | None = None,
@@ -279,6 +289,7 @@ def quantized_module(
     from mcu_sdk.lowering.reproducible import reproducible
 
     example = calls[0] if example is None else example
+    calibration = calls if calibration is None else calibration
     reference = module if reference is None else reference
     program, guard = _exported_module(module, calls, example, activations, reference)
     with stage("Fusing"):
@@ -296,7 +307,7 @@ def quantized_module(
 
         def calibrate(prepared: GraphModule) -> None:
             with without_memory(module):
-                for call in calls:
+                for call in calibration:
                     prepared(*call)
 
         quantized = quantize(
@@ -307,7 +318,7 @@ def quantized_module(
         from mcu_sdk.lowering.guard import module_accuracy
 
         graphs = program.module(check_guards=False), quantized.module(check_guards=False)
-        accuracy = module_accuracy(reference, graphs[1], calls, logits=logits, graphs=graphs)
+        accuracy = module_accuracy(reference, graphs[1], calibration, logits=logits, graphs=graphs)
     facts = {
         "activations": activations,
         "border": border,

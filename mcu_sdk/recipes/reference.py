@@ -132,6 +132,7 @@ class CheckpointReference:
 
         def compute() -> list[Arrays] | None:
             from mcu_sdk.model.encoder_calls import example_calls
+            from mcu_sdk.recipes.unread_padding import without_padding
 
             encoder, checkpoint = self._encoder, self._checkpoint
             if encoder is None or checkpoint is None or not self.samples:
@@ -141,6 +142,8 @@ class CheckpointReference:
                 encoder.input_name == "input_values" and not self.stream
             )  # tokens, or samples
             calls = example_calls(encoder, length if is_long else None, self.text, checkpoint)
+            if not self.for_npu:
+                calls = without_padding(encoder, calls)
             return [[tensor.numpy() for tensor in call] for call in calls[:SAMPLE]]
 
         return _if_at_hand(compute)
