@@ -10,6 +10,7 @@ import torch
 from mcu_sdk.lowering.guard import outputs_of
 from mcu_sdk.lowering.memoryless import without_memory
 from mcu_sdk.model.encoder import Encoder
+from mcu_sdk.recipes.stage import stage
 
 Call = tuple[torch.Tensor, ...]
 
@@ -27,7 +28,7 @@ def without_padding(encoder: Encoder, calls: Sequence[Call]) -> list[Call]:
     counts = [int(call[mask].sum()) for call in calls]
     filled = [_filled(call, ids, count) for call, count in zip(calls, counts, strict=True)]
     shortest = counts.index(min(counts))
-    with torch.no_grad(), without_memory(encoder):
+    with stage("Looking whether anything reads padding"), torch.no_grad(), without_memory(encoder):
         before, after = (outputs_of(encoder, each[shortest]) for each in (calls, filled))
     same = all(
         _are_close(*(_own(output, counts[shortest], calls[shortest][ids].shape[1]) for output in pair))

@@ -30,11 +30,13 @@ def calls() -> list[tuple[torch.Tensor]]:
 
 def with_outliers(module: nn.Module) -> nn.Module:
     """As trained encoders have them: the first norm has a channel with a large weight and one far from zero, and norms behind sums
-    with it make them as small as the others."""
+    with it make them as small as the others. Norms with shared weights have them all: what they share is scaled alike."""
     first, *others = (part for part in module.modules() if isinstance(part, nn.LayerNorm))
-    first.weight.data[3] *= 12
-    first.bias.data[5] -= 8
-    for norm in others:
+    alike = isinstance(module, Post) and module.shared
+    for norm in (first, *others) if alike else (first,):
+        norm.weight.data[3] *= 12
+        norm.bias.data[5] -= 8
+    for norm in () if alike else others:
         norm.weight.data[[3, 5]] /= 12
     return module.eval()
 
@@ -45,6 +47,7 @@ class Post(nn.Module):
     def __init__(self, shared: bool = False, outlier: float = 1.0) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.shared = shared
         self.first, self.last = nn.Linear(CHANNELS, CHANNELS), nn.Linear(CHANNELS, 3)
         self.before = nn.LayerNorm(CHANNELS)
         self.ups = nn.ModuleList(nn.Linear(CHANNELS, 24, bias=False) for _ in range(2))
