@@ -143,10 +143,10 @@ def text_of(rendered: Rendered) -> str:
     """Raises Unsuitable where the template raised something."""
     if rendered.text is None:
         kind, _, said = rendered.error.partition(": ")
+        said = one_line(said)[:200].rstrip(".")
         what = "does what the sandbox forbids" if kind == "SecurityError" else "raises"
         raise Unsuitable(
-            f"{what}: {one_line(said)[:200] or kind}"
-            + ("" if kind in ("SecurityError", "TemplateError") else f" ({kind})")
+            f"{what}: {said or kind}" + ("" if kind in ("SecurityError", "TemplateError") else f" ({kind})")
         )
     return rendered.text
 
