@@ -26,7 +26,7 @@ from torch.fx import Graph, GraphModule, Node
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.errors import ModelError
-from mcu_sdk.lowering.fuse.graph import args, aten, is_call, operator_row, shape_of
+from mcu_sdk.lowering.fuse.graph import args, aten, is_call, needed_by, operator_row, shape_of
 from mcu_sdk.lowering.module_path import module_path
 from mcu_sdk.lowering.run_step import StepRunner
 from mcu_sdk.operators.table import Work
@@ -214,13 +214,7 @@ def _needed_by_caches(step: ExportedProgram) -> set[Node]:
     written = {
         spec.arg.name for spec in step.graph_signature.output_specs if spec.kind == OutputKind.BUFFER_MUTATION
     }
-    pending = [node for node in step.graph.nodes if node.name in written]
-    found: set[Node] = set()
-    while pending:
-        node = pending.pop()
-        if node not in found:
-            found.add(node)
-            pending += node.all_input_nodes
+    found = needed_by(node for node in step.graph.nodes if node.name in written)
     # One of several results has a row for each token where the others have.
     return found | {
         node for node in step.graph.nodes if is_call(node, operator.getitem) and args(node)[0] in found

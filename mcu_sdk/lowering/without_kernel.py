@@ -19,6 +19,7 @@ from mcu_sdk.lowering.fuse.graph import (
     dtype_of,
     is_call,
     is_constant,
+    needed_by,
     shape_of,
 )
 from mcu_sdk.lowering.images_s8 import is_between_turns, is_pool_in_int8, pool_refused
@@ -83,13 +84,7 @@ WhyNot = Callable[[ExportedProgram, Node], str | None]
 
 def _read_by_assertions_alone(program: ExportedProgram) -> set[Node]:
     """What no output needs: models check the lengths that they are given, which lowering drops."""
-    needed, pending = set(), [program.graph.output_node()]
-    while pending:
-        node = pending.pop()
-        if node not in needed:
-            needed.add(node)
-            pending += node.all_input_nodes
-    return set(program.graph.nodes) - needed
+    return set(program.graph.nodes) - needed_by([program.graph.output_node()])
 
 
 def refuse_without_kernel(program: ExportedProgram, activations: str, why_not: WhyNot) -> None:

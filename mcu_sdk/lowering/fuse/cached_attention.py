@@ -29,6 +29,7 @@ from mcu_sdk.lowering.fuse.graph import (
     evaluate,
     is_call,
     mutate_buffer,
+    needed_by,
     replace,
     shape_of,
 )
@@ -222,19 +223,13 @@ def _update_behind(program: ExportedProgram, positions: PositionTable, node: Nod
 def _is_read_elsewhere(update: Node, attention: Node) -> bool:
     """Whether something beside an attention reads a cache, its scores included: what takes its place keeps int8 in another
     order, and perhaps fewer positions."""
-    behind: set[Node] = set()
-    waiting = [attention]
-    while waiting:
-        node = waiting.pop()
-        if node not in behind and node is not update:
-            behind.add(node)
-            waiting += node.all_input_nodes
+    inside = needed_by([attention], but={update})
     waiting, seen = [update], set()
     while waiting:
         for user in waiting.pop().users:
             if user.op == "output" or user is attention or user in seen:
                 continue
-            if user not in behind:
+            if user not in inside:
                 return True
             seen.add(user)
             waiting.append(user)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, TypeGuard, TypeVar
 
 import torch
@@ -307,6 +307,18 @@ def depends_only_on(
             if all(n in inside for n in inputs) and not _is_random(node):
                 inside.add(node)
     return inside
+
+
+def needed_by(nodes: Iterable[Node], but: Container[Node] = ()) -> set[Node]:
+    """The nodes and all that they are computed from, without `but` and what these alone are computed from."""
+    found: set[Node] = set()
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        if node not in found and node not in but:
+            found.add(node)
+            pending += node.all_input_nodes
+    return found
 
 
 def _is_random(node: Node) -> bool:

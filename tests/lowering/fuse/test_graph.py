@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch.fx import Graph, Node
 
-from mcu_sdk.lowering.fuse.graph import CARRIES, MOVES, axes_of_turn, behind, is_turn, moves_only_ones
+from mcu_sdk.lowering.fuse.graph import (
+    CARRIES,
+    MOVES,
+    axes_of_turn,
+    behind,
+    is_turn,
+    moves_only_ones,
+    needed_by,
+)
 
 aten = torch.ops.aten
 
@@ -59,3 +67,13 @@ def test_the_walk_ends_at_what_moves_nothing() -> None:
     assert behind(turn, *CARRIES) is relu
     assert behind(x, *CARRIES) is x
     assert behind(None, *CARRIES) is None
+
+
+def test_what_a_value_is_computed_from() -> None:
+    graph = Graph()
+    x, y = graph.placeholder("x"), graph.placeholder("y")
+    both = graph.call_function(aten.add.Tensor, (x, y))
+    one, other = (graph.call_function(aten.relu.default, (each,)) for each in (both, x))
+    assert needed_by([one]) == {one, both, x, y}
+    assert needed_by([one, other], but={both}) == {one, other, x}
+    assert needed_by([]) == set()
