@@ -59,7 +59,6 @@ from mcu_sdk.lowering.sequence_s8 import (
     annotate_sequence,
     rewrite_after_linears,
     rewrite_before_linears,
-    summed_before_norms,
     sums_before_norms,
 )
 from mcu_sdk.lowering.stream_s16 import (
@@ -263,17 +262,14 @@ def _scale_channels(
     """What is to be known of a sequence's values before observers are put in: (the uneven ones that are summed in float, int16
     streams). Channels get scales of their own where that helps."""
     set_ranges(module, calibrate)
-    found, summed = find_streams(module), summed_before_norms(module)
+    found, sums = find_streams(module), sums_before_norms(module)
+    summed = {value for node in sums for value in args(node)[:2]}
     groups = find_groups(module, but={node for values in found for node in values})
     norms = {norm for group in groups for norm in group.norms}
     ranges = channel_ranges(module, norms.union(summed, *found), calibrate)
     magnitudes = {name: channels.magnitude for name, channels in ranges.items()}
     uneven = uneven_values(summed, magnitudes)
-    even = [
-        node
-        for node in sums_before_norms(module)
-        if not any(value.name in uneven for value in args(node)[:2])
-    ]
+    even = [node for node in sums if not any(value.name in uneven for value in args(node)[:2])]
     equalize(module, groups, ranges, even)
     return uneven, with_scales(found, magnitudes)
 

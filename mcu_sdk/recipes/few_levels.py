@@ -89,9 +89,8 @@ def levels_of(
         for name, digest in digests.items():
             names[digest] = (*names.get(digest, ()), name)
         measured = [
-            Measured(names[digest], digest, weight, values, costs[digest])
+            Measured(names[digest], digest, weight, first[digest][0], costs[digest])
             for digest, weight in places.items()
-            for values, _ in [first[digest]]
         ]
         sides = _choose(measured, steps, options)
     with stage("Rounding weights, each linear behind those before it"), reproducible():

@@ -165,11 +165,9 @@ def quantized(module: nn.Module) -> tuple[Counter[str], float]:
 @pytest.mark.parametrize("module", [Post(), Pre()], ids=["post", "pre"])
 def test_int8_loses_less(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     counts, error = quantized(with_outliers(module))
-    print(counts, error)
     assert bool(counts["mcu::add_channels_s8_"]) == isinstance(module, Post)
     monkeypatch.setattr("mcu_sdk.lowering.quantize.equalize", lambda *given: None)
     counts, plain = quantized(module)
-    print(counts, plain)
     assert not counts["mcu::add_channels_s8_"] and error < 0.6 * plain
 
 
