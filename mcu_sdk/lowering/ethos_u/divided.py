@@ -7,8 +7,9 @@ residual stream stay operators of the processor. A linear of one row, too: its w
 
 What a product of weights reads of the residual stream or of a norm, and gives to it, is int16: of a ViT that is where
 most of an int8 error comes from. The stream itself is float, or where a norm ends each block (BERT) what that gives. What
-attention or a function gives is read as int8, with 16-bit activations or of one row that of functions as int16. Queries,
-keys and values are int8, as the processor's attention reads them.
+attention gives is read as int8; what a function reads and gives is int8 where products alone read it, and int16 with 16-bit
+activations, of one row, and where a norm or a sum reads it, too: a table's two sides have one width. Queries, keys and
+values are int8, as the processor's attention reads them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from mcu_sdk.board.npu_target import ActivationBits
 from mcu_sdk.lowering.attention_s8 import ATTENTION, RELATIVE
 from mcu_sdk.lowering.ethos_u.norms import rewrite_in_int16
 from mcu_sdk.lowering.ethos_u.quantizer import INT8, INT16, WEIGHT
+from mcu_sdk.lowering.ethos_u.rescaled import rescale_before_tables
 from mcu_sdk.lowering.fuse.graph import (
     MOVES,
     args,
@@ -151,7 +153,11 @@ class DividedQuantizer(Quantizer):  # type: ignore[misc]  # torchao carries no t
 
     def _width(self, function: Node) -> QuantizationSpec:
         """What a function reads, and what is read of it: of one row int16 costs next to nothing."""
-        return self._read if math.prod(shape_of(function)[:-1]) > 1 else INT16
+        return self._read if _has_rows(function) and _read_by_products(function) else INT16
+
+
+def _has_rows(node: Node) -> bool:
+    return math.prod(shape_of(node)[:-1]) > 1
 
 
 def is_on_npu(node: object) -> bool:
@@ -196,8 +202,7 @@ def quantize_divided(
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
     _name_functions(module)
-    if activation_bits == 16:
-        _separate(module)
+    _separate(module, activation_bits)
     prepared = prepare_pt2e(module, DividedQuantizer(activation_bits))
     with torch.no_grad():
         calibrate(prepared)
@@ -215,6 +220,7 @@ def quantize_divided(
     add_embeddings(quantized)
     join_turns(quantized)
     _narrow_apart(quantized)
+    rescale_before_tables(quantized)
     tidy(quantized)
     _mark(quantized)
     return quantized
@@ -277,10 +283,14 @@ def _name_functions(module: GraphModule) -> None:
     module.recompile()
 
 
-def _separate(module: GraphModule) -> None:
-    """Multiply by one between functions and the products that read them: Vela's mistake in 16 bits (separate.py)."""
+def _separate(module: GraphModule, activation_bits: ActivationBits) -> None:
+    """Multiply by one between functions of 16 bits and the products that read them: Vela's mistake (separate.py)."""
     found = [
-        n for n in module.graph.nodes if _is_function(n) and any(is_on_npu(user) for user in readers_of(n))
+        node
+        for node in module.graph.nodes
+        if _is_function(node)
+        and any(is_on_npu(user) for user in readers_of(node))
+        and (activation_bits == 16 or (_has_rows(node) and not _read_by_products(node)))
     ]
     if not found:
         return

@@ -19,7 +19,7 @@ from mcu_sdk.planning.pte.read import Pte, read_pte
 from mcu_sdk.project.interpret import Interpreter
 from mcu_sdk.recipes.compiled import CompiledModel
 from tests.lowering.fuse.test_unread_rows import Classifier
-from tests.lowering.test_sequence_s8 import Block, calls
+from tests.lowering.test_sequence_s8 import LENGTH, WIDTH, Block, calls
 
 NPU = "delegate::EthosUBackend"
 
@@ -61,6 +61,37 @@ def test_attention_and_norms_are_the_processors(bits: int) -> None:
     assert error(module, pte, made) < (0.03 if bits == 8 else 0.02)
     left = {entry["operator"]: entry["reason"] for entry in made.facts["cpu_operators"]}
     assert "processor" in left["mcu.sequence_attention_s8"]
+
+
+class Filled(Block):
+    """What a masked word's head is: of every row a linear, a function, a norm, a linear. With `also` a linear reads the
+    function's values beside the norm; with `twice` another linear and function are before it, which reads int8 so."""
+
+    def __init__(self, also: bool = False, twice: bool = False) -> None:
+        super().__init__(spelt_out=False)
+        self.also, self.twice = also, twice
+        self.first, self.dense = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.norm, self.beside, self.words_of = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 3), nn.Linear(WIDTH, 3)
+
+    def forward(self, ids: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        x = self.norms[0](self.words(ids) + self.places(torch.arange(LENGTH)[None]))
+        x = self.norms[1](x + self.o(self.attend(x, counts).transpose(1, 2).reshape(1, LENGTH, WIDTH)))
+        if self.twice:
+            x = nn.functional.gelu(self.first(x))
+        x = nn.functional.gelu(self.dense(x))
+        found = self.words_of(self.norm(x))
+        return found + self.beside(x) if self.also else found
+
+
+@pytest.mark.parametrize("also, twice", [(False, False), (True, False), (False, True)])
+def test_a_norm_reads_a_function_of_each_row(also: bool, twice: bool) -> None:
+    """The table has one width on both sides, 16 bits; int8 error bounds as of the other blocks."""
+    torch.manual_seed(2)
+    module = Filled(also, twice)
+    made = compiled(module, "ethos-u55-128")
+    pte = read_pte(made.pte, made.names)
+    assert not any("lookup" in i.operator or "gelu" in i.operator for i in pte.instructions)
+    assert error(module, pte, made) < 0.03
 
 
 @pytest.mark.parametrize("before", [False, True])
