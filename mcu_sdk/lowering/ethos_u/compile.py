@@ -15,6 +15,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from mcu_sdk import console
 from mcu_sdk.board.npu_target import NpuTarget
+from mcu_sdk.lowering.ethos_u.attention import attend
 from mcu_sdk.lowering.ethos_u.calibrate import (
     batches,
     observe_tables,
@@ -23,12 +24,14 @@ from mcu_sdk.lowering.ethos_u.calibrate import (
 )
 from mcu_sdk.lowering.ethos_u.decoder import DecoderStep, export_step, mask_table
 from mcu_sdk.lowering.ethos_u.delegate import compile_spec, lower_whole
+from mcu_sdk.lowering.ethos_u.elementwise_attention import attend_by_elements
 from mcu_sdk.lowering.ethos_u.levels import round_weights, set_scales
 from mcu_sdk.lowering.ethos_u.quantizer import StepQuantizer
 from mcu_sdk.lowering.ethos_u.step import NpuStep
 from mcu_sdk.lowering.gptq import Grouped
 from mcu_sdk.lowering.lower import lower
 from mcu_sdk.lowering.module_path import traced
+from mcu_sdk.npu.accelerator import accelerator
 from mcu_sdk.npu.artifact import DelegateArtifact
 
 if TYPE_CHECKING:
@@ -80,7 +83,7 @@ def quantize_decoder(
 ) -> QuantizedStep:
     """Calibrate a fused step on windows int64[n, L] and quantize it. `rounded`: weights of few levels, by weight_digest of
     the program's; `batch` is that of the evaluation's graph."""
-    step = NpuStep(program, cache_length)
+    step = NpuStep(program, cache_length, attend_by_elements if _by_elements(target) else attend)
     scales = round_weights(step, rounded)
     at_once = positions_at_once(step)
     with torch.no_grad():
@@ -91,18 +94,26 @@ def quantize_decoder(
         observe_tables(step, observed)
         set_scales(observed, scales)
         share_observers(observed, one)
-        return QuantizedStep(
-            step, convert_pt2e(one), batch, masked, partial(_converted, step, target, batch, observed)
-        )
+        many = partial(_of_batch, step, target, batch, observed)
+        return QuantizedStep(step, _converted(one, target), batch, masked, many)
 
 
 @torch.no_grad()
-def _converted(step: NpuStep, target: NpuTarget, batch: int, observed: GraphModule) -> GraphModule:
+def _of_batch(step: NpuStep, target: NpuTarget, batch: int, observed: GraphModule) -> GraphModule:
     """The quantized graph for `batch` sequences, with what `observed` has seen."""
     prepared = _prepare(step, target, batch)
     share_observers(observed, prepared)
-    many: GraphModule = convert_pt2e(prepared)
-    return many
+    return _converted(prepared, target)
+
+
+def _converted(prepared: GraphModule, target: NpuTarget) -> GraphModule:
+    converted: GraphModule = convert_pt2e(prepared)
+    return converted
+
+
+def _by_elements(target: NpuTarget) -> bool:
+    """Whether the NPU multiplies two activations element by element: its array multiplies weights alone."""
+    return not accelerator(target.accelerator).kind.multiplies_activations
 
 
 def bounded_mask(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -> float:
@@ -126,7 +137,8 @@ def bounded_mask(step: NpuStep, model: PreTrainedModel, windows: torch.Tensor) -
 
 def _prepare(step: NpuStep, target: NpuTarget, batch: int) -> GraphModule:
     module = traced(step, step.example_inputs(batch))
-    prepared: GraphModule = prepare_pt2e(module, StepQuantizer(compile_spec(target), target.activation_bits))
+    quantizer = StepQuantizer(compile_spec(target), target.activation_bits, _by_elements(target))
+    prepared: GraphModule = prepare_pt2e(module, quantizer)
     return prepared
 
 

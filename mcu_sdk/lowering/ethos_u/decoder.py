@@ -54,9 +54,10 @@ class DecoderStep(nn.Module):
 
 
 def mask_table(length: int, masked: float) -> torch.Tensor:
-    """float32[length, length]: row p is 0 before p and `masked` from p on. The step itself adds position p."""
+    """float32[length, length + 1]: row p is 0 before p and `masked` from p on, but 0 at its end, for position p itself."""
     positions = torch.arange(length)
-    return torch.where(positions[None, :] < positions[:, None], 0.0, masked)
+    cached = torch.where(positions[None, :] < positions[:, None], 0.0, masked)
+    return torch.nn.functional.pad(cached, (0, 1))
 
 
 def export_step(step: DecoderStep) -> ExportedProgram:

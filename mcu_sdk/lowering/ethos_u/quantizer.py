@@ -137,7 +137,8 @@ class MixedQuantizer(Quantizer):  # type: ignore[misc]
     def _feeds_narrow_only(self, node: Node) -> bool:
         users = list(node.users)
         return bool(users) and all(
-            self._is_narrow(user) or (_is_shared(user) and self._feeds_narrow_only(user)) for user in users
+            self._is_narrow(user) or (keeps_quantization(user) and self._feeds_narrow_only(user))
+            for user in users
         )
 
     def _input_spec(
@@ -151,7 +152,7 @@ class MixedQuantizer(Quantizer):  # type: ignore[misc]
             return INT8
         if is_call(node, *LOGISTIC):
             return LOGISTIC_INPUT
-        return written if _is_shared(node) else INT16
+        return written if keeps_quantization(node) else INT16
 
     def leave(self, nodes: NodeFinder) -> None:
         """Let these be float."""
@@ -165,44 +166,62 @@ class StepQuantizer(MixedQuantizer):
     """That for an NpuStep: CACHED what is cached, INT16 what the processor looks up.
 
     With `activation_bits` 16 linears read INT16 too, and only the products with the 8-bit cache read INT8. The module's
-    last inputs are the caches of keys and of values, its last outputs what goes into them.
+    last inputs are the caches of keys and of values, its last outputs what goes into them. `by_elements`: whether the
+    products with the cache are those of elements.
     """
 
-    def __init__(self, spec: EthosUCompileSpec, activation_bits: ActivationBits = 8) -> None:
+    def __init__(
+        self, spec: EthosUCompileSpec, activation_bits: ActivationBits = 8, by_elements: bool = False
+    ) -> None:
         super().__init__(spec, ATTENTION if activation_bits == 16 else (aten.linear.default, *ATTENTION))
+        self.by_elements = by_elements
+        self.cached: set[Node] = set()
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        self.cached = set(_cached(model))
+        return super().annotate(model)
+
+    def _is_narrow(self, node: Node) -> bool:
+        if self.by_elements and is_call(node, aten.mul.Tensor):
+            return any(_origin(source) in self.cached for source in node.all_input_nodes)
+        return super()._is_narrow(node)
 
     def _outputs(self, model: GraphModule) -> dict[Node, QuantizationSpecBase]:
-        placeholders = [n for n in model.graph.nodes if n.op == "placeholder"]
-        outputs = args(model.graph.output_node())[0]
-        cached = set(placeholders[-CACHES:])
-        for rows in outputs[-CACHES:]:
-            cached.update(_concatenated(rows))
-        return {node: CACHED if node in cached else self._output_spec(node) for node in _values(model)}
+        return {node: CACHED if node in self.cached else self._output_spec(node) for node in _values(model)}
 
     def _output_spec(self, node: Node) -> QuantizationSpecBase:
         return INT16 if node.op == "placeholder" else super()._output_spec(node)
 
 
+def _cached(model: GraphModule) -> Iterator[Node]:
+    """What an NpuStep reads of the caches, and the values that go into them."""
+    yield from [n for n in model.graph.nodes if n.op == "placeholder"][-CACHES:]
+    for rows in args(model.graph.output_node())[0][-CACHES:]:
+        yield from _concatenated(rows)
+
+
 def _values(model: GraphModule) -> list[Node]:
     """The nodes whose values are written as they are computed: no views."""
-    return [n for n in model.graph.nodes if n.op in ("placeholder", "call_function") and not _is_shared(n)]
+    return [
+        n for n in model.graph.nodes if n.op in ("placeholder", "call_function") and not keeps_quantization(n)
+    ]
 
 
 def _concatenated(node: Node) -> Iterator[Node]:
     """The values that views and concatenations put together."""
-    if _is_shared(node):
+    if keeps_quantization(node):
         for source in node.all_input_nodes:
             yield from _concatenated(source)
     else:
         yield node
 
 
-def _is_shared(node: Node) -> bool:
+def keeps_quantization(node: Node) -> bool:
     """Whether the operator moves values without changing them, so that it keeps its input's quantization."""
     return node.op == "call_function" and node.target in SharedQspecQuantizer.SHARED_QSPEC_OPS_DEFAULT
 
 
 def _origin(node: Node) -> Node:
-    while _is_shared(node):
+    while keeps_quantization(node):
         node = node.all_input_nodes[0]
     return node

@@ -20,7 +20,7 @@ from torch.fx import Node
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.errors import ModelError
-from mcu_sdk.lowering.ethos_u.attention import CachedAttention, attend, rotate
+from mcu_sdk.lowering.ethos_u.attention import Attend, CachedAttention, attend, rotate
 from mcu_sdk.lowering.fuse.graph import args, aten, constant_name, constant_value, is_call, shape_of
 from mcu_sdk.lowering.module_path import in_module, module_path
 
@@ -44,17 +44,20 @@ class NpuStep(nn.Module):
 
     forward(rows..., mask, keys, values) -> (logits, new_keys, new_values):
       rows    one float32[B, 1, n] for each of `lookups`, in their order
-      mask    float32[B, 1, S]: 0 where a cached position is visible, something below every score where it is not
+      mask    float32[B, 1, S + 1]: 0 where a cached position is visible, something below every score where it is not; 0 for
+              this step's own
       keys    float32[B, R, S, D]: all layers' cached keys, R the sum of the layers' kv heads
       values  float32[B, R, D, S]: all layers' cached values
       logits  float32[B, 1, V]
       new_keys, new_values  float32[B, R, 1, D], to be written at this step's position
 
     Cached rows are divided by `attentions[i].key_scale` and `value_scale`, so that one scale serves them all.
+    `attend` is the form that attention has.
     """
 
-    def __init__(self, program: ExportedProgram, cache_length: int) -> None:
+    def __init__(self, program: ExportedProgram, cache_length: int, attend: Attend = attend) -> None:
         super().__init__()
+        self.attend = attend
         self.program = program
         self.cache_length = cache_length
         self.observe_scores: Callable[[torch.Tensor], None] | None = None
@@ -82,7 +85,7 @@ class NpuStep(nn.Module):
     def example_inputs(self, batch: int = 1) -> tuple[torch.Tensor, ...]:
         """Zeros of the right shapes: rows, mask, keys, values."""
         rows = [torch.zeros(batch, 1, lookup.table.shape[1]) for lookup in self.lookups]
-        mask = torch.zeros(batch, 1, self.cache_length)
+        mask = torch.zeros(batch, 1, self.cache_length + 1)
         keys = torch.zeros(batch, self.cache_rows, self.cache_length, self.head_dim)
         return (*rows, mask, keys, keys.transpose(2, 3).contiguous())
 
@@ -110,7 +113,7 @@ class NpuStep(nn.Module):
                 attention = self._attention_of[node]
                 query, keys, held = (values[n] for n in (attention.query, attention.keys, attention.values))
                 with in_module(module_path(node)):
-                    out, key_rows, value_rows = attend(
+                    out, key_rows, value_rows = self.attend(
                         attention, query, keys, held, mask, caches, self.observe_scores
                     )
                 values[node] = (out, None)
@@ -201,7 +204,8 @@ class NpuStep(nn.Module):
 def _normalized(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """x / sqrt(mean(x^2) + eps) * weight; the mean's division is moved into the weight: one operation less."""
     size = x.shape[-1]
-    root = torch.rsqrt((x * x).sum(-1, keepdim=True) + eps * size)
+    # As two operands, of which ExecuTorch widens each for the square alone: Vela then makes one operation of it.
+    root = torch.rsqrt((x * x.clone()).sum(-1, keepdim=True) + eps * size)
     normalized: torch.Tensor = x * root * (weight * math.sqrt(size))
     return normalized
 
@@ -216,7 +220,8 @@ def _layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: 
 
 
 def _silu(x: torch.Tensor) -> torch.Tensor:
-    return x * torch.sigmoid(x)
+    """One table. ExecuTorch takes what a product gives for as wide as what it reads, int8; a multiplication's is what it says."""
+    return torch.nn.functional.silu(x * 1.0)
 
 
 def _gelu(x: torch.Tensor, tanh: bool) -> torch.Tensor:

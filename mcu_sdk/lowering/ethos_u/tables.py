@@ -27,6 +27,7 @@ FUNCTIONS: dict[Any, Callable[[torch.Tensor], torch.Tensor]] = {
     aten.sigmoid.default: torch.sigmoid,
     aten.tanh.default: torch.tanh,
     aten.gelu.default: torch.nn.functional.gelu,
+    aten.silu.default: torch.nn.functional.silu,
     aten.log.default: torch.log,
 }
 
