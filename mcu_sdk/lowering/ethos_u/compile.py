@@ -26,6 +26,7 @@ from mcu_sdk.lowering.ethos_u.decoder import DecoderStep, export_step, mask_tabl
 from mcu_sdk.lowering.ethos_u.delegate import compile_spec, lower_whole
 from mcu_sdk.lowering.ethos_u.elementwise_attention import attend_by_elements
 from mcu_sdk.lowering.ethos_u.levels import round_weights, set_scales
+from mcu_sdk.lowering.ethos_u.native_scales import settle_scales
 from mcu_sdk.lowering.ethos_u.quantizer import StepQuantizer
 from mcu_sdk.lowering.ethos_u.step import NpuStep
 from mcu_sdk.lowering.gptq import Grouped
@@ -108,6 +109,8 @@ def _of_batch(step: NpuStep, target: NpuTarget, batch: int, observed: GraphModul
 
 def _converted(prepared: GraphModule, target: NpuTarget) -> GraphModule:
     converted: GraphModule = convert_pt2e(prepared)
+    if _by_elements(target):
+        settle_scales(converted)
     return converted
 
 
