@@ -14,7 +14,8 @@ class CachedAttention:
     """One layer's attention in the fused graph.
 
     `query`, `keys`, `values` are the nodes of this step's rows; `key_scale` and `value_scale` float32[kv_heads, D]
-    divide what goes into the cache; `first_row` is where the layer's planes begin (keys, then values).
+    divide what goes into the cache; `first_row` is where the layer's planes begin (keys, then values). `keys_are_scaled`: the
+    keys are divided, and the query multiplied, as they come, `values_are_scaled`: the values are divided.
     """
 
     query: Node
@@ -25,6 +26,8 @@ class CachedAttention:
     scale: float
     heads: int
     first_row: int
+    keys_are_scaled: bool = False
+    values_are_scaled: bool = False
 
     @property
     def kv_heads(self) -> int:
@@ -59,7 +62,9 @@ def scaled(
     key_scale = attention.key_scale.reshape(1, kv_heads, 1, size)
     value_scale = attention.value_scale.reshape(1, kv_heads, 1, size)
     grouped = query.reshape(query.shape[0], kv_heads, attention.heads // kv_heads, size)
-    return grouped * (key_scale * attention.scale), keys * (1 / key_scale), values * (1 / value_scale)
+    if not attention.keys_are_scaled:
+        grouped, keys = grouped * (key_scale * attention.scale), keys * (1 / key_scale)
+    return grouped, keys, values if attention.values_are_scaled else values * (1 / value_scale)
 
 
 def unscaled(attention: CachedAttention, mixed: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:

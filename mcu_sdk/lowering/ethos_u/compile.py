@@ -16,6 +16,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from mcu_sdk import console
 from mcu_sdk.board.npu_target import NpuTarget
 from mcu_sdk.lowering.ethos_u.attention import attend
+from mcu_sdk.lowering.ethos_u.cache_scales import fold_cache_scales
 from mcu_sdk.lowering.ethos_u.calibrate import (
     batches,
     observe_tables,
@@ -85,7 +86,7 @@ def quantize_decoder(
     """Calibrate a fused step on windows int64[n, L] and quantize it. `rounded`: weights of few levels, by weight_digest of
     the program's; `batch` is that of the evaluation's graph."""
     step = NpuStep(program, cache_length, attend_by_elements if _by_elements(target) else attend)
-    scales = round_weights(step, rounded)
+    scales = fold_cache_scales(step, round_weights(step, rounded))
     at_once = positions_at_once(step)
     with torch.no_grad():
         masked = bounded_mask(step, model, windows)

@@ -95,6 +95,18 @@ class NpuStep(nn.Module):
         names = (self._constants[weight] for weight in weights if weight in self._constants)
         return {name: self.get_buffer(name) for name in names}
 
+    def buffer_of(self, constant: Node) -> str | None:
+        """The name of the buffer that a constant of the program became."""
+        return self._constants.get(constant)
+
+    def replace_attention(self, index: int, attention: CachedAttention) -> None:
+        """Take another description of one layer's attention."""
+        old = self.attentions[index]
+        self.attentions[index] = attention
+        for node, known in self._attention_of.items():
+            if known is old:
+                self._attention_of[node] = attention
+
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rows, mask, caches = inputs[:-3], inputs[-3], (inputs[-2], inputs[-1])
         values: dict[Node, Any] = {node: rows[index] for node, index in self._lookup_nodes.items()}
