@@ -20,6 +20,7 @@ from mcu_sdk.lowering.ethos_u.score import greedy_tokens
 from mcu_sdk.model.load import find_checkpoint
 from mcu_sdk.model.tokenizer import encode, load_tokenizer
 from mcu_sdk.options import CompileOptions, GenerateRequest
+from mcu_sdk.planning.pte.read import read_pte
 from mcu_sdk.project.build import build
 from mcu_sdk.project.opened import Project, open_project
 from mcu_sdk.project.runners import run_on
@@ -120,6 +121,13 @@ def recorded(made: Made, project: Project) -> Recorded:
 def test_a_step_is_one_delegate(made: Made, project: Project, recorded: Recorded) -> None:
     assert len(delegate_calls(project)) == 1
     assert len(recorded.exchanges) == len(recorded.transcript.prompt_ids) + made.tokens - 1
+
+
+def test_caches_are_read_where_they_are_kept(project: Project) -> None:
+    """Of a U85's stream it is not known what it writes to."""
+    (delegate,) = read_pte((project.folder / "model/model.pte").read_bytes()).delegates
+    copied = (project.folder / "model/plan.cpp").read_text().count("input of the NPU")
+    assert copied == (2 if "u85" in delegate.accelerator else 0)
 
 
 def test_the_host_computes_the_same(made: Made, project: Project, recorded: Recorded) -> None:

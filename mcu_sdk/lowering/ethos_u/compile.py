@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -26,6 +27,7 @@ from mcu_sdk.lowering.ethos_u.calibrate import (
 from mcu_sdk.lowering.ethos_u.decoder import DecoderStep, export_step, mask_table
 from mcu_sdk.lowering.ethos_u.delegate import compile_spec, lower_whole
 from mcu_sdk.lowering.ethos_u.elementwise_attention import attend_by_elements
+from mcu_sdk.lowering.ethos_u.held_caches import hold_caches
 from mcu_sdk.lowering.ethos_u.levels import round_weights, set_scales
 from mcu_sdk.lowering.ethos_u.native_scales import settle_scales
 from mcu_sdk.lowering.ethos_u.quantizer import StepQuantizer
@@ -154,7 +156,10 @@ def lower_decoder(quantized: QuantizedStep, target: NpuTarget, metadata: Mapping
     step = quantized.step
     with torch.no_grad():
         with console.step("Exporting the quantized step"):
-            program = torch.export.export(quantized.one, step.example_inputs(), strict=False)
+            lowered_graph = copy.deepcopy(quantized.one)
+            if _by_elements(target):
+                hold_caches(lowered_graph)
+            program = torch.export.export(lowered_graph, step.example_inputs(), strict=False)
         delegate = lower_whole(program, target, DELEGATE)
         outer = DecoderStep(step, delegate, mask_table(step.cache_length, quantized.masked))
         with console.step("Lowering the processor's part and planning memory"):

@@ -25,7 +25,7 @@ class DecoderStep(nn.Module):
         super().__init__()
         self.delegate = delegate.module
         self.order = delegate.arguments
-        self.results = delegate.results
+        self.results = delegate.results[:3]  # a fourth is for the NPU alone (held_caches.py)
         self.logits: Scale = delegate.outputs[0]
         self.indices = [lookup.index for lookup in step.lookups] + ["position"]
         tables = [lookup.table for lookup in step.lookups] + [mask]
