@@ -58,6 +58,10 @@ def decode(stream: CommandStream) -> list[Operation]:
     return _Decoder(stream).run()
 
 
+FIXED_SHIFT = {8: 19, 16: 14}
+"""By an operand's bits, how far it is shifted to the left where the other one has a scale of 32 bits."""
+
+
 class _Decoder:
     def __init__(self, stream: CommandStream) -> None:
         self._stream = stream
@@ -162,19 +166,34 @@ class _Decoder:
         second_zero_point, is_reversed = 0, False
         if mode not in (Elementwise.LRELU, Elementwise.ABS, Elementwise.CLZ):
             second, second_zero_point, is_reversed = self._second(shape)
+        first = self._ifm(shape)
+        scaling = self._known(IfmScale, precision >> 8 & 3)
+        if mode in (Elementwise.ADD, Elementwise.SUB) and scaling is not IfmScale.BOTH:
+            self._check_scales(first.type.bits)
         return ElementwiseOperation(
             index=self._command.index,
             mode=mode,
-            first=self._ifm(shape),
+            first=first,
             second=second,
             second_zero_point=second_zero_point,
             reversed=is_reversed,
-            scaling=self._known(IfmScale, precision >> 8 & 3),
+            scaling=scaling,
             input_rounding=self._known(Rounding, precision >> 14 & 3),
             first_scale=self._scale(SetWide.OPA_SCALE),
             second_scale=self._scale(SetWide.OPB_SCALE),
             output=output,
         )
+
+    def _check_scales(self, bits: int) -> None:
+        """Of a sum of which one operand is scaled by 32 bits, the other shifted by as much as its type decides."""
+        scaled, other = self._scale(SetWide.OPA_SCALE), self._scale(SetWide.OPB_SCALE)
+        if scaled.shift == 0 and other.scale not in (1, 1 << FIXED_SHIFT.get(bits, 0)):
+            # Vela 5.1.0 does this to a sum whose operands' factors are whole numbers of 16 bits and not the same.
+            self._refuse(
+                f"its operands have the factors {scaled.scale} and {other.scale}, of which it would take a power of two for "
+                "the second: the compiler's mistake, the result would be wrong",
+                MiscompiledError,
+            )
 
     def _second(self, shape: tuple[int, int, int]) -> tuple[FeatureMap | int, int, bool]:
         """IFM2: a feature map or a number, its zero point, and whether it comes first."""

@@ -10,6 +10,7 @@ import numpy as np
 from mcu_sdk.npu.accelerator import Accelerator
 from mcu_sdk.npu.arithmetic import Scaler
 from mcu_sdk.npu.bits import leading_zeros, shift_left, shift_right_down, shift_right_half_up
+from mcu_sdk.npu.decode import FIXED_SHIFT
 from mcu_sdk.npu.finish import Finish
 from mcu_sdk.npu.memory_access import FeatureMapAccess, Region
 from mcu_sdk.npu.opcodes import Elementwise, IfmScale, Rounding
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _UNSCALED = {Elementwise.MIN, Elementwise.MAX, Elementwise.CLZ, Elementwise.SHR, Elementwise.SHL}
 _ON_BITS = {Elementwise.CLZ, Elementwise.SHR, Elementwise.SHL}
-_FIXED_SHIFT = {8: 19, 16: 14}
-"""By an operand's bits, how far it is shifted to the left where the other one has a scale of 32 bits."""
 
 
 def prepare_elementwise(
@@ -75,7 +74,7 @@ def _check(operation: ElementwiseOperation) -> None:
         raise ValueError(f"{mode.name} with a scale for each channel is not simulated")
     if mode in (Elementwise.ADD, Elementwise.SUB):
         if operation.scaling is not IfmScale.BOTH:
-            if operation.first.type.bits not in _FIXED_SHIFT:
+            if operation.first.type.bits not in FIXED_SHIFT:
                 raise ValueError("a scaled operand of 32 bits is not simulated")
             if operation.input_rounding is not output.rounding:
                 raise ValueError("operands that are rounded otherwise than results are not simulated")
@@ -122,7 +121,7 @@ def _sum(operation: ElementwiseOperation) -> _Compute:
         if max(one.scale, two.scale) >> 16:
             raise ValueError(f"operands scaled by {one.scale} and {two.scale} are not simulated")
         return lambda a, b: add(a * one.scale, b * two.scale)
-    shift = _FIXED_SHIFT[operation.first.type.bits]
+    shift = FIXED_SHIFT[operation.first.type.bits]
     scaler = Scaler(one.scale, one.shift, operation.input_rounding)
     if operation.scaling is IfmScale.FIRST:
         return lambda a, b: add(scaler(a), b << shift)

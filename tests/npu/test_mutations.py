@@ -91,9 +91,9 @@ FAULTS = {
         "gelu",
     ),
     "the operand without a scale is shifted too far": Fault(
-        "elementwise",
-        "_FIXED_SHIFT = {8: 19, 16: 14}",
-        "_FIXED_SHIFT = {8: 20, 16: 14}",
+        "decode",
+        "FIXED_SHIFT = {8: 19, 16: 14}",
+        "FIXED_SHIFT = {8: 20, 16: 14}",
         "sub_column",
     ),
     "operands are never swapped": Fault(

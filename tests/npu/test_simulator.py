@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from mcu_sdk.errors import McuSdkError, PteError
 from mcu_sdk.npu.accelerator import accelerator
-from mcu_sdk.npu.errors import SimulationError
+from mcu_sdk.npu.errors import MiscompiledError, SimulationError
 from mcu_sdk.npu.simulator import Simulator
-from tests.npu.assembly import INT8, INT32, STOP, command, feature_map, plain_operation
+from tests.npu.assembly import INT8, INT16, INT32, STOP, command, feature_map, plain_operation
 from tests.npu.blobs import command_block
 
 U55 = accelerator("ethos-u55-128")
@@ -79,6 +79,34 @@ def test_a_result_that_overflows_is_an_error() -> None:
     words += command("SET_OPB_SCALE", 1) + command("OP_ELEMENTWISE", 1)
     with pytest.raises(SimulationError, match="ELEMENTWISE ADD: a result of 32 bits would hold 2147483648"):
         run(words, scratch)
+
+
+@pytest.mark.parametrize(
+    ("mode", "scaled", "other", "wrong"),
+    [
+        (1, (222, 0), 2048, True),
+        (2, (1935, 0), 2048, True),
+        (1, (8192, 0), 1 << 14, False),
+        (0, (222, 0), 2048, False),
+    ],
+)
+def test_a_sum_of_which_one_factor_would_be_another_is_refused(
+    mode: int, scaled: tuple[int, int], other: int, wrong: bool
+) -> None:
+    """Mode 0: both operands have their factors."""
+    operand = {"activation_type": 1, "activation_precision": INT16}
+    words = plain_operation((1, 1, 8), (1, 1, 8), INT16, INT16)
+    words += feature_map("IFM", (1, 1, 8), 0, {**operand, "scale_mode": mode, "round_mode": 2})
+    words += feature_map("IFM2", (1, 1, 8), 64, operand) + command("SET_IFM2_BROADCAST")
+    words += command("SET_OPA_SCALE", scale=scaled[0], shift=scaled[1]) + command("SET_OPB_SCALE", other)
+    words += command("OP_ELEMENTWISE", 1)
+    if wrong:
+        with pytest.raises(
+            MiscompiledError, match=rf"the factors {scaled[0]} and {other}.*compiler's mistake"
+        ):
+            run(words, noise())
+    else:
+        run(words, noise())
 
 
 def test_an_access_outside_its_region_is_an_error() -> None:
