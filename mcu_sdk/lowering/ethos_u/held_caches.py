@@ -8,6 +8,7 @@ would then be copied there before each of them. What is read at the very end lie
 from __future__ import annotations
 
 import torch
+from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
@@ -24,6 +25,7 @@ def hold_caches(module: GraphModule) -> None:
     caches = [node for node in graph.nodes if node.op == "placeholder"][-CACHES:]
     with graph.inserting_before(output):
         product = graph.call_function(aten.mul.Tensor, tuple(_element(cache) for cache in caches))
+        _mark(product)
         limits = (1.0, 0, -32767, 32767, torch.int16)
         written = graph.call_function(quantize, (product, *limits))
         held = graph.call_function(dequantize, (written, *limits))
@@ -39,6 +41,12 @@ def _element(cache: Node) -> Node:
     element = cache.graph.call_function(dequantize, (written, *limits))
     for axis in (1, 2, 3):
         element = cache.graph.call_function(aten.slice.Tensor, (element, axis, 0, 1))
+        _mark(element)
         element = cache.graph.call_function(quantize, (element, *limits))
         element = cache.graph.call_function(dequantize, (element, *limits))
     return element
+
+
+def _mark(node: Node) -> None:
+    """As the quantizer marks what it has annotated, which alone the partitioner takes."""
+    node.meta["custom"] = {ArmAnnotationInfo.CUSTOM_META_KEY: dict(ArmAnnotationInfo(quantized=True))}
