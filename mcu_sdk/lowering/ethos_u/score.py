@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch.fx import Interpreter
 
-from mcu_sdk.lowering.accuracy import LAYER_POSITIONS, errors_by_module, float_step
+from mcu_sdk.lowering.accuracy import LAYER_POSITIONS, errors_by_module
 from mcu_sdk.lowering.ethos_u.arithmetic import NpuArithmetic
+from mcu_sdk.lowering.ethos_u.cache_scales import fold_cache_scales
 from mcu_sdk.lowering.ethos_u.calibrate import step_inputs
 from mcu_sdk.lowering.ethos_u.compile import QuantizedStep
-from mcu_sdk.lowering.run_step import Observe
+from mcu_sdk.lowering.ethos_u.step import NpuStep
+from mcu_sdk.lowering.module_path import traced
+from mcu_sdk.lowering.run_step import Observe, Observed
 
 
 class Sequences:
     """`batch` sequences side by side, token by token from empty caches; batch is 1 or `quantized.batch`.
 
-    `observe(node, value)` sees every value of every step; what it returns takes the value's place.
+    `graph` takes the quantized step's place.
     """
 
-    def __init__(self, quantized: QuantizedStep, batch: int, observe: Observe | None = None) -> None:
+    def __init__(self, quantized: QuantizedStep, batch: int, graph: Interpreter | None = None) -> None:
         assert batch in (1, quantized.batch)
         self._quantized, self._batch = quantized, batch
-        self._graph = NpuArithmetic(quantized.one if batch == 1 else quantized.many, observe)
+        self._graph = graph or NpuArithmetic(quantized.one if batch == 1 else quantized.many)
         self._keys, self._values = quantized.step.example_inputs(batch)[-2:]
         self._position = 0
 
@@ -43,20 +47,31 @@ class Sequences:
         return found
 
 
-def logits_of(quantized: QuantizedStep, window: torch.Tensor, observe: Observe | None = None) -> torch.Tensor:
-    """Tokens int64[L] -> logits float64[L, V]; `observe` as in `Sequences`."""
-    sequences = Sequences(quantized, 1, observe)
+def logits_of(
+    quantized: QuantizedStep, window: torch.Tensor, graph: Interpreter | None = None
+) -> torch.Tensor:
+    """Tokens int64[L] -> logits float64[L, V]; `graph` as in `Sequences`."""
+    sequences = Sequences(quantized, 1, graph)
     return torch.cat([sequences.step(token[None]) for token in window])
 
 
 def npu_layer_errors(quantized: QuantizedStep, window: torch.Tensor) -> dict[str, float]:
-    """`errors_by_module` of the step in float and with the NPU's integers, over the first tokens of the window int64[L]."""
-    tokens = window[:LAYER_POSITIONS]
+    """`errors_by_module` of the step in float and with the NPU's integers, over the first tokens of the window int64[L].
+
+    In float its weights are not rounded to few levels, but have the caches' scales as those of the integers do.
+    """
+    tokens, step = window[:LAYER_POSITIONS], quantized.step
+    in_float = NpuStep(step.program, step.cache_length, step.attend)
+    fold_cache_scales(in_float, {})
+    graph = traced(in_float, in_float.example_inputs())
+
+    def run_float(observe: Observe) -> None:
+        logits_of(quantized, tokens, Observed(graph, observe))
 
     def run_quantized(observe: Observe, steps: int | None = None) -> None:
-        logits_of(quantized, tokens[:steps], observe)
+        logits_of(quantized, tokens[:steps], NpuArithmetic(quantized.one, observe))
 
-    return errors_by_module(float_step(quantized.step.program, tokens[None]), run_quantized)
+    return errors_by_module(run_float, run_quantized)
 
 
 def total_loss(quantized: QuantizedStep, windows: torch.Tensor) -> float:
