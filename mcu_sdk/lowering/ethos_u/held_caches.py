@@ -1,11 +1,13 @@
 """Keeps what a step's delegate reads of its caches until it ends, so that they can stay where it reads them.
 
 Vela gives the bytes of an input to something else once it was read for the last time. A cache that is kept from step to step
-would then be copied there before each of them. What is read at the very end lies there to the end
+would then be copied there before each of them. What is read behind the logits lies there to the end
 (mcu_sdk/planning/delegate_io.py looks whether it does).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
@@ -14,39 +16,61 @@ from torch.fx.graph import CodeGen
 
 from mcu_sdk.lowering.ethos_u.quantizer import CACHES
 from mcu_sdk.lowering.ethos_u.tables import dequantize, quantize
-from mcu_sdk.lowering.fuse.graph import args, aten, is_call
+from mcu_sdk.lowering.fuse.graph import args, aten, is_call, shape_of
+
+_NARROW = (1.0, 0, -127, 127, torch.int8)
+"""Limits of what nobody reads."""
+
+_LOGITS = 2
+"""How many of them are multiplied: more than a cache's one element, in whose place Vela would write the product."""
 
 
 def hold_caches(module: GraphModule) -> None:
-    """Give a converted graph of an NpuStep one output more, in place: the product of one element of each cache, which nobody
-    reads. It is the last output, and so computed last."""
+    """Give a converted graph of an NpuStep, whose first output are its logits, one output more, in place, which nobody reads:
+    for each cache two logits times an element of it.
+
+    What depends on the logits cannot be computed before them. As parts of one tensor the products have their bytes before
+    the first of them is written: the last would go to what the one before it has read.
+    """
     graph = module.graph
     output = graph.output_node()
+    outputs = args(output)[0]
     caches = [node for node in graph.nodes if node.op == "placeholder"][-CACHES:]
     with graph.inserting_before(output):
-        product = graph.call_function(aten.mul.Tensor, tuple(_element(cache) for cache in caches))
-        _mark(product)
-        limits = (1.0, 0, -32767, 32767, torch.int16)
-        written = graph.call_function(quantize, (product, *limits))
-        held = graph.call_function(dequantize, (written, *limits))
-    output.args = ((*args(output)[0], held),)
+        logits = _rounded(_cut(outputs[0], _LOGITS), _NARROW)
+        products = [
+            _marked(graph.call_function(aten.mul.Tensor, (logits, _element(cache)))) for cache in caches
+        ]
+        parts = [_rounded(product, _NARROW) for product in products]
+        held = _rounded(_marked(graph.call_function(aten.cat.default, (parts, 3))), _NARROW)
+    output.args = ((*outputs, held),)
     graph.set_codegen(CodeGen())  # the one it has knows how many outputs there were
     module.recompile()
 
 
 def _element(cache: Node) -> Node:
-    """The first element of a cache [1, R, .., ..], as [1, 1, 1, 1]."""
+    """One of a cache [1, R, .., ..], as it is quantized."""
     (written,) = [user for user in cache.users if is_call(user, quantize)]
-    limits = args(written)[1:]
-    element = cache.graph.call_function(dequantize, (written, *limits))
-    for axis in (1, 2, 3):
-        element = cache.graph.call_function(aten.slice.Tensor, (element, axis, 0, 1))
-        _mark(element)
-        element = cache.graph.call_function(quantize, (element, *limits))
-        element = cache.graph.call_function(dequantize, (element, *limits))
-    return element
+    return _cut(cache.graph.call_function(dequantize, (written, *args(written)[1:])), 1)
 
 
-def _mark(node: Node) -> None:
+def _cut(value: Node, count: int) -> Node:
+    """The first elements of the last axis, at the others' begin, of what was dequantized, as [1, 1, 1, count]."""
+    limits = args(value)[1:6]
+    rank = len(shape_of(args(args(value)[0])[0]))
+    for axis in range(rank):
+        ends = (axis, 0, count if axis == rank - 1 else 1)
+        value = _rounded(_marked(value.graph.call_function(aten.slice.Tensor, (value, *ends))), limits)
+    shape = [1, 1, 1, count]
+    return _rounded(_marked(value.graph.call_function(aten.view.default, (value, shape))), limits)
+
+
+def _rounded(value: Node, limits: tuple[Any, ...]) -> Node:
+    written = value.graph.call_function(quantize, (value, *limits))
+    return value.graph.call_function(dequantize, (written, *limits))
+
+
+def _marked(node: Node) -> Node:
     """As the quantizer marks what it has annotated, which alone the partitioner takes."""
     node.meta["custom"] = {ArmAnnotationInfo.CUSTOM_META_KEY: dict(ArmAnnotationInfo(quantized=True))}
+    return node
