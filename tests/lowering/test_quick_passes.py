@@ -82,7 +82,8 @@ def test_a_step_for_the_processor(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_step_for_an_npu(tmp_path: Path, plainly: pytest.MonkeyPatch) -> None:
-    model = load_model(find_checkpoint(str(make_checkpoint("llama-gqa-untied", tmp_path))))
+    checkpoint = make_checkpoint("llama-gqa-untied", tmp_path, num_hidden_layers=1)
+    model = load_model(find_checkpoint(str(checkpoint)))
     metadata, windows = llm_metadata(model, 12), sample_windows(model, 12)
     program = export_decoder(model, 12)
     fuse(program, 12, cache_ranges(model, windows))
