@@ -60,22 +60,22 @@ class Row:
         return ["--model", str(folder), *(["--max-cache-len", str(length)] if length else [])]
 
     @property
-    def request(self) -> list[str] | None:
-        """Options of `verify`: 64 steps of a decoder, a prompt of PROMPT tokens, or one inference on made-up numbers. None for an encoder of token ids:
-        made-up numbers are none."""
+    def request(self) -> list[str]:
+        """Options of `verify`: 64 steps of a decoder, a prompt of PROMPT tokens, or one inference on made-up inputs."""
         if self.chunk:
             return ["--ids", ",".join(str(i * 7 % 97) for i in range(PROMPT)), "--tokens", "1"]
         if self.case is None:
             return ["--ids", "1", "--tokens", "64"]
-        return (
-            ["--steps", "1"] if self.case.encoder is not None and self.case.encoder.tokens is None else None
-        )
+        return ["--steps", "1"]
 
 
 def rows() -> tuple[Row, ...]:
     """All of them, in the page's order."""
     models: tuple[tuple[str, str, Case | None, tuple[str, ...]], ...] = (
-        ("bundled", "bundled decoder, one token, cache 64", None, ("--max-cache-len", "64")),
+        (
+            *("bundled", "bundled decoder, one token in one delegate, cache 64", None),
+            ("--max-cache-len", "64", "--decode", "npu"),
+        ),
         ("bert-128", BERT_128.title, BERT_128, ()),
         ("vit", VIT.title, VIT, ()),
     )
@@ -121,7 +121,7 @@ def measure(row: Row) -> dict[str, Any]:
     found = {**facts(details), "error": None, "instructions": None, "generate": seconds, "verify": None}
     if accuracy is not None:
         found["error"] = accuracy.relative_rms_error
-    if row.request is not None and opened.npu_on("qemu") is not None and "qemu" in opened.board.simulator:
+    if opened.npu_on("qemu") is not None and "qemu" in opened.board.simulator:
         mcu_sdk("build", str(project))
         report, found["verify"] = mcu_sdk("verify", str(project), *row.request, "--simulator", "qemu")
         run = report["run"]
@@ -210,7 +210,7 @@ def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
             "`make npu-bench` writes this page; one token, or one inference; a prompt's token is the average of its chunk. Cycles are estimates, no measurements: Vela's, and",
             '[our own](npu_lowering.md#our-own-estimate), which counts commands, tables and waits too. "Apart": layers in which',
             "the two differ by more than 25 %. The processor's instructions are counted on QEMU's Cortex-M55 beside the simulated",
-            "NPU; empty where nothing runs the board, or the inputs are token ids. Constants (weights, scales, tables, commands) come from flash with the memory",
+            "NPU; empty where nothing runs the board. Constants (weights, scales, tables, commands) come from flash with the memory",
             "mode Shared_Sram on a U55, from DRAM on a U85; with Sram_Only all is SRAM. The error is that of the outputs against",
             "the float checkpoint, root mean square. BERT and ViT have random weights. The last columns are seconds of processor",
             "time of this computer at that hour: `generate` with an empty cache, and `verify`, 64 steps of a decoder or one",
