@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
+import mcu_sdk.lowering.equalize as equalize_module
 from mcu_sdk import compile_module
 from mcu_sdk.lowering.channel_sum import CHANNEL_SUM
 from mcu_sdk.lowering.channels import Channels, channel_ranges
@@ -190,6 +191,18 @@ def test_factors() -> None:
     assert float(summed.scale[3] / summed.scale[0]) > 5 and summed.middle.abs().max() == 0
     # What is divided off values makes weights uneven: linears alone want less of it.
     assert float(read.scale[3] / read.scale[0]) <= float(summed.scale[3] / summed.scale[0])
+
+
+def test_a_sum_does_not_multiply_for_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would read a float, of four bytes each: of a BERT with random weights there was nothing to gain but less than a
+    thousandth of what varies."""
+    weight = torch.randn(24, CHANNELS, generator=torch.Generator().manual_seed(0))
+    spread = torch.ones(CHANNELS)
+    spread[3] = 3.0
+    parts = [channels_of(spread)]
+    assert choose_factors(parts, [weight], "int8") is None
+    monkeypatch.setattr(equalize_module, "LEAST_OF_SUMS", 0.0)
+    assert choose_factors(parts, [weight], "int8") is not None
 
 
 def test_values_that_share_weights_are_judged_at_scales_of_their_own() -> None:
