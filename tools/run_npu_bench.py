@@ -31,6 +31,9 @@ from mcu_sdk.project.opened import open_project
 PAGE = ROOT / "docs" / "npu-bench.md"
 WORK = ROOT / "build" / "npu-bench"
 ROWS = WORK / "rows.json"
+BEFORE = ROOT / "tools" / "npu_bench_before.json"
+"""Vela's cycles of the same models as an earlier commit compiled them, each wholly for the NPU: what its `generate` left in
+model/npu.json, and of the bundled model what its documentation says."""
 CODE = ("mcu_sdk", "firmware", "templates", "boards")
 """What a row depends on."""
 
@@ -183,12 +186,13 @@ PROMPT = 32
 HEAD = (
     *("model", "target", "memory mode", "operations on the NPU", "MACs"),
     *("cycles, Vela's", "ours", "apart", "MACs used", "processor's instructions"),
-    *("bytes of constants", "of the scratch", "error", "generate", "verify"),
+    *("bytes of constants", "of the scratch", "error", "generate", "verify", "cycles before, Vela's"),
 )
 
 
 def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
     """The page as Markdown."""
+    before = json.loads(BEFORE.read_text(encoding="utf-8"))
     lines = []
     missing = [row.name for row in rows() if row.name not in found]
     for row in rows():
@@ -208,6 +212,7 @@ def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
                 "" if one["error"] is None else f"{100 * one['error']:.2g} %",
                 f"{one['generate']:.0f} s",
                 "" if one["verify"] is None else f"{one['verify']:.0f} s",
+                f"{before['cycles'][row.name]:,}" if row.name in before["cycles"] else "",
             )
         )
     return "\n".join(
@@ -221,13 +226,14 @@ def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
             "mode Shared_Sram on a U55, from DRAM on a U85; with Sram_Only all is SRAM. The error is that of the outputs against",
             "the float checkpoint, root mean square. BERT and ViT have random weights of the standard deviation 0.2, ten times that",
             "of transformers (with its own: [encoders](npu_lowering.md#encoders-linears-on-the-npu-attention-and-norms-on-the-processor)).",
-            "The last columns are seconds of processor time of this computer at that hour: `generate` with an empty cache, and",
-            "`verify`, 64 steps of a decoder or one inference, with what it compiles.",
+            "The last columns but one are seconds of processor time of this computer at that hour: `generate` with an empty cache, and",
+            "`verify`, 64 steps of a decoder or one inference, with what it compiles. Before: the same models as the SDK of commit",
+            f"{before['commit']} compiled them, where all was on the NPU but look-ups.",
             "",
             f"Made from {code}.",
             *([f"Not measured with these: {', '.join(missing)}."] if missing else []),
             "",
-            *table(HEAD, "lllrrrrrrrrrrrr", lines),
+            *table(HEAD, "lllrrrrrrrrrrrrr", lines),
             "",
         ]
     )
