@@ -225,7 +225,7 @@ def page(found: Mapping[str, Mapping[str, Any]], code: str) -> str:
             "NPU; empty where nothing runs the board. Constants (weights, scales, tables, commands) come from flash with the memory",
             "mode Shared_Sram on a U55, from DRAM on a U85; with Sram_Only all is SRAM. The error is that of the outputs against",
             "the float checkpoint, root mean square. BERT and ViT have random weights of the standard deviation 0.2, ten times that",
-            "of transformers (with its own: [encoders](npu_lowering.md#encoders-linears-on-the-npu-attention-and-norms-on-the-processor)).",
+            "of transformers (with its own: [encoders](npu_lowering.md#encoders-on-a-u55-or-u65-attention-stays-on-the-processor)).",
             "The last columns but one are seconds of processor time of this computer at that hour: `generate` with an empty cache, and",
             "`verify`, 64 steps of a decoder or one inference, with what it compiles. Before: the same models as the SDK of commit",
             f"{before['commit']} compiled them, where all was on the NPU but look-ups.",
