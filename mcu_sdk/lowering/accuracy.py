@@ -74,10 +74,13 @@ def layer_errors(
     """`errors_by_module` of a fused step in float and a quantized one, over the first tokens of the window int64[L]."""
     tokens = window[None, :LAYER_POSITIONS]
 
+    def run_float(observe: Observe) -> None:
+        StepRunner(fused, float_cache=True, observe=observe).run(tokens)
+
     def run_quantized(observe: Observe, steps: int | None = None) -> None:
         StepRunner(quantized, observe=observe).run(tokens[:, :steps])
 
-    return errors_by_module(float_step(fused, tokens), run_quantized)
+    return errors_by_module(run_float, run_quantized)
 
 
 def module_layer_errors(
@@ -95,11 +98,6 @@ def module_layer_errors(
 
     with torch.no_grad():
         return errors_by_module(run_float, run_quantized)
-
-
-def float_step(fused: ExportedProgram, tokens: torch.Tensor) -> Callable[[Observe], object]:
-    """What runs a fused step in float over tokens int64[n, L], for `errors_by_module`."""
-    return lambda observe: StepRunner(fused, float_cache=True, observe=observe).run(tokens)
 
 
 def errors_by_module(run_float: Callable[[Observe], object], run_quantized: Run) -> dict[str, float]:
