@@ -156,10 +156,11 @@ def lower_decoder(quantized: QuantizedStep, target: NpuTarget, metadata: Mapping
     step = quantized.step
     with torch.no_grad():
         with console.step("Exporting the quantized step"):
-            lowered_graph = copy.deepcopy(quantized.one)
+            graph = quantized.one
             if _by_elements(target):
-                hold_caches(lowered_graph)
-            program = torch.export.export(lowered_graph, step.example_inputs(), strict=False)
+                graph = copy.deepcopy(graph)  # an evaluation runs the other one
+                hold_caches(graph)
+            program = torch.export.export(graph, step.example_inputs(), strict=False)
         delegate = lower_whole(program, target, DELEGATE)
         outer = DecoderStep(step, delegate, mask_table(step.cache_length, quantized.masked))
         with console.step("Lowering the processor's part and planning memory"):
