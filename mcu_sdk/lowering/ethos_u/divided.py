@@ -19,7 +19,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
 from executorch.backends.arm.quantizer import get_symmetric_quantization_config
 from executorch.backends.arm.quantizer.quantization_config import TOSAQuantizationConfig
 from torch.export import ExportedProgram
@@ -31,7 +30,7 @@ import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.board.npu_target import ActivationBits
 from mcu_sdk.lowering.attention_s8 import ATTENTION, RELATIVE
 from mcu_sdk.lowering.ethos_u.norms import rewrite_in_int16
-from mcu_sdk.lowering.ethos_u.quantizer import INT8, INT16, WEIGHT
+from mcu_sdk.lowering.ethos_u.quantizer import INT8, INT16, WEIGHT, mark_quantized
 from mcu_sdk.lowering.ethos_u.rescaled import rescale_before_tables
 from mcu_sdk.lowering.fuse.graph import (
     MOVES,
@@ -256,8 +255,7 @@ def _mark(program: ExportedProgram) -> None:
         moved = moved and all(is_call(reader, _QUANTIZE) or _is_npus(reader) for reader in readers_of(node))
         if moved or _is_npus(node):
             marked.add(node)
-            custom = node.meta.setdefault("custom", {})
-            custom[ArmAnnotationInfo.CUSTOM_META_KEY] = dict(ArmAnnotationInfo(quantized=True))
+            mark_quantized(node)
 
 
 def _is_npus(node: Node) -> bool:

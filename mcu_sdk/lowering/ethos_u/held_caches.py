@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
-from mcu_sdk.lowering.ethos_u.quantizer import CACHES
+from mcu_sdk.lowering.ethos_u.quantizer import CACHES, mark_quantized
 from mcu_sdk.lowering.ethos_u.tables import dequantize, quantize
 from mcu_sdk.lowering.fuse.graph import args, aten, is_call, shape_of
 
@@ -39,10 +38,11 @@ def hold_caches(module: GraphModule) -> None:
     with graph.inserting_before(output):
         logits = _rounded(_cut(outputs[0], _LOGITS), _NARROW)
         products = [
-            _marked(graph.call_function(aten.mul.Tensor, (logits, _element(cache)))) for cache in caches
+            mark_quantized(graph.call_function(aten.mul.Tensor, (logits, _element(cache))))
+            for cache in caches
         ]
         parts = [_rounded(product, _NARROW) for product in products]
-        held = _rounded(_marked(graph.call_function(aten.cat.default, (parts, 3))), _NARROW)
+        held = _rounded(mark_quantized(graph.call_function(aten.cat.default, (parts, 3))), _NARROW)
     output.args = ((*outputs, held),)
     graph.set_codegen(CodeGen())  # the one it has knows how many outputs there were
     module.recompile()
@@ -60,17 +60,11 @@ def _cut(value: Node, count: int) -> Node:
     rank = len(shape_of(args(args(value)[0])[0]))
     for axis in range(rank):
         ends = (axis, 0, count if axis == rank - 1 else 1)
-        value = _rounded(_marked(value.graph.call_function(aten.slice.Tensor, (value, *ends))), limits)
+        value = _rounded(mark_quantized(value.graph.call_function(aten.slice.Tensor, (value, *ends))), limits)
     shape = [1, 1, 1, count]
-    return _rounded(_marked(value.graph.call_function(aten.view.default, (value, shape))), limits)
+    return _rounded(mark_quantized(value.graph.call_function(aten.view.default, (value, shape))), limits)
 
 
 def _rounded(value: Node, limits: tuple[Any, ...]) -> Node:
     written = value.graph.call_function(quantize, (value, *limits))
     return value.graph.call_function(dequantize, (written, *limits))
-
-
-def _marked(node: Node) -> Node:
-    """As the quantizer marks what it has annotated, which alone the partitioner takes."""
-    node.meta["custom"] = {ArmAnnotationInfo.CUSTOM_META_KEY: dict(ArmAnnotationInfo(quantized=True))}
-    return node

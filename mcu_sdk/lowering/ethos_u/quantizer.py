@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
+from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
 from executorch.backends.arm.ethosu import EthosUCompileSpec
 from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
 from executorch.backends.arm.quantizer.arm_quantizer_utils import NodeFinder, SharedQspecQuantizer
@@ -214,6 +215,14 @@ def _concatenated(node: Node) -> Iterator[Node]:
             yield from _concatenated(source)
     else:
         yield node
+
+
+def mark_quantized(node: Node) -> Node:
+    """The node, marked in place as ExecuTorch's own quantizer marks what it has annotated: its partitioner takes nothing else."""
+    node.meta.setdefault("custom", {})[ArmAnnotationInfo.CUSTOM_META_KEY] = dict(
+        ArmAnnotationInfo(quantized=True)
+    )
+    return node
 
 
 def keeps_quantization(node: Node) -> bool:

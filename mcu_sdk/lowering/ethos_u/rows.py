@@ -19,14 +19,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
 from torch.export import ExportedProgram
 from torch.fx import Node
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
 import mcu_sdk.operators.reference  # noqa: F401  registers torch.ops.mcu
 from mcu_sdk.board.npu_target import ActivationBits
-from mcu_sdk.lowering.ethos_u.quantizer import INT8, INT16, SMALLEST_SCALE, WEIGHT
+from mcu_sdk.lowering.ethos_u.quantizer import INT8, INT16, SMALLEST_SCALE, WEIGHT, mark_quantized
 from mcu_sdk.lowering.fuse.graph import add_buffer, args, aten, constant_value, is_call, shape_of, tidy
 from mcu_sdk.lowering.fuse.new_node import call_before
 from mcu_sdk.lowering.run_step import StepRunner
@@ -237,7 +236,7 @@ class _Division:
         node = call_before(self._graph, place, target, *arguments, **keywords)
         node.meta["custom"] = dict(place.meta.get("custom", {}))
         if on_npu:
-            node.meta["custom"][ArmAnnotationInfo.CUSTOM_META_KEY] = dict(ArmAnnotationInfo(quantized=True))
+            mark_quantized(node)
         return node
 
 
